@@ -1,0 +1,155 @@
+"""Frozen, validated parameters: one model drives the API, the CLI and the GUI form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_phaset3m.errors import ConfigError
+
+Auto = Literal["auto"]
+MethodName = Literal["multislice", "singleslice", "sirt"]
+PositiveFloat = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Model(BaseModel):
+    """Base of all parameter models: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def parse(cls, **values: Any) -> Any:
+        """Validate ``values``; one-line :class:`ConfigError` instead of pydantic's report."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(p) for p in item["loc"] if not str(p).startswith(("literal", "func")))
+        parts.append(f"{where}: {item['msg']} (got {item.get('input')!r})")
+    return "; ".join(dict.fromkeys(parts))
+
+
+class Schedule(Model):
+    """When a constraint acts: sweeps ``start``, ``start + every``, ... before ``stop``."""
+
+    start: int = Field(0, ge=0, description="First sweep it acts in (counted from 0)")
+    stop: int | None = Field(None, ge=0, description="First sweep it no longer acts in")
+    every: PositiveInt = Field(1, description="Act in every n-th sweep")
+
+    def active(self, sweep: int) -> bool:
+        """Whether the constraint acts in this sweep."""
+        if sweep < self.start or (self.stop is not None and sweep >= self.stop):
+            return False
+        return (sweep - self.start) % self.every == 0
+
+
+class ConstraintConfig(Model):
+    """What is imposed on the volume between updates."""
+
+    positivity: bool = Field(True, description="No negative potential")
+    positivity_absorption: bool = Field(True, description="No negative absorption")
+    mask_soft_edge_angstrom: float = Field(0.0, ge=0, description="Cosine edge added to the mask, Å")
+    atomic_basis_sigma_angstrom: PositiveFloat | Auto | None = Field(
+        "auto",
+        description="Write the potential as Gaussians of this width (standard deviation, Å) with "
+        "non-negative amplitudes; auto: chosen from the dose and the voxel; none: off",
+    )
+    tv_weight: float = Field(0.0, ge=0, description="Total variation, in volts")
+    tv_schedule: Schedule = Schedule()
+    shrink_volts: float = Field(0.0, ge=0, description="Soft threshold (L1), volts per sweep")
+    threshold_volts: float = Field(0.0, ge=0, description="Hard threshold: smaller values become 0")
+    shrink_schedule: Schedule = Schedule()
+    lowpass_angstrom: PositiveFloat | None = Field(None, description="3D Butterworth low-pass, Å")
+    highpass_angstrom: PositiveFloat | None = Field(None, description="3D Butterworth high-pass, Å")
+    butterworth_order: PositiveInt = Field(4, description="Order of the Butterworth filters")
+    filter_dimensions: Literal[2, 3] = Field(3, description="Filter slices (2) or the volume (3)")
+    filter_schedule: Schedule = Schedule()
+    recentre: bool = Field(False, description="Keep the centre of mass at the rotation centre")
+    recentre_schedule: Schedule = Schedule(start=1, stop=6)
+
+
+class ReconstructionConfig(Model):
+    """Everything a reconstruction needs besides the series, the mask and the device."""
+
+    method: MethodName = Field("multislice", description="Forward model and algorithm")
+    iterations: PositiveInt | Auto = Field(
+        "auto", description="Sweeps over all tilts; auto: stop on held-out images"
+    )
+    slices: PositiveInt | Auto = Field("auto", description="Slices through the box; auto: about 2 Å")
+    voxel_angstrom: PositiveFloat | None = Field(None, description="Voxel, Å; none: the pixel")
+    depth_angstrom: PositiveFloat | None = Field(None, description="Box depth, Å; none: image width")
+    padding_px: int = Field(0, ge=0, description="Vacuum border added on each side, pixels")
+    rotation: Literal["linear", "cubic", "fourier"] = Field("linear", description="Interpolation")
+    step: PositiveFloat | Auto = Field("auto", description="Step size relative to 1/(voxels in depth)")
+    loss: Literal["auto", "amplitude", "poisson", "intensity"] = Field(
+        "auto", description="Data misfit; auto: poisson when the dose is known, else amplitude"
+    )
+    subset_size: PositiveInt | Auto | Literal["all"] = Field(
+        "auto", description="Tilts per update; all: one update per sweep"
+    )
+    tilt_order: Literal["random", "golden", "given"] = Field("random", description="Order of tilts")
+    momentum: Literal["nesterov", "none"] = Field("nesterov", description="Extrapolate between sweeps")
+    coherence: Literal["envelope", "incoherent"] = Field(
+        "envelope", description="Focal spread: coherent envelope, or incoherent sum over defoci"
+    )
+    quadrature_points: int = Field(5, ge=3, le=15, description="Defoci of the incoherent sum")
+    convergence_semiangle_mrad: float = Field(
+        0.0, ge=0, description="Illumination half-angle (standard deviation) of spatial coherence, mrad"
+    )
+    absorption: bool = Field(False, description="Reconstruct an absorptive part as well")
+    band_limit: float = Field(
+        1.0, gt=0, le=1.4143, description="Propagation band limit, fraction of Nyquist (1.4143: none)"
+    )
+    multiresolution: tuple[PositiveInt, ...] = Field(
+        (), description="Bins to run through before full size, e.g. 4, 2"
+    )
+    holdout_fraction: float | Auto = Field(
+        "auto", description="Fraction of images held out to decide when to stop"
+    )
+    tolerance: float = Field(1e-4, ge=0, description="Stop when the error falls by less per sweep")
+    patience: PositiveInt = Field(4, description="Sweeps without gain before stopping")
+    projection: Literal["one_minus", "log"] = Field(
+        "one_minus", description="Linear methods: 1 − I or −ln I as the projection"
+    )
+    sirt_relaxation: float = Field(1.0, gt=0, lt=2, description="SIRT relaxation factor")
+    seed: int = Field(0, ge=0, description="Seed of every random choice")
+    threads: PositiveInt | Auto = Field("auto", description="CPU threads")
+    constraints: ConstraintConfig = ConstraintConfig()
+
+    @classmethod
+    def load(cls, path: str | Path) -> ReconstructionConfig:
+        """Read a YAML or JSON file written by :meth:`save`.
+
+        Raises
+        ------
+        ConfigError
+            The file is not a mapping or holds a wrong field.
+        """
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as YAML or JSON ({error})") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: must hold fields, not a {type(data).__name__}")
+        try:
+            return cls(**data)
+        except ValidationError as error:
+            raise ConfigError(f"{path}: {_one_line(error)}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write YAML (or JSON when the name ends so)."""
+        path = Path(path)
+        data = self.model_dump(mode="json")
+        text = json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,183 @@
+"""The data model: a tilt/focal series with its microscope.
+
+Conventions (frozen, DESIGN section 2): images `(n_tilt, n_focus, ny, nx)` with
+the tilt axis along y; lengths in angstrom; defocus positive = underfocus,
+referred to the plane of the rotation centre; intensity with vacuum (or, when no
+vacuum is in view, the mean) = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.errors import DataError
+
+
+def _frozen(value: Any, dtype: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    array = np.array(np.broadcast_to(np.asarray(value, dtype), shape))
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError("holds NaN or infinite values", field=name)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TiltFocalSeries:
+    """HRTEM images at many tilts and one or several defoci per tilt.
+
+    Parameters
+    ----------
+    images : array_like
+        `(n_tilt, n_focus, ny, nx)` float32 intensity; vacuum (or mean) = 1.
+    tilt_deg : array_like
+        `(n_tilt,)` degrees.
+    pixel_size_angstrom : float
+    energy_ev : float
+        Accelerating voltage, volts.
+    defocus_angstrom : array_like, optional
+        `(n_focus,)` or `(n_tilt, n_focus)`, underfocus positive, referred to
+        the rotation centre. None: unknown (linear methods only).
+    spherical_aberration_angstrom, chromatic_aberration_angstrom : float, optional
+        Cs and Cc.
+    energy_spread_ev : float, optional
+        Standard deviation of the beam energy.
+    focal_spread_angstrom : float, optional
+        Standard deviation sigma_f of defocus.
+    aberrations : mapping of str to float
+        Krivanek coefficients beyond defocus and Cs: magnitudes ``C12`` ... ``C56``
+        in angstrom, azimuths ``phi12`` ... in radians (from +x towards +y).
+    dose_per_image : array_like, optional
+        Scalar or `(n_tilt, n_focus)`, electrons per square angstrom.
+    shifts_px : array_like, optional
+        `(n_tilt, n_focus, 2)` (y, x) pixels: a feature at p of the aligned image
+        sits at p + shift in the given one. Zero when omitted.
+    used : array_like, optional
+        `(n_tilt, n_focus)` bool. All when omitted.
+    tilt_axis_angle_deg : float
+        By how much the stack was rotated at import to bring the axis along y.
+    normalisation : str
+        How intensity was scaled: ``"given"``, ``"counts"``, ``"mean"`` ...
+    metadata : mapping
+        Anything else worth keeping (source file, gain, labels).
+
+    Raises
+    ------
+    DataError
+        Shapes disagree, values are not finite, or a size is not positive.
+    """
+
+    images: np.ndarray
+    tilt_deg: np.ndarray
+    pixel_size_angstrom: float
+    energy_ev: float
+    defocus_angstrom: np.ndarray | None = None
+    spherical_aberration_angstrom: float | None = None
+    chromatic_aberration_angstrom: float | None = None
+    energy_spread_ev: float | None = None
+    focal_spread_angstrom: float | None = None
+    aberrations: Mapping[str, float] = field(default_factory=dict)
+    dose_per_image: np.ndarray | None = None
+    shifts_px: np.ndarray | None = None
+    used: np.ndarray | None = None
+    tilt_axis_angle_deg: float = 0.0
+    normalisation: str = "given"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        images = np.ascontiguousarray(self.images, dtype=REAL)
+        if images.ndim != 4 or 0 in images.shape:
+            raise DataError(
+                f"needs shape (n_tilt, n_focus, ny, nx), not {images.shape}", field="tilt_series"
+            )
+        images = images.view()
+        images.setflags(write=False)
+        object.__setattr__(self, "images", images)
+        n_tilt, n_focus = images.shape[:2]
+        tilts = np.asarray(self.tilt_deg, np.float64)
+        if tilts.shape != (n_tilt,):
+            raise DataError(
+                f"{tilts.size} angles for {n_tilt} tilts",
+                field="tilt_angles",
+                remedy="Give one angle for each tilt",
+            )
+        self._set("tilt_deg", _frozen(tilts, np.float64, (n_tilt,), "tilt_angles"))
+        self._freeze_per_image(n_tilt, n_focus)
+        self._check_positive()
+        self._set("aberrations", MappingProxyType(dict(self.aberrations)))
+        self._set("metadata", MappingProxyType(dict(self.metadata)))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _freeze_per_image(self, n_tilt: int, n_focus: int) -> None:
+        shape = (n_tilt, n_focus)
+        fields: tuple[tuple[str, str, Any, tuple[int, ...]], ...] = (
+            ("defocus_angstrom", "defocus_values", np.float64, shape),
+            ("dose_per_image", "dose_per_image", np.float64, shape),
+            ("shifts_px", "shifts", np.float64, (*shape, 2)),
+            ("used", "mask", np.bool_, shape),
+        )
+        for name, key, dtype, wanted in fields:
+            value = getattr(self, name)
+            if value is None:
+                if name == "shifts_px":
+                    value = 0.0
+                elif name == "used":
+                    value = True
+                else:
+                    continue
+            try:
+                self._set(name, _frozen(value, dtype, wanted, key))
+            except DataError:
+                raise
+            except ValueError:
+                raise DataError(
+                    f"has shape {np.shape(value)}, which does not fit {wanted}", field=key
+                ) from None
+
+    def _check_positive(self) -> None:
+        checks = (
+            ("pixel_size", self.pixel_size_angstrom, True),
+            ("energy", self.energy_ev, True),
+            ("focal_spread", self.focal_spread_angstrom, False),
+            ("energy_spread", self.energy_spread_ev, False),
+        )
+        for name, value, strictly in checks:
+            if value is None:
+                continue
+            if not np.isfinite(value) or value < 0 or (strictly and value == 0):
+                raise DataError(f"is {value}, but must be positive", field=name)
+
+    @property
+    def n_tilt(self) -> int:
+        return int(self.images.shape[0])
+
+    @property
+    def n_focus(self) -> int:
+        return int(self.images.shape[1])
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return int(self.images.shape[2]), int(self.images.shape[3])
+
+    @property
+    def resolved_focal_spread_angstrom(self) -> float:
+        """sigma_f: as given, else from Cc and the energy spread, else 0 (coherent)."""
+        if self.focal_spread_angstrom is not None:
+            return float(self.focal_spread_angstrom)
+        if self.chromatic_aberration_angstrom and self.energy_spread_ev:
+            return float(
+                self.chromatic_aberration_angstrom * self.energy_spread_ev / self.energy_ev
+            )
+        return 0.0
+
+    def replace(self, **changes: Any) -> TiltFocalSeries:
+        """A copy with some fields changed (images are shared unless replaced)."""
+        return replace(self, **changes)

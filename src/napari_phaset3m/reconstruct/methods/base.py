@@ -1,0 +1,57 @@
+"""What the solver needs to know about a reconstruction method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from napari_phaset3m.core.precision import Array
+
+
+class Method(Protocol):
+    """A data term: forward model, residual and its gradient, one tilt at a time.
+
+    Volumes are `(n_channel, nz, nx, ny)` float32, the tilt axis y contiguous.
+    Channel 0 is the phase per voxel (rad) for scattering methods, the linear
+    density for linear ones; channel 1, when present, is absorption.
+    """
+
+    name: str
+    unit: str
+    volume_shape: tuple[int, int, int, int]
+    n_tilt: int
+
+    def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int) -> float:
+        """Add the gradient of one tilt's used images to ``gradient``.
+
+        Parameters
+        ----------
+        volume, gradient : Array
+            `(n_channel, nz, nx, ny)` float32; ``gradient`` is added to in place.
+        tilt : int
+        slot : int
+            Workspace to use; two threads never share one.
+
+        Returns
+        -------
+        float
+            The tilt's loss (sum over its used pixels).
+        """
+        ...
+
+    def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
+        """`(n_focus, nx, ny)` predicted images of one tilt, in the data's unit."""
+        ...
+
+    def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
+        """Loss of the tilt's held-out images (0 when it has none)."""
+        ...
+
+    def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
+        """The loss an empty volume has on this tilt: makes errors relative."""
+        ...
+
+    def preconditioner(self, tilts: np.ndarray) -> Array | float:
+        """What the summed gradient of ``tilts`` is multiplied with before the step."""
+        ...
