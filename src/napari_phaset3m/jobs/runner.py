@@ -1,0 +1,259 @@
+"""Drive one reconstruction for a command line, a notebook or a window.
+
+The solver's events come in; light events, time estimates and mailbox frames go
+out. Everything costly (binning, Fourier transforms, percentiles) happens here,
+in the thread that iterates this generator.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import Device, DeviceName, release_memory, resolve_device
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.jobs.control import RunControl
+from napari_phaset3m.jobs.device_lock import device_lock
+from napari_phaset3m.jobs.mailbox import Mailbox
+from napari_phaset3m.jobs.messages import JobEvent, PreviewFrame, Progress, Stopped, Waiting
+from napari_phaset3m.reconstruct.events import Event, Finished, Preview, Started, StepDone, SweepDone
+
+#: A driver hears from a healthy job at least this often while it waits, seconds.
+POLL_SECONDS = 0.2
+#: Steps closer together than this are reported as one, seconds.
+PROGRESS_SECONDS = 0.05
+#: Previews may take at most about one part in this many of the computing time.
+PREVIEW_SHARE = 6.0
+#: Longest edge of a volume whose Fourier transform is shown, voxels.
+FOURIER_MAX_VOXELS = 256
+
+
+@dataclass
+class _Clock:
+    """Computing time without pauses, and what is left of it."""
+
+    n_sweeps: int = 1
+    n_steps: int = 1
+    elapsed: float = 0.0
+    last: float = field(default_factory=time.monotonic)
+    reported: float = 0.0
+    per_step: float | None = None
+    timed_steps: int = 0
+
+    def tick(self) -> float:
+        now = time.monotonic()
+        passed, self.last = now - self.last, now
+        self.elapsed += passed
+        return passed
+
+    def skip(self) -> None:
+        self.last = time.monotonic()
+
+    def step(self) -> None:
+        passed = self.tick()
+        self.timed_steps += 1
+        if self.timed_steps == 1:  # the first step pays for compilation and plans
+            return
+        weight = max(1.0 / (self.timed_steps - 1), 1.0 / max(4, self.n_steps))
+        self.per_step = passed if self.per_step is None else self.per_step + weight * (passed - self.per_step)
+
+    def remaining(self, sweep: int, step: int) -> float | None:
+        if self.per_step is None:
+            return None
+        left = self.n_sweeps * self.n_steps - (sweep * self.n_steps + step + 1)
+        return max(0, left) * self.per_step
+
+
+def new_run_id() -> str:
+    """A short name for a run, unique in this process."""
+    return uuid.uuid4().hex[:8]
+
+
+def run(
+    series: TiltFocalSeries,
+    config: ReconstructionConfig,
+    *,
+    device: DeviceName | Device = "auto",
+    control: RunControl | None = None,
+    mailbox: Mailbox[PreviewFrame] | None = None,
+    mask: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    checkpoint: str | None = None,
+    resume: bool = False,
+    run_id: str | None = None,
+) -> Iterator[JobEvent]:
+    """Reconstruct, obeying ``control``; close the generator to abandon the run.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+    device : {"auto", "cpu", "cuda"} or Device
+    control : RunControl, optional
+    mailbox : Mailbox, optional
+        Receives a :class:`PreviewFrame` for each preview asked for through
+        ``control``, and the final volume.
+    mask, start : ndarray, optional
+        `(nz, ny, nx)`: support in 0..1; volume to start from, volts.
+    checkpoint : str, optional
+        File to write checkpoints to; with ``resume`` also to go on from.
+    resume : bool
+    run_id : str, optional
+
+    Yields
+    ------
+    JobEvent
+        ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last,
+        ``Finished`` or ``Stopped``. Only ``Finished`` carries an array.
+
+    Raises
+    ------
+    PhaseT3MError
+        Whatever the solver raises.
+    """
+    control = control or RunControl()
+    run_id = run_id or new_run_id()
+    resolved = device if isinstance(device, Device) else resolve_device(device)
+    device_lock.enter(resolved.kind, run_id)
+    try:
+        yield from _queue(resolved, control, run_id)
+        if control.stopped:
+            yield Stopped(run_id, ())
+            return
+        yield Waiting(run_id, "preparing", "Preparing: compiling kernels and loading the images")
+        options: dict[str, Any] = {
+            "device": resolved.kind, "mask": mask, "start": start,
+            "control": control, "checkpoint": checkpoint, "resume": resume,
+        }  # fmt: skip
+        events = open_events(series, config, options)
+        try:
+            yield from _relay(events, control, mailbox, run_id)
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
+    finally:
+        device_lock.leave(resolved.kind, run_id)
+        release_memory(resolved)
+
+
+def open_events(
+    series: TiltFocalSeries, config: ReconstructionConfig, options: dict[str, Any]
+) -> Iterator[Event]:
+    """The solver's events (imported late: it pulls in Numba)."""
+    from napari_phaset3m.reconstruct.api import iterate
+
+    return iterate(series, config, **options)
+
+
+def _queue(device: Device, control: RunControl, run_id: str) -> Iterator[JobEvent]:
+    while (holder := device_lock.holder(device.kind, run_id)) is not None:
+        yield Waiting(run_id, "queued", f"Queued: run {holder} is using {device.label}")
+        if control.wait_for_stop(POLL_SECONDS):
+            return
+
+
+def _relay(
+    events: Iterator[Event],
+    control: RunControl,
+    mailbox: Mailbox[PreviewFrame] | None,
+    run_id: str,
+) -> Iterator[JobEvent]:
+    clock = _Clock()
+    sweeps: list[SweepDone] = []
+    for event in events:
+        if isinstance(event, Preview):
+            deliver_preview(event, control, mailbox, run_id)
+        elif isinstance(event, Finished):
+            clock.tick()
+            if mailbox is not None:
+                mailbox.put(final_frame(event, run_id))
+            yield event
+            return
+        else:
+            yield from _light(event, clock, sweeps, run_id)
+        if control.paused:
+            yield from _pause(control, run_id)
+            clock.skip()
+        if control.stopped:
+            yield Stopped(run_id, tuple(sweeps))
+            return
+
+
+def _light(
+    event: Started | StepDone | SweepDone, clock: _Clock, sweeps: list[SweepDone], run_id: str
+) -> Iterator[JobEvent]:
+    if isinstance(event, Started):
+        clock.n_sweeps, clock.n_steps = event.n_sweeps, event.n_steps
+        clock.skip()
+        yield event
+    elif isinstance(event, SweepDone):
+        sweeps.append(event)
+        yield event
+    else:
+        clock.step()
+        last = event.step + 1 >= clock.n_steps
+        if last or clock.elapsed - clock.reported >= PROGRESS_SECONDS:
+            clock.reported = clock.elapsed
+            yield Progress(
+                run_id, event.sweep, event.step, clock.n_sweeps, clock.n_steps, event.error,
+                clock.elapsed, clock.remaining(event.sweep, event.step),
+            )  # fmt: skip
+
+
+def _pause(control: RunControl, run_id: str) -> Iterator[JobEvent]:
+    yield Waiting(run_id, "paused", "Paused")
+    while control.wait_while_paused(POLL_SECONDS):
+        yield Waiting(run_id, "paused", "Paused")
+
+
+def deliver_preview(
+    event: Preview, control: RunControl, mailbox: Mailbox[PreviewFrame] | None, run_id: str
+) -> None:
+    """Turn a solver preview into a frame, and keep previews to a small share of the time."""
+    begun = time.monotonic()
+    fourier = control.preview_delivered()
+    if mailbox is not None:
+        power = shown_power(event.volume) if fourier else None
+        limits = display_limits(event.volume)
+        mailbox.put(PreviewFrame(run_id, event.sweep, event.volume, power, event.voxel_size_angstrom, limits))
+    cost = time.monotonic() - begun
+    control.preview_delivered(pause_seconds=PREVIEW_SHARE * cost)
+
+
+def final_frame(event: Finished, run_id: str) -> PreviewFrame:
+    """The full-size volume of a finished run, ready to be shown."""
+    sweep = event.sweeps[-1].sweep if event.sweeps else 0
+    return PreviewFrame(
+        run_id, sweep, event.volume, shown_power(event.volume), event.voxel_size_angstrom,
+        display_limits(event.volume), final=True, unit=event.unit,
+    )  # fmt: skip
+
+
+def shown_power(volume: np.ndarray) -> np.ndarray:
+    """Log power of the central part of a volume, at most 256 voxels along an edge.
+
+    Cropping keeps the frequencies up to Nyquist, which binning would lose.
+    """
+    from napari_phaset3m.analyse.fourier import log_power
+
+    centre = tuple(
+        slice((n - min(n, FOURIER_MAX_VOXELS)) // 2, (n + min(n, FOURIER_MAX_VOXELS)) // 2)
+        for n in volume.shape
+    )
+    power: np.ndarray = log_power(volume[centre])
+    return power
+
+
+def display_limits(volume: np.ndarray) -> tuple[float, float]:
+    """Low and high for display, from a thinned copy: the median and the 99.9th percentile."""
+    stride = max(1, round((volume.size / 500_000) ** (1 / 3)))
+    low, high = np.percentile(volume[::stride, ::stride, ::stride], (50.0, 99.9))
+    low = min(float(low), 0.0) if low < 0 else 0.0 if low < 0.05 * high else float(low)
+    return (low, float(high)) if high > low else (low, low + 1e-6)
