@@ -1,0 +1,1 @@
+"""Readers and writers: files in, the data model out, and back."""

@@ -1,0 +1,102 @@
+"""Refuse what cannot be held before any of it is allocated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import DataError
+
+#: Share of the free memory that one file may ask for.
+MEMORY_SHARE = 0.8
+MAX_SECTIONS = 1_000_000
+
+
+def available_memory() -> int:
+    """Free memory in bytes: what the machine and its control group still allow."""
+    free = _machine_memory()
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        if limit != "max":
+            free = min(free, max(int(limit) - used, 0))
+    except (OSError, ValueError):
+        pass
+    return free
+
+
+def _machine_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 8 << 30
+
+
+def nbytes(shape: Sequence[int], itemsize: int) -> int:
+    """Bytes of an array, in Python integers that cannot overflow."""
+    return math.prod(int(n) for n in shape) * int(itemsize)
+
+
+def check_memory(shape: Sequence[int], itemsize: int, path: str | Path, field: str = "size") -> None:
+    """Raise :class:`DataError` when an array of this shape would not fit in the free memory."""
+    wanted, free = nbytes(shape, itemsize), available_memory()
+    if wanted > MEMORY_SHARE * free:
+        raise DataError(
+            f"states {' x '.join(map(str, shape))} values, {wanted / 1e9:.1f} GB, but {free / 1e9:.1f} GB "
+            "of memory are free",
+            path=path, field=field, remedy="The header may be damaged; else bin the images or use a larger machine",
+        )
+
+
+def check_exists(path: str | os.PathLike[str]) -> Path:
+    """The path, when it is a file or folder that can be read.
+
+    Raises
+    ------
+    DataError
+        It is not there, is empty, or may not be read.
+    """
+    found = Path(path)
+    try:
+        if not found.exists():
+            raise DataError("no such file", path=found, remedy="Check the name and the folder")
+        if found.is_file() and found.stat().st_size == 0:
+            raise DataError("the file is empty", path=found, remedy="Copy it again")
+        if not os.access(found, os.R_OK):
+            raise DataError("may not be read", path=found, remedy="Check its permissions")
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"cannot be opened ({error})", path=str(path)) from None
+    return found
+
+
+def check_real(array: Any, path: str | Path, field: str) -> None:
+    """Raise :class:`DataError` unless the values are real numbers."""
+    if np.dtype(array.dtype).kind not in "fiub":
+        raise DataError(f"holds {array.dtype}, not real numbers", path=path, field=field)
+
+
+def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
+    """Raise :class:`DataError` naming the first image that holds NaN or infinity."""
+    if array.dtype.kind != "f":
+        return
+    flat = array.reshape(-1, *array.shape[-2:])
+    for index, image in enumerate(flat):
+        if not np.isfinite(image.sum(dtype=np.float64)) and not np.isfinite(image).all():
+            bad = int(image.size - np.count_nonzero(np.isfinite(image)))
+            raise DataError(
+                f"image {index} holds {bad} NaN or infinite values", path=path, field=field,
+                remedy="Replace them (phaset3m prepare) or leave the image out with used",
+            )

@@ -1,0 +1,61 @@
+"""Turn images so that the tilt axis lies along y.
+
+The angle is SerialEM's and IMOD's: from +y towards −x, so that the axis has the direction
+``(x, y) = (−sin a, cos a)`` in array coordinates (columns, rows).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_RIGHT_ANGLE_TOLERANCE_DEG = 1e-6
+
+
+def turn(images: np.ndarray, axis_angle_deg: float, shifts_px: Any = None) -> tuple[np.ndarray, Any]:
+    """Turn images about their centres until an axis at ``axis_angle_deg`` lies along y.
+
+    Quarter turns are exact (and swap ny and nx when odd); other angles use cubic splines, keep the
+    shape, and fill the corners with each image's median.
+
+    Parameters
+    ----------
+    images : ndarray
+        `(..., ny, nx)` float32.
+    axis_angle_deg : float
+    shifts_px : array_like, optional
+        `(..., 2)` (y, x), turned alike.
+
+    Returns
+    -------
+    images : ndarray
+        Contiguous, same dtype.
+    shifts_px : ndarray or None
+    """
+    quarter = round(axis_angle_deg / 90)
+    rest = axis_angle_deg - 90 * quarter
+    turned = np.ascontiguousarray(np.rot90(images, quarter, axes=(-2, -1)))
+    if abs(rest) > _RIGHT_ANGLE_TOLERANCE_DEG:
+        turned = _rotate(turned, np.deg2rad(rest))
+    if shifts_px is None:
+        return turned, None
+    angle = np.deg2rad(axis_angle_deg)
+    shifts = np.asarray(shifts_px, np.float64)
+    y, x = shifts[..., 0], shifts[..., 1]
+    moved = np.stack((-np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x + np.sin(angle) * y), axis=-1)
+    return turned, moved
+
+
+def _rotate(images: np.ndarray, angle: float) -> np.ndarray:
+    from scipy.ndimage import affine_transform
+
+    ny, nx = images.shape[-2:]
+    # (y, x) of the input for (y, x) of the output.
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    centre = np.array([(ny - 1) / 2, (nx - 1) / 2])
+    offset = centre - matrix @ centre
+    result = np.empty_like(images)
+    for source, target in zip(images.reshape(-1, ny, nx), result.reshape(-1, ny, nx), strict=True):
+        affine_transform(source, matrix, offset, output=target, order=3, cval=float(np.median(source)))
+    return result

@@ -1,0 +1,105 @@
+"""What a reader found in a file, before it is checked and becomes a series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import ConfigError, DataError
+
+#: Field of the series: (name in files, flag on the command line, what to give).
+FIELDS: Mapping[str, tuple[str, str, str]] = {
+    "tilt_deg": ("tilt_angles", "--tilt-angles", "one angle per tilt, degrees, or a .tlt file"),
+    "pixel_size_angstrom": ("pixel_size", "--pixel-size", "angstrom"),
+    "energy_ev": ("energy", "--energy", "accelerating voltage in volts, e.g. 300e3"),
+    "defocus_angstrom": ("defocus_values", "--defocus", "angstrom, underfocus positive"),
+    "spherical_aberration_angstrom": ("spherical_aberration", "--cs", "angstrom, e.g. 2.7e7 for 2.7 mm"),
+    "chromatic_aberration_angstrom": ("chromatic_aberration", "--cc", "angstrom"),
+    "energy_spread_ev": ("energy_spread", "--energy-spread", "standard deviation, eV"),
+    "focal_spread_angstrom": ("focal_spread", "--focal-spread", "standard deviation, angstrom"),
+    "aberrations": ("aberrations", "--aberration", "Krivanek names and values"),
+    "dose_per_image": ("dose_per_image", "--dose", "electrons per square angstrom"),
+    "shifts_px": ("shifts", "--shifts", "pixels (y, x)"),
+    "used": ("mask", "--used", "true for images to use"),
+}
+#: How a file is to be read, rather than what it holds: keyword -> flag.
+OPTIONS: Mapping[str, str] = {
+    "n_focus": "--n-focus",
+    "focus_order": "--focus-order",
+    "tilt_axis_angle_deg": "--tilt-axis-angle",
+    "defocus_reference": "--defocus-reference",
+    "counts": "--counts",
+    "normalise": "--normalise",
+    "vacuum_intensity": "--vacuum-intensity",
+    "intensity_offset": "--intensity-offset",
+    "dark_field": "--dark-field",
+}
+
+
+@dataclass
+class RawSeries:
+    """Images and metadata as found; nothing was normalised, rotated or invented.
+
+    Attributes
+    ----------
+    path : Path
+    images : ndarray
+        `(n_tilt, n_focus, ny, nx)`, or `(n_section, ny, nx)` when the file does not say how
+        sections divide into tilts and foci. Any real dtype; may be a memory map.
+    fields : dict
+        Values by their names in :data:`FIELDS`.
+    notes : list of str
+        What the user should know, e.g. which default was used.
+    counts : bool
+        The values are electron counts.
+    normalisation : str or None
+        As a series file states it; None when nobody scaled the images yet.
+    tilt_axis_angle_deg : float or None
+        Where the header puts the tilt axis (SerialEM and IMOD: from +y towards −x); None: unknown.
+    rotated_deg : float
+        By how much the images were turned already.
+    defocus_reference : {"center", "exit"}
+    metadata : dict
+    """
+
+    path: Path
+    images: Any
+    fields: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    counts: bool = False
+    normalisation: str | None = None
+    tilt_axis_angle_deg: float | None = None
+    rotated_deg: float = 0.0
+    defocus_reference: str = "center"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def check_names(overrides: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` for a keyword that no field or option has."""
+    unknown = sorted(set(overrides) - set(FIELDS) - set(OPTIONS))
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)}: unknown. Known are {', '.join([*FIELDS, *OPTIONS])}")
+
+
+def missing(name: str, path: Path | str) -> DataError:
+    """The error that asks for a field by name and says how to give it."""
+    key, flag, what = FIELDS[name]
+    return DataError(
+        "is not in the file", path=path, field=key, remedy=f"Give {name}=... in Python or {flag} ({what})"
+    )
+
+
+def as_number(value: Any, path: Path | str, key: str) -> float:
+    """A finite float from a scalar or a one-element array."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+        number = float(array.reshape(()) if array.ndim == 0 else array.reshape(-1)[0])
+        if array.size != 1 or not np.isfinite(number):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise DataError("must be one finite number", path=path, field=key) from None
+    return number

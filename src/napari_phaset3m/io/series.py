@@ -1,0 +1,138 @@
+"""Open any tilt/focal series, and save one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.assemble import assemble
+from napari_phaset3m.io.limits import check_exists, check_memory
+from napari_phaset3m.io.raw import RawSeries
+
+_MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
+_KNOWN = ".h5, .mrc, .st, .ali, .rec, .mrcs, .tif, .gif, .npy, .mat, series.toml, or a folder of TIFFs"
+PathLike = str | os.PathLike[str]
+
+
+def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFocalSeries:
+    """Open a tilt/focal series.
+
+    Parameters
+    ----------
+    path : path-like or sequence of path-like
+        An `.h5` series, an MRC or TIFF stack, a GIF, `.npy`, `.mat`, a `series.toml`, or a folder of
+        TIFFs with the angle in the name. Several paths: one stack per defocus.
+    **overrides
+        Fields of :class:`TiltFocalSeries` that replace or complete what the file says, e.g.
+        ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it:
+        ``n_focus`` and ``focus_order`` (``"tilt-major"`` or ``"focus-major"``) for interleaved sections,
+        ``tilt_axis_angle_deg`` (SerialEM's: from +y towards −x; images are turned by it; 0: do not
+        turn), ``defocus_reference`` (``"center"`` or ``"exit"``), ``counts``, ``normalise`` (``"auto"``,
+        ``"given"``, ``"counts"``, ``"mean"``, ``"vacuum"``), ``vacuum_intensity``, ``intensity_offset``,
+        ``dark_field`` (invert STEM images so that 1 − I is the signal).
+
+    Returns
+    -------
+    TiltFocalSeries
+        ``metadata["notes"]`` names every default that was used.
+
+    Raises
+    ------
+    DataError
+        The file is damaged or something is missing; the message names file and field and says what to do.
+    ConfigError
+        An override is unknown.
+    """
+    return assemble(read_raw(path), overrides)
+
+
+def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
+    """Read a file (or one stack per defocus) as it is, before anything is asked for or normalised."""
+    if not isinstance(path, str | os.PathLike):
+        parts = [_read_one(item) for item in path]
+        if not parts:
+            raise DataError("no file was given", remedy=f"Known are {_KNOWN}")
+        return parts[0] if len(parts) == 1 else _join(parts)
+    return _read_one(path)
+
+
+def _read_one(path: PathLike) -> RawSeries:
+    from napari_phaset3m.io import h5series, mrc, other, tiff, toml
+
+    found = check_exists(path)
+    suffix = found.suffix.lower()
+    if found.is_dir():
+        return tiff.read_folder(found)
+    if suffix in (".h5", ".hdf5"):
+        return h5series.read_h5(found)
+    if suffix in _MRC:
+        return mrc.read_mrc(found)
+    if suffix in (".tif", ".tiff"):
+        return tiff.read_tiff(found)
+    if suffix == ".toml":
+        return toml.read_toml(found)
+    if suffix in other.READERS:
+        return other.READERS[suffix](found)
+    raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+
+
+def _join(parts: Sequence[RawSeries]) -> RawSeries:
+    """One stack per defocus: stack k becomes focus k."""
+    first = parts[0]
+    shape = tuple(first.images.shape)
+    for part in parts[1:]:
+        if tuple(part.images.shape) != shape or len(shape) != 3:
+            raise DataError(
+                f"has shape {tuple(part.images.shape)}, but {first.path.name} has {shape}", path=part.path,
+                field="tilt_series", remedy="Stacks of one series need the same number and size of images",
+            )
+        for key in ("pixel_size_angstrom", "energy_ev", "tilt_deg"):
+            _check_agrees(first, part, key)
+    total = (shape[0], len(parts), *shape[1:])
+    check_memory(total, max(np.dtype(p.images.dtype).itemsize for p in parts), first.path, "tilt_series")
+    images = np.stack([np.asarray(part.images) for part in parts], axis=1)
+    fields = {key: value for part in reversed(parts) for key, value in part.fields.items()}
+    doses = [part.fields.get("dose_per_image") for part in parts]
+    fields.pop("dose_per_image", None)
+    if all(dose is not None for dose in doses):
+        columns = [np.broadcast_to(np.asarray(d, float), (shape[0], 1)) for d in doses]
+        fields["dose_per_image"] = np.concatenate(columns, axis=1)
+    result = RawSeries(first.path, images, fields, [n for p in parts for n in p.notes])
+    result.counts = all(part.counts for part in parts)
+    result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
+    result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
+    return result
+
+
+def _check_agrees(first: RawSeries, part: RawSeries, key: str) -> None:
+    a, b = first.fields.get(key), part.fields.get(key)
+    if a is None or b is None:
+        return
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    tolerance = 0.5 if key == "tilt_deg" else 1e-3 * abs(float(a.max()))
+    if a.shape != b.shape or np.abs(a - b).max() > tolerance:
+        raise DataError(f"differs from that of {first.path.name}", path=part.path, field=key,
+                        remedy="Stacks of one series need the same tilts, pixel and voltage")  # fmt: skip
+
+
+def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
+    """Write an `.h5` series file, atomically, with defocus referred to the centre.
+
+    Raises
+    ------
+    OutputError
+        It could not be written; an older file is untouched and nothing else is left.
+    """
+    from napari_phaset3m.io.h5series import write_h5
+
+    target = Path(path)
+    if target.suffix.lower() not in (".h5", ".hdf5"):
+        raise OutputError(f"{target}: cannot be written (unknown suffix). A series is saved as .h5")
+    write_h5(series, target)
+    return target

@@ -1,0 +1,160 @@
+"""Volumes in and out: MRC, TIFF, HDF5 and OME-Zarr, with voxel size, origin, unit and provenance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.limits import check_exists
+
+_SUFFIXES = ".mrc, .tif, .h5 or .ome.zarr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Volume:
+    """A 3D map.
+
+    Parameters
+    ----------
+    data : ndarray
+        `(nz, ny, nx)` float32; the beam travels toward +z.
+    voxel_size_angstrom : float
+    unit : str
+        ``"V"`` for an electrostatic potential; ``""`` when not known.
+    origin : tuple of float
+        (z, y, x) of the centre of voxel (0, 0, 0), angstrom.
+    metadata : mapping
+        Provenance and anything else worth keeping.
+
+    Raises
+    ------
+    DataError
+        Not three-dimensional, empty, or the voxel size is not positive.
+    """
+
+    data: np.ndarray
+    voxel_size_angstrom: float
+    unit: str = "V"
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3 or 0 in self.data.shape:
+            raise DataError(f"needs shape (nz, ny, nx), not {tuple(self.data.shape)}", field="volume")
+        if not np.isfinite(self.voxel_size_angstrom) or self.voxel_size_angstrom <= 0:
+            raise DataError(f"is {self.voxel_size_angstrom}, but must be positive", field="voxel_size")
+        if isinstance(self.data, np.ndarray):
+            object.__setattr__(self, "data", np.asarray(self.data, dtype=REAL))
+        object.__setattr__(self, "voxel_size_angstrom", float(self.voxel_size_angstrom))
+        z, y, x = (float(value) for value in self.origin)
+        object.__setattr__(self, "origin", (z, y, x))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(nz, ny, nx)."""
+        nz, ny, nx = self.data.shape
+        return int(nz), int(ny), int(nx)
+
+
+def volume_format(path: str | os.PathLike[str]) -> str | None:
+    """``"mrc"``, ``"tiff"``, ``"h5"`` or ``"zarr"`` by the suffix; None for another one."""
+    name = os.fspath(path).lower().rstrip("/")
+    if name.endswith((".mrc", ".map", ".rec", ".st", ".ali", ".mrcs")):
+        return "mrc"
+    if name.endswith((".tif", ".tiff")):
+        return "tiff"
+    if name.endswith((".h5", ".hdf5")):
+        return "h5"
+    return "zarr" if name.endswith(".zarr") else None
+
+
+def load_volume(
+    path: str | os.PathLike[str], *, voxel_size_angstrom: float | None = None, lazy: bool = False
+) -> Volume:
+    """Read a volume.
+
+    Parameters
+    ----------
+    path : path-like
+        MRC, TIFF, HDF5 or OME-Zarr, chosen by the suffix.
+    voxel_size_angstrom : float, optional
+        Replaces what the file states; needed when it states none.
+    lazy : bool
+        Leave the data on disk where the format allows (MRC: memory map, OME-Zarr: zarr array).
+
+    Raises
+    ------
+    DataError
+        Damaged, not a volume, or without a voxel size.
+    """
+    from napari_phaset3m.io import volume_files, volume_zarr
+
+    found = check_exists(path)
+    readers = {
+        "mrc": volume_files.read_mrc_volume,
+        "tiff": volume_files.read_tiff_volume,
+        "h5": volume_files.read_h5_volume,
+        "zarr": volume_zarr.read_zarr_volume,
+    }
+    kind = volume_format(path)
+    if kind is None:
+        raise DataError("is no volume format that is known", path=path, remedy=f"Use {_SUFFIXES}")
+    data, voxel, rest = readers[kind](found, lazy)
+    size = voxel_size_angstrom if voxel_size_angstrom is not None else voxel
+    if size is None or size == 0:
+        raise DataError(
+            "is not in the file" if size is None else "is zero", path=path, field="voxel_size",
+            remedy="Give voxel_size_angstrom=... in Python or --voxel (angstrom)",
+        )
+    try:
+        return Volume(data=data, voxel_size_angstrom=size, **rest)
+    except DataError as error:
+        raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
+
+
+def save_volume(
+    volume: Volume, path: str | os.PathLike[str], provenance: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a volume, atomically; the suffix chooses MRC, TIFF, HDF5 or OME-Zarr.
+
+    Parameters
+    ----------
+    volume : Volume
+    path : path-like
+    provenance : mapping, optional
+        Written beside the volume as ``NAME.json`` and into its labels or attributes.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    OutputError
+        The suffix is unknown or it could not be written; nothing half-written is left.
+    """
+    from napari_phaset3m.io import volume_files, volume_zarr
+    from napari_phaset3m.io.provenance import jsonable, write_provenance
+
+    writers = {
+        "mrc": volume_files.write_mrc_volume,
+        "tiff": volume_files.write_tiff_volume,
+        "h5": volume_files.write_h5_volume,
+        "zarr": volume_zarr.write_zarr_volume,
+    }
+    kind = volume_format(path)
+    if kind is None:
+        raise OutputError(f"{os.fspath(path)}: cannot be written (unknown suffix). Use {_SUFFIXES}")
+    record: dict[str, Any] = jsonable(provenance if provenance is not None else volume.metadata.get("provenance", {}))
+    writers[kind](volume, Path(path), record)
+    if provenance is not None:
+        write_provenance(path, record)
+    return Path(path)
