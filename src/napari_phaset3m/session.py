@@ -110,6 +110,8 @@ class Session:
         Newest picture of the newest run.
     live : bool
         Whether previews are shown while running.
+    watch_fourier : bool
+        Whether somebody looks at the Fourier transform, so that it is worth computing.
     message : str
         One line for the status bar of the workspace.
     runs : list of RunRecord
@@ -140,6 +142,7 @@ class Session:
     progress: Progress | None = None
     frame: PreviewFrame | None = None
     live: bool = True
+    watch_fourier: bool = False
     message: str = ""
     runs: list[RunRecord] = field(default_factory=list)
     attachments: dict[str, Any] = field(default_factory=dict)

@@ -87,6 +87,8 @@ class PreviewFrame:
         Of ``volume``, and of the volume that ``log_power`` was taken from.
     limits : tuple of float
         Robust low and high of ``volume`` for display.
+    power_limits : tuple of float
+        The same of ``log_power``.
     final : bool
         The run has ended and this is its result.
     unit : str
@@ -98,6 +100,7 @@ class PreviewFrame:
     log_power: np.ndarray | None
     voxel_size_angstrom: float
     limits: tuple[float, float] = (0.0, 1.0)
+    power_limits: tuple[float, float] = (0.0, 1.0)
     final: bool = False
     unit: str = "V"
 

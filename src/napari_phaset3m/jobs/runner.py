@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -220,9 +220,7 @@ def deliver_preview(
     begun = time.monotonic()
     fourier = control.preview_delivered()
     if mailbox is not None:
-        power = shown_power(event.volume) if fourier else None
-        limits = display_limits(event.volume)
-        mailbox.put(PreviewFrame(run_id, event.sweep, event.volume, power, event.voxel_size_angstrom, limits))
+        mailbox.put(make_frame(event, run_id, event.sweep, fourier=fourier))
     cost = time.monotonic() - begun
     control.preview_delivered(pause_seconds=PREVIEW_SHARE * cost)
 
@@ -230,10 +228,21 @@ def deliver_preview(
 def final_frame(event: Finished, run_id: str) -> PreviewFrame:
     """The full-size volume of a finished run, ready to be shown."""
     sweep = event.sweeps[-1].sweep if event.sweeps else 0
+    return replace(make_frame(event, run_id, sweep, fourier=True), final=True, unit=event.unit)
+
+
+def make_frame(event: Preview | Finished, run_id: str, sweep: int, *, fourier: bool) -> PreviewFrame:
+    """A frame with everything that is costly to work out for display."""
+    power = shown_power(event.volume) if fourier else None
     return PreviewFrame(
-        run_id, sweep, event.volume, shown_power(event.volume), event.voxel_size_angstrom,
-        display_limits(event.volume), final=True, unit=event.unit,
-    )  # fmt: skip
+        run_id,
+        sweep,
+        event.volume,
+        power,
+        event.voxel_size_angstrom,
+        display_limits(event.volume),
+        (0.0, 1.0) if power is None else power_limits(power),
+    )
 
 
 def shown_power(volume: np.ndarray) -> np.ndarray:
@@ -252,8 +261,18 @@ def shown_power(volume: np.ndarray) -> np.ndarray:
 
 
 def display_limits(volume: np.ndarray) -> tuple[float, float]:
-    """Low and high for display, from a thinned copy: the median and the 99.9th percentile."""
-    stride = max(1, round((volume.size / 500_000) ** (1 / 3)))
-    low, high = np.percentile(volume[::stride, ::stride, ::stride], (50.0, 99.9))
-    low = min(float(low), 0.0) if low < 0 else 0.0 if low < 0.05 * high else float(low)
+    """Low (0 where nothing is negative) and the 99.95th percentile, from a thinned copy."""
+    low, high = np.percentile(_thinned(volume), (1.0, 99.95))
+    low = 0.0 if low > -0.05 * abs(high) else float(low)
     return (low, float(high)) if high > low else (low, low + 1e-6)
+
+
+def power_limits(power: np.ndarray) -> tuple[float, float]:
+    """Low above the diffuse background and high below the strongest peaks."""
+    low, high = (float(v) for v in np.percentile(_thinned(power), (60.0, 99.99)))
+    return (low, high) if high > low else (low, low + 1e-6)
+
+
+def _thinned(volume: np.ndarray) -> np.ndarray:
+    stride = max(1, round(float(volume.size / 500_000) ** (1 / 3)))
+    return volume[::stride, ::stride, ::stride]

@@ -1,0 +1,147 @@
+"""Worker threads that report every failure and clean up after themselves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from superqt.utils import FunctionWorker, GeneratorWorker
+
+from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
+
+log = logging.getLogger(__name__)
+
+
+class JobError(PhaseT3MError):
+    """A ``RuntimeError`` (CUDA's are) ended a job; the original is its cause."""
+
+
+class JobWorker(GeneratorWorker):
+    """A generator worker without the three traps of its base class.
+
+    A ``RuntimeError`` is reported instead of dropped; the generator is closed in
+    the worker thread, so that its ``finally`` blocks free memory there; and
+    :meth:`quit` also wakes a job that sleeps in a pause or a queue.
+
+    Parameters
+    ----------
+    function : generator function
+    *args, **kwargs
+        Passed to ``function``; ``control`` must be a :class:`RunControl`.
+    """
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(function, *args, **kwargs)
+        self._control: RunControl = kwargs["control"]
+
+    def work(self) -> Any:
+        """Run the generator to its end; called by the thread pool."""
+        try:
+            result = super().work()
+            if isinstance(result, RuntimeError):
+                raise JobError(str(result) or type(result).__name__) from result
+            return result
+        finally:
+            self._gen.close()
+
+    def quit(self) -> None:
+        """Ask the job to end, also while it is paused or queued."""
+        self._control.stop()
+        super().quit()
+
+
+def start_job(
+    function: Callable[..., Any],
+    *args: Any,
+    connect: dict[str, Callable[..., None]],
+    **kwargs: Any,
+) -> JobWorker:
+    """Start a generator in a worker thread, registered with napari's task list.
+
+    Parameters
+    ----------
+    function : generator function
+    connect : dict
+        Signal name to slot; slots must be methods of a ``QObject`` so that they
+        run in its thread.
+    *args, **kwargs
+        Passed to ``function``; ``control`` is required.
+    """
+    from napari.qt.threading import create_worker
+
+    worker: JobWorker = create_worker(
+        function,
+        *args,
+        _worker_class=JobWorker,
+        _connect=connect,
+        _ignore_errors=True,
+        _start_thread=False,
+        **kwargs,
+    )
+    worker.warned.connect(_log_warning)
+    worker.start()
+    return worker
+
+
+def in_background(
+    function: Callable[[], Any],
+    on_result: Callable[[Any], None],
+    on_error: Callable[[Exception], None],
+) -> FunctionWorker:
+    """Run a short function in a worker thread; the slots run in the caller's.
+
+    Parameters
+    ----------
+    function : callable
+        Takes nothing.
+    on_result, on_error : methods of a QObject
+    """
+    worker = FunctionWorker(function)
+    worker.returned.connect(on_result)
+    worker.errored.connect(on_error)
+    worker.warned.connect(_log_warning)
+    worker.start()
+    return worker
+
+
+def _log_warning(details: tuple[Any, ...]) -> None:
+    log.warning("%s", details[0])
+
+
+class WindowWatch(QObject):
+    """Calls back once the window it watches has really been closed."""
+
+    def __init__(self, on_closed: Callable[[], None], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._on_closed = on_closed
+        self._watched: QObject | None = None
+
+    def watch(self, window: QObject) -> None:
+        """Watch this top-level window (instead of an earlier one)."""
+        if window is self._watched:
+            return
+        if self._watched is not None:
+            self._watched.removeEventFilter(self)
+        self._watched = window
+        window.installEventFilter(self)
+        window.destroyed.connect(self._forget)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Notice a close event; whether it was refused is known only afterwards."""
+        if event is not None and event.type() == QEvent.Type.Close and watched is self._watched:
+            QTimer.singleShot(0, self._check)
+        return False
+
+    def _check(self) -> None:
+        if self._watched is None or not self._watched.isVisible():
+            self._on_closed()
+
+    def _forget(self) -> None:
+        self._watched = None
+        self._on_closed()
+
+
+__all__ = ["JobError", "JobWorker", "Mailbox", "PreviewFrame", "WindowWatch", "in_background", "start_job"]
