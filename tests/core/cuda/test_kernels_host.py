@@ -1,0 +1,180 @@
+"""The CUDA source's arithmetic, run on the host, against the numba kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.core import kernels_cpu
+from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
+from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.runtime import NULL
+from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.multislice import Multislice, TransferModel
+from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.rotation import make_rotator
+from napari_phaset3m.errors import ConfigError
+
+ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0)
+
+
+def _close(found, expected, tolerance=1e-5):
+    scale = np.linalg.norm(expected)
+    assert np.linalg.norm(found - expected) <= tolerance * scale
+
+
+@pytest.mark.parametrize("kind", ["linear", "cubic"])
+@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3)])
+def test_rotation(host_runtime, kind, shape):
+    rng = np.random.default_rng(1)
+    geometry = TiltGeometry(*shape, 1.0, ANGLES, 4)
+    cpu, gpu = make_rotator(kind, geometry), CudaRotator(host_runtime, geometry, kind)
+    volume = rng.standard_normal(shape).astype(np.float32)
+    by_count: dict[int, list[int]] = {}
+    for i in range(len(ANGLES)):
+        by_count.setdefault(len(geometry.edges(i)) - 1, []).append(i)
+    for count, tilts in by_count.items():
+        out = np.full((count, len(tilts), *shape[1:]), np.nan, np.float32)
+        gpu.project(volume, tilts, out)
+        slices = rng.standard_normal(out.shape).astype(np.float32)
+        found = np.ones(shape, np.float32)
+        gpu.backproject(slices, tilts, found)
+        wanted = np.ones(shape, np.float32)
+        for b, tilt in enumerate(tilts):
+            expected = np.empty((count, *shape[1:]), np.float32)
+            cpu.project(volume, tilt, expected)
+            _close(out[:, b], expected)
+            cpu.backproject(np.ascontiguousarray(slices[:, b]), tilt, wanted)
+        _close(found, wanted)
+        left = np.vdot(out.astype(np.float64), slices)
+        right = np.vdot(volume.astype(np.float64), found - 1)
+        assert abs(left - right) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(slices)
+
+
+def test_thin_slab(host_runtime):
+    geometry = TiltGeometry(3, 20, 4, 1.0, (35.0,), 5)
+    volume = np.random.default_rng(2).standard_normal((3, 20, 4)).astype(np.float32)
+    count = len(geometry.edges(0)) - 1
+    out, expected = np.empty((count, 1, 20, 4), np.float32), np.empty((count, 20, 4), np.float32)
+    CudaRotator(host_runtime, geometry).project(volume, [0], out)
+    make_rotator("linear", geometry).project(volume, 0, expected)
+    _close(out[:, 0], expected)
+
+
+def test_rotation_refuses_what_it_cannot(host_runtime):
+    geometry = TiltGeometry(4, 30, 2, 1.0, (0.0, 60.0), 8)
+    with pytest.raises(ConfigError, match="rotation"):
+        CudaRotator(host_runtime, geometry, "fourier")
+    with pytest.raises(ConfigError, match="same number"):
+        CudaRotator(host_runtime, geometry).project(None, [0, 1], None)
+
+
+@pytest.mark.parametrize("kind", sorted(LOSS_KINDS))
+def test_losses(host_runtime, kind):
+    rng = np.random.default_rng(3)
+    intensity, amplitude = rng.random((2, 3, 40), np.float32) + np.float32(0.1)
+    amplitude[0, :5] = 0
+    image_weight, pixel_weight = rng.random(3, np.float32), rng.random(40, np.float32)
+    value, slope = np.empty((2, 3, 40), np.float32)
+    host_runtime.launch(
+        "loss", 120, intensity, np.ascontiguousarray(amplitude), image_weight, pixel_weight, value, slope,
+        np.int64(LOSS_KINDS[kind]), np.int64(3), np.int64(40),
+    )  # fmt: skip
+    weight = (image_weight[:, None] * pixel_weight).reshape(-1)
+    expected = np.empty(120, np.float32)
+    total = kernels_cpu.LOSSES[kind](intensity.reshape(-1), amplitude.reshape(-1), weight, expected)
+    assert value.sum(dtype=np.float64) == pytest.approx(total, rel=1e-5)
+    _close(slope.reshape(-1), expected)
+
+
+def test_update_kernels(host_runtime):
+    rng = np.random.default_rng(4)
+    volume, gradient, scale, previous = rng.standard_normal((4, 50)).astype(np.float32)
+    expected = np.maximum(volume - np.float32(0.3) * scale * gradient, 0)
+    host_runtime.launch(
+        "descend", 50, volume, gradient, scale, np.float32(0.3), np.float32(0), np.int64(50)
+    )
+    _close(volume, expected)
+    assert not gradient.any()
+    gradient[:] = 1
+    host_runtime.launch(
+        "descend", 50, volume, gradient, NULL, np.float32(0.5), np.float32(-np.inf), np.int64(50)
+    )
+    _close(volume, expected - 0.5)
+    before, last = volume.copy(), previous.copy()
+    host_runtime.launch("extrapolate", 50, volume, previous, np.float32(0.7), np.int64(50))
+    _close(volume, before + np.float32(0.7) * (before - last))
+    np.testing.assert_array_equal(previous, before)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+@pytest.mark.parametrize("semiangle", [0.0, 2e-4])
+def test_multislice_equals_cpu(host_runtime, nodes, semiangle):
+    rng = np.random.default_rng(5)
+    grid = Grid(20, 18, 0.5)
+    microscope = Microscope(300e3, 1.2e7, 30.0, semiangle)
+    model = TransferModel(grid, microscope, nodes)
+    n_slice, tilts, foci = 5, 2, 3
+    phase = (0.1 * rng.standard_normal((n_slice, tilts, 20, 18))).astype(np.float32)
+    heights = np.cumsum(1 + rng.random((tilts, n_slice)), axis=1)
+    amplitude = rng.random((tilts, foci, 20, 18), np.float32) + np.float32(0.5)
+    weight, pixel = rng.random((tilts, foci), np.float32), rng.random((20, 18), np.float32)
+    transfers = [
+        model([100.0, 300.0, 500.0], [(0.2, -0.3), (0, 0), (1.5, 0.1)], float(h[-1])) for h in heights
+    ]
+    wavelength = microscope.wavelength_angstrom
+    gpu = CudaMultislice(
+        host_runtime, grid, wavelength, max_slices=6, n_focus=foci, max_batch=3, n_nodes=nodes, band_limit=0.8
+    )
+    found = phase.copy()
+    exit_wave = gpu.exit_wave(found, heights).copy()
+    images = gpu.images(n_slice, transfers).copy()
+    losses = gpu.loss("amplitude", amplitude, weight, pixel)
+    gpu.backpropagate(found, heights)
+    cpu = Multislice(grid, wavelength, n_slice, foci, n_nodes=nodes, band_limit=0.8)
+    for b in range(tilts):
+        mine = np.ascontiguousarray(phase[:, b])
+        _close(exit_wave[b], cpu.exit_wave(mine, heights[b]))
+        _close(images[b], cpu.images(n_slice, transfers[b]))
+        weights = (weight[b][:, None, None] * pixel).reshape(-1)
+        total = kernels_cpu.amplitude_loss(
+            cpu.intensity.reshape(-1), amplitude[b].reshape(-1), weights, cpu.slope.reshape(-1)
+        )
+        assert losses[b] == pytest.approx(total, rel=1e-5)
+        cpu.backpropagate(cpu.slope, transfers[b], mine, heights[b])
+        _close(found[:, b], mine, 2e-5)
+
+
+def test_absorption_gradient_by_differences(host_runtime):
+    # In float32 the differences are good to a percent; a wrong factor or sign is not.
+    rng = np.random.default_rng(6)
+    grid = Grid(12, 10, 0.6)
+    microscope = Microscope(300e3, 1.2e7)
+    heights = np.arange(3.0)[None] * 2
+    transfers = [TransferModel(grid, microscope)([200.0, 400.0], [(0, 0), (0, 0)], 4.0)]
+    gpu = CudaMultislice(
+        host_runtime, grid, microscope.wavelength_angstrom, max_slices=3, n_focus=2, max_batch=1
+    )
+    phase, absorption = (0.2 * rng.random((2, 3, 1, 12, 10))).astype(np.float32)
+    amplitude = rng.random((1, 2, 12, 10), np.float32) + np.float32(0.5)
+    ones, pixel = np.ones((1, 2), np.float32), np.ones((12, 10), np.float32)
+
+    def loss(p, a):
+        gpu.exit_wave(p, heights, a)
+        gpu.images(3, transfers)
+        return float(gpu.loss("amplitude", amplitude, ones, pixel)[0])
+
+    loss(phase, absorption)
+    gradients = phase.copy(), absorption.copy()
+    gpu.backpropagate(gradients[0], heights, gradients[1])
+    for which, gradient in enumerate(gradients):
+        for s in range(3):
+            direction = np.zeros_like(phase)
+            direction[s] = np.sign(gradient[s])
+            step = np.float32(1e-2)
+            above = [phase, absorption]
+            below = list(above)
+            above[which], below[which] = above[which] + step * direction, below[which] - step * direction
+            slope = (loss(*above) - loss(*below)) / (2 * step)
+            assert slope == pytest.approx(float((gradient * direction).sum(dtype=np.float64)), rel=2e-2)
