@@ -67,8 +67,7 @@ def host_runtime() -> HostRuntime:
     folder = Path(tempfile.mkdtemp(prefix="phaset3m-kernels-"))
     source, library = folder / "kernels.cpp", folder / "kernels.so"
     source.write_text(SHIM + kernel_source(), encoding="utf-8")
-    subprocess.run(
-        [compiler, "-O2", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-shared", "-fPIC", str(source), "-o", str(library)],
-        check=True, capture_output=True, text=True,
-    )
+    options = ["-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
+    command = [compiler, *options, str(source), "-o", str(library)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
     return HostRuntime(ctypes.CDLL(str(library)))

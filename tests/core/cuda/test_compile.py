@@ -18,10 +18,9 @@ def test_nvcc_compiles_every_kernel(tmp_path, architecture):
         pytest.skip("nvcc is not installed")
     source, target = tmp_path / "kernels.cu", tmp_path / "kernels.ptx"
     source.write_text(kernel_source(), encoding="utf-8")
-    done = subprocess.run(
-        [compiler, "--ptx", f"-arch={architecture}", "-Werror", "all-warnings", str(source), "-o", str(target)],
-        capture_output=True, text=True,
-    )
+    options = ["--ptx", f"-arch={architecture}", "-Werror", "all-warnings"]
+    command = [compiler, *options, str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     wanted = set(re.findall(r"__global__ void (\w+)", kernel_source()))
     found = set(re.findall(r"\.entry (\w+)", target.read_text()))

@@ -135,7 +135,7 @@ class CudaMultislice:
         self._transfer_kernel("apply_transfer", psi, fields)
         self.runtime.fft2(fields, inverse=True)
         groups = n_batch * self.n_focus
-        intensity = self._shaped(self._intensity, n_batch, self.n_focus)
+        intensity = self.intensity_of(n_batch)
         self.runtime.launch(
             "intensity", intensity.size, fields, self._transfer["weights"], intensity,
             np.int64(groups), np.int64(self.n_nodes), np.int64(self._pixels),
@@ -164,6 +164,10 @@ class CudaMultislice:
             np.int64(len(t["base"])), np.int64(n_batch), np.int64(n_image), *self._sizes(),
         )  # fmt: skip
 
+    def intensity_of(self, n_batch: int) -> Array:
+        """`(n_batch, n_focus, nx, ny)` view of the intensities in the workspace."""
+        return self._shaped(self._intensity, n_batch, self.n_focus)
+
     def loss(self, kind: str, amplitude: Array, image_weight: Array, pixel_weight: Array) -> np.ndarray:
         """Losses `(n_batch,)` float64 of the last images; keeps the slope for the gradient.
 
@@ -172,7 +176,7 @@ class CudaMultislice:
         """
         n_batch = len(amplitude)
         groups = n_batch * self.n_focus
-        intensity = self._shaped(self._intensity, n_batch, self.n_focus)
+        intensity = self.intensity_of(n_batch)
         value = self._shaped(self._value, n_batch, self.n_focus)
         self.runtime.launch(
             "loss", intensity.size, intensity, amplitude, image_weight, pixel_weight, value, self._slope,

@@ -28,7 +28,7 @@ ROW_KERNELS = frozenset({"project", "backproject", "propagate", "apply_transfer"
 
 
 def kernel_source() -> str:
-    """The CUDA C source of all kernels."""
+    """Return the CUDA C source of all kernels."""
     return resources.files(__package__).joinpath("kernels.cu").read_text(encoding="utf-8")
 
 
@@ -119,5 +119,5 @@ class CudaRuntime:
 
 @lru_cache(maxsize=1)
 def cuda_runtime() -> CudaRuntime:
-    """The process's CUDA runtime, made at first use."""
+    """Return the process's CUDA runtime, made at first use."""
     return CudaRuntime()

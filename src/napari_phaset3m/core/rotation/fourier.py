@@ -143,7 +143,7 @@ class _Plan:
         return self._embed(data, (self._in_z, slice(None)), (self.mz, self.mx))
 
     def forward(self, volume: np.ndarray) -> np.ndarray:
-        """The rotated box `(depth, width, ny)` of a chunk of the volume."""
+        """Make the rotated box `(depth, width, ny)` of a chunk of the volume."""
         data = self.deepen(self.first.apply(self.load(volume)))
         return self.third.apply(self.second.apply(data)[self._out_z])[:, self._out_x]
 
@@ -156,12 +156,12 @@ class _Plan:
         return _quarter_turn(self.first.transpose(flat)[:, self._in_x], -self.turns)
 
     def derivative(self, volume: np.ndarray) -> np.ndarray:
-        """Derivative of :meth:`forward` by the angle: the product rule over the shears."""
+        """Differentiate :meth:`forward` by the angle: the product rule over the shears."""
         loaded = self.load(volume)
         one, d_one = self.deepen(self.first.apply(loaded)), self.deepen(self.first.derivative(loaded))
         two = self.second.apply(one)[self._out_z]
         d_two = (self.second.apply(d_one) + self.second.derivative(one))[self._out_z]
-        return (self.third.apply(d_two) + self.third.derivative(two))[:, self._out_x]
+        return np.asarray(self.third.apply(d_two) + self.third.derivative(two))[:, self._out_x]
 
 
 class FourierRotator:

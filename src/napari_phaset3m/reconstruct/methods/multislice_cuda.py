@@ -1,0 +1,215 @@
+"""The multislice data term on a GPU: same interface as the CPU's, batched over tilts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.cuda.multislice import CudaMultislice, batch_bytes
+from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
+from napari_phaset3m.core.multislice import Transfer, TransferModel
+from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.errors import ConfigError, ResourceError
+from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
+from napari_phaset3m.reconstruct.problem import Problem
+
+#: Small images are launch-bound below about this many tilts, larger batches gain nothing.
+MAX_BATCH = 16
+#: Share of the free memory that batches may take; the solver's volumes need the rest.
+_MEMORY_SHARE = 0.6
+
+
+def choose_batch(problem: Problem, runtime: Runtime, *, channels: int, n_nodes: int) -> int:
+    """Tilts per batch that fit beside the solver's volumes.
+
+    Raises
+    ------
+    ResourceError
+        Not even one tilt fits.
+    """
+    geometry = problem.geometry
+    n_image = problem.images.shape[1] * n_nodes
+    one = batch_bytes(problem.grid, geometry.max_slices(), n_image, channels)
+    volume = 4 * channels * geometry.nz * geometry.nx * geometry.ny
+    # Volume, the last sweep's volume and the gradient; the images stay on the device too.
+    left = runtime.free_bytes() - 3 * volume - problem.images.nbytes
+    batch = int(_MEMORY_SHARE * left // one)
+    if batch < 1:
+        raise ResourceError(
+            f"GPU memory: one tilt needs {(one / _MEMORY_SHARE + 3 * volume) / 2**30:.1f} GiB, "
+            f"{runtime.free_bytes() / 2**30:.1f} GiB are free. Use fewer slices, a larger voxel or device cpu"
+        )
+    return min(batch, MAX_BATCH, geometry.n_tilt)
+
+
+class CudaMultisliceMethod:
+    """Multislice data term on the GPU (see :class:`.base.Method`).
+
+    Volumes and gradients are device arrays. ``accumulate_batch`` takes a whole
+    ordered subset at once and is what a GPU solver should call; one stream does all
+    the work, so ``slot`` is ignored.
+
+    Parameters
+    ----------
+    problem : Problem
+    config : ReconstructionConfig
+    n_slots : int
+        Ignored: batches take the place of threads.
+    runtime : Runtime, optional
+        The process's CUDA runtime when omitted.
+
+    Raises
+    ------
+    ConfigError
+        A setting the GPU path does not offer.
+    ResourceError
+        One tilt does not fit in the device's memory.
+    """
+
+    name = "multislice"
+    unit = "V"
+
+    def __init__(
+        self,
+        problem: Problem,
+        config: ReconstructionConfig,
+        n_slots: int = 1,
+        runtime: Runtime | None = None,
+    ) -> None:
+        assert problem.microscope is not None
+        self.problem = problem
+        self.runtime = runtime if runtime is not None else cuda_runtime()
+        self.n_tilt = problem.images.shape[0]
+        channels = 2 if config.absorption else 1
+        self.volume_shape = (channels, *problem.geometry.volume_shape)
+        self.loss = resolve_loss(config, problem)
+        self.rotator = CudaRotator(self.runtime, problem.geometry, config.rotation)
+        incoherent = config.coherence == "incoherent"
+        if incoherent and problem.microscope.focal_spread_angstrom == 0:
+            raise ConfigError("coherence: incoherent needs a focal spread (or Cc and energy spread)")
+        n_nodes = config.quadrature_points if incoherent else 1
+        self.batch = choose_batch(problem, self.runtime, channels=channels, n_nodes=n_nodes)
+        self.model = CudaMultislice(
+            self.runtime,
+            problem.grid,
+            problem.microscope.wavelength_angstrom,
+            max_slices=problem.geometry.max_slices(),
+            n_focus=problem.images.shape[1],
+            max_batch=self.batch,
+            n_nodes=n_nodes,
+            band_limit=config.band_limit,
+        )
+        self._transfer = TransferModel(problem.grid, problem.microscope, n_nodes)
+        self._heights = [problem.geometry.slice_centres_angstrom(i) for i in range(self.n_tilt)]
+        self._upload(channels)
+        self._norms: dict[tuple[int, bool], float] = {}
+
+    def _upload(self, channels: int) -> None:
+        xp, p = self.runtime.xp, self.problem
+        self._amplitude = xp.asarray(np.sqrt(np.maximum(p.images, 0)).astype(REAL))
+        self._pixel_weight = xp.asarray(np.ascontiguousarray(p.pixel_weight, REAL))
+        n = p.geometry.max_slices() * self.batch * p.grid.nx * p.grid.ny
+        self._slices = [xp.empty(n, REAL) for _ in range(channels)]
+
+    @property
+    def volts_per_unit(self) -> float:
+        """Volts of a voxel whose phase is 1 rad."""
+        assert self.problem.microscope is not None
+        return 1 / (self.problem.microscope.sigma * self.problem.geometry.voxel_size_angstrom)
+
+    def transfer(self, tilt: int) -> Transfer:
+        """Transfer functions of one tilt's images, from the plane of its last slice."""
+        p = self.problem
+        assert p.defocus_angstrom is not None
+        shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
+        return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
+
+    def batches(self, tilts: Sequence[int]) -> Iterator[list[int]]:
+        """Cut tilts into batches of like slice count that fit in memory."""
+        by_count: dict[int, list[int]] = {}
+        for tilt in tilts:
+            by_count.setdefault(len(self._heights[tilt]), []).append(int(tilt))
+        for group in by_count.values():
+            for first in range(0, len(group), self.batch):
+                yield group[first : first + self.batch]
+
+    def _forward(self, volume: Array, tilts: list[int]) -> tuple[Array, Array | None, np.ndarray]:
+        n_slice = len(self._heights[tilts[0]])
+        shape = (n_slice, len(tilts), *self.problem.grid.shape)
+        views = [s[: int(np.prod(shape))].reshape(shape) for s in self._slices]
+        for channel, view in enumerate(views):
+            self.rotator.project(volume[channel], tilts, view)
+        heights = np.stack([self._heights[t] for t in tilts])
+        absorption = views[1] if len(views) > 1 else None
+        self.model.exit_wave(views[0], heights, absorption)
+        self.model.images(n_slice, [self.transfer(t) for t in tilts])
+        return views[0], absorption, heights
+
+    def _losses(self, tilts: list[int], weights: np.ndarray) -> np.ndarray:
+        xp = self.runtime.xp
+        image_weight = xp.asarray(np.ascontiguousarray(weights[tilts], REAL))
+        return self.model.loss(self.loss, self._amplitude[tilts], image_weight, self._pixel_weight)
+
+    def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
+        """Add the gradient of several tilts to ``gradient``; returns their summed loss.
+
+        Parameters
+        ----------
+        volume, gradient : Array
+            `(n_channel, nz, nx, ny)` float32 on the device.
+        tilts : sequence of int
+        """
+        total = 0.0
+        for group in self.batches(tilts):
+            phase, absorption, heights = self._forward(volume, group)
+            total += float(self._losses(group, self.problem.weight).sum())
+            self.model.backpropagate(phase, heights, absorption)
+            self.rotator.backproject(phase, group, gradient[0])
+            if absorption is not None:
+                self.rotator.backproject(absorption, group, gradient[1])
+        return total
+
+    def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int = 0) -> float:
+        """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
+        return self.accumulate_batch(volume, [tilt], gradient)
+
+    def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
+        """`(n_focus, nx, ny)` predicted intensities of one tilt, on the device."""
+        self._forward(volume, [int(tilt)])
+        return self.model.intensity_of(1)[0].copy()
+
+    def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
+        """Loss of the tilt's held-out images."""
+        if not self.problem.held_out[tilt].any():
+            return 0.0
+        self._forward(volume, [int(tilt)])
+        return float(self._losses([int(tilt)], self.problem.held_out)[0])
+
+    def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
+        """Loss of the tilt's images when nothing is in the beam."""
+        key = (int(tilt), held_out)
+        if key not in self._norms:
+            weights = self.problem.held_out if held_out else self.problem.weight
+            self.model.intensity_of(1)[...] = 1
+            self._norms[key] = float(self._losses([int(tilt)], weights)[0])
+        return self._norms[key]
+
+    def preconditioner(self, tilts: np.ndarray) -> float:
+        """Gradients of scattering are used as they are."""
+        return 1.0
+
+    def descend(self, volume: Array, gradient: Array, step: float, low: float) -> None:
+        """``volume = max(volume - step * gradient, low)``; gradient becomes 0. In place."""
+        self.runtime.launch(
+            "descend", volume.size, volume, gradient, NULL, np.float32(step), np.float32(low),
+            np.int64(volume.size),
+        )  # fmt: skip
+
+    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
+        """``volume, previous = volume + beta (volume - previous), volume`` in place."""
+        self.runtime.launch(
+            "extrapolate", volume.size, volume, previous, np.float32(beta), np.int64(volume.size)
+        )

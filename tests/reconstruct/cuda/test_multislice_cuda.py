@@ -1,0 +1,123 @@
+"""The GPU data term against the CPU's: here through kernels compiled for the host,
+on a GPU (marked ``gpu``) through CuPy."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ResourceError
+from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
+from napari_phaset3m.reconstruct.problem import build_problem
+
+_HELPER = Path(__file__).parents[2] / "core" / "cuda" / "conftest.py"
+_SPEC = importlib.util.spec_from_file_location("phaset3m_host_runtime", _HELPER)
+assert _SPEC is not None and _SPEC.loader is not None
+_MODULE = importlib.util.module_from_spec(_SPEC)
+sys.modules["phaset3m_host_runtime"] = _MODULE
+_SPEC.loader.exec_module(_MODULE)
+host_runtime = _MODULE.host_runtime
+
+ANGLES = (-60.0, -20.0, 0.0, 35.0, 70.0)
+
+
+def _series(n_tilt=5, n_focus=2, ny=14, nx=16):
+    rng = np.random.default_rng(8)
+    images = 1 + 0.1 * rng.standard_normal((n_tilt, n_focus, ny, nx))
+    return TiltFocalSeries(
+        images=images.astype(np.float32), tilt_deg=np.array(ANGLES[:n_tilt]), pixel_size_angstrom=0.6,
+        energy_ev=300e3, defocus_angstrom=np.linspace(100, 300, n_focus),
+        spherical_aberration_angstrom=1.2e7, focal_spread_angstrom=20.0, dose_per_image=np.float64(50),
+    )  # fmt: skip
+
+
+def _config(**changes):
+    values = {
+        "iterations": 2, "slices": 5, "loss": "amplitude", "holdout_fraction": 0.2,
+        "constraints": ConstraintConfig(atomic_basis_sigma_angstrom=None),
+    }  # fmt: skip
+    return ReconstructionConfig(**{**values, **changes})
+
+
+CASES = [
+    {}, {"rotation": "cubic"}, {"loss": "poisson"}, {"loss": "intensity"}, {"absorption": False, "slices": 1},
+    {"coherence": "incoherent"}, {"depth_angstrom": 3.0}, {"padding_px": 3}, {"band_limit": 0.6667},
+    {"convergence_semiangle_mrad": 0.2},
+]  # fmt: skip
+
+
+def _compare(runtime, changes):
+    config = _config(**changes)
+    problem = build_problem(_series(), config)
+    cpu = MultisliceMethod(problem, config, 1)
+    gpu = CudaMultisliceMethod(problem, config, 1, runtime)
+    xp = runtime.xp
+    host = lambda a: a.get() if hasattr(a, "get") else a  # noqa: E731
+    rng = np.random.default_rng(9)
+    volume = (0.05 * rng.random(cpu.volume_shape)).astype(np.float32)
+    expected, device = np.zeros_like(volume), xp.asarray(volume)
+    loss = sum(cpu.accumulate(volume, t, expected, 0) for t in range(cpu.n_tilt))
+    found = xp.zeros(volume.shape, xp.float32)
+    assert gpu.accumulate_batch(device, range(gpu.n_tilt), found) == pytest.approx(loss, rel=2e-5)
+    assert np.linalg.norm(host(found) - expected) <= 5e-5 * np.linalg.norm(expected)
+    for tilt in range(cpu.n_tilt):
+        predicted = host(gpu.predict(device, tilt))
+        np.testing.assert_allclose(predicted, cpu.predict(volume, tilt), rtol=2e-5, atol=1e-5)
+        assert gpu.held_out_loss(device, tilt) == pytest.approx(cpu.held_out_loss(volume, tilt), rel=1e-4)
+        for held in (False, True):
+            wanted = cpu.data_norm(tilt, held_out=held)
+            assert gpu.data_norm(tilt, held_out=held) == pytest.approx(wanted, rel=1e-4)
+    assert gpu.volts_per_unit == cpu.volts_per_unit
+
+
+@pytest.mark.parametrize("changes", CASES, ids=str)
+def test_equals_the_cpu_method(host_runtime, changes):
+    _compare(host_runtime, changes)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("changes", CASES, ids=str)
+def test_gpu_equals_the_cpu_method(changes):
+    from napari_phaset3m.core.cuda.runtime import cuda_runtime
+
+    _compare(cuda_runtime(), changes)
+
+
+def test_absorption_runs_both_channels(host_runtime):
+    config = _config(absorption=True)
+    problem = build_problem(_series(), config)
+    gpu = CudaMultisliceMethod(problem, config, 1, host_runtime)
+    rng = np.random.default_rng(10)
+    volume = (0.02 * rng.random(gpu.volume_shape)).astype(np.float32)
+    gradient = np.zeros_like(volume)
+    base = gpu.accumulate_batch(volume, range(5), gradient)
+    # A short step down the gradient lowers the loss by step * |gradient|^2.
+    for channel in range(2):
+        moved = volume.copy()
+        step = 0.002 * base / float((gradient[channel] ** 2).sum())
+        moved[channel] -= np.float32(step) * gradient[channel]
+        rest = gpu.accumulate_batch(moved, range(5), np.zeros_like(volume))
+        assert base - rest == pytest.approx(0.002 * base, rel=0.05)
+
+
+def test_batches_share_a_slice_count(host_runtime):
+    config = _config(depth_angstrom=3.0)
+    method = CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
+    groups = list(method.batches(range(5)))
+    assert sorted(t for g in groups for t in g) == list(range(5))
+    assert len(groups) > 1
+    assert all(len({len(method._heights[t]) for t in g}) == 1 for g in groups)
+
+
+def test_too_little_memory_is_refused_at_once(host_runtime, monkeypatch):
+    monkeypatch.setattr(type(host_runtime), "free_bytes", lambda self: 1000)
+    config = _config()
+    with pytest.raises(ResourceError, match="GPU memory"):
+        CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
