@@ -49,7 +49,7 @@ def _config(**changes):
 CASES = [
     {}, {"rotation": "cubic"}, {"loss": "poisson"}, {"loss": "intensity"}, {"absorption": False, "slices": 1},
     {"coherence": "incoherent"}, {"depth_angstrom": 3.0}, {"padding_px": 3}, {"band_limit": 0.6667},
-    {"convergence_semiangle_mrad": 0.2},
+    {"convergence_semiangle_mrad": 0.2}, {"absorption": True},
 ]  # fmt: skip
 
 
