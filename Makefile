@@ -1,0 +1,30 @@
+# Two commands do everything on a fresh Debian/Ubuntu with Python and make: `make demo` and `make test`.
+VENV := .venv
+BIN := $(VENV)/bin
+.PHONY: venv demo test lint bench clean
+
+venv: $(VENV)/.stamp-test
+
+$(VENV)/.stamp-user: pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh $(VENV) user
+
+$(VENV)/.stamp-test: pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh $(VENV) test
+
+demo: $(VENV)/.stamp-user
+	sh scripts/demo.sh $(BIN)
+
+test: $(VENV)/.stamp-test
+	sh scripts/test.sh $(BIN)
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.stamp-test
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .numba_cache
+	find src tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
