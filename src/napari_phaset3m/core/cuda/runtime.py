@@ -28,8 +28,10 @@ ROW_KERNELS = frozenset({"project", "backproject", "propagate", "apply_transfer"
 
 
 def kernel_source() -> str:
-    """Return the CUDA C source of all kernels."""
-    return resources.files(__package__).joinpath("kernels.cu").read_text(encoding="utf-8")
+    """Return the CUDA C source of all kernels, one compilation unit."""
+    folder = resources.files(__package__)
+    parts = (folder.joinpath(name) for name in ("rotation.cu", "waves.cu"))
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 class Runtime(Protocol):
