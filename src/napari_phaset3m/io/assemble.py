@@ -16,7 +16,9 @@ from napari_phaset3m.io.orient import turn
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
 
 _NORMALISE = ("auto", "given", "counts", "mean", "vacuum")
-_SCALAR_NAMES = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name != "defocus_angstrom")
+_SCALAR_NAMES = tuple(
+    name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name != "defocus_angstrom"
+)
 
 
 def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> TiltFocalSeries:
@@ -52,7 +54,9 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     pixel = fields["pixel_size_angstrom"]
     if pixel <= 0:
         raise DataError(
-            f"is {pixel:g}, but must be positive", path=raw.path, field="pixel_size",
+            f"is {pixel:g}, but must be positive",
+            path=raw.path,
+            field="pixel_size",
             remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
         )
     _refer_defocus(raw, fields, given, images.shape[-1])
@@ -64,7 +68,9 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
         rotated += float(angle)
         notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
     metadata |= {"source": str(raw.path), "notes": tuple(notes)}
-    return _build(raw, intensity, fields, tilt_axis_angle_deg=rotated, normalisation=normalisation, metadata=metadata)
+    return _build(
+        raw, intensity, fields, tilt_axis_angle_deg=rotated, normalisation=normalisation, metadata=metadata
+    )
 
 
 def _build(raw: RawSeries, images: np.ndarray, fields: dict[str, Any], **more: Any) -> TiltFocalSeries:
@@ -92,7 +98,9 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
         n = int(n_focus or 1)
         if n < 1 or images.shape[0] % n:
             raise DataError(
-                f"{images.shape[0]} sections do not divide by {n} foci", path=raw.path, field="n_focus",
+                f"{images.shape[0]} sections do not divide by {n} foci",
+                path=raw.path,
+                field="n_focus",
                 remedy="Give n_focus=... in Python or --n-focus",
             )
         if order not in ("tilt-major", "focus-major"):
@@ -104,7 +112,8 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
             images = images.reshape(n, count, *images.shape[1:]).swapaxes(0, 1)
     if images.ndim != 4 or 0 in images.shape:
         raise DataError(
-            f"has shape {raw.images.shape}, but (n_tilt, n_focus, ny, nx) is needed", path=raw.path,
+            f"has shape {raw.images.shape}, but (n_tilt, n_focus, ny, nx) is needed",
+            path=raw.path,
             field="tilt_series",
         )
     return images
@@ -125,7 +134,9 @@ def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...]) -> np.ndarray:
         values = values.reshape(shape[:2]).mean(axis=1)
     if values.size != shape[0]:
         raise DataError(
-            f"{values.size} angles for {shape[0]} images per focus", path=raw.path, field="tilt_angles",
+            f"{values.size} angles for {shape[0]} images per focus",
+            path=raw.path,
+            field="tilt_angles",
             remedy="Give one angle for each tilt",
         )
     if not np.isfinite(values).all() or np.abs(values).max() > 360:
@@ -182,11 +193,17 @@ def _intensity(
             notes.append("dose_per_image is not stated: taken from the mean counts of each image")
     if method != "given":
         metadata["scale"] = scale if np.ptp(scale) else float(scale.flat[0])
+    if method == "given" and raw.normalisation is not None:
+        method = raw.normalisation
     return values, method, metadata
 
 
 def _method(
-    raw: RawSeries, values: np.ndarray, counts: bool, fields: Mapping[str, Any], given: Mapping[str, Any],
+    raw: RawSeries,
+    values: np.ndarray,
+    counts: bool,
+    fields: Mapping[str, Any],
+    given: Mapping[str, Any],
     notes: list[str],
 ) -> str:
     """How to bring the images to vacuum (or mean) = 1."""
@@ -222,14 +239,17 @@ def _scale(
         scale = dose * fields["pixel_size_angstrom"] ** 2
     elif method == "vacuum":
         if "vacuum_intensity" not in given:
-            raise ConfigError("vacuum_intensity: is needed for normalise = 'vacuum'. Give the level of the vacuum")
+            raise ConfigError(
+                "vacuum_intensity: is needed for normalise = 'vacuum'. Give the level of the vacuum"
+            )
         scale = _broadcast(given["vacuum_intensity"], shape, raw, "vacuum_intensity")
     else:
         scale = values.mean(axis=(-2, -1), dtype=np.float64)
     if not np.isfinite(scale).all() or scale.min() <= 0:
         index = int(np.argmin(scale))
         raise DataError(
-            f"image {index} cannot be scaled to 1: its {method} level is {scale.flat[index]:.4g}", path=raw.path,
+            f"image {index} cannot be scaled to 1: its {method} level is {scale.flat[index]:.4g}",
+            path=raw.path,
             field="tilt_series",
             remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images",
         )
@@ -243,7 +263,9 @@ def _broadcast(value: Any, shape: tuple[int, ...], raw: RawSeries, key: str) -> 
             array = array[:, None]
         return np.array(np.broadcast_to(array, shape))
     except (TypeError, ValueError):
-        raise DataError(f"does not fit {shape[0]} tilts x {shape[1]} foci", path=raw.path, field=key) from None
+        raise DataError(
+            f"does not fit {shape[0]} tilts x {shape[1]} foci", path=raw.path, field=key
+        ) from None
 
 
 def _dark_field(raw: RawSeries, values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,15 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import check_exists, check_memory, check_real, nbytes
 
-_KNOWN_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+_KNOWN_FILTERS = {
+    1: "gzip",
+    2: "shuffle",
+    3: "fletcher32",
+    4: "szip",
+    5: "nbit",
+    6: "scaleoffset",
+    32000: "lzf",
+}
 _SMALL = 64 << 20
 #: deflate cannot do better than about 1032 : 1 in one pass.
 _MAX_EXPANSION = 1100
@@ -46,12 +54,16 @@ def dataset(group: Any, key: str, path: str | Path) -> Any | None:
     if link is None:
         return None
     if isinstance(link, h5py.ExternalLink):
-        raise DataError("is a link into another file", path=path, field=key, remedy="Copy the data into this file")
+        raise DataError(
+            "is a link into another file", path=path, field=key, remedy="Copy the data into this file"
+        )
     item = group[key]
     if not isinstance(item, h5py.Dataset):
         return None
     if item.external or item.is_virtual:
-        raise DataError("is stored in another file", path=path, field=key, remedy="Copy the data into this file")
+        raise DataError(
+            "is stored in another file", path=path, field=key, remedy="Copy the data into this file"
+        )
     if item.dtype.hasobject:
         text = h5py.check_string_dtype(item.dtype)
         if text is None or item.size != 1:
@@ -66,7 +78,9 @@ def _check_filters(item: Any, path: str | Path, key: str) -> None:
     foreign = [code for code in codes if code not in _KNOWN_FILTERS]
     if foreign:
         raise DataError(
-            f"is compressed with HDF5 filter {foreign[0]}, which needs a plug-in", path=path, field=key,
+            f"is compressed with HDF5 filter {foreign[0]}, which needs a plug-in",
+            path=path,
+            field=key,
             remedy="Save it again with gzip or without compression",
         )
     if len(codes) != len(set(codes)):
@@ -77,7 +91,9 @@ def _check_filters(item: Any, path: str | Path, key: str) -> None:
     stored = int(item.id.get_storage_size())
     if size > _SMALL and size > _MAX_EXPANSION * max(stored, 1):
         raise DataError(
-            f"states {size / 1e9:.1f} GB but stores {stored / 1e6:.3f} MB", path=path, field=key,
+            f"states {size / 1e9:.1f} GB but stores {stored / 1e6:.3f} MB",
+            path=path,
+            field=key,
             remedy="The file is truncated or not what it says",
         )
 
@@ -91,7 +107,9 @@ def read_array(group: Any, key: str, path: str | Path, max_size: int | None = No
     if item.shape is None or 0 in item.shape:
         raise DataError("is empty", path=path, field=key)
     if max_size is not None and math.prod(item.shape) > max_size:
-        raise DataError(f"has {math.prod(item.shape)} values, at most {max_size} make sense", path=path, field=key)
+        raise DataError(
+            f"has {math.prod(item.shape)} values, at most {max_size} make sense", path=path, field=key
+        )
     check_memory(item.shape, item.dtype.itemsize, path, key)
     return np.asarray(item[()])
 

@@ -44,7 +44,9 @@ def read_h5(path: str | Path) -> RawSeries:
         if images is None:
             raise DataError(
                 f"is not in the file, which holds {', '.join(list(file)[:8]) or 'nothing'}",
-                path=path, field="tilt_series", remedy="A series file needs tilt_series (n_tilt, n_focus, ny, nx)",
+                path=path,
+                field="tilt_series",
+                remedy="A series file needs tilt_series (n_tilt, n_focus, ny, nx)",
             )
         raw = RawSeries(Path(path), images, metadata={"format": "h5"})
         _read_fields(file, raw)

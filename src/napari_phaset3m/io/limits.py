@@ -55,7 +55,9 @@ def check_memory(shape: Sequence[int], itemsize: int, path: str | Path, field: s
         raise DataError(
             f"states {' x '.join(map(str, shape))} values, {wanted / 1e9:.1f} GB, but {free / 1e9:.1f} GB "
             "of memory are free",
-            path=path, field=field, remedy="The header may be damaged; else bin the images or use a larger machine",
+            path=path,
+            field=field,
+            remedy="The header may be damaged; else bin the images or use a larger machine",
         )
 
 
@@ -97,6 +99,8 @@ def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
         if not np.isfinite(image.sum(dtype=np.float64)) and not np.isfinite(image).all():
             bad = int(image.size - np.count_nonzero(np.isfinite(image)))
             raise DataError(
-                f"image {index} holds {bad} NaN or infinite values", path=path, field=field,
+                f"image {index} holds {bad} NaN or infinite values",
+                path=path,
+                field=field,
                 remedy="Replace them (phaset3m prepare) or leave the image out with used",
             )

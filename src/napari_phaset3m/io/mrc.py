@@ -52,7 +52,9 @@ def read_header(path: str | Path) -> MrcHeader:
     with found.open("rb") as stream:
         block = stream.read(_HEADER)
         if len(block) < _HEADER:
-            raise DataError(f"is truncated: {size} bytes, an MRC header has {_HEADER}", path=path, field="header")
+            raise DataError(
+                f"is truncated: {size} bytes, an MRC header has {_HEADER}", path=path, field="header"
+            )
         order = _byte_order(block, path)
         words = np.frombuffer(block, order + "i4")
         reals = np.frombuffer(block, order + "f4")
@@ -78,7 +80,7 @@ def read_header(path: str | Path) -> MrcHeader:
 def _byte_order(block: bytes, path: str | Path) -> str:
     """``<`` or ``>``: by the machine stamp, else by which one gives a sane header."""
     marked = {0x44: "<", 0x11: ">"}.get(block[212])
-    for order in ([marked] if marked else ["<", ">"]):
+    for order in [marked] if marked else ["<", ">"]:
         nx, ny, nz, mode = (int(n) for n in np.frombuffer(block[:16], order + "i4"))
         mx = int(np.frombuffer(block[28:32], order + "i4")[0])
         sane = 0 <= mode <= 101 and 0 < nx < _MAX_SIDE and 0 < ny < _MAX_SIDE and mx >= 0
@@ -148,7 +150,9 @@ def _read_fei(header: MrcHeader, extra: bytes, kind: str, order: str) -> None:
     if len(extra) < nz * dtype.itemsize:
         return
     rows = np.frombuffer(extra[: nz * dtype.itemsize], dtype)
-    _apply_fei(header, rows["Alpha tilt"].astype(np.float64), float(rows["Pixel size X"][0]), float(rows["HT"][0]))
+    _apply_fei(
+        header, rows["Alpha tilt"].astype(np.float64), float(rows["Pixel size X"][0]), float(rows["HT"][0])
+    )
 
 
 def _apply_fei(header: MrcHeader, tilts: np.ndarray, pixel_m: float, voltage: float) -> None:
@@ -174,8 +178,10 @@ def read_mrc(path: str | Path) -> RawSeries:
     beside = look_beside(Path(path), header.shape)
     raw = RawSeries(Path(path), data, metadata={"format": "mrc", "labels": header.labels})
     raw.notes += beside.notes
-    tilts = beside.tilt_deg if beside.tilt_deg is not None else header.tilt_deg
-    if tilts is not None and (header.shape[0] == 1 or np.ptp(tilts) > 0):
+    # An extended header that was never filled in holds zeros.
+    filled = header.tilt_deg if header.tilt_deg is not None and header.tilt_deg.any() else None
+    tilts = beside.tilt_deg if beside.tilt_deg is not None else filled
+    if tilts is not None:
         raw.fields["tilt_deg"] = tilts
     _choose_pixel(raw, header, beside)
     energy = header.energy_ev or beside.energy_ev
@@ -183,7 +189,9 @@ def read_mrc(path: str | Path) -> RawSeries:
         raw.fields["energy_ev"] = energy
     if beside.dose_per_image is not None:
         raw.fields["dose_per_image"] = beside.dose_per_image
-    angle = header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg
+    angle = (
+        header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg
+    )
     # An aligned stack has its axis along y already, whatever its labels still say.
     raw.tilt_axis_angle_deg = None if raw.path.suffix.lower() in (".ali", ".rec") else angle
     return raw
@@ -194,6 +202,8 @@ def _choose_pixel(raw: RawSeries, header: MrcHeader, beside: Sidecar) -> None:
     if (pixel is None or header.is_default_pixel) and beside.pixel_size_angstrom is not None:
         pixel = beside.pixel_size_angstrom
     elif header.is_default_pixel:
-        raw.notes.append("pixel size of exactly 1 A in the header, which many programs write when they know none")
+        raw.notes.append(
+            "pixel size of exactly 1 A in the header, which many programs write when they know none"
+        )
     if pixel is not None:
         raw.fields["pixel_size_angstrom"] = pixel

@@ -89,8 +89,10 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     for part in parts[1:]:
         if tuple(part.images.shape) != shape or len(shape) != 3:
             raise DataError(
-                f"has shape {tuple(part.images.shape)}, but {first.path.name} has {shape}", path=part.path,
-                field="tilt_series", remedy="Stacks of one series need the same number and size of images",
+                f"has shape {tuple(part.images.shape)}, but {first.path.name} has {shape}",
+                path=part.path,
+                field="tilt_series",
+                remedy="Stacks of one series need the same number and size of images",
             )
         for key in ("pixel_size_angstrom", "energy_ev", "tilt_deg"):
             _check_agrees(first, part, key)

@@ -132,7 +132,9 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
             angles = read_angles(file)
             if angles.size != shape[0]:
                 raise DataError(
-                    f"{angles.size} angles for {shape[0]} images in {stack.name}", path=file, field="tilt_angles",
+                    f"{angles.size} angles for {shape[0]} images in {stack.name}",
+                    path=file,
+                    field="tilt_angles",
                     remedy="Give one angle for each image",
                 )
             result.tilt_deg = angles

@@ -110,7 +110,9 @@ def load_volume(
     size = voxel_size_angstrom if voxel_size_angstrom is not None else voxel
     if size is None or size == 0:
         raise DataError(
-            "is not in the file" if size is None else "is zero", path=path, field="voxel_size",
+            "is not in the file" if size is None else "is zero",
+            path=path,
+            field="voxel_size",
             remedy="Give voxel_size_angstrom=... in Python or --voxel (angstrom)",
         )
     try:
@@ -153,7 +155,9 @@ def save_volume(
     kind = volume_format(path)
     if kind is None:
         raise OutputError(f"{os.fspath(path)}: cannot be written (unknown suffix). Use {_SUFFIXES}")
-    record: dict[str, Any] = jsonable(provenance if provenance is not None else volume.metadata.get("provenance", {}))
+    record: dict[str, Any] = jsonable(
+        provenance if provenance is not None else volume.metadata.get("provenance", {})
+    )
     writers[kind](volume, Path(path), record)
     if provenance is not None:
         write_provenance(path, record)

@@ -16,8 +16,6 @@ from napari_phaset3m.io.provenance import package_version
 
 #: data, voxel size (None: not stated), the other fields of a Volume
 Read = tuple[Any, float | None, dict[str, Any]]
-_TO_ANGSTROM = {"angstrom": 1.0, "å": 1.0, "a": 1.0, "nm": 10.0, "nanometer": 10.0, "um": 1e4, "µm": 1e4,
-                "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7, "pm": 0.01}  # fmt: skip
 _UNIT_LABEL = "unit="
 
 
@@ -88,8 +86,12 @@ def write_tiff_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
             np.ascontiguousarray(volume.data, np.float32),
             imagej=True,
             resolution=(per_pixel, per_pixel),
-            metadata={"axes": "ZYX", "spacing": volume.voxel_size_angstrom, "unit": "angstrom",
-                      "phaset3m": json.dumps(stored)},  # fmt: skip
+            metadata={
+                "axes": "ZYX",
+                "spacing": volume.voxel_size_angstrom,
+                "unit": "angstrom",
+                "phaset3m": json.dumps(stored),
+            },  # fmt: skip
         )
 
 

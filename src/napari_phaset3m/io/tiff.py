@@ -1,0 +1,159 @@
+"""TIFF stacks, and folders of TIFFs with the tilt angle in each name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory, check_real
+from napari_phaset3m.io.raw import RawSeries
+from napari_phaset3m.io.sidecar import look_beside
+
+_ANGSTROM = {"angstrom": 1.0, "å": 1.0, "a": 1.0, "ang": 1.0, "nm": 10.0, "nanometer": 10.0, "pm": 0.01,
+             "um": 1e4, "µm": 1e4, "μm": 1e4, "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7}  # fmt: skip
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_MARKED = re.compile(
+    r"(?:tilt|angle|deg)[ _=]*([-+]?\d+(?:\.\d+)?)|([-+]?\d+(?:\.\d+)?)[ _]*deg", re.IGNORECASE
+)
+
+
+def read_stack(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """All pages of a TIFF as `(n, ny, nx)` (or `(ny, nx)`), and what its metadata says.
+
+    Raises
+    ------
+    DataError
+        Not a TIFF, truncated, or larger than the memory.
+    """
+    import tifffile
+
+    found = check_exists(path)
+    try:
+        with tifffile.TiffFile(found) as file:
+            series = file.series[0]
+            check_memory(series.shape, series.dtype.itemsize, path, "pages")
+            check_real(series, path, "pages")
+            info = _info(file)
+            data = series.asarray()
+    except DataError:
+        raise
+    except Exception as error:  # tifffile lets struct, index and codec errors through
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"cannot be read as TIFF ({reason})", path=path) from None
+    return np.squeeze(data) if data.ndim > 3 else data, info
+
+
+def _info(file: Any) -> dict[str, Any]:
+    """Pixel size and our own record, from ImageJ or OME metadata."""
+    info: dict[str, Any] = {}
+    imagej = file.imagej_metadata or {}
+    stored = imagej.get("phaset3m")
+    if isinstance(stored, str):
+        try:
+            stored = json.loads(stored)
+        except ValueError:
+            stored = None
+    if isinstance(stored, dict):
+        info["phaset3m"] = stored
+        info["pixel_size_angstrom"] = stored.get("voxel_size_angstrom")
+    elif imagej.get("unit"):
+        info["pixel_size_angstrom"] = _resolution(file, str(imagej["unit"]))
+    elif file.ome_metadata:
+        info["pixel_size_angstrom"] = _ome_pixel(file.ome_metadata)
+    return info
+
+
+def _resolution(file: Any, unit: str) -> float | None:
+    tag, factor = file.pages[0].tags.get("XResolution"), _ANGSTROM.get(unit.strip().lower())
+    if tag is None or factor is None or not tag.value[0]:
+        return None
+    return float(f"{tag.value[1] / tag.value[0] * factor:.6g}")
+
+
+def _ome_pixel(xml: str) -> float | None:
+    size = re.search(r'PhysicalSizeX="([^"]+)"', xml)
+    unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', xml)
+    factor = _ANGSTROM.get(unit.group(1).strip().lower() if unit else "µm")
+    try:
+        return float(size.group(1)) * factor if size and factor else None
+    except ValueError:
+        return None
+
+
+def read_tiff(path: str | Path) -> RawSeries:
+    """A TIFF stack with whatever lies beside it (.tlt, .rawtlt, .mdoc)."""
+    data, info = read_stack(path)
+    if data.ndim == 2:
+        data = data[None]
+    raw = RawSeries(Path(path), data, metadata={"format": "tiff"})
+    if data.ndim == 3:
+        beside = look_beside(Path(path), data.shape)
+        raw.notes += beside.notes
+        for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image"):
+            if getattr(beside, name) is not None:
+                raw.fields[name] = getattr(beside, name)
+        raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
+    if info.get("pixel_size_angstrom"):
+        raw.fields["pixel_size_angstrom"] = info["pixel_size_angstrom"]
+    return raw
+
+
+def angles_from_names(names: Sequence[str]) -> np.ndarray | None:
+    """Tilt angles from file names, or None when the numbers there look like mere counters.
+
+    A number marked ``tilt``, ``angle`` or ``deg`` counts as an angle; else the last number of each
+    name does, when some of them are signed or have decimals.
+    """
+    marked = [_MARKED.search(name) for name in names]
+    if all(marked):
+        return np.array([float(m.group(1) or m.group(2)) for m in marked if m])
+    found = [_NUMBER.findall(name) for name in names]
+    if not all(found):
+        return None
+    last = [numbers[-1] for numbers in found]
+    # "img-001" ... "img-060": the dash separates.
+    all_signed = all(text[0] in "+-" for text in last) and len(names) > 1
+    if all_signed and len({text[0] for text in last}) == 1:
+        return None
+    values = np.array([float(text) for text in last])
+    if not any(text[0] in "+-" or "." in text for text in last) or np.abs(values).max() > 180:
+        return None
+    return values
+
+
+def read_folder(path: str | Path) -> RawSeries:
+    """A folder with one TIFF per tilt, sorted by the angle in the name."""
+    folder = Path(path)
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff") and p.is_file())
+    if not files:
+        raise DataError("holds no .tif files", path=path, remedy="Give a file, or a folder of TIFFs")
+    if len(files) > MAX_SECTIONS:
+        raise DataError(f"holds {len(files)} files", path=path)
+    angles = angles_from_names([file.stem for file in files])
+    if angles is not None:
+        order = np.argsort(angles, kind="stable")
+        files, angles = [files[i] for i in order], angles[order]
+    first, info = read_stack(files[0])
+    check_memory((len(files), *first.shape), first.dtype.itemsize, path, "pages")
+    images = []
+    for file in files:
+        image = read_stack(file)[0]
+        if image.ndim != 2 or image.shape != first.shape:
+            raise DataError(f"has shape {image.shape}, but {files[0].name} has {first.shape}", path=file,
+                            remedy="A folder needs one image of the same size per file")  # fmt: skip
+        images.append(image)
+    raw = RawSeries(
+        folder, np.stack(images), metadata={"format": "tiff folder", "files": [f.name for f in files]}
+    )
+    if angles is not None:
+        raw.fields["tilt_deg"] = angles
+        raw.notes.append("tilt angles from the file names")
+    if info.get("pixel_size_angstrom"):
+        raw.fields["pixel_size_angstrom"] = info["pixel_size_angstrom"]
+    return raw
