@@ -95,7 +95,7 @@ def _check_mtf(frequency: Sequence[float], value: Sequence[float]) -> None:
     f, v = np.asarray(frequency, np.float64), np.asarray(value, np.float64)
     # np.interp answers nonsense, silently, for frequencies out of order.
     if f.ndim != 1 or f.shape != v.shape or f.size < 2 or not np.all(np.diff(f) > 0):
-        raise ConfigError("mtf: give rising frequencies (fractions of Nyquist) and as many values, at least 2")
+        raise ConfigError("mtf: give 2 or more rising frequencies (fraction of Nyquist), a value for each")
     if not (np.isfinite(f).all() and np.isfinite(v).all() and v.min() >= 0):
         raise ConfigError("mtf: values must be finite and not negative")
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.precision import COMPLEX
+from napari_phaset3m.errors import ConfigError
 
 #: A circle of this radius, in Nyquist, holds every frequency of a square grid.
 NO_BAND_LIMIT = 2**0.5
@@ -15,7 +16,14 @@ def band_limit_mask(grid: Grid, band_limit: float) -> np.ndarray:
     """`(nx, ny)` bool: frequencies not above ``band_limit`` times Nyquist.
 
     2/3 keeps the product of two waves free of aliasing (Kirkland 2010, 6.8).
+
+    Raises
+    ------
+    ConfigError
+        ``band_limit`` is not positive.
     """
+    if not band_limit > 0:
+        raise ConfigError(f"band_limit: must be a positive fraction of Nyquist, not {band_limit}")
     if band_limit >= NO_BAND_LIMIT:
         return np.ones(grid.shape, bool)
     return np.asarray(grid.k2 <= (band_limit * grid.nyquist) ** 2 * (1 + 1e-9))
