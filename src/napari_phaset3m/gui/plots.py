@@ -1,0 +1,100 @@
+"""The error curve of the runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_phaset3m.gui.binding import follow, on_theme_change, theme_colours
+from napari_phaset3m.session import RunRecord, Session
+
+#: Runs before the newest one that stay visible, faintly.
+EARLIER_RUNS = 4
+
+
+class ErrorPlot(QWidget):
+    """Data misfit and held-out misfit against sweeps, on a logarithmic scale.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        import pyqtgraph as pg
+
+        self._pg, self._session = pg, session
+        self._curves: dict[str, tuple[Any, Any]] = {}
+        self.plot = pg.PlotWidget(self)
+        self.plot.setLogMode(y=True)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.setToolTip("Relative misfit of the images (dimensionless). Drag to pan, wheel to zoom.")
+        self.legend = self.plot.addLegend(offset=(-12, 8))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
+        follow(session.run_added, self._on_run)
+        follow(session.run_changed, self._on_run)
+        follow(session.run_removed, self._rebuild)
+        on_theme_change(self._rebuild)
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        colours = theme_colours()
+        self.plot.clear()
+        self.legend.clear()
+        self._curves.clear()
+        self.plot.setBackground(colours.background)
+        self.legend.setLabelTextColor(colours.text)
+        for side, text in (("bottom", "sweep"), ("left", "relative error")):
+            axis = self.plot.getAxis(side)
+            axis.setPen(self._pg.mkPen(colours.foreground))
+            axis.setTextPen(colours.text)
+            axis.setLabel(text, color=colours.text)
+        self.plot.showGrid(x=False, y=True, alpha=0.15)
+        for record in self._session.runs[-1 - EARLIER_RUNS :]:
+            self._add(record, newest=record is self._session.runs[-1])
+
+    def _add(self, record: RunRecord, *, newest: bool) -> None:
+        colours = theme_colours()
+        data, held = (self._pg.mkColor(c) for c in (colours.accent, colours.warning))
+        if not newest:
+            data = held = self._pg.mkColor(colours.foreground)
+        width = 2 if newest else 1
+        dashed = self._pg.mkPen(held, width=width, style=Qt.PenStyle.DashLine)
+        names = ("images used", "held out") if newest else (None, None)
+        curves = (
+            self.plot.plot(pen=self._pg.mkPen(data, width=width), name=names[0]),
+            self.plot.plot(pen=dashed, name=names[1]),
+        )
+        self._curves[record.run_id] = curves
+        self._fill(record)
+
+    def _on_run(self, record: RunRecord) -> None:
+        if record.run_id not in self._curves:
+            self._rebuild()
+        else:
+            self._fill(record)
+
+    def _fill(self, record: RunRecord) -> None:
+        used, held = error_series(record)
+        for curve, (x, y) in zip(self._curves[record.run_id], (used, held), strict=True):
+            if len(x) != (0 if curve.xData is None else len(curve.xData)):
+                curve.setData(x, y, symbol="o" if len(x) == 1 else None)
+
+
+def error_series(record: RunRecord) -> tuple[tuple[list[int], list[float]], tuple[list[int], list[float]]]:
+    """``(sweeps from 1, errors)`` of the images used and of those held out; positive values only."""
+    used: tuple[list[int], list[float]] = ([], [])
+    held: tuple[list[int], list[float]] = ([], [])
+    for done in record.sweeps:
+        for (x, y), value in ((used, done.error), (held, done.held_out_error)):
+            if value is not None and math.isfinite(value) and value > 0:
+                x.append(done.sweep + 1)
+                y.append(value)
+    return used, held

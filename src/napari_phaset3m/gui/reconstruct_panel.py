@@ -1,0 +1,320 @@
+"""The Reconstruct step: settings, forecast, run buttons, progress."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.binding import (
+    follow,
+    format_bytes,
+    format_seconds,
+    on_theme_change,
+    theme_colours,
+)
+from napari_phaset3m.gui.driver import driver_for
+from napari_phaset3m.gui.reconstruct_form import ReconstructForm
+from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.session import RunRecord, Session
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+FORECAST_DELAY_MS = 400
+PANEL_WIDTH = 360
+NO_SERIES = "Open a tilt series first (step Series)"
+
+
+class ReconstructPanel(QWidget):
+    """Set up, start, watch and end a reconstruction.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari.components.ViewerModel
+        Where the volume appears.
+    """
+
+    def __init__(self, session: Session, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._driver = driver_for(session, viewer)
+        self._forecast_key: tuple[Any, ...] = ()
+        self._forecast_running = False
+        self._blocker = ""
+        self._refused = ""
+        self.setMaximumWidth(PANEL_WIDTH)
+        self._build()
+        self._forecast_timer = QTimer(self)
+        self._forecast_timer.setSingleShot(True)
+        self._forecast_timer.setInterval(FORECAST_DELAY_MS)
+        self._forecast_timer.timeout.connect(self._forecast)
+        for name in ("series", "config", "device", "mask"):
+            follow(session.events[name], self._on_inputs)
+        follow(session.events.progress, self._on_progress)
+        follow(session.events.message, self._refresh)
+        follow(session.events.active_run, self._refresh)
+        follow(session.run_changed, self._on_run)
+        on_theme_change(self._restyle)
+        self._restyle()
+        self._on_inputs()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Learn which window the run belongs to."""
+        super().showEvent(event)
+        self._driver.watch_window(self.window())
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 8)
+        layout.setSpacing(6)
+        self.form = ReconstructForm(self._session)
+        self.form.refused.connect(self._on_refused)
+        self._add_device()
+        scroll = QScrollArea()
+        scroll.setWidget(self.form)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.form.layout().addStretch(1)
+        layout.addWidget(scroll, 1)
+        self.forecast = self._text("forecast")
+        layout.addWidget(self.forecast)
+        self._add_buttons(layout)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(True)
+        self.bar.hide()
+        layout.addWidget(self.bar)
+        self.numbers = self._text("numbers")
+        self.status = self._text("status")
+        self.error = self._text("error")
+        for label in (self.numbers, self.status, self.error):
+            label.hide()
+            layout.addWidget(label)
+
+    def _text(self, name: str) -> QLabel:
+        label = QLabel()
+        label.setObjectName(name)
+        label.setWordWrap(True)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        return label
+
+    def _add_device(self) -> None:
+        self.device = QComboBox()
+        for text, value in (("auto", "auto"), ("CPU", "cpu"), ("GPU (CUDA)", "cuda")):
+            self.device.addItem(text, value)
+        self.device.setToolTip("auto takes the GPU when one works; GPU never falls back to the CPU")
+        self.device.setCurrentIndex(self.device.findData(self._session.device))
+        self.device.currentIndexChanged.connect(self._on_device)
+        self.form.main.addRow("Device", self.device)
+        self.live = QCheckBox("Show the volume while it grows")
+        self.live.setChecked(self._session.live)
+        self.live.setToolTip("Off: nothing is drawn before the end, and no time is spent on previews")
+        self.live.toggled.connect(self._on_live)
+        self.form.main.addRow("", self.live)
+
+    def _add_buttons(self, layout: QVBoxLayout) -> None:
+        self.start = QPushButton("Start reconstruction")
+        self.start.setMinimumHeight(34)
+        self.start.clicked.connect(self._on_start)
+        self.pause = QPushButton("Pause")
+        self.pause.clicked.connect(self._on_pause)
+        self.finish = QPushButton("Finish now")
+        self.finish.clicked.connect(self._driver.finish)
+        self.stop = QPushButton("Stop")
+        self.stop.clicked.connect(self._driver.stop)
+        layout.addWidget(self.start)
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        for button in (self.pause, self.finish, self.stop):
+            row.addWidget(button)
+        layout.addLayout(row)
+
+    def _restyle(self) -> None:
+        colours = theme_colours()
+        self.start.setStyleSheet(
+            f"QPushButton {{ background: {colours.accent}; color: white; font-weight: bold; }}"
+            f"QPushButton:disabled {{ background: {colours.foreground}; color: {colours.text}; }}"
+        )
+        self.error.setStyleSheet(f"color: {colours.error};")
+
+    def _on_device(self, *_: object) -> None:
+        self._session.device = self.device.currentData()
+
+    def _on_live(self, checked: bool) -> None:
+        self._session.live = checked
+
+    def _on_start(self) -> None:
+        if self.why_not_start():
+            return
+        self._driver.start()
+
+    def _on_pause(self) -> None:
+        record = self._session.run(self._session.active_run)
+        if record is not None and record.status == "paused":
+            self._driver.resume()
+        else:
+            self._session.message = "Pausing after this step"
+            self._driver.pause()
+
+    def _on_refused(self, text: str) -> None:
+        self._refused = text
+        self._refresh()
+
+    def _on_inputs(self) -> None:
+        index = self.device.findData(self._session.device)
+        if index != self.device.currentIndex():
+            self.device.setCurrentIndex(index)
+        self._blocker = ""
+        if self._session.series is not None:
+            self._forecast_timer.start()
+            self.forecast.setText("Working out memory and time …")
+        else:
+            self.forecast.setText("")
+        self._refresh()
+
+    def _forecast(self) -> None:
+        session = self._session
+        if session.series is None:
+            return
+        if self._forecast_running or self._driver.busy:
+            self._forecast_timer.start()
+            return
+        self._forecast_running = True
+        self._forecast_key = (session.series, session.config, session.device)
+        in_background(partial(_forecast, *self._forecast_key), self._on_forecast, self._on_forecast_error)
+
+    def _forecast_is_stale(self) -> bool:
+        self._forecast_running = False
+        session = self._session
+        key = (session.series, session.config, session.device)
+        return any(a is not b for a, b in zip(key[:2], self._forecast_key[:2], strict=True)) or (
+            key[2] != self._forecast_key[2]
+        )
+
+    def _on_forecast(self, result: Any) -> None:
+        if self._forecast_is_stale():
+            return
+        text, self._blocker = forecast_text(result, self._session.config.iterations), ""
+        self.forecast.setText(text)
+        self.forecast.setToolTip("\n".join(result.notes))
+        self._refresh()
+
+    def _on_forecast_error(self, error: Exception) -> None:
+        if self._forecast_is_stale():
+            return
+        self.forecast.setText("")
+        known = isinstance(error, PhaseT3MError)
+        self._blocker = str(error) if known else f"{type(error).__name__}: {error}"
+        self._refresh()
+
+    def _on_run(self, record: RunRecord) -> None:
+        self._refresh()
+
+    def _on_progress(self) -> None:
+        progress = self._session.progress
+        if progress is None:
+            return
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * progress.fraction))
+        left = progress.remaining_seconds
+        bound = "at most " if self._session.config.iterations == "auto" else ""
+        self.bar.setFormat("%p%" if left is None else f"%p%  ·  {bound}{format_seconds(left)} left")
+        self.numbers.setText(self._numbers())
+
+    def _numbers(self) -> str:
+        progress, record = self._session.progress, self._latest()
+        if record is None:
+            return ""
+        parts = []
+        if progress is not None and record.active:
+            parts.append(f"Sweep {progress.sweep + 1} of {progress.n_sweeps}")
+        elif record.sweeps:
+            parts.append(f"{len(record.sweeps)} sweeps in {format_seconds(record.seconds)}")
+        if record.sweeps:
+            last = record.sweeps[-1]
+            parts.append(f"error {last.error:.3g}")
+            if last.held_out_error is not None:
+                parts.append(f"held out {last.held_out_error:.3g}")
+            parts.append(format_bytes(last.memory_bytes))
+        return "  ·  ".join(parts)
+
+    def _latest(self) -> RunRecord | None:
+        return self._session.runs[-1] if self._session.runs else None
+
+    def why_not_start(self) -> str:
+        """Why a run cannot be started now; empty when it can."""
+        if self._session.series is None:
+            return NO_SERIES
+        if self._session.active_run is not None:
+            return "A run is under way"
+        return self._refused or self._blocker
+
+    def _refresh(self) -> None:
+        record = self._session.run(self._session.active_run)
+        why = self.why_not_start()
+        self._enable(self.start, why, "Start with these settings")
+        ending = "" if record is not None else "Nothing is running"
+        self._enable(self.pause, ending, "Hold after the present step; resume later")
+        self._enable(self.finish, ending, "End after the present step and keep the full-size volume")
+        self._enable(self.stop, ending, "End at once; the last preview stays in the viewer")
+        paused = record is not None and record.status == "paused"
+        self.pause.setText("Resume" if paused else "Pause")
+        waiting = record is not None and record.status in ("preparing", "queued")
+        self.bar.setVisible(record is not None)
+        if waiting:
+            self.bar.setRange(0, 0)
+        elif record is not None and self.bar.maximum() == 0:
+            self.bar.setRange(0, 1000)
+        self._show(self.numbers, self._numbers())
+        failure = self._session.message if self._session.message.startswith("Failed") else ""
+        problem = self._refused or self._blocker or failure
+        self._show(self.error, problem)
+        message = "" if problem and record is None else self._session.message
+        self._show(self.status, message or (why if why == NO_SERIES else ""))
+
+    def _enable(self, button: QPushButton, why_not: str, tip: str) -> None:
+        button.setEnabled(not why_not)
+        button.setToolTip(why_not or tip)
+
+    def _show(self, label: QLabel, text: str) -> None:
+        label.setText(text)
+        label.setVisible(bool(text))
+
+
+def _forecast(series: Any, config: Any, device: Any) -> Any:
+    from napari_phaset3m.reconstruct.api import forecast
+
+    return forecast(series, config, device)
+
+
+def forecast_text(result: Any, iterations: int | str) -> str:
+    """The forecast in one or two lines."""
+    nz, ny, nx = result.volume_shape
+    slices = f", {result.slices} slices" if result.slices else ""
+    lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
+    if result.seconds_per_sweep:
+        time = f"about {format_seconds(result.seconds_per_sweep)} per sweep"
+        if isinstance(iterations, int):
+            time += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
+        lines.append(time)
+    return "\n".join(lines)
