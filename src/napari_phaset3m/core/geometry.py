@@ -27,6 +27,9 @@ class TiltGeometry:
     n_slices : int
         Slices through the deepest tilted box; shallower boxes get fewer slices
         of the same thickness.
+    whole_box : bool
+        Always deep enough for the corners of the tilted box (linear methods, where
+        what lies there projects as well).
 
     Raises
     ------
@@ -40,6 +43,7 @@ class TiltGeometry:
     voxel_size_angstrom: float
     tilt_deg: tuple[float, ...]
     n_slices: int = 1
+    whole_box: bool = False
     _depths: tuple[int, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
@@ -55,7 +59,7 @@ class TiltGeometry:
         # is wider than deep grows with tilt until it is as deep as it is wide.
         cos, sin = abs(np.cos(np.radians(tilt_deg))), abs(np.sin(np.radians(tilt_deg)))
         needed = int(np.ceil(self.nz * cos + self.nx * sin - 1e-6))
-        return max(1, min(needed, max(self.nz, self.nx)))
+        return max(1, needed if self.whole_box else min(needed, max(self.nz, self.nx)))
 
     @property
     def n_tilt(self) -> int:

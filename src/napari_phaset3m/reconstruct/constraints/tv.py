@@ -160,7 +160,7 @@ def tv_prox(volume: Array, weight: float, *, iterations: int = 20, threads: int 
     weight : float
         In the volume's unit.
     iterations : int
-        Of the dual; 20 leave the objective within about 1 % of its minimum.
+        Of the dual; 20 leave the objective within 1 to 2 % of its minimum.
     threads : int, optional
         CPU threads; all when omitted. The result does not depend on it.
 

@@ -1,0 +1,119 @@
+"""Time a multislice sweep and a SIRT iteration against ASTRA's CPU SIRT.
+
+    python benchmarks/bench_sweep.py [tiny small large] [--rounds 5]
+
+Candidates alternate within every round, so that a busy moment hits all of them;
+medians over the rounds are compared. ASTRA runs its 2D CPU SIRT (linear projector)
+on every plane across the tilt axis of the same volume and tilts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from common import CASES, machine, make_config, make_series, print_table, write
+from napari_phaset3m import TiltFocalSeries, iterate
+from napari_phaset3m.reconstruct.events import SweepDone
+
+#: ratio: (numerator, denominator, the case's limit from DESIGN section 7)
+RATIOS = {
+    "multislice / ASTRA SIRT": ("multislice", "astra", {"small": 0.7, "large": 0.4}),
+    "SIRT / ASTRA SIRT": ("sirt", "astra", {"small": 0.15, "large": 0.15}),
+    "speed-up of 2 threads": ("multislice, 1 thread", "multislice", {}),
+}
+
+
+class Stepper:
+    """Times one sweep after the other of a run that goes on between rounds."""
+
+    def __init__(self, series: TiltFocalSeries, case: str, sweeps: int, **changes: object) -> None:
+        config = make_config(case, iterations=sweeps, patience=sweeps, **changes)
+        self._events = iterate(series, config, device="cpu")
+
+    def __call__(self) -> float:
+        """Seconds of the next sweep."""
+        for event in self._events:
+            if isinstance(event, SweepDone):
+                return event.seconds
+        raise SystemExit("the run ended before all rounds were timed")
+
+
+def astra_iteration(series: TiltFocalSeries) -> Callable[[], float]:
+    """A call that times one ASTRA SIRT iteration over all planes."""
+    import astra
+
+    _, _, ny, nx = series.images.shape
+    volume = astra.create_vol_geom(nx, nx)
+    projection = astra.create_proj_geom("parallel", 1.0, nx, np.radians(series.tilt_deg))
+    projector = astra.create_projector("linear", projection, volume)
+    algorithms = []
+    for y in range(ny):
+        config = astra.astra_dict("SIRT")
+        config["ProjectorId"] = projector
+        config["ProjectionDataId"] = astra.data2d.create(
+            "-sino", projection, np.ascontiguousarray(1 - series.images[:, 0, y])
+        )
+        config["ReconstructionDataId"] = astra.data2d.create("-vol", volume, 0.0)
+        algorithms.append(astra.algorithm.create(config))
+        astra.algorithm.run(algorithms[-1], 1)  # row and column sums are not timed
+
+    def run() -> float:
+        start = time.perf_counter()
+        for algorithm in algorithms:
+            astra.algorithm.run(algorithm, 1)
+        return time.perf_counter() - start
+
+    return run
+
+
+def measure(case: str, rounds: int) -> dict[str, object]:
+    """Medians of all candidates of one case, seconds."""
+    series = make_series(case)
+    sweeps = rounds + 3
+    candidates: dict[str, Callable[[], float]] = {
+        "multislice": Stepper(series, case, sweeps, threads=2),
+        "multislice, 1 thread": Stepper(series, case, sweeps, threads=1),
+        "sirt": Stepper(series, case, sweeps, method="sirt", threads=2),
+        "astra": astra_iteration(series),
+    }
+    for candidate in candidates.values():  # compile and plan
+        candidate()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, candidate in candidates.items():
+            times[name].append(candidate())
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios = {name: medians[a] / medians[b] for name, (a, b, _) in RATIOS.items()}
+    return {"shape": CASES[case], "seconds": times, "medians": medians, "ratios": ratios}
+
+
+def rows(results: dict[str, dict]) -> Iterator[tuple[str, ...]]:
+    """Yield the table: header, medians, ratios with their limits."""
+    yield ("case", "what", "value", "must")
+    for case, result in results.items():
+        for name, value in result["medians"].items():
+            yield (case, f"{name}, s", f"{value:.4f}", "")
+        for name, value in result["ratios"].items():
+            limit = RATIOS[name][2].get(case)
+            yield (case, name, f"{value:.3f}", f"<= {limit}" if limit else "")
+
+
+def main() -> None:
+    """Run the chosen cases, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=["small", "large"], help=f"of {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    found = machine()
+    results = {case: measure(case, options.rounds) for case in options.cases}
+    print_table(list(rows(results)))
+    print(write("sweep", {"machine": found, "cases": results}))
+
+
+if __name__ == "__main__":
+    main()
