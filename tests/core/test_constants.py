@@ -11,9 +11,7 @@ from napari_phaset3m.errors import ConfigError
 ENERGIES = (30e3, 80e3, 200e3, 300e3, 1e6)
 
 
-@pytest.mark.parametrize(
-    ("energy", "wavelength"), [(100e3, 0.037014), (200e3, 0.025079), (300e3, 0.019687)]
-)
+@pytest.mark.parametrize(("energy", "wavelength"), [(100e3, 0.037014), (200e3, 0.025079), (300e3, 0.019687)])
 def test_textbook_wavelengths(energy: float, wavelength: float) -> None:
     # Reimer & Kohl, Transmission Electron Microscopy (2008), table 2.3
     assert wavelength_angstrom(energy) == pytest.approx(wavelength, rel=3e-5)

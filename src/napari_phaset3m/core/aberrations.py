@@ -85,7 +85,7 @@ def aberration_phase(
 def aberration_gradient(
     kx: np.ndarray, ky: np.ndarray, wavelength_angstrom: float, coefficients: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives of chi by kx and ky, rad angstrom (for spatial coherence).
+    """Differentiate chi by kx and ky, rad angstrom (for spatial coherence).
 
     Parameters and errors as :func:`aberration_phase`.
     """

@@ -32,7 +32,7 @@ def wavelength_angstrom(energy_ev: float) -> float:
     """
     kinetic = _check(energy_ev) * e
     momentum = math.sqrt(2 * m_e * kinetic * (1 + kinetic / (2 * m_e * c**2)))
-    return h / momentum * _METRE
+    return float(h / momentum * _METRE)
 
 
 def interaction_constant(energy_ev: float) -> float:
@@ -48,4 +48,4 @@ def interaction_constant(energy_ev: float) -> float:
     """
     relativistic_mass = m_e * (1 + _check(energy_ev) * e / (m_e * c**2))
     wavelength = wavelength_angstrom(energy_ev) / _METRE
-    return relativistic_mass * e * wavelength / (2 * math.pi * hbar**2) / _METRE
+    return float(relativistic_mass * e * wavelength / (2 * math.pi * hbar**2) / _METRE)

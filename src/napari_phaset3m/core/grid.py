@@ -51,7 +51,7 @@ class Grid:
     @cached_property
     def k2(self) -> np.ndarray:
         """`(nx, ny)` float64 squared spatial frequency, 1/angstrom^2."""
-        return self.kx[:, None] ** 2 + self.ky[None, :] ** 2
+        return np.asarray(self.kx[:, None] ** 2 + self.ky[None, :] ** 2)
 
     @property
     def nyquist(self) -> float:

@@ -117,18 +117,14 @@ def transfer_base(grid: Grid, microscope: Microscope, envelope: bool) -> np.ndar
         focal spread is summed incoherently.
     """
     wavelength = microscope.wavelength_angstrom
-    chi = aberration_phase(
-        grid.kx[:, None], grid.ky[None, :], wavelength, microscope.coefficients()
-    )
+    chi = aberration_phase(grid.kx[:, None], grid.ky[None, :], wavelength, microscope.coefficients())
     transfer = np.exp(-1j * chi)
     if envelope:
         transfer *= temporal_envelope(grid.k2, wavelength, microscope.focal_spread_angstrom)
     return np.asarray(transfer, COMPLEX)
 
 
-def defocus_vectors(
-    grid: Grid, wavelength: float, defocus_angstrom: float
-) -> tuple[np.ndarray, np.ndarray]:
+def defocus_vectors(grid: Grid, wavelength: float, defocus_angstrom: float) -> tuple[np.ndarray, np.ndarray]:
     """`(nx,)`, `(ny,)` complex64 whose outer product is ``exp(+i pi lambda Df k^2)``."""
     factor = 1j * np.pi * wavelength * defocus_angstrom
     return (
