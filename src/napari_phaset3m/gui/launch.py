@@ -1,0 +1,86 @@
+"""Opens napari with the workspace, from the command line or a script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_phaset3m.config import ReconstructionConfig
+
+if TYPE_CHECKING:
+    import napari
+
+#: What napari's plugin menu calls the dock, so that the menu finds the one opened here.
+WORKSPACE_TITLE = "Workspace (PhaseT3M)"
+
+
+def add_workspace(viewer: napari.Viewer) -> None:
+    """Dock the workspace in a viewer; brings an open one back to the front."""
+    from napari_phaset3m.gui.workspace import Workspace
+
+    viewer.window.add_dock_widget(
+        Workspace(viewer), name=WORKSPACE_TITLE, area="right", add_vertical_stretch=False
+    )
+
+
+def open_workspace(
+    path: str | Path | None = None,
+    start: bool = False,
+    config: ReconstructionConfig | None = None,
+    *,
+    run: bool = True,
+) -> napari.Viewer:
+    """Open napari with the workspace; returns when the window is closed.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        Series to load (in the background).
+    start : bool
+        Start the reconstruction as soon as the series is loaded.
+    config : ReconstructionConfig, optional
+    run : bool
+        Enter the event loop; False returns the viewer at once.
+
+    Returns
+    -------
+    napari.Viewer
+    """
+    import napari
+
+    from napari_phaset3m.gui.loader import loader_for
+    from napari_phaset3m.session import session_for
+
+    viewer = napari.Viewer(title="PhaseT3M")
+    add_workspace(viewer)
+    session = session_for(viewer)
+    if config is not None:
+        session.config = config
+    if path is not None:
+        loader = loader_for(session)
+        if start:
+            _start_once_loaded(viewer)
+        loader.load(path)
+    if run:
+        napari.run()
+    return viewer
+
+
+def _start_once_loaded(viewer: napari.Viewer) -> None:
+    from napari_phaset3m.gui.driver import driver_for
+    from napari_phaset3m.gui.loader import loader_for
+    from napari_phaset3m.gui.workspace import Workspace
+    from napari_phaset3m.session import session_for
+
+    session = session_for(viewer)
+    loader, driver = loader_for(session), driver_for(session, viewer)
+    window = viewer.window
+
+    def begin() -> None:
+        loader.loaded.disconnect(begin)
+        driver.start()
+        for widget in window.dock_widgets.values():
+            if isinstance(widget, Workspace):
+                widget.show_step(1)
+
+    loader.loaded.connect(begin)

@@ -1,0 +1,133 @@
+"""The microscope's side of a series, editable in the units that microscopists use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.gui.forms import QUANTITIES, Quantity, QuantityRow, show
+from napari_phaset3m.gui.theme import LINE_SPACING, label
+
+
+def missing_for_multislice(series: TiltFocalSeries) -> list[str]:
+    """Labels of the fields that multislice needs and the series lacks."""
+    return [q.label for q in QUANTITIES if q.needed == "multislice" and getattr(series, q.name) is None]
+
+
+def field_text(series: TiltFocalSeries, quantity: Quantity) -> str:
+    """What a field's line shows; empty when the value is missing or differs from tilt to tilt."""
+    value = getattr(series, quantity.name)
+    if value is None or varies_with_tilt(series, quantity):
+        return ""
+    if not quantity.many:
+        return show(float(value), quantity.unit)
+    row = value[0]
+    if np.all(row == row[0]):
+        row = row[:1]
+    return " / ".join(show(float(item), quantity.unit) for item in row)
+
+
+def varies_with_tilt(series: TiltFocalSeries, quantity: Quantity) -> bool:
+    """Whether a per-image field has more than one value for the same focus."""
+    value = getattr(series, quantity.name)
+    return quantity.many and value is not None and bool(np.ptp(value, axis=0).any())
+
+
+def field_remark(series: TiltFocalSeries, quantity: Quantity) -> tuple[str, str, str]:
+    """(placeholder, remark below, state) of a field."""
+    value = getattr(series, quantity.name)
+    if varies_with_tilt(series, quantity):
+        low, high = (show(float(edge), quantity.unit) for edge in (value.min(), value.max()))
+        return f"{low} … {high}", "Differs from tilt to tilt; see the table of images.", "ok"
+    if quantity.name == "focal_spread_angstrom" and value is None:
+        resolved = series.resolved_focal_spread_angstrom
+        if resolved:
+            return show(resolved, "nm"), "Default: from Cc and the energy spread.", "ok"
+        return "0", "Default: 0 nm, a fully coherent beam.", "ok"
+    if value is not None:
+        return "", "", "ok"
+    if quantity.needed == "multislice":
+        return "missing", f"{quantity.label} is missing; multislice needs it.", "missing"
+    return "not stated", "", "ok"
+
+
+class MetadataForm(QWidget):
+    """One line for each field of :data:`forms.QUANTITIES`."""
+
+    #: Fields of the series to replace.
+    changed = Signal(dict)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._series: TiltFocalSeries | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 8, 6, 4)
+        grid = QGridLayout()
+        grid.setVerticalSpacing(LINE_SPACING)
+        grid.setHorizontalSpacing(8)
+        grid.setColumnStretch(1, 1)
+        self.rows: dict[str, QuantityRow] = {}
+        for i, quantity in enumerate(QUANTITIES):
+            row = self.rows[quantity.name] = QuantityRow(grid, 2 * i, quantity)
+            row.edit.submitted.connect(self._on_submitted)
+            row.edit.refused.connect(self._on_refused)
+        layout.addLayout(grid)
+        self.notes = label("", "muted", wrap=True)
+        layout.addWidget(self.notes)
+        layout.addStretch(1)
+
+    def set_series(self, series: TiltFocalSeries | None) -> None:
+        """Show a series, or an empty, disabled form."""
+        self._series = series
+        self.setEnabled(series is not None)
+        self.setToolTip("" if series is not None else "Open a series first")
+        for row in self.rows.values():
+            self._show_row(row)
+        notes = series.metadata.get("notes", ()) if series is not None else ()
+        self.notes.setText("\n".join(f"On loading: {note}." for note in notes))
+        self.notes.setVisible(bool(notes))
+
+    def _show_row(self, row: QuantityRow) -> None:
+        if self._series is None:
+            row.edit.show_text("")
+            row.edit.setPlaceholderText("")
+            row.say("")
+            return
+        row.edit.show_text(field_text(self._series, row.quantity))
+        placeholder, remark, state = field_remark(self._series, row.quantity)
+        row.edit.setPlaceholderText(placeholder)
+        row.say(remark, state)
+
+    def _on_refused(self, problem: str) -> None:
+        self.rows[self.sender().quantity.name].say(f"{problem}.", "wrong")
+
+    def refuse(self, name: str, problem: str) -> None:
+        """Show a problem that the series itself has with a value."""
+        if name in self.rows:
+            self.rows[name].say(problem, "wrong")
+
+    def _on_submitted(self, values: list[float]) -> None:
+        quantity, series = self.sender().quantity, self._series
+        if series is None:
+            return
+        row = self.rows[quantity.name]
+        if not values and quantity.needed == "always":
+            row.say(f"{quantity.label} is needed.", "wrong")
+            return
+        value: Any = None
+        if values and quantity.many:
+            if len(values) not in (1, series.n_focus):
+                wanted = "1 value" if series.n_focus == 1 else f"1 or {series.n_focus} values"
+                row.say(f"{quantity.label}: {len(values)} values, but {wanted} needed.", "wrong")
+                return
+            value = np.broadcast_to(values, (series.n_tilt, series.n_focus)).copy()
+        elif values:
+            value = values[0]
+        elif varies_with_tilt(series, quantity):
+            self._show_row(row)
+            return
+        self.changed.emit({quantity.name: value})

@@ -1,0 +1,125 @@
+"""The slim guide on top of the workspace: what is done, what is next, and why something cannot be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_phaset3m.gui.metadata_form import missing_for_multislice
+from napari_phaset3m.gui.theme import LINE_SPACING, bind, label, set_role
+
+if TYPE_CHECKING:
+    from napari_phaset3m.session import Session
+
+State = Literal["done", "next", "active", "blocked"]
+_MARKS: dict[State, str] = {"done": "✓", "next": "○", "active": "●", "blocked": "○"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as the guide shows it.
+
+    Attributes
+    ----------
+    name : str
+    state : {"done", "next", "active", "blocked"}
+    reason : str
+        Why it is blocked, or what to do in it.
+    """
+
+    name: str
+    state: State
+    reason: str
+
+
+def steps(session: Session) -> tuple[Step, ...]:
+    """The steps that exist, with their states; a pure reading of the session."""
+    if session.series is None:
+        return (
+            Step("Series", "next", "Open a tilt/focal series."),
+            Step("Reconstruct", "blocked", "Open a series first."),
+        )
+    series = Step("Series", "done", "The series is open; its metadata can be edited.")
+    if session.active_run is not None:
+        return series, Step("Reconstruct", "active", "A reconstruction is running.")
+    if any(record.status == "finished" for record in session.runs):
+        return series, Step("Reconstruct", "done", "Done; change settings and start again at any time.")
+    return series, Step("Reconstruct", "next", "Check the settings and start.")
+
+
+def hint(session: Session) -> tuple[str, str]:
+    """(one line on what to do now, style role)."""
+    if session.series is None:
+        return "Next: open a tilt/focal series.", "muted"
+    if session.active_run is not None:
+        return session.message or "A reconstruction is running.", "muted"
+    missing = missing_for_multislice(session.series)
+    if missing and session.config.method != "sirt":
+        verb = "is" if len(missing) == 1 else "are"
+        return f"{' and '.join(missing)} {verb} missing; only SIRT works without.", "warning"
+    if any(record.status == "finished" for record in session.runs):
+        return session.message or "The volume is in the viewer.", "muted"
+    return "Next: check the settings and start.", "muted"
+
+
+class StepGuide(QWidget):
+    """A row of steps and one line below.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    #: Index of the step the user chose.
+    chosen = Signal(int)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.buttons: list[QPushButton] = []
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self._row = QHBoxLayout()
+        self._row.setSpacing(LINE_SPACING)
+        for index, step in enumerate(steps(session)):
+            button = QPushButton(step.name)
+            button.setCheckable(True)
+            set_role(button, "step")
+            self._group.addButton(button, index)
+            self._row.addWidget(button, 1)
+            self.buttons.append(button)
+        self._group.idClicked.connect(self.chosen)
+        self.hint = label("", "muted", wrap=True)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(LINE_SPACING)
+        layout.addLayout(self._row)
+        layout.addWidget(self.hint)
+        events = session.events
+        for signal in (events.series, events.active_run, events.message, events.config):
+            bind(self, signal, self.refresh)
+        for signal in (session.run_changed, session.run_removed):
+            bind(self, signal, self.refresh)
+        self.refresh()
+
+    def add_corner(self, widget: QWidget) -> None:
+        """Put a small control at the right end of the row."""
+        self._row.addWidget(widget)
+
+    def select(self, index: int) -> None:
+        """Mark a step as the one that is shown."""
+        self.buttons[index].setChecked(True)
+
+    def refresh(self, *_: object) -> None:
+        """Read the session again."""
+        for number, (button, step) in enumerate(zip(self.buttons, steps(self._session), strict=True), 1):
+            button.setText(f"{_MARKS[step.state]}  {number}  {step.name}")
+            button.setEnabled(step.state != "blocked")
+            button.setToolTip(step.reason)
+            button.setAccessibleName(f"Step {number}, {step.name}: {step.state}")
+        text, role = hint(self._session)
+        set_role(self.hint, role)
+        self.hint.setText(text)

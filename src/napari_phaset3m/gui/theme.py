@@ -1,0 +1,162 @@
+"""Colours and small style rules, taken from napari's theme of the moment."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod, ref
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
+from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+#: Narrowest and widest that a panel may be, px.
+PANEL_MIN_WIDTH = 300
+PANEL_MAX_WIDTH = 360
+#: Space between groups and between lines of a group, px.
+GROUP_SPACING = 10
+LINE_SPACING = 4
+
+#: Meaning to colour, for dark and for light backgrounds; all reach a contrast of 4.5.
+_ACCENTS = {
+    "dark": {"error": "#ff8a80", "warning": "#ffc46b", "good": "#86d39a"},
+    "light": {"error": "#a81d12", "warning": "#855000", "good": "#17692f"},
+}
+
+
+def is_dark(theme_name: str) -> bool:
+    """Whether a napari theme has a dark background."""
+    from napari.utils.theme import get_theme
+
+    red, green, blue = get_theme(theme_name).background.as_rgb_tuple()[:3]
+    return bool(0.299 * red + 0.587 * green + 0.114 * blue < 128)
+
+
+def accents(theme_name: str) -> dict[str, str]:
+    """Colours of ``error``, ``warning`` and ``good`` for a napari theme."""
+    return _ACCENTS["dark" if is_dark(theme_name) else "light"]
+
+
+def style_sheet(theme_name: str) -> str:
+    """Rules for widgets that carry a ``role`` property, see :func:`set_role`."""
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(theme_name)
+    colours = accents(theme_name)
+    muted = theme.text.as_hex() if not is_dark(theme_name) else "#b4b8bf"
+    line, raised, fill = theme.foreground.as_hex(), theme.highlight.as_hex(), theme.primary.as_hex()
+    return f"""
+    QLabel[role="title"] {{ font-weight: 600; }}
+    QLabel[role="muted"] {{ color: {muted}; }}
+    QLabel[role="error"] {{ color: {colours["error"]}; }}
+    QLabel[role="warning"] {{ color: {colours["warning"]}; }}
+    QLabel[role="good"] {{ color: {colours["good"]}; }}
+    QLineEdit[state="missing"] {{ border: 1px solid {colours["warning"]}; }}
+    QLineEdit[state="wrong"] {{ border: 1px solid {colours["error"]}; }}
+    QFrame[role="rule"] {{ background: {line}; max-height: 1px; min-height: 1px; border: none; }}
+    QPushButton[role="step"] {{ text-align: left; padding: 5px 10px; border-radius: 4px; }}
+    QPushButton[role="step"]:checked {{ background: {raised}; font-weight: 600; }}
+    QToolButton[role="button"] {{ background: {fill}; border-radius: 2px; padding: 3px 18px 3px 6px; }}
+    QToolButton[role="toggle"] {{ padding: 5px 8px; border-radius: 4px; }}
+    QToolButton[role="toggle"]:checked {{ background: {line}; }}
+    QToolButton[role="button"]:hover {{ background: {raised}; }}
+    QToolButton[role="button"]:disabled {{ background: transparent; }}
+    QHeaderView::section {{ padding: 2px 3px; }}
+    QTableView {{ gridline-color: transparent; }}
+    QTableView::item {{ padding: 0 4px; }}
+    """
+
+
+def set_role(widget: QWidget, role: str, value: str | None = None) -> None:
+    """Give a widget a style role (or set the property ``role`` to ``value``) and repaint it."""
+    name, text = ("role", role) if value is None else (role, value)
+    if widget.property(name) == text:
+        return
+    widget.setProperty(name, text)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def follow_theme(widget: QWidget, viewer: ViewerModel) -> None:
+    """Keep the style of a panel in step with the viewer's theme."""
+    target, theme_changed = ref(widget), viewer.events.theme
+
+    def apply(event: object = None) -> None:
+        found = target()
+        if found is not None:
+            found.setStyleSheet(style_sheet(viewer.theme))
+
+    def release(*_: object) -> None:
+        theme_changed.disconnect(apply)
+
+    apply()
+    theme_changed.connect(apply)
+    widget.destroyed.connect(release)
+
+
+def bind(widget: QWidget, signal: Any, method: Any) -> None:
+    """Connect a psygnal signal or napari event to a method of ``widget`` for as long as that exists.
+
+    A widget that Qt has deleted may live on as a Python object for a while, and
+    would fail when called.
+    """
+    signal.connect(method)
+    slot = WeakMethod(method)
+
+    def release(*_: object) -> None:
+        target = slot()
+        if target is not None:
+            with suppress(ValueError):
+                signal.disconnect(target)
+
+    widget.destroyed.connect(release)
+
+
+def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
+    """A label with a style role; plain text, so that file names cannot be read as HTML."""
+    made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setWordWrap(wrap)
+    if role:
+        set_role(made, role)
+    return made
+
+
+def rule() -> QFrame:
+    """A hairline between groups."""
+    line = QFrame()
+    set_role(line, "rule")
+    return line
+
+
+class ElidedLabel(QLabel):
+    """A one-line label that shortens its text in the middle and shows all of it as a tooltip."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._full = text
+        self.set_full_text(text)
+
+    def set_full_text(self, text: str, tooltip: str | None = None) -> None:
+        """Show ``text`` as far as it fits."""
+        self._full = text
+        self.setToolTip(text if tooltip is None else tooltip)
+        self._elide()
+
+    def full_text(self) -> str:
+        """What would be shown if there were room."""
+        return self._full
+
+    def resizeEvent(self, event: Any) -> None:
+        """Fit the text into the new width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        metrics = QFontMetrics(self.font())
+        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(10, self.width())))

@@ -1,0 +1,91 @@
+"""The bottom dock: Fourier, plots and runs in tabs, collapsible."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QToolButton, QVBoxLayout, QWidget
+
+from napari_phaset3m.gui.theme import follow_theme
+from napari_phaset3m.session import session_for
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+#: Tallest that the dock may be, px; what is around the tabs takes a few of them.
+VIEWS_MAX_HEIGHT = 260
+_FRAME = 8
+#: Tab, module below gui, class.
+VIEWS = (
+    ("Fourier", "fourier_view", "FourierView"),
+    ("Plots", "plots", "ErrorPlot"),
+    ("Runs", "runs_view", "RunsView"),
+)
+
+
+class ViewsWidget(QWidget):
+    """Tabs with the views of a session.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    """
+
+    collapsed_changed = Signal(bool)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.collapsed = False
+        self.tabs = QTabWidget()
+        for title, module, name in VIEWS:
+            view = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(session_for(viewer))
+            self.tabs.addTab(view, title)
+        self.fold = QToolButton()
+        self.fold.setAutoRaise(True)
+        self.fold.clicked.connect(self._on_fold)
+        self.tabs.setCornerWidget(self.fold, Qt.Corner.TopRightCorner)
+        self.tabs.tabBarClicked.connect(self._on_tab)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.addWidget(self.tabs)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        follow_theme(self, viewer)
+        self.collapse(False)
+
+    def collapse(self, collapsed: bool) -> None:
+        """Leave only the tabs, or unfold."""
+        self.collapsed = collapsed
+        for index in range(self.tabs.count()):
+            page = self.tabs.widget(index)
+            page.setVisible(not collapsed and index == self.tabs.currentIndex())
+        bar = self.tabs.tabBar().sizeHint().height() + _FRAME
+        self.setMinimumHeight(bar if collapsed else 150)
+        self.setMaximumHeight(bar if collapsed else VIEWS_MAX_HEIGHT - _FRAME)
+        self.fold.setArrowType(Qt.ArrowType.UpArrow if collapsed else Qt.ArrowType.DownArrow)
+        self.fold.setToolTip("Unfold the views" if collapsed else "Fold the views away")
+        self.fold.setAccessibleName(self.fold.toolTip())
+        self.collapsed_changed.emit(collapsed)
+
+    def _on_fold(self) -> None:
+        self.collapse(not self.collapsed)
+
+    def _on_tab(self, index: int) -> None:
+        if self.collapsed and index >= 0:
+            self.tabs.setCurrentIndex(index)
+            self.collapse(False)
+
+    def sizeHint(self) -> Any:
+        """As high as it may be."""
+        hint = super().sizeHint()
+        hint.setHeight(self.maximumHeight())
+        return hint
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """The dock a widget sits in, None when it is in no window."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent

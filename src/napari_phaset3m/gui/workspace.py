@@ -1,0 +1,123 @@
+"""The workspace: step guide, one panel at a time, and the views below the canvas."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+
+from napari_phaset3m.gui.step_guide import StepGuide
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
+from napari_phaset3m.gui.views import ViewsWidget, dock_of
+from napari_phaset3m.session import session_for
+
+if TYPE_CHECKING:
+    import napari.components
+
+#: Module below gui and class of each step's panel, in the order of the guide.
+PANELS = (("series_panel", "SeriesPanel"), ("reconstruct_dock", "ReconstructDock"))
+VIEWS_TITLE = "PhaseT3M views"
+_KEY = "views"
+
+
+class Workspace(QWidget):
+    """The dock on the right; brings the dock at the bottom along.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+    """
+
+    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._session = session_for(napari_viewer)
+        self._views: ViewsWidget | None = None
+        self.setMinimumWidth(PANEL_MIN_WIDTH)
+        self.setMaximumWidth(PANEL_MAX_WIDTH)
+        self.guide = StepGuide(self._session)
+        self.views_button = QToolButton()
+        self.views_button.setText("Views")
+        self.views_button.setCheckable(True)
+        set_role(self.views_button, "toggle")
+        self.views_button.setToolTip("Show or hide Fourier, plots and runs below the canvas")
+        self.views_button.clicked.connect(self._on_views)
+        self.guide.add_corner(self.views_button)
+        self.stack = QStackedWidget()
+        self.panels: list[QWidget | None] = [None] * len(PANELS)
+        for _ in PANELS:
+            page = QWidget()
+            QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
+            self.stack.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.guide)
+        layout.addWidget(rule())
+        layout.addWidget(self.stack, 1)
+        self.guide.chosen.connect(self.show_step)
+        follow_theme(self, napari_viewer)
+        self.show_step(1 if self._session.active_run is not None else 0)
+        QTimer.singleShot(0, self.show_views)
+
+    def show_step(self, index: int) -> None:
+        """Bring the panel of a step to the front; made when first looked at."""
+        if self.panels[index] is None:
+            module, name = PANELS[index]
+            panel = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(self._viewer)
+            self.panels[index] = panel
+            self.stack.widget(index).layout().addWidget(panel)
+        self.stack.setCurrentIndex(index)
+        self.guide.select(index)
+
+    def show_views(self) -> None:
+        """Put the views below the canvas (no effect without a window)."""
+        window = getattr(self._viewer, "window", None)
+        if window is None:
+            self.views_button.hide()
+            return
+        self._views = self._find_views() or ViewsWidget(self._viewer)
+        self._session.attachments[_KEY] = ref(self._views)
+        dock = dock_of(self._views)
+        if dock is None:
+            window.add_dock_widget(
+                self._views, name=VIEWS_TITLE, area="bottom", add_vertical_stretch=False
+            )
+            dock = dock_of(self._views)
+            _right_dock_keeps_its_height(dock)
+        if dock is not None:
+            dock.show()
+            dock.visibilityChanged.connect(self._on_visibility)
+        self.views_button.setChecked(True)
+
+    def _find_views(self) -> ViewsWidget | None:
+        if self._views is not None:
+            return self._views
+        kept = self._session.attachments.get(_KEY)
+        return kept() if kept is not None else None
+
+    def _on_views(self, wanted: bool) -> None:
+        dock = dock_of(self._views) if self._views is not None else None
+        if wanted:
+            self.show_views()
+        elif dock is not None:
+            dock.hide()
+
+    def _on_visibility(self, visible: bool) -> None:
+        shown = self._views is not None and dock_of(self._views) is not None and not self._views.isHidden()
+        self.views_button.setChecked(shown and visible)
+
+    def sizeHint(self) -> Any:
+        """As wide as a panel may be."""
+        hint = super().sizeHint()
+        hint.setWidth(PANEL_MAX_WIDTH - 6)
+        return hint
+
+
+def _right_dock_keeps_its_height(dock: QWidget | None) -> None:
+    main = dock.parentWidget() if dock is not None else None
+    if isinstance(main, QMainWindow):
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+npe2 = pytest.importorskip("npe2")
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ROOT / "src" / "napari_phaset3m" / "napari.yaml"
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return npe2.PluginManifest.from_file(MANIFEST)
+
+
+def test_manifest_is_the_one_that_is_installed(manifest):
+    installed = npe2.PluginManifest.from_distribution("napari-phaset3m")
+    assert installed.contributions == manifest.contributions and manifest.display_name == "PhaseT3M"
+    assert (ROOT / "napari.yaml").resolve() == MANIFEST.resolve()
+
+
+def test_every_python_name_can_be_imported(manifest):
+    for command in manifest.contributions.commands:
+        module, name = command.python_name.split(":")
+        assert callable(getattr(import_module(module), name)), command.id
+
+
+def test_every_command_is_used(manifest):
+    used = {w.command for w in manifest.contributions.widgets} | {r.command for r in manifest.contributions.readers}
+    used |= {w.command for w in manifest.contributions.writers}
+    used |= {s.command for s in manifest.contributions.sample_data}
+    assert used == {command.id for command in manifest.contributions.commands}

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog
+
+from napari_phaset3m.core.series import TiltFocalSeries
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+
+from napari_phaset3m.gui.image_table import DEFOCUS, DOSE, TILT, USE  # noqa: E402
+from napari_phaset3m.gui.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.series_panel import SeriesPanel, summary  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+
+@pytest.fixture
+def viewer():
+    return napari_components.ViewerModel()
+
+
+@pytest.fixture
+def panel(qtbot, viewer):
+    made = SeriesPanel(viewer)
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def make_series(**more) -> TiltFocalSeries:
+    rng = np.random.default_rng(1)
+    values = {
+        "images": rng.normal(1, 0.1, (5, 3, 12, 16)),
+        "tilt_deg": np.arange(-60, 61, 30.0),
+        "pixel_size_angstrom": 0.5,
+        "energy_ev": 300e3,
+        "defocus_angstrom": [900.0, 1700.0, 2700.0],
+        "spherical_aberration_angstrom": 2.3e7,
+        "dose_per_image": 20.0,
+    }
+    return TiltFocalSeries(**{**values, **more})
+
+
+def load(qtbot, panel, path) -> None:
+    loader = loader_for(panel._session)
+    with qtbot.waitSignal(loader.loaded, timeout=20000):
+        panel.open_path(path)
+
+
+def test_opens_without_data(panel):
+    assert panel.tabs.isHidden() and panel.view.isHidden()
+    assert not panel.save.isEnabled() and "no series" in panel.save.toolTip()
+    assert panel.path.full_text() == "No series is open"
+
+
+def test_open_by_clicking_and_look_through(qtbot, panel, viewer, shared_data, monkeypatch):
+    path = str(shared_data / "co3o4" / "co3o4_dev.h5")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (path, ""))
+    with qtbot.waitSignal(loader_for(panel._session).loaded, timeout=20000):
+        qtbot.mouseClick(panel.open, Qt.MouseButton.LeftButton, pos=panel.open.rect().center() / 2)
+    series = panel._session.series
+    assert panel.summary.text().startswith("27 tilts × 3 foci  ·  96 × 96 px\n4.99 × 4.99 nm  ·  300 kV")
+    layer = viewer.layers[0]
+    assert {str(unit) for unit in layer.units} == {"angstrom"}
+    assert tuple(layer.scale) == (0.52, 0.52)
+    panel.view.tilt.setValue(20)
+    panel.view.focus.setValue(2)
+    assert np.array_equal(layer.data, series.images[20, 2])
+    assert panel.view.tilt_readout.text() == "35°"
+    assert panel.view.focus_readout.text() == "270 nm"
+    assert len(viewer.layers) == 1
+    assert panel.table.currentIndex().row() == 62
+
+
+def test_scale_bar_unit_survives_beside_a_volume(panel, viewer):
+    viewer.add_image(np.zeros((4, 5, 6), np.float32), units=("angstrom",) * 3, scale=(0.5,) * 3,
+                     axis_labels=("z", "y", "x"))  # fmt: skip
+    panel._session.series = make_series()
+    assert viewer.layers.units is not None
+    assert {str(unit) for unit in viewer.layers.units} == {"angstrom"}
+
+
+def test_table_selects_toggles_and_sorts(qtbot, panel, viewer):
+    session = panel._session
+    session.series = make_series(defocus_angstrom=[2700.0, 900.0, 1700.0])
+    model = panel.table.images
+    index = model.index(4, USE)
+    assert model.setData(index, Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
+    assert not session.series.used[1, 1] and session.series.used.sum() == 14
+    panel.table.sortByColumn(DEFOCUS, Qt.SortOrder.AscendingOrder)
+    panel.table.setCurrentIndex(panel.table.model().index(0, TILT))
+    assert panel.view.position()[1] == 1, "the smallest defocus is the second focus"
+    panel.table.selectAll()
+    qtbot.keyClick(panel.table, Qt.Key.Key_Space)
+    assert "at least one image" in panel.problem.text() or session.series.used.sum() in (0, 15)
+    assert session.series.used.any()
+
+
+@pytest.mark.parametrize(
+    ("column", "typed", "name", "expected"),
+    [(TILT, "-58.5", "tilt_deg", -58.5), (DEFOCUS, "95", "defocus_angstrom", 950.0), (DOSE, "12", "dose_per_image", 12)],
+)
+def test_cells_are_edited_with_units(panel, column, typed, name, expected):
+    session = panel._session
+    before = session.series = make_series()
+    model = panel.table.images
+    assert model.setData(model.index(0, column), typed)
+    assert np.ravel(getattr(session.series, name))[0] == pytest.approx(expected)
+    assert np.shares_memory(session.series.images, before.images) and session.series is not before
+    assert not model.setData(model.index(0, column), "12 bananas")
+    assert "not a unit" in panel.problem.text()
+
+
+def type_into(panel, name, text):
+    edit = panel.form.rows[name].edit
+    edit.setText(text)
+    edit.editingFinished.emit()
+    return panel.form.rows[name]
+
+
+def test_metadata_takes_units(panel):
+    session = panel._session
+    session.series = make_series()
+    type_into(panel, "energy_ev", "200")
+    type_into(panel, "spherical_aberration_angstrom", "1.2 mm")
+    type_into(panel, "pixel_size_angstrom", "0.06 nm")
+    type_into(panel, "defocus_angstrom", "100 / 200 / 300")
+    type_into(panel, "focal_spread_angstrom", "45 Å")
+    series = session.series
+    assert series.energy_ev == 200e3
+    assert series.spherical_aberration_angstrom == pytest.approx(1.2e7)
+    assert series.pixel_size_angstrom == pytest.approx(0.6)
+    assert np.allclose(series.defocus_angstrom, [[1000, 2000, 3000]] * 5)
+    assert series.focal_spread_angstrom == 45
+    assert panel.form.rows["focal_spread_angstrom"].edit.text() == "4.5"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "said"),
+    [
+        ("pixel_size_angstrom", "0", "greater than 0"),
+        ("pixel_size_angstrom", "", "is needed"),
+        ("energy_ev", "fast", "not a number"),
+        ("energy_ev", "3 mm", "not a unit"),
+        ("energy_spread_ev", "-1", "must not be negative"),
+        ("defocus_angstrom", "10 / 20", "1 or 3 values"),
+    ],
+)
+def test_wrong_metadata_is_told_in_place(panel, name, typed, said):
+    before = panel._session.series = make_series()
+    row = type_into(panel, name, typed)
+    assert said in row.remark.text() and row.edit.property("state") == "wrong"
+    assert panel._session.series is before
+
+
+def test_missing_values_are_asked_for(panel):
+    panel._session.series = make_series(defocus_angstrom=None, spherical_aberration_angstrom=None)
+    assert panel.tabs.tabText(1) == "Microscope · 2 missing" and panel.tabs.currentIndex() == 1
+    row = panel.form.rows["defocus_angstrom"]
+    assert row.edit.property("state") == "missing" and "Defocus is missing" in row.remark.text()
+    assert "Default: 0 nm" in panel.form.rows["focal_spread_angstrom"].remark.text()
+    type_into(panel, "defocus_angstrom", "90, 170, 270")
+    type_into(panel, "spherical_aberration_angstrom", "2.3")
+    assert panel.tabs.tabText(1) == "Microscope"
+
+
+def write_h5(path: Path, **without) -> Path:
+    with h5py.File(path, "w") as file:
+        values = {"tilt_series": np.ones((3, 1, 8, 8), np.float32), "tilt_angles": [-10.0, 0, 10],
+                  "defocus_values": [1000.0], "pixel_size": 1.0, "energy": 2e5}  # fmt: skip
+        for key, value in {**values, **without}.items():
+            if value is not None:
+                file[key] = value
+    return path
+
+
+def test_a_file_without_pixel_size_is_completed(qtbot, panel, tmp_path):
+    path = write_h5(tmp_path / "no pixel å.h5", pixel_size=None)
+    loader = loader_for(panel._session)
+    with qtbot.waitSignal(loader.failed, timeout=20000):
+        panel.open_path(path)
+    assert not panel.ask.isHidden() and "Pixel size is not stated" in panel.ask.question.text()
+    panel.ask.line.setText("-3")
+    panel.ask.button.click()
+    assert "greater than 0" in panel.ask.problem.text()
+    panel.ask.line.setText("0.7")
+    with qtbot.waitSignal(loader.loaded, timeout=20000):
+        panel.ask.button.click()
+    assert panel._session.series.pixel_size_angstrom == pytest.approx(0.7) and panel.ask.isHidden()
+
+
+@pytest.mark.parametrize("kind", ["truncated", "nan", "absent", "angles"])
+def test_bad_files_are_told_in_one_line(qtbot, panel, tmp_path, kind):
+    path = tmp_path / "bad.h5"
+    if kind == "truncated":
+        path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 50)
+    elif kind == "nan":
+        write_h5(path, tilt_series=np.full((3, 1, 8, 8), np.nan, np.float32))
+    elif kind == "angles":
+        write_h5(path, tilt_angles=[0.0, 1.0])
+    panel._session.series = kept = make_series()
+    with qtbot.waitSignal(loader_for(panel._session).failed, timeout=20000):
+        panel.open_path(path)
+    text = panel.problem.text()
+    assert "bad.h5" in text and "\n" not in text and not panel.problem.isHidden()
+    assert panel._session.series is kept and panel.open.isEnabled()
+
+
+def test_dropping_and_saving(qtbot, panel, tmp_path, monkeypatch):
+    path = write_h5(tmp_path / "a.h5")
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton,
+                       Qt.KeyboardModifier.NoModifier)  # fmt: skip
+    loader = loader_for(panel._session)
+    with qtbot.waitSignal(loader.loaded, timeout=20000):
+        panel.dropEvent(event)
+    type_into(panel, "energy_ev", "120")
+    assert panel.path.full_text() == "a.h5 (edited)"
+    before = path.read_bytes()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
+    panel.save.click()
+    assert "never overwritten" in panel.problem.text() and path.read_bytes() == before
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "b"), ""))
+    with qtbot.waitSignal(loader.saved, timeout=20000):
+        panel.save.click()
+    load(qtbot, panel, tmp_path / "b.h5")
+    assert panel._session.series.energy_ev == 120e3
+
+
+def test_deleted_layer_comes_back_with_the_slider(panel, viewer):
+    panel._session.series = make_series()
+    viewer.layers.clear()
+    assert not panel.view.forward.isHidden()
+    panel.view.tilt.setValue(0)
+    assert len(viewer.layers) == 1
+
+
+def test_renamed_layer_is_kept(panel, viewer):
+    panel._session.series = make_series()
+    viewer.layers[0].name = "mine"
+    panel.view.tilt.setValue(0)
+    type_into(panel, "energy_ev", "200")
+    assert panel.view.position() == (0, 0), "an edit must not move the sliders"
+    assert [layer.name for layer in viewer.layers] == ["mine"]
+
+
+def test_two_viewers_and_two_panels(qtbot, panel, viewer):
+    other = napari_components.ViewerModel()
+    second = SeriesPanel(other)
+    twin = SeriesPanel(viewer)
+    for widget in (second, twin):
+        qtbot.addWidget(widget)
+    panel._session.series = make_series()
+    assert session_for(other).series is None and len(other.layers) == 0
+    assert twin.table.images.rowCount() == 15 and len(viewer.layers) == 1
+
+
+def test_closing_and_reopening_keeps_everything(qtbot, viewer):
+    first = SeriesPanel(viewer)
+    first._session.series = make_series()
+    type_into(first, "energy_ev", "80")
+    first.deleteLater()
+    qtbot.wait(20)
+    session_for(viewer).series = session_for(viewer).series.replace(energy_ev=60e3)
+    again = SeriesPanel(viewer)
+    qtbot.addWidget(again)
+    assert again.form.rows["energy_ev"].edit.text() == "60"
+
+
+def test_summary_never_shows_raw_floats():
+    text = summary(make_series(pixel_size_angstrom=0.1 + 0.2, dose_per_image=21.5))
+    assert "0.48 × 0.36 nm" in text and "322.5 e/Å² in all" in text

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QDockWidget
+
+from napari_phaset3m.core.series import TiltFocalSeries
+
+pytestmark = pytest.mark.gui
+pytest.importorskip("napari")
+
+from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
+from napari_phaset3m.gui.views import dock_of  # noqa: E402
+from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
+from napari_phaset3m.session import Session, session_for  # noqa: E402
+
+
+def make_series(**more) -> TiltFocalSeries:
+    return TiltFocalSeries(
+        images=np.ones((3, 1, 8, 8)), tilt_deg=[-10, 0, 10], pixel_size_angstrom=1.0, energy_ev=2e5, **more
+    )
+
+
+def test_guide_says_what_is_next_and_why_not():
+    session = Session()
+    assert [step.state for step in steps(session)] == ["next", "blocked"]
+    assert steps(session)[1].reason == "Open a series first."
+    session.series = make_series()
+    assert [step.state for step in steps(session)] == ["done", "next"]
+    assert hint(session) == ("Cs and Defocus are missing; only SIRT works without.", "warning")
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    assert hint(session)[1] == "muted"
+
+
+@pytest.fixture
+def workspace(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    made = Workspace(viewer)
+    viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")
+    qtbot.waitUntil(lambda: made._views is not None and dock_of(made._views) is not None, timeout=10000)
+    return viewer, made
+
+
+def test_workspace_docks_views_once(workspace, qtbot):
+    viewer, made = workspace
+    second = Workspace(viewer)
+    viewer.window.add_dock_widget(second, name="Workspace (napari-phaset3m)", area="right")
+    qtbot.waitUntil(lambda: second._views is not None, timeout=10000)
+    assert second._views is made._views
+    assert made.maximumWidth() <= 360 and made._views.maximumHeight() <= 260
+
+
+def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):
+    viewer, made = workspace
+    views = made._views
+    views.fold.click()
+    assert views.collapsed and views.maximumHeight() < 60
+    views.fold.click()
+    assert not views.collapsed and not views.tabs.currentWidget().isHidden()
+    viewer.window.remove_dock_widget(views)
+    qtbot.wait(50)
+    made.show_views()
+    assert isinstance(dock_of(made._views), QDockWidget)
+
+
+def test_steps_unlock_and_panels_are_made_when_needed(workspace):
+    viewer, made = workspace
+    assert not made.guide.buttons[1].isEnabled() and made.guide.buttons[1].toolTip() == "Open a series first."
+    assert made.panels[1] is None
+    session_for(viewer).series = make_series()
+    made.guide.buttons[1].click()
+    assert made.panels[1] is not None and made.stack.currentIndex() == 1
+
+
+def test_closed_workspace_goes_and_state_stays(workspace, qtbot):
+    viewer, made = workspace
+    session_for(viewer).series = make_series()
+    gone = weakref.ref(made.panels[0])
+    viewer.window.remove_dock_widget(made)
+    made.deleteLater()
+    del made
+    qtbot.wait(50)
+    gc.collect()
+    session_for(viewer).series = make_series(defocus_angstrom=[900.0])
+    again = Workspace(viewer)
+    qtbot.addWidget(again)
+    assert again.panels[0].table.images.rowCount() == 3
+    assert gone is not None
