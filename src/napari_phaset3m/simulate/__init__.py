@@ -1,0 +1,1 @@
+"""Specimens, atomic potentials and image formation: series with known truth."""

@@ -1,0 +1,239 @@
+"""Simulate a tilt/focal series whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import OutputError
+from napari_phaset3m.io.atomic import atomic_path
+from napari_phaset3m.io.series import save_series
+from napari_phaset3m.io.volume import Volume, save_volume
+from napari_phaset3m.simulate.build import build_specimen, particle_rotation, stream
+from napari_phaset3m.simulate.config import SimulationConfig
+from napari_phaset3m.simulate.imaging import Imager, Sampling, padding_px, true_microscope
+from napari_phaset3m.simulate.potentials import SOURCE, voxel_potential
+from napari_phaset3m.simulate.specimens import Atoms, write_xyz
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationProgress:
+    """So many of the tilts are simulated.
+
+    Attributes
+    ----------
+    done, total : int
+    seconds : float
+        Since the start.
+    """
+
+    done: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulation:
+    """A series and everything that is true about it.
+
+    Attributes
+    ----------
+    series : TiltFocalSeries
+        With the stated (perhaps wrong) metadata.
+    potential : Volume
+        `(nz, ny, nx)` volts, band-limited to the series' pixel.
+    atoms : Atoms
+        Sample frame, angstrom from the rotation centre.
+    truth : dict
+        True tilts, defoci, shifts, aberrations, configuration (JSON-able).
+    """
+
+    series: TiltFocalSeries
+    potential: Volume
+    atoms: Atoms
+    truth: dict[str, Any]
+
+    def save(self, path: str | Path) -> tuple[Path, ...]:
+        """Write the series and, beside it, ``_truth.json``, ``_truth_V.mrc``, ``_truth_atoms.xyz``.
+
+        Returns
+        -------
+        tuple of Path
+            The files, the series first.
+
+        Raises
+        ------
+        OutputError
+            One cannot be written.
+        """
+        path = Path(path)
+        paths = tuple(
+            path.with_name(path.stem + end) for end in ("_truth.json", "_truth_V.mrc", "_truth_atoms.xyz")
+        )
+        for target in (path, *paths):
+            if not target.parent.is_dir():
+                raise OutputError(f"{target}: its folder does not exist")
+        save_series(self.series, path)
+        with atomic_path(paths[0]) as temporary:
+            Path(temporary).write_text(json.dumps(self.truth, indent=1), encoding="utf-8")
+        save_volume(self.potential, paths[1])
+        with atomic_path(paths[2]) as temporary:
+            write_xyz(self.atoms, temporary, "x y z in angstrom from the rotation centre, untilted")
+        return (path, *paths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _True:
+    """What acts, as against what is stated."""
+
+    tilts: np.ndarray
+    defocus: np.ndarray
+    shifts: np.ndarray
+
+
+def _inject(config: SimulationConfig) -> _True:
+    errors, acquisition = config.errors, config.acquisition
+    tilts = acquisition.tilts_deg
+    defoci = np.asarray(acquisition.defocus_angstrom)
+    wander = stream(config.seed, "defocus").normal(size=(len(tilts), 1)) * errors.defocus_sigma_angstrom
+    shifts = stream(config.seed, "shift").normal(size=(len(tilts), len(defoci), 2)) * errors.shift_sigma_px
+    return _True(tilts + errors.tilt_offset_deg, defoci + wander, shifts)
+
+
+def _simulate_images(
+    config: SimulationConfig,
+    atoms: Atoms,
+    sampling: Sampling,
+    true: _True,
+    on_event: Callable[[SimulationProgress], None] | None,
+) -> np.ndarray:
+    """`(n_tilt, n_focus, ny, nx)` expected intensity; threads own tilts."""
+    n_tilt, n_focus = true.defocus.shape
+    n = sampling.image_px
+    images = np.empty((n_tilt, n_focus, n, n), REAL)
+    asked = config.numerics.threads
+    threads = min((os.cpu_count() or 1) if asked == "auto" else asked, n_tilt)
+    symbols = [str(s) for s in np.unique(atoms.symbols)]
+    free: queue.SimpleQueue[Imager] = queue.SimpleQueue()
+    for _ in range(threads):  # FFT planning is not thread-safe, so it happens here
+        free.put(Imager(config, sampling, symbols))
+
+    def one(i: int) -> None:
+        imager = free.get()
+        try:
+            images[i] = imager.images(atoms, float(true.tilts[i]), true.defocus[i], true.shifts[i])
+        finally:
+            free.put(imager)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(one, i) for i in range(n_tilt)]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if on_event is not None:
+                    on_event(SimulationProgress(done, n_tilt, time.perf_counter() - start))
+        except BaseException:  # a failed or interrupted tilt: do not compute the rest
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return images
+
+
+def _expose(config: SimulationConfig, images: np.ndarray) -> np.ndarray:
+    """Poisson counts of the dose, scaled back so that the incident beam is 1."""
+    dose = config.acquisition.dose_per_image
+    if dose is None:
+        return images
+    per_pixel = dose * config.acquisition.pixel_size_angstrom**2
+    expected = np.maximum(images, 0).astype(np.float64) * per_pixel
+    counts = stream(config.seed, "dose").poisson(expected)
+    return np.asarray(counts / per_pixel, REAL)
+
+
+def simulate(
+    config: SimulationConfig | None = None,
+    on_event: Callable[[SimulationProgress], None] | None = None,
+) -> Simulation:
+    """Simulate a tilt/focal series.
+
+    Parameters
+    ----------
+    config : SimulationConfig, optional
+        Defaults: a Co3O4 sphere, 31 tilts, 3 foci, noiseless.
+    on_event : callable, optional
+        Called with a :class:`SimulationProgress` after each tilt, in this thread; an
+        exception it raises ends the simulation.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ConfigError, DataError
+        The specimen does not fit or its file cannot be read.
+    """
+    config = config or SimulationConfig()
+    acquisition = config.acquisition
+    n, pixel = acquisition.image_size_px, acquisition.pixel_size_angstrom
+    border = padding_px(config, true_microscope(config))
+    sampling = Sampling(n, n + 2 * border, config.numerics.supersampling, pixel)
+    atoms = build_specimen(config, sampling.box_angstrom)
+    true = _inject(config)
+    images = _expose(config, _simulate_images(config, atoms, sampling, true, on_event))
+    data = voxel_potential(atoms, (n, n, n), pixel, config.numerics.thermal_b_angstrom2)
+    edge = -(n - 1) / 2 * pixel
+    potential = Volume(data=data, voxel_size_angstrom=pixel, unit="V", origin=(edge, edge, edge))
+    return Simulation(_series(config, images), potential, atoms, _truth(config, atoms, true, sampling))
+
+
+def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
+    """The series with its stated metadata."""
+    optics, acquisition = config.optics, config.acquisition
+    stated_cs = config.errors.stated_spherical_aberration_angstrom
+    return TiltFocalSeries(
+        images=images,
+        tilt_deg=acquisition.tilts_deg,
+        pixel_size_angstrom=acquisition.pixel_size_angstrom,
+        energy_ev=optics.energy_ev,
+        defocus_angstrom=np.asarray(acquisition.defocus_angstrom),
+        spherical_aberration_angstrom=(
+            optics.spherical_aberration_angstrom if stated_cs is None else stated_cs
+        ),
+        chromatic_aberration_angstrom=optics.chromatic_aberration_angstrom,
+        energy_spread_ev=optics.energy_spread_ev,
+        focal_spread_angstrom=optics.sigma_f_angstrom,
+        aberrations=optics.aberrations,
+        dose_per_image=None if acquisition.dose_per_image is None else np.asarray(acquisition.dose_per_image),
+        metadata={"simulated": f"napari-phaset3m; {SOURCE}; seed {config.seed}"},
+    )
+
+
+def _truth(config: SimulationConfig, atoms: Atoms, true: _True, sampling: Sampling) -> dict[str, Any]:
+    optics = config.optics
+    return {
+        "tilts_deg": true.tilts.tolist(),
+        "defocus_center_angstrom": true.defocus.tolist(),
+        "shifts_px_yx": true.shifts.tolist(),
+        "shift_sense": "a feature at p of the aligned image sits at p + shift in the given one (y, x)",
+        "spherical_aberration_angstrom": optics.spherical_aberration_angstrom,
+        "focal_spread_angstrom": optics.sigma_f_angstrom,
+        "aberrations": {**optics.aberrations, **config.errors.unstated_aberrations},
+        "crystal_to_xyz": particle_rotation(config.specimen, config.seed).tolist(),
+        "atoms": atoms.counts(),
+        "potential_source": SOURCE,
+        "box_px": sampling.box_px,
+        "wave_sampling_angstrom": sampling.fine.pixel_size_angstrom,
+        "config": config.model_dump(mode="json"),
+    }
