@@ -14,9 +14,10 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.session import Session
+from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
+    import napari.components
     from napari.layers import Image
 
     from napari_phaset3m.jobs import PreviewFrame
@@ -35,7 +36,7 @@ class FourierView(QWidget):
 
     Parameters
     ----------
-    session : Session
+    napari_viewer : napari.components.ViewerModel
 
     Notes
     -----
@@ -43,9 +44,9 @@ class FourierView(QWidget):
     before deleting it, so that its canvas is released.
     """
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
+    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        session = self._session = session_for(napari_viewer)
         self.viewer: Any = None
         self._qt_viewer: Any = None
         self._image: Image | None = None

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow, on_theme_change, theme_colours
-from napari_phaset3m.session import RunRecord, Session
+from napari_phaset3m.session import RunRecord, session_for
+
+if TYPE_CHECKING:
+    import napari.components
 
 #: Runs before the newest one that stay visible, faintly.
 EARLIER_RUNS = 4
 
 
-class ErrorPlot(QWidget):
+class PlotsView(QWidget):
     """Data misfit and held-out misfit against sweeps, on a logarithmic scale.
 
     Parameters
     ----------
-    session : Session
+    napari_viewer : napari.components.ViewerModel
     """
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        session = session_for(napari_viewer)
         import pyqtgraph as pg
 
         self._pg, self._session = pg, session

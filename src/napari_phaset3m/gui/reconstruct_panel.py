@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -31,14 +32,14 @@ from napari_phaset3m.gui.binding import (
 )
 from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, follow_theme, set_role
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.session import RunRecord, Session
+from napari_phaset3m.session import RunRecord, session_for
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    import napari.components
 
 FORECAST_DELAY_MS = 400
-PANEL_WIDTH = 360
 NO_SERIES = "Open a tilt series first (step Series)"
 
 
@@ -47,20 +48,19 @@ class ReconstructPanel(QWidget):
 
     Parameters
     ----------
-    session : Session
-    viewer : napari.components.ViewerModel
+    napari_viewer : napari.components.ViewerModel
         Where the volume appears.
     """
 
-    def __init__(self, session: Session, viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._driver = driver_for(session, viewer)
+    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        session = self._session = session_for(napari_viewer)
+        self._driver = driver_for(session, napari_viewer)
         self._forecast_key: tuple[Any, ...] = ()
         self._forecast_running = False
         self._blocker = ""
         self._refused = ""
-        self.setMaximumWidth(PANEL_WIDTH)
+        self.setMaximumWidth(PANEL_MAX_WIDTH)
         self._build()
         self._forecast_timer = QTimer(self)
         self._forecast_timer.setSingleShot(True)
@@ -72,6 +72,7 @@ class ReconstructPanel(QWidget):
         follow(session.events.message, self._refresh)
         follow(session.events.active_run, self._refresh)
         follow(session.run_changed, self._on_run)
+        follow_theme(self, napari_viewer)
         on_theme_change(self._restyle)
         self._restyle()
         self._on_inputs()
@@ -79,7 +80,9 @@ class ReconstructPanel(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Learn which window the run belongs to."""
         super().showEvent(event)
-        self._driver.watch_window(self.window())
+        window = self.window()
+        if isinstance(window, QMainWindow):  # not a floating dock: closing that only hides the panel
+            self._driver.watch_window(window)
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -106,6 +109,9 @@ class ReconstructPanel(QWidget):
         self.numbers = self._text("numbers")
         self.status = self._text("status")
         self.error = self._text("error")
+        set_role(self.error, "error")
+        set_role(self.forecast, "muted")
+        set_role(self.status, "muted")
         for label in (self.numbers, self.status, self.error):
             label.hide()
             layout.addWidget(label)
@@ -155,7 +161,6 @@ class ReconstructPanel(QWidget):
             f"QPushButton {{ background: {colours.accent}; color: white; font-weight: bold; }}"
             f"QPushButton:disabled {{ background: {colours.foreground}; color: {colours.text}; }}"
         )
-        self.error.setStyleSheet(f"color: {colours.error};")
 
     def _on_device(self, *_: object) -> None:
         self._session.device = self.device.currentData()

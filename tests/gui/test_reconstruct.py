@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy")
+sys.path.insert(0, str(Path(__file__).parent))
+from _fake import FakeSolver, small_series
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui import reconstruct_panel
+from napari_phaset3m.gui.plots import PlotsView
+from napari_phaset3m.gui.publisher import METADATA_KEY
+from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
+from napari_phaset3m.gui.runs_view import RunsView
+from napari_phaset3m.jobs import runner as runner_module
+from napari_phaset3m.session import session_for
+
+WAIT = 20_000
+
+
+@dataclass
+class FakeForecast:
+    memory_bytes: int = 200_000_000
+    seconds_per_sweep: float = 0.5
+    n_steps: int = 5
+    volume_shape: tuple[int, int, int] = (16, 16, 16)
+    slices: int = 8
+    notes: tuple[str, ...] = ("a note",)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    solver = FakeSolver()
+    monkeypatch.setattr(runner_module, "open_events", solver)
+    monkeypatch.setattr(reconstruct_panel, "_forecast", lambda *a: FakeForecast())
+    return solver
+
+
+@pytest.fixture
+def viewer(qtbot):
+    from napari.components import ViewerModel
+
+    model = ViewerModel()
+    yield model
+    driver = session_for(model).attachments.get("driver")
+    if driver is not None:
+        driver.stop()
+        qtbot.waitUntil(lambda: not driver.busy, timeout=WAIT)
+
+
+@pytest.fixture
+def panel(qtbot, viewer, fake):
+    session_for(viewer).series = small_series()
+    session_for(viewer).device = "cpu"
+    widget = ReconstructPanel(viewer)
+    qtbot.addWidget(widget)
+    widget.show()
+    return widget
+
+
+def run_to_end(qtbot, panel):
+    panel.start.click()
+    assert panel._session.active_run is not None
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    return panel._session.runs[-1]
+
+
+def volumes(viewer):
+    return [la for la in viewer.layers if la.metadata.get(METADATA_KEY, {}).get("role") == "volume"]
+
+
+def test_no_data_says_why(qtbot, viewer, fake):
+    widget = ReconstructPanel(viewer)
+    qtbot.addWidget(widget)
+    assert not widget.start.isEnabled() and "Open a tilt series" in widget.start.toolTip()
+    assert widget.pause.toolTip() == "Nothing is running"
+    assert widget.maximumWidth() <= 360
+    session_for(viewer).series = small_series()
+    assert widget.start.isEnabled()
+
+
+def test_run_finishes_and_shows_the_full_volume_with_units(qtbot, panel, viewer):
+    record = run_to_end(qtbot, panel)
+    assert record.status == "finished" and len(record.sweeps) == 4
+    (layer,) = volumes(viewer)
+    assert layer.data is record.volume and layer.metadata[METADATA_KEY]["stage"] == "final"
+    assert [f"{u}" for u in layer.units] == ["angstrom"] * 3
+    assert tuple(layer.scale) == (0.5,) * 3 and tuple(layer.translate) == (0.0,) * 3
+    assert viewer.dims.ndisplay == 3 and record.layer_names == [layer.name]
+    assert panel.start.isEnabled() and "4 sweeps" in panel.numbers.text()
+
+
+def test_twice_in_a_row_gives_two_layers(qtbot, panel, viewer):
+    first, second = run_to_end(qtbot, panel), run_to_end(qtbot, panel)
+    assert first.run_id != second.run_id
+    assert [la.metadata[METADATA_KEY]["run_id"] for la in volumes(viewer)] == [first.run_id, second.run_id]
+
+
+def test_runtime_error_surfaces_and_the_panel_works_again(qtbot, panel, fake, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    told = []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *a: told.append(a))
+    fake.fail_at = (1, RuntimeError("CUDA went away"))
+    record = run_to_end(qtbot, panel)
+    assert record.status == "failed" and "CUDA went away" in record.error
+    assert "CUDA went away" in panel.error.text() and panel.start.isEnabled()
+    assert fake.closed and "MainThread" not in fake.closed
+    fake.fail_at = None
+    assert run_to_end(qtbot, panel).status == "finished"
+    assert not panel.error.isVisibleTo(panel)
+
+
+def test_users_error_is_inline_and_names_the_field(qtbot, panel, fake):
+    fake.fail_at = (0, DataError("is missing", field="defocus_values", remedy="Type it in the Series panel"))
+    record = run_to_end(qtbot, panel)
+    assert record.status == "failed" and "defocus_values" in panel.error.text()
+
+
+def test_forecast_problem_blocks_start_with_its_reason(qtbot, panel, monkeypatch):
+    def refuse(*args):
+        raise DataError("is missing", field="defocus_values")
+
+    monkeypatch.setattr(reconstruct_panel, "_forecast", refuse)
+    panel._session.config = ReconstructionConfig(slices=5)
+    qtbot.waitUntil(lambda: "defocus_values" in panel.error.text(), timeout=WAIT)
+    assert not panel.start.isEnabled() and "defocus_values" in panel.start.toolTip()
+    monkeypatch.setattr(reconstruct_panel, "_forecast", lambda *a: FakeForecast())
+    panel._session.config = ReconstructionConfig(slices=6)
+    qtbot.waitUntil(lambda: "16 × 16 × 16" in panel.forecast.text(), timeout=WAIT)
+    assert panel.start.isEnabled()
+
+
+def test_pause_resume_finish(qtbot, panel, fake):
+    fake.n_sweeps, fake.step_seconds = 500, 0.01
+    panel.start.click()
+    session = panel._session
+    qtbot.waitUntil(lambda: session.progress is not None, timeout=WAIT)
+    panel.pause.click()
+    qtbot.waitUntil(lambda: session.runs[-1].status == "paused", timeout=WAIT)
+    assert panel.pause.text() == "Resume" and panel.finish.isEnabled()
+    held = session.progress
+    qtbot.wait(150)
+    assert session.progress is held
+    panel.pause.click()
+    qtbot.waitUntil(lambda: session.progress is not held, timeout=WAIT)
+    panel.finish.click()
+    qtbot.waitUntil(lambda: session.active_run is None, timeout=WAIT)
+    assert session.runs[-1].status == "finished" and "finished early" in session.runs[-1].reason
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_stop_keeps_the_last_preview(qtbot, panel, viewer, fake, paused):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    if paused:
+        panel.pause.click()
+        qtbot.waitUntil(lambda: panel._session.runs[-1].status == "paused", timeout=WAIT)
+    panel.stop.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert panel._session.runs[-1].status == "stopped" and len(volumes(viewer)) == 1
+    assert panel.start.isEnabled() and len(fake.closed) == 1
+
+
+def test_worker_quit_ends_a_paused_run(qtbot, panel, fake):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: panel._session.progress is not None, timeout=WAIT)
+    panel.pause.click()
+    qtbot.waitUntil(lambda: panel._session.runs[-1].status == "paused", timeout=WAIT)
+    panel._driver._worker.quit()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert panel._session.runs[-1].status == "stopped"
+
+
+def test_renamed_layer_is_updated_and_deleted_one_stays_away_until_the_end(qtbot, panel, viewer, fake):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    (layer,) = volumes(viewer)
+    layer.name = "mine"
+    data = layer.data
+    qtbot.waitUntil(lambda: layer.data is not data, timeout=WAIT)
+    assert volumes(viewer) == [layer] and layer.name == "mine"
+    viewer.layers.remove(layer)
+    qtbot.wait(700)
+    assert not volumes(viewer)
+    panel.finish.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert len(volumes(viewer)) == 1
+
+
+def test_hidden_layer_is_not_touched_until_shown(qtbot, panel, viewer, fake):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    (layer,) = volumes(viewer)
+    layer.visible = False
+    data = layer.data
+    qtbot.wait(800)
+    assert layer.data is data
+    layer.visible = True
+    assert layer.data is not data
+
+
+def test_contrast_belongs_to_the_user_once_touched(qtbot, panel, viewer, fake):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    (layer,) = volumes(viewer)
+    layer.contrast_limits = (0.1, 0.2)
+    panel.finish.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert tuple(layer.contrast_limits) == (0.1, 0.2)
+
+
+def test_binned_previews_overlay_the_full_volume(qtbot, panel, viewer, fake):
+    fake.n_sweeps, fake.bin = 1000, 2
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    (layer,) = volumes(viewer)
+    low, high = layer.extent.world
+    panel.finish.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert layer.data.shape == (16, 16, 16)
+    # edges (not centres) of first and last voxel coincide
+    np.testing.assert_allclose(np.array([low - 0.5, high + 0.5]), layer.extent.world + [[-0.25], [0.25]])
+
+
+def test_reopened_panel_finds_the_run(qtbot, panel, viewer, fake):
+    fake.n_sweeps = 1000
+    panel.start.click()
+    qtbot.waitUntil(lambda: panel._session.progress is not None, timeout=WAIT)
+    panel.close()
+    qtbot.wait(100)
+    again = ReconstructPanel(viewer)
+    qtbot.addWidget(again)
+    again.show()
+    assert again.stop.isEnabled() and not again.start.isEnabled()
+    qtbot.waitUntil(lambda: "Sweep" in again.numbers.text(), timeout=WAIT)
+    again.stop.click()
+    qtbot.waitUntil(lambda: again._session.active_run is None, timeout=WAIT)
+
+
+def test_closing_the_window_stops_the_run(qtbot, viewer, fake):
+    from qtpy.QtWidgets import QMainWindow
+
+    session_for(viewer).series, session_for(viewer).device = small_series(), "cpu"
+    fake.n_sweeps = 1000
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    window.setCentralWidget(ReconstructPanel(viewer))
+    window.show()
+    window.centralWidget().start.click()
+    session = session_for(viewer)
+    qtbot.waitUntil(lambda: session.progress is not None, timeout=WAIT)
+    window.close()
+    qtbot.waitUntil(lambda: session.active_run is None, timeout=WAIT)
+    assert session.runs[-1].status == "stopped"
+
+
+def test_two_viewers_do_not_mix(qtbot, panel, viewer, fake):
+    from napari.components import ViewerModel
+
+    other = ViewerModel()
+    session_for(other).series, session_for(other).device = small_series(), "cpu"
+    second = ReconstructPanel(other)
+    qtbot.addWidget(second)
+    second.show()
+    panel.start.click()
+    second.start.click()
+    for widget in (panel, second):
+        qtbot.waitUntil(lambda w=widget: w._session.active_run is None, timeout=WAIT)
+    assert len(volumes(viewer)) == len(volumes(other)) == 1
+    assert len(session_for(other).runs) == 1
+
+
+def test_live_off_shows_only_the_result(qtbot, panel, viewer, fake):
+    panel.live.setChecked(False)
+    fake.n_sweeps, fake.step_seconds = 20, 0.01
+    panel.start.click()
+    qtbot.wait(600)
+    assert not volumes(viewer)
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert len(volumes(viewer)) == 1
+
+
+def test_form_edits_the_one_model(qtbot, panel):
+    editors = panel.form.editors
+    editors["iterations"].widget.setValue(7)
+    editors["constraints.tv_weight"].widget.setValue(0.05)
+    assert panel._session.config.iterations == 7
+    assert panel._session.config.constraints.tv_weight == pytest.approx(0.05)
+    editors["iterations"].widget.setValue(0)
+    assert panel._session.config.iterations == "auto"
+    panel._session.config = ReconstructionConfig(method="sirt", voxel_angstrom=1.25)
+    assert editors["method"].value() == "sirt" and editors["voxel_angstrom"].value() == 1.25
+    assert not editors["slices"].widget.isEnabled() and "linear" in editors["slices"].widget.toolTip()
+
+
+def test_runs_and_plots_follow(qtbot, panel, viewer):
+    runs, plots = RunsView(viewer), PlotsView(viewer)
+    qtbot.addWidget(runs)
+    qtbot.addWidget(plots)
+    assert not runs.show_button.isEnabled() and runs.show_button.toolTip() == "Select a run first"
+    record = run_to_end(qtbot, panel)
+    used, held = plots._curves[record.run_id]
+    assert len(used.xData) == len(held.xData) == 4
+    assert runs.table.topLevelItemCount() == 1 and runs.selected() is record
+    for layer in volumes(viewer):
+        viewer.layers.remove(layer)
+    runs.show_button.click()
+    assert len(volumes(viewer)) == 1
+    runs.remove_button.click()
+    assert runs.table.topLevelItemCount() == 0 and not plots._curves
+
+
+def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewer, fake):
+    from napari_phaset3m.gui.fourier_view import FourierView
+
+    view = FourierView(viewer)
+    qtbot.addWidget(view)
+    view.resize(400, 240)
+    view.show()
+    assert panel._session.watch_fourier
+    run_to_end(qtbot, panel)
+    qtbot.waitUntil(lambda: view._image is not None, timeout=WAIT)
+    assert [str(u) for u in view._image.units] == ["1 / angstrom"] * 3 or "angstrom" in str(view._image.units)
+    zero = view._image.data_to_world((8, 8, 8))
+    np.testing.assert_allclose(zero, 0.0, atol=1e-12)
+    np.testing.assert_allclose(view._image.scale, 1 / (16 * 0.5))
+    assert all("log power" not in la.name for la in viewer.layers)
+    for name in ("kx–kz", "ky–kz", "kx–ky", "3D"):
+        view.view.setCurrentText(name)
+        assert view.viewer.dims.ndisplay == (3 if name == "3D" else 2)
+    view.rings.setChecked(False)
+    assert not view.viewer.layers["rings"].visible
+    view.hide()
+    assert not panel._session.watch_fourier
+    view.release()
