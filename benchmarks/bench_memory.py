@@ -50,12 +50,14 @@ def main() -> None:
         child(options.case, options.method)
         return
     found = machine()
-    command = [sys.executable, __file__, "--child", "--case", options.case, "--method", options.method]
+    chosen = ["--case", options.case, "--method", options.method]
+    command = [sys.executable, __file__, "--child", *chosen]
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     mib = {key: f"{result[key] / 2**20:.0f}" for key in ("idle", "peak", "unit")}
+    ratio = f"{result['ratio']:.2f}"
     print_table([
         ("case", "method", "idle MiB", "peak MiB", "volume + images MiB", "ratio", "must"),
-        (options.case, options.method, mib["idle"], mib["peak"], mib["unit"], f"{result['ratio']:.2f}", "<= 6"),
+        (options.case, options.method, mib["idle"], mib["peak"], mib["unit"], ratio, "<= 6"),
     ])  # fmt: skip
     print(write(f"memory-{options.case}-{options.method}", {"machine": found, **result}))
 

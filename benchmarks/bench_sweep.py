@@ -44,7 +44,7 @@ class Stepper:
 
 
 def astra_iteration(series: TiltFocalSeries) -> Callable[[], float]:
-    """A call that times one ASTRA SIRT iteration over all planes."""
+    """Make a call that times one ASTRA SIRT iteration over all planes."""
     import astra
 
     _, _, ny, nx = series.images.shape
