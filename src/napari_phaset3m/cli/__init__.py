@@ -1,0 +1,54 @@
+"""The command line: ``phaset3m``. Exit codes: 0 done, 2 usage or bad input, 1 failed run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from napari_phaset3m.cli import files, reconstruct, system
+from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
+
+app = typer.Typer(
+    name="phaset3m",
+    help="3D phase-retrieval electron tomography. Lengths in Å, tilt in degrees. "
+    "Any command takes --debug to show the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("info")(files.info)
+app.command("convert")(files.convert)
+app.command("simulate")(files.simulate)
+app.command("reconstruct")(reconstruct.command())
+app.command("doctor")(system.doctor)
+app.command("view")(system.view)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a user's mistake is told in one line."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [item for item in given if item != "--debug"]
+    try:
+        code = app(given, prog_name="phaset3m", standalone_mode=False)
+    except PhaseT3MError as error:
+        if debug:
+            raise
+        print(f"phaset3m: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1 if isinstance(error, DivergedError | CancelledError | reconstruct.RunFailed) else 2
+    except KeyboardInterrupt:
+        print("phaset3m: stopped", file=sys.stderr)
+        return 1
+    except Exception as error:
+        # Typer may carry a click of its own: its usage errors are known by what they can do.
+        if debug:
+            raise
+        if hasattr(error, "format_message"):
+            print(f"phaset3m: {error.format_message()}", file=sys.stderr)
+            return 2
+        name = type(error).__name__
+        print(f"phaset3m: unexpected {name}: {error}. --debug shows where", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,103 @@
+"""Exit codes, one-line errors and nothing written for a user's mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.cli.options import build, flag
+from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
+
+
+def series_file(path: Path, **changes: object) -> Path:
+    content: dict[str, object] = {
+        "tilt_series": np.ones((3, 1, 16, 16), np.float32),
+        "tilt_angles": np.array([-10.0, 0.0, 10.0]),
+        "defocus_values": np.array([500.0]),
+        "pixel_size": 0.5,
+        "energy": 3e5,
+        "spherical_aberration": 1e7,
+    }
+    content.update(changes)
+    with h5py.File(path, "w") as file:
+        for key, value in content.items():
+            file[key] = value
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tilt_angles": np.array([0.0, 1.0])}, "tilt_angles"),
+        ({"pixel_size": 0.0}, "pixel_size"),
+        ({"tilt_series": np.full((3, 1, 16, 16), np.nan, np.float32)}, "tilt_series"),
+    ],
+)
+def test_bad_series_is_one_line_and_exit_2(tmp_path, capsys, changes, named) -> None:
+    path = series_file(tmp_path / "s.h5", **changes)
+    assert main(["reconstruct", str(path), "-o", str(tmp_path / "v.mrc")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and named in lines[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_truncated_mrc(tmp_path, capsys) -> None:
+    import mrcfile
+
+    path = tmp_path / "t.mrc"
+    with mrcfile.new(path, np.ones((3, 16, 16), np.float32)) as file:
+        file.voxel_size = 2.0
+    path.write_bytes(path.read_bytes()[:1500])
+    assert main(["info", str(path)]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_unwritable_output_is_refused_before_the_run(tmp_path, capsys) -> None:
+    path = series_file(tmp_path / "s.h5")
+    assert main(["reconstruct", str(path), "-o", str(tmp_path / "no" / "v.mrc")]) == 2
+    assert "Create the folder first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags", [["--iterations", "0"], ["--nonsense", "1"], ["--resume"], ["--device", "x"]]
+)
+def test_bad_flags_exit_2(tmp_path, capsys, flags) -> None:
+    path = series_file(tmp_path / "s.h5")
+    assert main(["reconstruct", str(path), "-o", str(tmp_path / "v.mrc"), *flags]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_info_json(tmp_path, capsys) -> None:
+    assert main(["info", str(series_file(tmp_path / "s.h5")), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["n_tilt"], record["n_focus"], record["pixel_size_angstrom"]) == (3, 1, 0.5)
+    # the released layout states the exit face: the centre is half a box (16 px of 0.5 Å) nearer
+    assert record["defocus_angstrom"] == [500.0 - 4.0]
+
+
+def test_doctor_json(capsys) -> None:
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fft"] in ("pyfftw", "mkl_fft", "scipy")
+
+
+def test_no_flag_means_the_models_defaults() -> None:
+    assert build({}) == ReconstructionConfig()
+
+
+def test_flags_reach_the_model() -> None:
+    config = build({"iterations": "7", "voxel_angstrom": "0.5", "positivity": False, "tv_schedule": "1:9:2",
+                    "multiresolution": "4,2", "atomic_basis_sigma_angstrom": "none"})  # fmt: skip
+    assert (config.iterations, config.voxel_angstrom, config.multiresolution) == (7, 0.5, (4, 2))
+    assert not config.constraints.positivity
+    assert config.constraints.atomic_basis_sigma_angstrom is None
+    assert config.constraints.tv_schedule.every == 2
+
+
+def test_every_flag_is_its_own() -> None:
+    names = [n for m in (ReconstructionConfig, ConstraintConfig) for n in m.model_fields]
+    assert len({flag(name) for name in names}) == len(names)
