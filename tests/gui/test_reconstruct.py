@@ -14,7 +14,7 @@ from _fake import FakeSolver, small_series
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui import reconstruct_panel
-from napari_phaset3m.gui.plots import PlotsView
+from napari_phaset3m.gui.plots import ErrorPlot
 from napari_phaset3m.gui.publisher import METADATA_KEY
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
 from napari_phaset3m.gui.runs_view import RunsView
@@ -58,7 +58,7 @@ def viewer(qtbot):
 def panel(qtbot, viewer, fake):
     session_for(viewer).series = small_series()
     session_for(viewer).device = "cpu"
-    widget = ReconstructPanel(viewer)
+    widget = ReconstructPanel(session_for(viewer), viewer)
     qtbot.addWidget(widget)
     widget.show()
     return widget
@@ -76,7 +76,7 @@ def volumes(viewer):
 
 
 def test_no_data_says_why(qtbot, viewer, fake):
-    widget = ReconstructPanel(viewer)
+    widget = ReconstructPanel(session_for(viewer), viewer)
     qtbot.addWidget(widget)
     assert not widget.start.isEnabled() and "Open a tilt series" in widget.start.toolTip()
     assert widget.pause.toolTip() == "Nothing is running"
@@ -240,7 +240,7 @@ def test_reopened_panel_finds_the_run(qtbot, panel, viewer, fake):
     qtbot.waitUntil(lambda: panel._session.progress is not None, timeout=WAIT)
     panel.close()
     qtbot.wait(100)
-    again = ReconstructPanel(viewer)
+    again = ReconstructPanel(session_for(viewer), viewer)
     qtbot.addWidget(again)
     again.show()
     assert again.stop.isEnabled() and not again.start.isEnabled()
@@ -256,7 +256,7 @@ def test_closing_the_window_stops_the_run(qtbot, viewer, fake):
     fake.n_sweeps = 1000
     window = QMainWindow()
     qtbot.addWidget(window)
-    window.setCentralWidget(ReconstructPanel(viewer))
+    window.setCentralWidget(ReconstructPanel(session_for(viewer), viewer))
     window.show()
     window.centralWidget().start.click()
     session = session_for(viewer)
@@ -271,7 +271,7 @@ def test_two_viewers_do_not_mix(qtbot, panel, viewer, fake):
 
     other = ViewerModel()
     session_for(other).series, session_for(other).device = small_series(), "cpu"
-    second = ReconstructPanel(other)
+    second = ReconstructPanel(session_for(other), other)
     qtbot.addWidget(second)
     second.show()
     panel.start.click()
@@ -306,7 +306,7 @@ def test_form_edits_the_one_model(qtbot, panel):
 
 
 def test_runs_and_plots_follow(qtbot, panel, viewer):
-    runs, plots = RunsView(viewer), PlotsView(viewer)
+    runs, plots = RunsView(session_for(viewer)), ErrorPlot(session_for(viewer))
     qtbot.addWidget(runs)
     qtbot.addWidget(plots)
     assert not runs.show_button.isEnabled() and runs.show_button.toolTip() == "Select a run first"
@@ -325,7 +325,7 @@ def test_runs_and_plots_follow(qtbot, panel, viewer):
 def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewer, fake):
     from napari_phaset3m.gui.fourier_view import FourierView
 
-    view = FourierView(viewer)
+    view = FourierView(session_for(viewer))
     qtbot.addWidget(view)
     view.resize(400, 240)
     view.show()

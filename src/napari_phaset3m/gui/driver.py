@@ -138,7 +138,16 @@ class JobDriver(QObject):
         elif record.volume is not None and record.voxel_size_angstrom is not None:
             limits = display_limits(record.volume)
             voxel = record.voxel_size_angstrom
-            frame = PreviewFrame(record.run_id, len(record.sweeps), record.volume, None, voxel, limits)
+            frame = PreviewFrame(
+                record.run_id,
+                len(record.sweeps),
+                record.volume,
+                None,
+                voxel,
+                limits,
+                final=True,
+                unit=record.unit,
+            )
             self._publish(record, frame)
 
     def _on_event(self, event: Any) -> None:

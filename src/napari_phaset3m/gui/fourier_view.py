@@ -14,10 +14,9 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.session import session_for
+from napari_phaset3m.session import Session
 
 if TYPE_CHECKING:
-    import napari.components
     from napari.layers import Image
 
     from napari_phaset3m.jobs import PreviewFrame
@@ -36,7 +35,7 @@ class FourierView(QWidget):
 
     Parameters
     ----------
-    napari_viewer : napari.components.ViewerModel
+    session : Session
 
     Notes
     -----
@@ -44,9 +43,9 @@ class FourierView(QWidget):
     before deleting it, so that its canvas is released.
     """
 
-    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        session = self._session = session_for(napari_viewer)
+        self._session = session
         self.viewer: Any = None
         self._qt_viewer: Any = None
         self._image: Image | None = None

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow, on_theme_change, theme_colours
-from napari_phaset3m.session import RunRecord, session_for
-
-if TYPE_CHECKING:
-    import napari.components
+from napari_phaset3m.session import RunRecord, Session
 
 #: Runs before the newest one that stay visible, faintly.
 EARLIER_RUNS = 4
 
 
-class PlotsView(QWidget):
+class ErrorPlot(QWidget):
     """Data misfit and held-out misfit against sweeps, on a logarithmic scale.
 
     Parameters
     ----------
-    napari_viewer : napari.components.ViewerModel
+    session : Session
     """
 
-    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        session = session_for(napari_viewer)
         import pyqtgraph as pg
 
         self._pg, self._session = pg, session

@@ -34,7 +34,7 @@ from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, follow_theme, set_role
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.session import RunRecord, session_for
+from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
     import napari.components
@@ -48,14 +48,15 @@ class ReconstructPanel(QWidget):
 
     Parameters
     ----------
-    napari_viewer : napari.components.ViewerModel
+    session : Session
+    viewer : napari.components.ViewerModel
         Where the volume appears.
     """
 
-    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, session: Session, viewer: napari.components.ViewerModel) -> None:
         super().__init__()
-        session = self._session = session_for(napari_viewer)
-        self._driver = driver_for(session, napari_viewer)
+        self._session = session
+        self._driver = driver_for(session, viewer)
         self._forecast_key: tuple[Any, ...] = ()
         self._forecast_running = False
         self._blocker = ""
@@ -72,7 +73,7 @@ class ReconstructPanel(QWidget):
         follow(session.events.message, self._refresh)
         follow(session.events.active_run, self._refresh)
         follow(session.run_changed, self._on_run)
-        follow_theme(self, napari_viewer)
+        follow_theme(self, viewer)
         on_theme_change(self._restyle)
         self._restyle()
         self._on_inputs()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -23,10 +23,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.binding import follow, format_seconds
 from napari_phaset3m.gui.publisher import METHOD_LABELS
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.session import RunRecord, session_for
-
-if TYPE_CHECKING:
-    import napari.components
+from napari_phaset3m.session import RunRecord, Session
 
 COLUMNS = ("Run", "Series", "Sweeps", "Error", "Held out", "Time", "Device", "State")
 FILTERS = "MRC (*.mrc);;TIFF (*.tif);;HDF5 (*.h5);;OME-Zarr (*.ome.zarr)"
@@ -37,12 +34,12 @@ class RunsView(QWidget):
 
     Parameters
     ----------
-    napari_viewer : napari.components.ViewerModel
+    session : Session
     """
 
-    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        session = self._session = session_for(napari_viewer)
+        self._session = session
         self._items: dict[str, QTreeWidgetItem] = {}
         self.table = QTreeWidget()
         self.table.setHeaderLabels(list(COLUMNS))
