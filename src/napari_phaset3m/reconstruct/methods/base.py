@@ -22,6 +22,11 @@ class Method(Protocol):
     volume_shape: tuple[int, int, int, int]
     n_tilt: int
 
+    @property
+    def volts_per_unit(self) -> float:
+        """What a voxel value is multiplied with to be in ``unit``."""
+        ...
+
     def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int) -> float:
         """Add the gradient of one tilt's used images to ``gradient``.
 

@@ -1,0 +1,59 @@
+"""Fourier resampling of images and volumes: exact for band-limited data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import fft
+
+from napari_phaset3m.core.precision import REAL
+
+
+def _axis_slices(n: int, m: int) -> tuple[slice, slice]:
+    # Both spectra are centred; keep the frequencies both of them have.
+    keep = min(n, m)
+    return (
+        slice(n // 2 - keep // 2, n // 2 - keep // 2 + keep),
+        slice(m // 2 - keep // 2, m // 2 - keep // 2 + keep),
+    )
+
+
+def fourier_resample(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Resample the last ``len(shape)`` axes by cropping or padding the spectrum.
+
+    The content keeps its place relative to the centre ``(n - 1) / 2`` of each axis,
+    and its mean.
+
+    Parameters
+    ----------
+    array : ndarray
+        Real, any number of leading axes.
+    shape : sequence of int
+        New lengths.
+
+    Returns
+    -------
+    ndarray
+        Float32.
+    """
+    axes = tuple(range(-len(shape), 0))
+    if tuple(array.shape[a] for a in axes) == tuple(shape):
+        return np.array(array, REAL)
+    spectrum = fft.fftshift(fft.fftn(np.asarray(array, REAL), axes=axes), axes=axes)
+    target = np.zeros((*array.shape[: array.ndim - len(shape)], *shape), spectrum.dtype)
+    pairs = [_axis_slices(array.shape[a], m) for a, m in zip(axes, shape, strict=True)]
+    target[(..., *(p[1] for p in pairs))] = spectrum[(..., *(p[0] for p in pairs))]
+    for axis, m in zip(axes, shape, strict=True):
+        n = array.shape[axis]
+        k = (np.arange(m) - m // 2) / m
+        # Index j of the new grid sits at old index (n/m) (j - (m-1)/2) + (n-1)/2.
+        ramp = np.exp(2j * np.pi * k * ((n - 1) / 2 * m / n - (m - 1) / 2))
+        if m % 2 == 0 and m <= n:
+            ramp[0] = 0  # The unpaired Nyquist term cannot be shifted.
+        view = [1] * target.ndim
+        view[axis] = m
+        target *= ramp.reshape(view)
+    scale = np.prod([m / array.shape[a] for a, m in zip(axes, shape, strict=True)])
+    result = fft.ifftn(fft.ifftshift(target, axes=axes), axes=axes).real * scale
+    return np.ascontiguousarray(result, REAL)

@@ -1,0 +1,98 @@
+"""What "auto" means: every open setting resolved from the data at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
+from napari_phaset3m.reconstruct.problem import Problem, is_linear
+from napari_phaset3m.reconstruct.solver import resolve_threads
+
+#: Upper bound of the sweeps when stopping is automatic.
+MAX_SWEEPS = 40
+#: Sweeps of SIRT when none are given: it overfits noise slowly.
+SIRT_SWEEPS = 30
+#: Sweeps in the atomic basis; beyond these it starts to fit noise (docs/decisions).
+ATOMIC_SWEEPS = 14
+#: Tilts per update in the atomic basis, whose filters cost as much as a tilt.
+ATOMIC_SUBSET = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Resolved settings of one run."""
+
+    n_sweeps: int
+    subset_size: int
+    threads: int
+    basis_sigma_angstrom: float | None
+    holdout: float
+    notes: tuple[str, ...]
+
+    @property
+    def stops_itself(self) -> bool:
+        """Held-out images decide when to stop."""
+        return self.holdout > 0
+
+
+def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
+    """Resolve every ``"auto"``; the notes say what was chosen and why."""
+    notes: list[str] = []
+    sigma = problem.basis_sigma_angstrom
+    if sigma and config.constraints.atomic_basis_sigma_angstrom == "auto":
+        notes.append(
+            f"low dose ({problem.total_dose:.0f} e/Å² in all): atomic basis of {sigma:g} Å"
+        )
+    holdout = float(problem.held_out.sum()) / problem.held_out.size
+    if config.iterations != "auto":
+        n_sweeps = config.iterations
+    elif is_linear(config):
+        n_sweeps = SIRT_SWEEPS
+    elif sigma:
+        n_sweeps = ATOMIC_SWEEPS
+    else:
+        n_sweeps = MAX_SWEEPS
+        if holdout:
+            notes.append(f"{problem.held_out.sum()} images are held out to decide when to stop")
+    if not is_linear(config) and problem.microscope is not None:
+        if problem.microscope.focal_spread_angstrom == 0:
+            notes.append("no focal spread is known: the beam is taken as temporally coherent")
+    return Plan(
+        n_sweeps, _subset(config, problem, sigma), resolve_threads(config), sigma, holdout, tuple(notes)
+    )
+
+
+def _subset(config: ReconstructionConfig, problem: Problem, sigma: float | None) -> int:
+    n = max(1, problem.tilts.size)
+    if config.subset_size == "all" or (config.subset_size == "auto" and is_linear(config)):
+        return n
+    if config.subset_size != "auto":
+        return min(n, config.subset_size)
+    if sigma:
+        return min(n, ATOMIC_SUBSET)
+    # Two tilts per update converge as fast as one and keep two threads busy; more
+    # threads get more tilts, as long as a sweep stays a dozen updates.
+    return min(n, max(2, min(resolve_threads(config), n // 12)))
+
+
+def settings(config: ReconstructionConfig, problem: Problem, plan: Plan) -> dict[str, Any]:
+    """The config as plain data, with what "auto" became under ``resolved``."""
+    geometry = problem.geometry
+    resolved: dict[str, Any] = {
+        "iterations": plan.n_sweeps,
+        "subset_size": plan.subset_size,
+        "threads": plan.threads,
+        "atomic_basis_sigma_angstrom": plan.basis_sigma_angstrom,
+        "held_out_images": int(problem.held_out.sum()),
+        "slices": geometry.n_slices,
+        "voxel_angstrom": geometry.voxel_size_angstrom,
+        "volume_shape_zyx": [geometry.nz, geometry.ny, geometry.nx],
+        "total_dose": problem.total_dose,
+    }
+    if not is_linear(config):
+        resolved["loss"] = resolve_loss(config, problem)
+        assert problem.microscope is not None
+        resolved["focal_spread_angstrom"] = problem.microscope.focal_spread_angstrom
+    return {**config.model_dump(mode="json"), "resolved": resolved}

@@ -1,0 +1,242 @@
+"""From a series and a config to the arrays a method iterates on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError, DataError
+
+#: Slice thickness that `slices="auto"` aims at, angstrom.
+AUTO_SLICE_ANGSTROM = 2.1
+#: Fraction of the images held out when stopping is automatic.
+AUTO_HOLDOUT = 0.08
+#: Coarsest voxel at which single atoms can be told apart, angstrom.
+ATOMIC_VOXEL = 0.8
+#: Total dose below which noise hides single atoms from free voxels, e/angstrom^2.
+LOW_DOSE = 6000.0
+#: Width of the atomic basis there: Gaussian standard deviation, angstrom.
+ATOMIC_SIGMA = 0.47
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """One reconstruction, ready to iterate; images in engine layout.
+
+    Attributes
+    ----------
+    images : ndarray
+        `(n_tilt, n_focus, nx, ny)` float32 intensity on the (padded) wave grid.
+    weight : ndarray
+        `(n_tilt, n_focus)` float32; each tilt's weights sum to 1; 0 = not used.
+    held_out : ndarray
+        `(n_tilt, n_focus)` bool: used images kept for validation (weight 0).
+    pixel_weight : ndarray
+        `(nx, ny)` float32: 0 in the padding.
+    defocus_angstrom : ndarray or None
+        `(n_tilt, n_focus)`.
+    shifts_px : ndarray
+        `(n_tilt, n_focus, 2)` (y, x), in pixels of this grid.
+    total_dose : float or None
+        Of all used images, e/angstrom^2.
+    basis_sigma_angstrom : float or None
+        Width of the atomic basis, None for free voxels.
+    border : int
+        Padding on each side, pixels.
+    """
+
+    grid: Grid
+    geometry: TiltGeometry
+    microscope: Microscope | None
+    images: np.ndarray
+    weight: np.ndarray
+    held_out: np.ndarray
+    pixel_weight: np.ndarray
+    defocus_angstrom: np.ndarray | None
+    shifts_px: np.ndarray
+    total_dose: float | None
+    basis_sigma_angstrom: float | None
+    border: int
+
+    @property
+    def tilts(self) -> np.ndarray:
+        """Indices of tilts with at least one image that drives the update."""
+        return np.flatnonzero(self.weight.sum(1) > 0)
+
+
+def is_linear(config: ReconstructionConfig) -> bool:
+    """Whether the method projects linearly and so needs no microscope."""
+    return config.method == "sirt"
+
+
+def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1) -> Problem:
+    """Resample, pad and weight a series for a config.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+    bin_ : int
+        Coarser sampling of a multi-resolution stage.
+
+    Raises
+    ------
+    DataError
+        The method needs a value that the series does not have.
+    ConfigError
+        Sampling that the images cannot give.
+    """
+    if not is_linear(config):
+        _need(series.defocus_angstrom, "defocus_values", "--defocus")
+        _need(series.spherical_aberration_angstrom, "spherical_aberration", "--cs")
+    wanted = (config.voxel_angstrom or series.pixel_size_angstrom) * bin_
+    ny, nx = series.image_shape
+    shape = tuple(max(1, round(n * series.pixel_size_angstrom / wanted)) for n in (ny, nx))
+    if min(shape) < 8:
+        raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {shape} pixels of {ny} x {nx}")
+    voxel = nx * series.pixel_size_angstrom / shape[1]
+    images = fourier_resample(series.images, shape) if shape != (ny, nx) else series.images
+    border = round(config.padding_px * series.pixel_size_angstrom / voxel)
+    images, pixel_weight = _padded(images, border)
+    grid = Grid(images.shape[2], images.shape[3], voxel)
+    nz = _depth_voxels(config, series, voxel, grid.nx)
+    geometry = TiltGeometry(
+        nz, grid.nx, grid.ny, voxel, tuple(series.tilt_deg.tolist()), _slices(config, nz, grid, voxel)
+    )
+    sigma = basis_sigma(config, series, voxel)
+    weight, held_out = _weights(series, config, holdout_fraction(config, sigma))
+    assert series.shifts_px is not None
+    return Problem(
+        grid=grid,
+        geometry=geometry,
+        microscope=None if is_linear(config) else _microscope(series, config),
+        images=images,
+        weight=weight,
+        held_out=held_out,
+        pixel_weight=pixel_weight,
+        defocus_angstrom=series.defocus_angstrom,
+        shifts_px=series.shifts_px * (series.pixel_size_angstrom / voxel),
+        total_dose=total_dose(series),
+        basis_sigma_angstrom=sigma,
+        border=border,
+    )
+
+
+def _need(value: object, field: str, flag: str) -> None:
+    if value is None:
+        raise DataError(
+            "is missing, and multislice cannot do without it",
+            field=field,
+            remedy=f"Give it with {flag}, or add it to the series file",
+        )
+
+
+def _microscope(series: TiltFocalSeries, config: ReconstructionConfig) -> Microscope:
+    assert series.spherical_aberration_angstrom is not None
+    return Microscope(
+        series.energy_ev,
+        series.spherical_aberration_angstrom,
+        series.resolved_focal_spread_angstrom,
+        config.convergence_semiangle_mrad * 1e-3,
+        series.aberrations,
+        series.metadata.get("mtf"),
+    )
+
+
+def _padded(images: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
+    # Engine layout (nx, ny), vacuum in the padding, which weighs nothing.
+    swapped = images.swapaxes(2, 3)
+    shape = (swapped.shape[2] + 2 * border, swapped.shape[3] + 2 * border)
+    padded = np.ones((*swapped.shape[:2], *shape), REAL)
+    weight = np.zeros(shape, REAL)
+    inner = (slice(border, shape[0] - border), slice(border, shape[1] - border))
+    padded[(..., *inner)] = swapped
+    weight[inner] = 1
+    return padded, weight
+
+
+def _depth_voxels(
+    config: ReconstructionConfig, series: TiltFocalSeries, voxel: float, nx: int
+) -> int:
+    if config.depth_angstrom is None:
+        return nx
+    depth = max(1, round(config.depth_angstrom / voxel))
+    if depth > 8 * nx:
+        raise ConfigError(f"depth_angstrom: {config.depth_angstrom:g} Å is over 8 image widths")
+    return depth
+
+
+def _slices(config: ReconstructionConfig, nz: int, grid: Grid, voxel: float) -> int:
+    if config.method != "multislice":
+        return 1
+    deepest = max(nz, grid.nx)
+    if config.slices == "auto":
+        return max(1, min(deepest, round(deepest * voxel / AUTO_SLICE_ANGSTROM)))
+    if config.slices > deepest:
+        raise ConfigError(f"slices: {config.slices} do not fit in {deepest} voxels of depth")
+    return config.slices
+
+
+def total_dose(series: TiltFocalSeries) -> float | None:
+    """Dose on the specimen from all used images, e/angstrom^2, None when not known."""
+    if series.dose_per_image is None:
+        return None
+    return float(series.dose_per_image[series.used].sum())
+
+
+def basis_sigma(
+    config: ReconstructionConfig, series: TiltFocalSeries, voxel_angstrom: float
+) -> float | None:
+    """Width of the atomic basis: as given; auto: only at atomic sampling and low dose."""
+    asked = config.constraints.atomic_basis_sigma_angstrom
+    if is_linear(config) or asked is None:
+        return None
+    if asked != "auto":
+        return float(asked)
+    dose = total_dose(series)
+    if dose is None or dose > LOW_DOSE or voxel_angstrom > ATOMIC_VOXEL:
+        return None
+    return ATOMIC_SIGMA if config.constraints.positivity else None
+
+
+def holdout_fraction(config: ReconstructionConfig, sigma: float | None) -> float:
+    """Fraction of images held out: as given, else only when they decide when to stop."""
+    if config.holdout_fraction == "auto":
+        decides = config.iterations == "auto" and not is_linear(config) and sigma is None
+        return AUTO_HOLDOUT if decides else 0.0
+    if not 0 <= config.holdout_fraction < 0.5:
+        raise ConfigError(f"holdout_fraction: {config.holdout_fraction} is not in 0 .. 0.5")
+    return config.holdout_fraction
+
+
+def _weights(
+    series: TiltFocalSeries, config: ReconstructionConfig, fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    assert series.used is not None
+    used = np.array(series.used)
+    if not used.any():
+        raise DataError("no image is marked as used", field="mask")
+    rng = np.random.default_rng([config.seed, 1])
+    candidates = np.flatnonzero(used)
+    count = round(fraction * candidates.size)
+    held = np.zeros(used.size, bool)
+    for index in rng.permutation(candidates):
+        if held.sum() >= count:
+            break
+        row = slice(index // series.n_focus * series.n_focus, (index // series.n_focus + 1) * series.n_focus)
+        # A tilt keeps at least one image, unless it has only one to give.
+        if series.n_focus == 1 or used.ravel()[row].sum() - held[row].sum() > 1:
+            held[index] = True
+    held = held.reshape(used.shape)
+    dose = np.ones(used.shape) if series.dose_per_image is None else series.dose_per_image
+    weight = np.where(used & ~held, dose, 0.0)
+    total = weight.sum(1, keepdims=True)
+    return np.asarray(np.divide(weight, total, where=total > 0, out=np.zeros_like(weight)), REAL), held

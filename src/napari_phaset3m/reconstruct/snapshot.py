@@ -1,0 +1,86 @@
+"""Saving a run so that it goes on to the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.reconstruct.events import SweepDone
+from napari_phaset3m.reconstruct.solver import SolverState
+from napari_phaset3m.reconstruct.stopping import Stopping
+
+
+def signature(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
+    """Hash of what must not change between a run and its resumption.
+
+    The number of sweeps may change: a run can be continued.
+    """
+    digest = hashlib.sha256(series.images.tobytes())
+    for array in (series.tilt_deg, series.defocus_angstrom, series.shifts_px, series.used):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    digest.update(config.model_dump_json(exclude={"iterations", "patience", "tolerance"}).encode())
+    return digest.hexdigest()
+
+
+def save(
+    path: Path, mark: str, stage: int, state: SolverState, stopping: Stopping, history: list[SweepDone]
+) -> None:
+    """Write the run's state, atomically."""
+    from napari_phaset3m.io.checkpoint import save_checkpoint
+
+    content: dict[str, Any] = {
+        "signature": mark,
+        "stage": stage,
+        "volume": state.volume,
+        "previous": state.previous,
+        "numbers": json.dumps(
+            {k: getattr(state, k) for k in ("momentum", "step", "sweep", "error")}
+            | {"best_error": stopping.best_error, "waited": stopping.waited}
+            | {"last_error": stopping.last_error, "flat": stopping.flat}
+        ),
+        "history": json.dumps([asdict(h) for h in history]),
+    }
+    if stopping.best is not None:
+        content["best"] = stopping.best
+    save_checkpoint(path, content)
+
+
+def load(
+    path: Path, mark: str, stopping: Stopping
+) -> tuple[int, SolverState, list[SweepDone]]:
+    """Read what :func:`save` wrote into a state; also the stage and the history.
+
+    Raises
+    ------
+    DataError
+        Damaged, or of another series or other settings.
+    """
+    from napari_phaset3m.io.checkpoint import load_checkpoint
+
+    content = load_checkpoint(path)
+    if content.get("signature") != mark:
+        raise DataError(
+            "belongs to another series or other settings",
+            path=path,
+            field="signature",
+            remedy="Resume with the settings of the run, or start anew without --resume",
+        )
+    numbers = json.loads(str(content["numbers"]))
+    state = SolverState(
+        np.array(content["volume"]),
+        np.array(content["previous"]),
+        *(numbers[k] for k in ("momentum", "step", "sweep", "error")),
+    )
+    for name in ("best_error", "waited", "last_error", "flat"):
+        setattr(stopping, name, numbers[name])
+    stopping.best = np.array(content["best"]) if "best" in content else None
+    history = [SweepDone(**item) for item in json.loads(str(content["history"]))]
+    return int(content["stage"]), state, history

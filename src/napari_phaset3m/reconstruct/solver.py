@@ -1,0 +1,213 @@
+"""The iteration itself: ordered subsets, threads that own tilts, momentum, restarts.
+
+One :class:`Solver` advances one resolution stage sweep by sweep; what to run, when
+to stop and what to save is the driver's business (:mod:`.api`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import cpu_threads
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint
+from napari_phaset3m.reconstruct.events import StepDone
+from napari_phaset3m.reconstruct.methods.base import Method
+from napari_phaset3m.reconstruct.update import descend, extrapolate
+
+#: A sweep whose error is this much above the last one is undone.
+DIVERGED = 1.3
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def resolve_threads(config: ReconstructionConfig) -> int:
+    """Threads to use: as given, else every processor this process may use."""
+    return cpu_threads() if config.threads == "auto" else config.threads
+
+
+def tilt_order(config: ReconstructionConfig, tilts: np.ndarray, sweep: int) -> np.ndarray:
+    """The tilts in the order this sweep visits them: a function of seed and sweep only."""
+    if config.tilt_order == "given":
+        return tilts
+    if config.tilt_order == "golden":
+        start = np.random.default_rng([config.seed, 2]).random()
+        keys = (start + sweep * _GOLDEN + np.arange(tilts.size) * _GOLDEN) % 1
+        return tilts[np.argsort(np.argsort(keys))]
+    return np.random.default_rng([config.seed, 3, sweep]).permutation(tilts)
+
+
+@dataclass(slots=True)
+class SolverState:
+    """All that a resumed run needs.
+
+    Attributes
+    ----------
+    volume : ndarray
+        `(n_channel, nz, nx, ny)` float32: the point the next sweep starts from
+        (extrapolated when momentum is on), in the basis's coefficients.
+    previous : ndarray
+        The result of the last sweep, same shape.
+    momentum : float
+        Nesterov's t.
+    step : float
+    sweep : int
+        Sweeps done.
+    error : float
+        Of the last sweep.
+    """
+
+    volume: np.ndarray
+    previous: np.ndarray
+    momentum: float
+    step: float
+    sweep: int = 0
+    error: float = float("inf")
+
+
+class Solver:
+    """Advances a volume, one sweep at a time.
+
+    Parameters
+    ----------
+    method : Method
+    config : ReconstructionConfig
+    tilts : ndarray
+        Indices of the tilts that drive the update.
+    subset_size, threads : int
+    constraints : sequence of Constraint
+        Applied in order after each update.
+    basis : AtomicBasis, optional
+        The volume is ``basis.synthesize(coefficients)``.
+    positivity : bool
+        Lower bound 0 for the coefficients, fused into the update.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        config: ReconstructionConfig,
+        tilts: np.ndarray,
+        *,
+        subset_size: int,
+        threads: int,
+        constraints: Sequence[Constraint] = (),
+        basis: AtomicBasis | None = None,
+        positivity: bool = True,
+    ) -> None:
+        self.method, self.config, self.tilts = method, config, tilts
+        self.subset_size = max(1, min(subset_size, tilts.size))
+        self.threads = threads
+        self.constraints, self.basis = tuple(constraints), basis
+        self._low = 0.0 if positivity else -np.inf
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phaset3m")
+        self._slots = np.zeros((min(threads, self.subset_size), *method.volume_shape), REAL)
+        self._norm = sum(method.data_norm(int(t)) for t in tilts)
+
+    def close(self) -> None:
+        """Stop the threads and let go of the buffers."""
+        self._pool.shutdown(wait=True)
+        self._slots = np.zeros((0,), REAL)
+
+    @property
+    def n_steps(self) -> int:
+        """Updates per sweep."""
+        return -(-self.tilts.size // self.subset_size)
+
+    def initial_state(self, start: np.ndarray | None, step: float) -> SolverState:
+        """State from a volume (in the basis's coefficients), or from zero."""
+        volume = np.zeros(self.method.volume_shape, REAL) if start is None else np.array(start, REAL)
+        return SolverState(volume, volume.copy(), 1.0, step)
+
+    def potential(self, coefficients: np.ndarray) -> np.ndarray:
+        """The volume that coefficients stand for."""
+        return coefficients if self.basis is None else self.basis.synthesize(coefficients)
+
+    def gradient(self, volume: np.ndarray, subset: np.ndarray) -> float:
+        """Fill the slots with the gradient of a subset's tilts; returns their loss."""
+        slots = len(self._slots)
+
+        def work(slot: int) -> list[float]:
+            return [
+                self.method.accumulate(volume, int(t), self._slots[slot], slot)
+                for t in subset[slot::slots]
+            ]
+
+        jobs = [self._pool.submit(work, slot) for slot in range(slots)]
+        return float(sum(sum(job.result()) for job in jobs))
+
+    def collect(self, scale: np.ndarray | float) -> np.ndarray | float:
+        """Carry the slots' gradient to the basis's coefficients; returns the scale left."""
+        if self.basis is not None:
+            self._slots[0] = self.basis.adjoint(self._slots.sum(0) * scale)
+            self._slots[1:] = 0
+            return 1.0
+        return scale
+
+    def sweep(self, state: SolverState) -> Iterator[StepDone]:
+        """Visit every tilt once; ``state.error`` holds the sweep's error afterwards."""
+        order = tilt_order(self.config, self.tilts, state.sweep)
+        loss = 0.0
+        for number, first in enumerate(range(0, order.size, self.subset_size)):
+            begun = time.perf_counter()
+            subset = order[first : first + self.subset_size]
+            part = self.gradient(self.potential(state.volume), subset)
+            scale = self.collect(self.method.preconditioner(subset))
+            descend(
+                self._pool, self.threads, state.volume, self._slots, scale, state.step, self._low
+            )
+            for constraint in self.constraints:
+                constraint.apply(state.volume, state.sweep)
+            loss += part
+            norm = sum(self.method.data_norm(int(t)) for t in subset)
+            error = part / norm if norm > 0 else 0.0
+            seconds = time.perf_counter() - begun
+            yield StepDone(state.sweep, number, int(subset[-1]), error, seconds)
+        state.error = loss / self._norm if self._norm > 0 else 0.0
+
+    def finish_sweep(self, state: SolverState, last_error: float) -> bool:
+        """Accept or undo the sweep just made, and set up the next.
+
+        Returns
+        -------
+        bool
+            True when the sweep was undone or the momentum restarted.
+        """
+        state.sweep += 1
+        bad = not np.isfinite(state.error) or state.error > DIVERGED * last_error
+        if bad or not np.isfinite(state.volume.ravel()[:: max(1, state.volume.size // 4096)]).all():
+            state.volume[:] = state.previous
+            state.step *= 0.5
+            state.momentum = 1.0
+            state.error = last_error
+            self._slots[:] = 0
+            return True
+        restarted = state.error > last_error
+        if restarted:
+            state.momentum = 1.0
+        following = (1 + (1 + 4 * state.momentum**2) ** 0.5) / 2
+        beta = (state.momentum - 1) / following if self.config.momentum == "nesterov" else 0.0
+        state.momentum = following
+        extrapolate(self._pool, self.threads, state.volume, state.previous, beta)
+        return restarted
+
+    def held_out_error(self, coefficients: np.ndarray, held_out: np.ndarray) -> float | None:
+        """Relative misfit of the held-out images `(n_tilt, n_focus)`, None without any."""
+        tilts = np.flatnonzero(held_out.any(1))
+        norm = sum(self.method.data_norm(int(t), held_out=True) for t in tilts)
+        if not norm > 0:
+            return None
+        volume = self.potential(coefficients)
+        slots = len(self._slots)
+
+        def work(slot: int) -> float:
+            return sum(
+                self.method.held_out_loss(volume, int(t), slot) for t in tilts[slot::slots]
+            )
+
+        return float(sum(self._pool.map(work, range(slots))) / norm)

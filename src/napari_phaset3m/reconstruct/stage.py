@@ -1,0 +1,128 @@
+"""One resolution stage of a run: problem, method, constraints and solver, assembled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import Device
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.reconstruct.constraints import AtomicBasis, build_constraints
+from napari_phaset3m.reconstruct.events import Event, Preview
+from napari_phaset3m.reconstruct.methods import make_method
+from napari_phaset3m.reconstruct.plan import Plan, make_plan, settings
+from napari_phaset3m.reconstruct.problem import Problem, build_problem, is_linear
+from napari_phaset3m.reconstruct.solver import Solver, SolverState
+from napari_phaset3m.reconstruct.stepsize import automatic_step
+from napari_phaset3m.reconstruct.volumes import binned, from_public, to_public
+
+
+class Stage:
+    """Everything that lives as long as one sampling of the volume.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+    device : Device
+    mask : ndarray, optional
+        `(nz, ny, nx)` in 0..1.
+    bin_ : int
+    """
+
+    def __init__(
+        self,
+        series: TiltFocalSeries,
+        config: ReconstructionConfig,
+        device: Device,
+        mask: np.ndarray | None,
+        bin_: int = 1,
+    ) -> None:
+        self.config, self.bin = config, bin_
+        self.problem: Problem = build_problem(series, config, bin_)
+        self.plan: Plan = make_plan(config, self.problem)
+        self.method = make_method(self.problem, config, self.plan.threads, device)
+        voxel = self.problem.geometry.voxel_size_angstrom
+        sigma = self.plan.basis_sigma_angstrom
+        self.constraints = build_constraints(
+            config.constraints,
+            voxel_size_angstrom=voxel,
+            volts_per_unit=self.method.volts_per_unit,
+            mask=None if mask is None else self._engine_mask(mask),
+        )
+        self.solver = Solver(
+            self.method,
+            config,
+            self.problem.tilts,
+            subset_size=self.plan.subset_size,
+            threads=self.plan.threads,
+            constraints=self.constraints,
+            basis=AtomicBasis(sigma, voxel) if sigma else None,
+            positivity=config.constraints.positivity,
+        )
+
+    def _engine_mask(self, mask: np.ndarray) -> np.ndarray:
+        shape = self.problem.geometry.volume_shape
+        return np.clip(from_public(mask, shape, self.problem.border, "mask"), 0, 1)
+
+    def replace_mask(self, mask: np.ndarray) -> None:
+        """Use another mask from the next sweep on."""
+        for constraint in self.constraints:
+            if hasattr(constraint, "replace"):
+                constraint.replace(self._engine_mask(mask))
+                return
+        fresh = build_constraints(
+            self.config.constraints,
+            voxel_size_angstrom=self.problem.geometry.voxel_size_angstrom,
+            volts_per_unit=self.method.volts_per_unit,
+            mask=self._engine_mask(mask),
+        )
+        self.constraints = self.solver.constraints = fresh
+
+    def settings(self) -> dict[str, object]:
+        """Resolved settings as plain data."""
+        return settings(self.config, self.problem, self.plan)
+
+    def step(self) -> float:
+        """Step size in the solver's unit."""
+        if self.config.step != "auto":
+            return self.config.step if is_linear(self.config) else self.config.step / self.problem.geometry.nz
+        if is_linear(self.config):
+            return self.config.sirt_relaxation
+        return automatic_step(self.solver, self.config.seed)
+
+    def start(self, volume: np.ndarray | None) -> np.ndarray | None:
+        """Solver coefficients from a public `(nz, ny, nx)` start volume."""
+        if volume is None:
+            return None
+        shape = self.problem.geometry.volume_shape
+        engine = from_public(volume, shape, self.problem.border, "start volume")
+        result = np.zeros(self.method.volume_shape, REAL)
+        result[0] = engine / self.method.volts_per_unit
+        return result
+
+    def upsample(self, coefficients: np.ndarray, other: Stage) -> np.ndarray:
+        """This stage's result on a finer stage's grid, in that stage's unit."""
+        potential = self.solver.potential(coefficients) * self.method.volts_per_unit
+        finer = fourier_resample(potential, other.method.volume_shape[1:])
+        finer /= other.method.volts_per_unit
+        if self.config.constraints.positivity:
+            np.maximum(finer, 0, out=finer)
+        return finer
+
+    def public(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""
+        volume = self.solver.potential(coefficients)
+        scale, border = self.method.volts_per_unit, self.problem.border
+        absorption = to_public(volume[1], scale, border) if len(volume) > 1 else None
+        return to_public(volume[0], scale, border), absorption
+
+    def preview(self, state: SolverState, longest: int) -> Iterator[Event]:
+        """A binned copy of the volume as it stands."""
+        volume, factor = binned(self.public(state.volume)[0], longest)
+        voxel = self.problem.geometry.voxel_size_angstrom * factor
+        yield Preview(np.array(volume, REAL), voxel, state.sweep)

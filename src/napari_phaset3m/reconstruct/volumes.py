@@ -1,0 +1,62 @@
+"""Between the solver's volumes and the ones users see."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.errors import DataError
+
+
+def to_public(channel: np.ndarray, scale: float, border: int = 0) -> np.ndarray:
+    """`(nz, ny, nx)` float32 from engine layout `(nz, nx, ny)`, padding cut off."""
+    inner = slice(border, None if border == 0 else -border)
+    return np.ascontiguousarray(channel[:, inner, inner].transpose(0, 2, 1) * REAL(scale), REAL)
+
+
+def from_public(volume: np.ndarray, shape: tuple[int, int, int], border: int, name: str) -> np.ndarray:
+    """Engine layout `(nz, nx, ny)` of a public `(nz, ny, nx)` volume.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Engine shape wanted; another sampling of the same box is resampled.
+    border : int
+        Padding to add around x and y.
+    name : str
+        For the error message.
+
+    Raises
+    ------
+    DataError
+        Not 3D, not finite, or of other proportions.
+    """
+    array = np.asarray(volume, REAL)
+    nz, nx, ny = shape
+    inner = (nz, ny - 2 * border, nx - 2 * border)
+    if array.ndim != 3 or not np.isfinite(array).all():
+        raise DataError("must be a finite 3D volume", field=name)
+    ratios = [a / b for a, b in zip(array.shape, inner, strict=True)]
+    if max(ratios) / min(ratios) > 1.05:
+        raise DataError(
+            f"has shape {array.shape} (z, y, x), but the reconstruction is {inner}", field=name
+        )
+    if array.shape != inner:
+        array = fourier_resample(array, inner)
+    padded = np.zeros(shape, REAL)
+    cut = slice(border, None if border == 0 else -border)
+    padded[:, cut, cut] = array.transpose(0, 2, 1)
+    return padded
+
+
+def binned(volume: np.ndarray, longest: int) -> tuple[np.ndarray, int]:
+    """Mean-bin a `(nz, ny, nx)` volume so that no edge exceeds ``longest``; also the bin."""
+    factor = -(-max(volume.shape) // max(1, longest))
+    if factor <= 1:
+        return volume, 1
+    nz, ny, nx = (max(1, n // factor) for n in volume.shape)
+    cut = volume[: nz * factor, : ny * factor, : nx * factor]
+    depth = min(factor, volume.shape[0])
+    cut = cut.reshape(nz, depth, ny, factor, nx, factor)
+    return np.asarray(cut.mean((1, 3, 5)), REAL), factor
