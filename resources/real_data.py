@@ -43,8 +43,8 @@ def vesicles(folder: Path) -> TiltFocalSeries:
     middle = np.nanmedian(stack, axis=(1, 2), keepdims=True)
     stack = np.where(np.isnan(stack), middle, stack)
     contrast = (stack - middle) / stack.std(axis=(1, 2), keepdims=True)
-    images = np.clip(1 - 0.05 * contrast, 0.5, 1.5)  # membranes are bright in the frames: inverted[:, None]
     images = np.clip(1 - 0.05 * contrast, 0.5, 1.5)[:, None]
+    images = rotate(images, AXIS_DEG, axes=(3, 2), reshape=False, order=1, cval=1.0)
     return TiltFocalSeries(
         images=images,
         tilt_deg=np.linspace(-60, 60, len(stack)),
