@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("qtpy.QtWidgets")
-from napari_phaset3m.errors import ConfigError  # noqa: E402
-from napari_phaset3m.gui.forms import parse_angles, parse_number, parse_numbers, show, show_number  # noqa: E402
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.forms import parse_angles, parse_number, parse_numbers, show, show_number
 
 
 @pytest.mark.parametrize(

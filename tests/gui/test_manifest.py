@@ -28,7 +28,9 @@ def test_every_python_name_can_be_imported(manifest):
 
 
 def test_every_command_is_used(manifest):
-    used = {w.command for w in manifest.contributions.widgets} | {r.command for r in manifest.contributions.readers}
+    used = {w.command for w in manifest.contributions.widgets} | {
+        r.command for r in manifest.contributions.readers
+    }
     used |= {w.command for w in manifest.contributions.writers}
     used |= {s.command for s in manifest.contributions.sample_data}
     assert used == {command.id for command in manifest.contributions.commands}

@@ -16,7 +16,8 @@ napari_components = pytest.importorskip("napari.components")
 
 from napari_phaset3m.gui.image_table import DEFOCUS, DOSE, TILT, USE  # noqa: E402
 from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.series_panel import SeriesPanel, summary  # noqa: E402
+from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.series_view import summary  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 
@@ -104,7 +105,11 @@ def test_table_selects_toggles_and_sorts(qtbot, panel, viewer):
 
 @pytest.mark.parametrize(
     ("column", "typed", "name", "expected"),
-    [(TILT, "-58.5", "tilt_deg", -58.5), (DEFOCUS, "95", "defocus_angstrom", 950.0), (DOSE, "12", "dose_per_image", 12)],
+    [
+        (TILT, "-58.5", "tilt_deg", -58.5),
+        (DEFOCUS, "95", "defocus_angstrom", 950.0),
+        (DOSE, "12", "dose_per_image", 12),
+    ],
 )
 def test_cells_are_edited_with_units(panel, column, typed, name, expected):
     session = panel._session

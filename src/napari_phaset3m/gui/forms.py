@@ -80,7 +80,7 @@ BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
 
 
 def show_number(value: float, digits: int = 4) -> str:
-    """A number without exponent or trailing zeros, rounded to ``digits`` significant ones."""
+    """Write a number without exponent or trailing zeros, rounded to ``digits`` significant ones."""
     if not np.isfinite(value):
         return "–"
     if value == 0:
@@ -92,12 +92,12 @@ def show_number(value: float, digits: int = 4) -> str:
 
 
 def show(value: float, unit: str, digits: int = 4) -> str:
-    """A value, given in the inner unit, as a number in ``unit`` (which is not appended)."""
+    """Write a value, given in the inner unit, as a number in ``unit`` (which is not appended)."""
     return show_number(value / FACTORS[unit], digits)
 
 
 def parse_number(text: str, unit: str) -> float:
-    """A number with an optional unit, in the inner unit; ``unit`` holds when none is typed.
+    """Read a number with an optional unit, into the inner unit; ``unit`` holds when none is typed.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def parse_number(text: str, unit: str) -> float:
 
 
 def parse_numbers(text: str, unit: str) -> list[float]:
-    """Numbers separated by commas with a space, semicolons or slashes; the last unit holds for all.
+    """Read numbers separated by commas with a space, semicolons or slashes; the last unit holds for all.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def parse_numbers(text: str, unit: str) -> list[float]:
 
 
 def parse_angles(text: str) -> list[float] | str:
-    """Degrees as ``first:last:step``, as a list, or the path of a .tlt file.
+    """Read degrees as ``first:last:step``, as a list, or the path of a .tlt file.
 
     Raises
     ------
@@ -201,7 +201,7 @@ class QuantityEdit(QLineEdit):
         self.setText(text)
 
     def values(self) -> list[float]:
-        """What is typed, in the inner unit; an empty list when there is nothing.
+        """Read what is typed, in the inner unit; an empty list when there is nothing.
 
         Raises
         ------
@@ -211,9 +211,7 @@ class QuantityEdit(QLineEdit):
         if not text:
             return []
         quantity = self.quantity
-        found = (
-            parse_numbers(text, quantity.unit) if quantity.many else [parse_number(text, quantity.unit)]
-        )
+        found = parse_numbers(text, quantity.unit) if quantity.many else [parse_number(text, quantity.unit)]
         check_sign(quantity, found)
         return found
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def image_limits(series: TiltFocalSeries) -> tuple[float, float]:
-    """Robust range of all images, so that moving a slider does not change the contrast."""
+    """Return a robust range of all images, so that moving a slider does not change the contrast."""
     pixels = series.images.reshape(-1)
     low, high = np.percentile(pixels[:: max(1, pixels.size // 400_000)], (0.3, 99.7))
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1e-6)
@@ -45,7 +45,7 @@ class ImagePublisher:
         self._contrast: SteadyContrast | None = None
 
     def layer(self) -> Image | None:
-        """The layer, unless the user deleted it."""
+        """Return the layer, unless the user deleted it."""
         viewer, layer = self._viewer(), self._layer() if self._layer is not None else None
         return layer if viewer is not None and layer is not None and layer in viewer.layers else None
 
@@ -80,7 +80,12 @@ class ImagePublisher:
         self._contrast.propose(image_limits(series), exact=True)
 
     def _add(
-        self, viewer: ViewerModel, series: TiltFocalSeries, data: np.ndarray, title: str, mine: dict[str, object]
+        self,
+        viewer: ViewerModel,
+        series: TiltFocalSeries,
+        data: np.ndarray,
+        title: str,
+        mine: dict[str, object],
     ) -> None:
         from napari.layers import Image
 
@@ -106,7 +111,7 @@ class ImagePublisher:
         self.visibility_changed.emit()
 
     def hidden(self) -> bool:
-        """Whether the images cannot be seen now (none, invisible, or the canvas is in 3D)."""
+        """Tell whether the images cannot be seen now (none, invisible, or the canvas is in 3D)."""
         viewer, layer = self._viewer(), self.layer()
         return viewer is None or layer is None or not layer.visible or viewer.dims.ndisplay == 3
 
@@ -122,7 +127,7 @@ class ImagePublisher:
 
 
 def publisher_for(viewer: ViewerModel, attachments: dict[str, object]) -> ImagePublisher:
-    """The image publisher of a session; all its panels share one layer."""
+    """Return the image publisher of a session; all its panels share one layer."""
     found = attachments.get("images")
     if not isinstance(found, ImagePublisher):
         found = attachments["images"] = ImagePublisher(viewer)

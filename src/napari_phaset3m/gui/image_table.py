@@ -49,22 +49,22 @@ class ImageModel(QAbstractTableModel):
         self.endResetModel()
 
     def image_at(self, row: int) -> tuple[int, int]:
-        """(tilt index, focus index) of a row."""
+        """Return (tilt index, focus index) of a row."""
         assert self.series is not None
         return divmod(row, self.series.n_focus)
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of images."""
+        """Count the images."""
         if self.series is None or (parent is not None and parent.isValid()):
             return 0
         return self.series.n_tilt * self.series.n_focus
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
+        """Count the columns."""
         return len(_HEADERS)
 
     def headerData(self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Names with units above, nothing at the left."""
+        """Return names with units above, nothing at the left."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -83,19 +83,19 @@ class ImageModel(QAbstractTableModel):
         return None if array is None else float(array[tilt, focus])
 
     def used(self, row: int) -> bool:
-        """Whether the image of a row is used."""
+        """Tell whether the image of a row is used."""
         assert self.series is not None and self.series.used is not None
         return bool(self.series.used[self.image_at(row)])
 
     def text(self, row: int, column: int) -> str:
-        """A cell as it is shown."""
+        """Write a cell as it is shown."""
         value = self._number(row, column)
         if value is None:
             return "missing" if column == DEFOCUS else "–"
         return show(value, _UNITS[column]) if _UNITS[column] else show_number(value)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """What a cell holds in a role."""
+        """Return what a cell holds in a role."""
         if self.series is None or not index.isValid():
             return None
         row, column = index.row(), index.column()
@@ -115,7 +115,7 @@ class ImageModel(QAbstractTableModel):
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Use is a check box; tilt, defocus and dose can be typed."""
+        """Make Use a check box; tilt, defocus and dose can be typed."""
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
         if index.column() == USE:
             return flags | Qt.ItemFlag.ItemIsUserCheckable
@@ -205,7 +205,7 @@ class ImageTable(QTableView):
         self.selectionModel().currentRowChanged.connect(self._on_current)
 
     def selected_rows(self) -> list[int]:
-        """Rows of the model that are selected."""
+        """Return the rows of the model that are selected."""
         return [self._proxy.mapToSource(i).row() for i in self.selectionModel().selectedRows()]
 
     def select_image(self, tilt: int, focus: int) -> None:
@@ -223,7 +223,7 @@ class ImageTable(QTableView):
         self.scrollTo(index)
 
     def keyPressEvent(self, event: Any) -> None:
-        """Space switches all selected images on or off."""
+        """Switch all selected images on or off with the space bar."""
         rows = self.selected_rows()
         if event.key() == Qt.Key.Key_Space and rows:
             self.images.use_rows(rows, not self.images.used(rows[0]))

@@ -72,7 +72,9 @@ class SeriesLoader(QObject):
             path = path.with_name(path.name + ".h5")
         source = self._session.series_path
         if source is not None and path.resolve() == source.resolve():
-            self._fail(OutputError(f"{path.name}: is the input, which is never overwritten. Choose another name"))
+            self._fail(
+                OutputError(f"{path.name}: is the input, which is never overwritten. Choose another name")
+            )
             return
         self._start(partial(_save, series, path), self._on_saved)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QMenu,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QTabWidget,
     QToolButton,
@@ -22,12 +24,11 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.ask_bar import AskBar
-from napari_phaset3m.gui.forms import show
 from napari_phaset3m.gui.image_layer import publisher_for
 from napari_phaset3m.gui.image_table import ImageTable
 from napari_phaset3m.gui.loader import FILE_FILTER, loader_for, missing_field, one_line, recent
 from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
-from napari_phaset3m.gui.series_view import SeriesView, show_image
+from napari_phaset3m.gui.series_view import SeriesView, same_images, show_image, summary
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
     LINE_SPACING,
@@ -43,27 +44,6 @@ from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
-
-
-def summary(series: TiltFocalSeries) -> str:
-    """Two lines: how many images of what size; field of view, voltage and dose."""
-    ny, nx = series.image_shape
-    pixel = series.pixel_size_angstrom
-    foci = "1 focus" if series.n_focus == 1 else f"{series.n_focus} foci"
-    first = f"{series.n_tilt} tilts × {foci}  ·  {nx} × {ny} px"
-    second = [f"{show(nx * pixel, 'nm', 3)} × {show(ny * pixel, 'nm', 3)} nm"]
-    second.append(f"{show(series.energy_ev, 'kV')} kV")
-    if series.dose_per_image is not None and series.used is not None:
-        total = float(series.dose_per_image[series.used].sum())
-        second.append(f"{show(total, 'e/Å²', 4)} e/Å² in all")
-    else:
-        second.append("dose not stated")
-    return f"{first}\n{'  ·  '.join(second)}"
-
-
-def _same_images(a: TiltFocalSeries, b: TiltFocalSeries) -> bool:
-    """Whether one series is an edited copy of the other (each has its own view of the images)."""
-    return a.images.shape == b.images.shape and bool(np.may_share_memory(a.images, b.images))
 
 
 class SeriesPanel(QWidget):
@@ -111,7 +91,12 @@ class SeriesPanel(QWidget):
         self.table, self.form = ImageTable(), MetadataForm()
         self.tabs = QTabWidget()
         self.tabs.addTab(self.table, "Images")
-        self.tabs.addTab(self.form, "Microscope")
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(self.form)
+        self.tabs.addTab(scroll, "Microscope")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(GROUP_SPACING)
@@ -135,7 +120,7 @@ class SeriesPanel(QWidget):
         self._recent.aboutToShow.connect(self._on_recent)
         self.save.clicked.connect(self._on_save)
         self.ask.answered.connect(self._on_answer)
-        self.view.moved.connect(self._on_moved)
+        self.view.moved.connect(self._draw)
         self.view.show_requested.connect(self._on_show)
         self.table.selected.connect(self._on_selected)
         self.table.images.changed.connect(self._on_changed)
@@ -188,7 +173,6 @@ class SeriesPanel(QWidget):
 
     def _on_saved(self, path: str) -> None:
         self._say(f"Saved {Path(path).name}", "good")
-        self._show_path()
 
     def _on_busy(self, busy: bool) -> None:
         self.progress.setVisible(busy)
@@ -247,7 +231,7 @@ class SeriesPanel(QWidget):
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series
-        keep = old is not None and series is not None and _same_images(old, series)
+        keep = old is not None and series is not None and same_images(old, series)
         self.view.set_series(series, keep=keep)
         self.table.images.set_series(series)
         self.form.set_series(series)
@@ -270,17 +254,16 @@ class SeriesPanel(QWidget):
             self._say("")
             self.ask.hide()
             self.tabs.setCurrentIndex(1 if missing else 0)
-            publisher_for(self._viewer, self._session.attachments).new_series(series, self._session.series_name)
+            publisher_for(self._viewer, self._session.attachments).new_series(
+                series, self._session.series_name
+            )
         self._draw()
 
-    def _draw(self) -> None:
+    def _draw(self, *_: object) -> None:
         tilt, focus = self.view.position()
         show_image(self._viewer, self._session, tilt, focus)
         self.table.select_image(tilt, focus)
         self._on_canvas()
-
-    def _on_moved(self, tilt: int, focus: int) -> None:
-        self._draw()
 
     def _on_selected(self, tilt: int, focus: int) -> None:
         self.view.place(tilt, focus)
@@ -316,6 +299,3 @@ class SeriesPanel(QWidget):
         hint = super().sizeHint()
         hint.setWidth(PANEL_MAX_WIDTH - 10)
         return hint
-
-
-__all__ = ["SeriesPanel", "summary"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
@@ -47,6 +48,27 @@ def remark_text(series: TiltFocalSeries, tilt: int, focus: int) -> str:
     if series.used is not None and not series.used[tilt, focus]:
         parts.append("not used")
     return "  ·  ".join(parts)
+
+
+def summary(series: TiltFocalSeries) -> str:
+    """Two lines: how many images of what size; field of view, voltage and dose."""
+    ny, nx = series.image_shape
+    pixel = series.pixel_size_angstrom
+    foci = "1 focus" if series.n_focus == 1 else f"{series.n_focus} foci"
+    first = f"{series.n_tilt} tilts × {foci}  ·  {nx} × {ny} px"
+    second = [f"{show(nx * pixel, 'nm', 3)} × {show(ny * pixel, 'nm', 3)} nm"]
+    second.append(f"{show(series.energy_ev, 'kV')} kV")
+    if series.dose_per_image is not None and series.used is not None:
+        total = float(series.dose_per_image[series.used].sum())
+        second.append(f"{show(total, 'e/Å²', 4)} e/Å² in all")
+    else:
+        second.append("dose not stated")
+    return f"{first}\n{'  ·  '.join(second)}"
+
+
+def same_images(a: TiltFocalSeries, b: TiltFocalSeries) -> bool:
+    """Whether one series is an edited copy of the other (each has its own view of the images)."""
+    return a.images.shape == b.images.shape and bool(np.may_share_memory(a.images, b.images))
 
 
 class SeriesView(QWidget):

@@ -83,9 +83,7 @@ class Workspace(QWidget):
         self._session.attachments[_KEY] = ref(self._views)
         dock = dock_of(self._views)
         if dock is None:
-            window.add_dock_widget(
-                self._views, name=VIEWS_TITLE, area="bottom", add_vertical_stretch=False
-            )
+            window.add_dock_widget(self._views, name=VIEWS_TITLE, area="bottom", add_vertical_stretch=False)
             dock = dock_of(self._views)
             _right_dock_keeps_its_height(dock)
         if dock is not None:
