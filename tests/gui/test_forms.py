@@ -11,8 +11,10 @@ from napari_phaset3m.gui.forms import parse_angles, parse_number, parse_numbers,
 
 @pytest.mark.parametrize(
     ("text", "unit", "value"),
-    [("300", "kV", 3e5), ("300 kV", "kV", 3e5), ("300000V", "kV", 3e5), ("2,3", "mm", 2.3e7), ("1.2 µm", "nm", 1.2e4),
-     ("−5", "nm", -50), ("45 Å", "nm", 45), ("1e-1", "Å", 0.1), (".5", "Å", 0.5), ("21.5 e/Å²", "e/Å²", 21.5)],
+    [("300", "kV", 3e5), ("300 kV", "kV", 3e5), ("300000V", "kV", 3e5),
+     ("2,3", "mm", 2.3e7), ("1.2 µm", "nm", 1.2e4),
+     ("−5", "nm", -50), ("45 Å", "nm", 45), ("1e-1", "Å", 0.1), (".5", "Å", 0.5),
+     ("21.5 e/Å²", "e/Å²", 21.5)],
 )  # fmt: skip
 def test_numbers_with_units(text, unit, value):
     assert parse_number(text, unit) == pytest.approx(value)

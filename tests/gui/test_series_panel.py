@@ -99,8 +99,7 @@ def test_table_selects_toggles_and_sorts(qtbot, panel, viewer):
     assert panel.view.position()[1] == 1, "the smallest defocus is the second focus"
     panel.table.selectAll()
     qtbot.keyClick(panel.table, Qt.Key.Key_Space)
-    assert "at least one image" in panel.problem.text() or session.series.used.sum() in (0, 15)
-    assert session.series.used.any()
+    assert session.series.used.any(), "the last image cannot be switched off"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 RECENT_MAX = 8
 FILE_FILTER = (
-    "Tilt/focal series (*.h5 *.hdf5 *.mrc *.st *.ali *.rec *.mrcs *.map *.tif *.tiff *.toml *.npy *.mat *.gif)"
+    "Tilt/focal series "
+    "(*.h5 *.hdf5 *.mrc *.st *.ali *.rec *.mrcs *.map *.tif *.tiff *.toml *.npy *.mat *.gif)"
     ";;All files (*)"
 )
 
@@ -124,7 +125,7 @@ class SeriesLoader(QObject):
 
 
 def loader_for(session: Session) -> SeriesLoader:
-    """The loader of a session, made on first use."""
+    """Return the loader of a session, made on first use."""
     found = session.attachments.get("loader")
     if found is None:
         found = session.attachments["loader"] = SeriesLoader(session)
@@ -151,7 +152,7 @@ def _save(series: TiltFocalSeries, path: Path) -> tuple[Path, Exception | None]:
 
 
 def one_line(error: Exception) -> str:
-    """The error as one line; the folder is left out (the panel shows the path)."""
+    """Write the error as one line; the folder is left out (the panel shows the path)."""
     text = " ".join(str(error).split()) or type(error).__name__
     path = getattr(error, "path", None)
     return text.replace(str(path), Path(path).name, 1) if path else text

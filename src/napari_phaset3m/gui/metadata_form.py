@@ -19,7 +19,7 @@ def missing_for_multislice(series: TiltFocalSeries) -> list[str]:
 
 
 def field_text(series: TiltFocalSeries, quantity: Quantity) -> str:
-    """What a field's line shows; empty when the value is missing or differs from tilt to tilt."""
+    """Write what a field's line shows; empty when the value is missing or differs from tilt to tilt."""
     value = getattr(series, quantity.name)
     if value is None or varies_with_tilt(series, quantity):
         return ""
@@ -38,7 +38,7 @@ def varies_with_tilt(series: TiltFocalSeries, quantity: Quantity) -> bool:
 
 
 def field_remark(series: TiltFocalSeries, quantity: Quantity) -> tuple[str, str, str]:
-    """(placeholder, remark below, state) of a field."""
+    """Return (placeholder, remark below, state) of a field."""
     value = getattr(series, quantity.name)
     if varies_with_tilt(series, quantity):
         low, high = (show(float(edge), quantity.unit) for edge in (value.min(), value.max()))

@@ -214,8 +214,6 @@ class SeriesPanel(QWidget):
         self.open_path(event.mimeData().urls()[0].toLocalFile())
         event.acceptProposedAction()
 
-    # showing
-
     def _say(self, text: str, role: str = "error") -> None:
         set_role(self.problem, role)
         self.problem.setText(text)

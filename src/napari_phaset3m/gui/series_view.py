@@ -39,7 +39,7 @@ def focus_text(series: TiltFocalSeries, tilt: int, focus: int) -> str:
 
 
 def remark_text(series: TiltFocalSeries, tilt: int, focus: int) -> str:
-    """Number, dose and use of an image, in one line."""
+    """Write number, dose and use of an image, in one line."""
     parts = [f"Image {tilt * series.n_focus + focus + 1} of {series.n_tilt * series.n_focus}"]
     if series.dose_per_image is not None:
         parts.append(f"{show(float(series.dose_per_image[tilt, focus]), 'e/Å²')} e/Å²")

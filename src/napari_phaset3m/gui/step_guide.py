@@ -36,7 +36,7 @@ class Step:
 
 
 def steps(session: Session) -> tuple[Step, ...]:
-    """The steps that exist, with their states; a pure reading of the session."""
+    """Return the steps that exist with their states; a pure reading of the session."""
     if session.series is None:
         return (
             Step("Series", "next", "Open a tilt/focal series."),

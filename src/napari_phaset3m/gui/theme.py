@@ -116,7 +116,7 @@ def bind(widget: QWidget, signal: Any, method: Any) -> None:
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
-    """A label with a style role; plain text, so that file names cannot be read as HTML."""
+    """Make a label with a style role; plain text, so that file names cannot be read as HTML."""
     made = QLabel(text)
     made.setTextFormat(Qt.TextFormat.PlainText)
     made.setWordWrap(wrap)
@@ -126,7 +126,7 @@ def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
 
 
 def rule() -> QFrame:
-    """A hairline between groups."""
+    """Make a hairline between groups."""
     line = QFrame()
     set_role(line, "rule")
     return line
@@ -149,7 +149,7 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def full_text(self) -> str:
-        """What would be shown if there were room."""
+        """Return what would be shown if there were room."""
         return self._full
 
     def resizeEvent(self, event: Any) -> None:

@@ -84,7 +84,7 @@ class ViewsWidget(QWidget):
 
 
 def dock_of(widget: QWidget) -> QDockWidget | None:
-    """The dock a widget sits in, None when it is in no window."""
+    """Find the dock a widget sits in, None when it is in no window."""
     parent = widget.parentWidget()
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parentWidget()
