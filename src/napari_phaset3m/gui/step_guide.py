@@ -116,7 +116,7 @@ class StepGuide(QWidget):
     def refresh(self, *_: object) -> None:
         """Read the session again."""
         for number, (button, step) in enumerate(zip(self.buttons, steps(self._session), strict=True), 1):
-            button.setText(f"{_MARKS[step.state]}  {number}  {step.name}")
+            button.setText(f"{_MARKS[step.state]} {number}  {step.name}")
             button.setEnabled(step.state != "blocked")
             button.setToolTip(step.reason)
             button.setAccessibleName(f"Step {number}, {step.name}: {step.state}")
