@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.errors import DataError
 
 LayerData = tuple[Any, dict[str, Any], str]
 _PATTERNS = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map", ".h5", ".hdf5", ".toml", ".zarr")
@@ -127,7 +127,7 @@ def _series_layer(raw: Any, path: Path) -> LayerData:
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Save a 3D image layer as .mrc, .tif, .h5 or .ome.zarr; return what was written.
 
-    An error reaches the user as one line: napari shows it and nothing half-written is left.
+    Raises DataError or OutputError, one line each; nothing half-written is left.
     """
     from napari_phaset3m.io.volume import Volume, save_volume
 
@@ -145,11 +145,7 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     origin = (shift[0] * factors[0], shift[1] * factors[1], shift[2] * factors[2])
     volume = Volume(data=array, voxel_size_angstrom=voxels[0], unit=str(metadata.get("unit", "")),
                     origin=origin, metadata=metadata)  # fmt: skip
-    try:
-        return [os.fspath(save_volume(volume, path))]
-    except PhaseT3MError as error:
-        # napari's writer machinery swallows OSError's text otherwise.
-        raise type(error)(str(error)) from None
+    return [os.fspath(save_volume(volume, path))]
 
 
 def _to_angstrom(unit: Any) -> float:
