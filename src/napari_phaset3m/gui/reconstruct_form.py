@@ -120,7 +120,7 @@ NOT_FOR_SIRT = ("slices", "loss", "coherence", "absorption", "step")
 
 
 def field_of(path: str) -> Any:
-    """pydantic's description of a field given by its dotted path."""
+    """Pydantic's description of a field given by its dotted path."""
     model: Any = ReconstructionConfig
     *parents, name = path.split(".")
     for parent in parents:
@@ -175,7 +175,7 @@ class Editor:
         box = QComboBox()
         for text, value in self.row.choices:
             box.addItem(text, value)
-        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         return box
 
     def _spin(self) -> QAbstractSpinBox:
@@ -195,7 +195,7 @@ class Editor:
         box.setKeyboardTracking(False)
         if row.special is not None:
             box.setSpecialValueText(row.special[0])
-        box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         return box
 
     def connect(self, slot: Any) -> None:
@@ -272,6 +272,7 @@ class ReconstructForm(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         self._fill(form, rows)
         fold.setContent(content)
+        fold.collapse(animate=False)
         return fold
 
     def _fill(self, form: QFormLayout, rows: Sequence[Row]) -> None:
@@ -285,7 +286,7 @@ class ReconstructForm(QWidget):
                 form.addRow("", editor.widget)
                 continue
             label = QLabel(row.label)
-            label.setMinimumWidth(92)
+            label.setMinimumWidth(100)
             label.setBuddy(editor.widget)
             label.setToolTip(editor.tip)
             form.addRow(label, editor.widget)

@@ -133,7 +133,7 @@ class ReconstructPanel(QWidget):
         self.device.setCurrentIndex(self.device.findData(self._session.device))
         self.device.currentIndexChanged.connect(self._on_device)
         self.form.main.addRow("Device", self.device)
-        self.live = QCheckBox("Show the volume while it grows")
+        self.live = QCheckBox("Live volume")
         self.live.setChecked(self._session.live)
         self.live.setToolTip("Off: nothing is drawn before the end, and no time is spent on previews")
         self.live.toggled.connect(self._on_live)
@@ -310,7 +310,7 @@ class ReconstructPanel(QWidget):
 def _forecast(series: Any, config: Any, device: Any) -> Any:
     from napari_phaset3m.reconstruct.api import forecast
 
-    return forecast(series, config, device)
+    return forecast(series, config, device=device)
 
 
 def forecast_text(result: Any, iterations: int | str) -> str:
