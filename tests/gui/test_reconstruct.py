@@ -31,7 +31,7 @@ class FakeForecast:
     n_steps: int = 5
     volume_shape: tuple[int, int, int] = (16, 16, 16)
     slices: int = 8
-    notes: tuple[str, ...] = ("a note",)
+    available_bytes: int = 8_000_000_000
 
 
 @pytest.fixture

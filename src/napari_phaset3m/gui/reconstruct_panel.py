@@ -222,7 +222,7 @@ class ReconstructPanel(QWidget):
             return
         text, self._blocker = forecast_text(result, self._session.config.iterations), ""
         self.forecast.setText(text)
-        self.forecast.setToolTip("\n".join(result.notes))
+        self.forecast.setToolTip(f"{format_bytes(result.available_bytes)} of memory are free now")
         self._refresh()
 
     def _on_forecast_error(self, error: Exception) -> None:
