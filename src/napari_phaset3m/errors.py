@@ -6,7 +6,7 @@ into warnings and never report them.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 
 class PhaseT3MError(Exception):
@@ -36,7 +36,7 @@ class DataError(PhaseT3MError, ValueError):
         self,
         problem: str,
         *,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         field: str | None = None,
         remedy: str | None = None,
     ) -> None:

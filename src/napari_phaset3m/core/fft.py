@@ -39,9 +39,7 @@ def empty_aligned(shape: tuple[int, ...]) -> np.ndarray:
     return np.empty(shape, COMPLEX)
 
 
-def plan_fft2(
-    source: np.ndarray, target: np.ndarray, *, inverse: bool = False
-) -> Callable[[], None]:
+def plan_fft2(source: np.ndarray, target: np.ndarray, *, inverse: bool = False) -> Callable[[], None]:
     """A call that transforms ``source`` into ``target`` over the last two axes.
 
     Parameters
@@ -88,9 +86,7 @@ def _plan_scipy(source: np.ndarray, target: np.ndarray, inverse: bool) -> Callab
     from scipy import fft
 
     if inverse:
-        return lambda: np.copyto(
-            target, fft.ifft2(source, axes=(-2, -1), norm="forward", workers=1)
-        )
+        return lambda: np.copyto(target, fft.ifft2(source, axes=(-2, -1), norm="forward", workers=1))
     return lambda: np.copyto(target, fft.fft2(source, axes=(-2, -1), workers=1))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from scipy import fft
 
 from napari_phaset3m.core import kernels_cpu as kernels
 from napari_phaset3m.core.fft import empty_aligned, plan_fft2
@@ -25,6 +26,7 @@ from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import (
     Microscope,
     defocus_vectors,
+    detector_mtf,
     focal_quadrature,
     shift_vectors,
     spatial_envelope,
@@ -223,26 +225,18 @@ class Multislice:
         """
         for i in range(len(transfer.ex)):
             focus, node = divmod(i, self.n_nodes)
-            kernels.scale_field(
-                as_pairs(self.fields[i]), slope[focus].reshape(-1), transfer.weights[node]
-            )
+            kernels.scale_field(as_pairs(self.fields[i]), slope[focus].reshape(-1), transfer.weights[node])
         self._to_spectra()
-        kernels.apply_transfer_adjoint(
-            self.spectra, transfer.base, transfer.ex, transfer.ey, self.work
-        )
+        kernels.apply_transfer_adjoint(self.spectra, transfer.base, transfer.ex, transfer.ey, self.work)
         self._work_to_psi()
         for s in range(len(phase) - 1, -1, -1):
             wave, flat = self._wave_pairs[s], phase[s].reshape(-1)
             if absorption is not None:
-                kernels.absorption_gradient(
-                    self._psi_pairs, wave, absorption[s].reshape(-1)
-                )
+                kernels.absorption_gradient(self._psi_pairs, wave, absorption[s].reshape(-1))
             kernels.phase_gradient(self._psi_pairs, wave, flat)
             if s:
                 self._psi_to_work()
-                kernels.multiply_conjugate(
-                    self._work_pairs, self._propagator(heights[s] - heights[s - 1])
-                )
+                kernels.multiply_conjugate(self._work_pairs, self._propagator(heights[s] - heights[s - 1]))
                 self._work_to_psi()
         return phase
 
@@ -279,6 +273,27 @@ class Multislice:
                 product = np.vdot(residual_spectrum, factor * field)
                 result[focus, j] += float(product.real)
         return result
+
+
+class Detector:
+    """Convolution of intensities with the detector's MTF; its own adjoint.
+
+    Parameters
+    ----------
+    grid : Grid
+    microscope : Microscope
+        With ``mtf`` given.
+    """
+
+    def __init__(self, grid: Grid, microscope: Microscope) -> None:
+        self._mtf = detector_mtf(grid, microscope)
+        self._shape = grid.shape
+
+    def apply(self, images: np.ndarray) -> None:
+        """Blur `(n, nx, ny)` float32 images in place."""
+        spectra = fft.rfft2(images, workers=1)
+        spectra *= self._mtf
+        images[:] = fft.irfft2(spectra, s=self._shape, workers=1)
 
 
 def shift_factors(grid: Grid) -> np.ndarray:

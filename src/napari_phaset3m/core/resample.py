@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -43,7 +44,8 @@ def fourier_resample(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     spectrum = fft.fftshift(fft.fftn(np.asarray(array, REAL), axes=axes), axes=axes)
     target = np.zeros((*array.shape[: array.ndim - len(shape)], *shape), spectrum.dtype)
     pairs = [_axis_slices(array.shape[a], m) for a, m in zip(axes, shape, strict=True)]
-    target[(..., *(p[1] for p in pairs))] = spectrum[(..., *(p[0] for p in pairs))]
+    inside: tuple[Any, ...] = (Ellipsis, *(new for _, new in pairs))
+    target[inside] = spectrum[(Ellipsis, *(old for old, _ in pairs))]
     for axis, m in zip(axes, shape, strict=True):
         n = array.shape[axis]
         k = (np.arange(m) - m // 2) / m

@@ -92,9 +92,7 @@ class TiltFocalSeries:
     def __post_init__(self) -> None:
         images = np.ascontiguousarray(self.images, dtype=REAL)
         if images.ndim != 4 or 0 in images.shape:
-            raise DataError(
-                f"needs shape (n_tilt, n_focus, ny, nx), not {images.shape}", field="tilt_series"
-            )
+            raise DataError(f"needs shape (n_tilt, n_focus, ny, nx), not {images.shape}", field="tilt_series")
         images = images.view()
         images.setflags(write=False)
         object.__setattr__(self, "images", images)
@@ -173,9 +171,7 @@ class TiltFocalSeries:
         if self.focal_spread_angstrom is not None:
             return float(self.focal_spread_angstrom)
         if self.chromatic_aberration_angstrom and self.energy_spread_ev:
-            return float(
-                self.chromatic_aberration_angstrom * self.energy_spread_ev / self.energy_ev
-            )
+            return float(self.chromatic_aberration_angstrom * self.energy_spread_ev / self.energy_ev)
         return 0.0
 
     def replace(self, **changes: Any) -> TiltFocalSeries:

@@ -75,6 +75,7 @@ class _Run:
     history: list[SweepDone] = field(default_factory=list)
     reason: str = "sweeps"
     restarts: int = 0
+    first_error: float = 1.0
 
     def finishing(self) -> bool:
         return self.control is not None and self.control.finish_requested()
@@ -86,6 +87,8 @@ class _Run:
             self.mask = newer
             stage.replace_mask(newer)
         for event in stage.solver.sweep(state):
+            if not self.history and event.step == 0:
+                self.first_error = max(1.0, event.error)
             yield event
             if self.control is not None:
                 longest = self.control.preview_max_voxels()
@@ -95,10 +98,10 @@ class _Run:
                 self.reason = "finished early"
                 return
 
-    def close_sweep(
-        self, stage: Stage, state: SolverState, stopping: Stopping, begun: float
-    ) -> SweepDone:
-        last = min((h.error for h in self.history if h.stage == _label(stage)), default=np.inf)
+    def close_sweep(self, stage: Stage, state: SolverState, stopping: Stopping, begun: float) -> SweepDone:
+        earlier = [h.error for h in self.history if h.stage == _label(stage)]
+        # An empty volume has error 1: a first sweep far above where it began diverged.
+        last = min(earlier, default=self.first_error)
         restarted = stage.solver.finish_sweep(state, last)
         self.restarts = self.restarts + 1 if restarted else 0
         held_out = stage.solver.held_out_error(state.previous, stage.problem.held_out)

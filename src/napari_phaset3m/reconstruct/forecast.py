@@ -77,7 +77,6 @@ def available_memory() -> int:
 def forecast(
     series: TiltFocalSeries,
     config: ReconstructionConfig,
-    *,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
 ) -> Forecast:
     """Estimate memory and time from sizes alone; nothing large is allocated.
@@ -107,9 +106,7 @@ def forecast(
     )
 
 
-def _geometry(
-    series: TiltFocalSeries, config: ReconstructionConfig
-) -> tuple[TiltGeometry, int, int]:
+def _geometry(series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[TiltGeometry, int, int]:
     pixel = series.pixel_size_angstrom
     voxel = config.voxel_angstrom or pixel
     ny, nx = (

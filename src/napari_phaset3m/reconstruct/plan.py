@@ -42,9 +42,7 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
     notes: list[str] = []
     sigma = problem.basis_sigma_angstrom
     if sigma and config.constraints.atomic_basis_sigma_angstrom == "auto":
-        notes.append(
-            f"low dose ({problem.total_dose:.0f} e/Å² in all): atomic basis of {sigma:g} Å"
-        )
+        notes.append(f"low dose ({problem.total_dose:.0f} e/Å² in all): atomic basis of {sigma:g} Å")
     holdout = float(problem.held_out.sum()) / problem.held_out.size
     if config.iterations != "auto":
         n_sweeps = config.iterations
@@ -56,9 +54,8 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
         n_sweeps = MAX_SWEEPS
         if holdout:
             notes.append(f"{problem.held_out.sum()} images are held out to decide when to stop")
-    if not is_linear(config) and problem.microscope is not None:
-        if problem.microscope.focal_spread_angstrom == 0:
-            notes.append("no focal spread is known: the beam is taken as temporally coherent")
+    if problem.microscope is not None and problem.microscope.focal_spread_angstrom == 0:
+        notes.append("no focal spread is known: the beam is taken as temporally coherent")
     return Plan(
         n_sweeps, _subset(config, problem, sigma), resolve_threads(config), sigma, holdout, tuple(notes)
     )

@@ -102,8 +102,9 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     shape = tuple(max(1, round(n * series.pixel_size_angstrom / wanted)) for n in (ny, nx))
     if min(shape) < 8:
         raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {shape} pixels of {ny} x {nx}")
-    voxel = nx * series.pixel_size_angstrom / shape[1]
-    images = fourier_resample(series.images, shape) if shape != (ny, nx) else series.images
+    same = shape == (ny, nx)
+    voxel = series.pixel_size_angstrom if same else nx * series.pixel_size_angstrom / shape[1]
+    images = series.images if same else fourier_resample(series.images, shape)
     border = round(config.padding_px * series.pixel_size_angstrom / voxel)
     images, pixel_weight = _padded(images, border)
     grid = Grid(images.shape[2], images.shape[3], voxel)
@@ -163,9 +164,7 @@ def _padded(images: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
     return padded, weight
 
 
-def _depth_voxels(
-    config: ReconstructionConfig, series: TiltFocalSeries, voxel: float, nx: int
-) -> int:
+def _depth_voxels(config: ReconstructionConfig, series: TiltFocalSeries, voxel: float, nx: int) -> int:
     if config.depth_angstrom is None:
         return nx
     depth = max(1, round(config.depth_angstrom / voxel))
@@ -192,9 +191,7 @@ def total_dose(series: TiltFocalSeries) -> float | None:
     return float(series.dose_per_image[series.used].sum())
 
 
-def basis_sigma(
-    config: ReconstructionConfig, series: TiltFocalSeries, voxel_angstrom: float
-) -> float | None:
+def basis_sigma(config: ReconstructionConfig, series: TiltFocalSeries, voxel_angstrom: float) -> float | None:
     """Width of the atomic basis: as given; auto: only at atomic sampling and low dose."""
     asked = config.constraints.atomic_basis_sigma_angstrom
     if is_linear(config) or asked is None:
@@ -235,8 +232,8 @@ def _weights(
         # A tilt keeps at least one image, unless it has only one to give.
         if series.n_focus == 1 or used.ravel()[row].sum() - held[row].sum() > 1:
             held[index] = True
-    held = held.reshape(used.shape)
-    dose = np.ones(used.shape) if series.dose_per_image is None else series.dose_per_image
-    weight = np.where(used & ~held, dose, 0.0)
+    held_out = held.reshape(used.shape)
+    dose = np.asarray(1.0 if series.dose_per_image is None else series.dose_per_image)
+    weight = np.where(used & ~held_out, dose, 0.0)
     total = weight.sum(1, keepdims=True)
-    return np.asarray(np.divide(weight, total, where=total > 0, out=np.zeros_like(weight)), REAL), held
+    return np.asarray(np.divide(weight, total, where=total > 0, out=np.zeros_like(weight)), REAL), held_out

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.reconstruct.events import SweepDone
@@ -39,8 +40,8 @@ def save(
     content: dict[str, Any] = {
         "signature": mark,
         "stage": stage,
-        "volume": state.volume,
-        "previous": state.previous,
+        "volume": asnumpy(state.volume),
+        "previous": asnumpy(state.previous),
         "numbers": json.dumps(
             {k: getattr(state, k) for k in ("momentum", "step", "sweep", "error")}
             | {"best_error": stopping.best_error, "waited": stopping.waited}
@@ -49,13 +50,11 @@ def save(
         "history": json.dumps([asdict(h) for h in history]),
     }
     if stopping.best is not None:
-        content["best"] = stopping.best
+        content["best"] = asnumpy(stopping.best)
     save_checkpoint(path, content)
 
 
-def load(
-    path: Path, mark: str, stopping: Stopping
-) -> tuple[int, SolverState, list[SweepDone]]:
+def load(path: Path, mark: str, stopping: Stopping) -> tuple[int, SolverState, list[SweepDone]]:
     """Read what :func:`save` wrote into a state; also the stage and the history.
 
     Raises

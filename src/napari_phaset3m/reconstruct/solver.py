@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import cpu_threads
-from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.backend import asnumpy, cpu_threads
+from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint
+from napari_phaset3m.reconstruct.engine import Engine, make_engine
 from napari_phaset3m.reconstruct.events import StepDone
 from napari_phaset3m.reconstruct.methods.base import Method
-from napari_phaset3m.reconstruct.update import descend, extrapolate
 
 #: A sweep whose error is this much above the last one is undone.
 DIVERGED = 1.3
@@ -48,10 +47,10 @@ class SolverState:
 
     Attributes
     ----------
-    volume : ndarray
-        `(n_channel, nz, nx, ny)` float32: the point the next sweep starts from
+    volume : Array
+        `(n_channel, nz, nx, ny)` float32 on the device: the point the next sweep starts from
         (extrapolated when momentum is on), in the basis's coefficients.
-    previous : ndarray
+    previous : Array
         The result of the last sweep, same shape.
     momentum : float
         Nesterov's t.
@@ -62,8 +61,8 @@ class SolverState:
         Of the last sweep.
     """
 
-    volume: np.ndarray
-    previous: np.ndarray
+    volume: Array
+    previous: Array
     momentum: float
     step: float
     sweep: int = 0
@@ -102,17 +101,14 @@ class Solver:
     ) -> None:
         self.method, self.config, self.tilts = method, config, tilts
         self.subset_size = max(1, min(subset_size, tilts.size))
-        self.threads = threads
         self.constraints, self.basis = tuple(constraints), basis
         self._low = 0.0 if positivity else -np.inf
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phaset3m")
-        self._slots = np.zeros((min(threads, self.subset_size), *method.volume_shape), REAL)
+        self.engine: Engine = make_engine(method, threads, self.subset_size)
         self._norm = sum(method.data_norm(int(t)) for t in tilts)
 
     def close(self) -> None:
         """Stop the threads and let go of the buffers."""
-        self._pool.shutdown(wait=True)
-        self._slots = np.zeros((0,), REAL)
+        self.engine.close()
 
     @property
     def n_steps(self) -> int:
@@ -121,33 +117,18 @@ class Solver:
 
     def initial_state(self, start: np.ndarray | None, step: float) -> SolverState:
         """State from a volume (in the basis's coefficients), or from zero."""
-        volume = np.zeros(self.method.volume_shape, REAL) if start is None else np.array(start, REAL)
-        return SolverState(volume, volume.copy(), 1.0, step)
+        volume = np.zeros(self.method.volume_shape, REAL) if start is None else start
+        return SolverState(self.engine.upload(volume), self.engine.upload(volume), 1.0, step)
 
-    def potential(self, coefficients: np.ndarray) -> np.ndarray:
+    def potential(self, coefficients: Array) -> Array:
         """The volume that coefficients stand for."""
         return coefficients if self.basis is None else self.basis.synthesize(coefficients)
 
-    def gradient(self, volume: np.ndarray, subset: np.ndarray) -> float:
-        """Fill the slots with the gradient of a subset's tilts; returns their loss."""
-        slots = len(self._slots)
-
-        def work(slot: int) -> list[float]:
-            return [
-                self.method.accumulate(volume, int(t), self._slots[slot], slot)
-                for t in subset[slot::slots]
-            ]
-
-        jobs = [self._pool.submit(work, slot) for slot in range(slots)]
-        return float(sum(sum(job.result()) for job in jobs))
-
-    def collect(self, scale: np.ndarray | float) -> np.ndarray | float:
-        """Carry the slots' gradient to the basis's coefficients; returns the scale left."""
-        if self.basis is not None:
-            self._slots[0] = self.basis.adjoint(self._slots.sum(0) * scale)
-            self._slots[1:] = 0
-            return 1.0
-        return scale
+    def gradient(self, coefficients: Array, subset: np.ndarray) -> tuple[Array, float]:
+        """Gradient by the coefficients, preconditioned, and loss of a subset."""
+        loss = self.engine.gradient(self.potential(coefficients), subset)
+        scale = self.method.preconditioner(subset)
+        return self.engine.take_gradient(scale, self.basis), loss
 
     def sweep(self, state: SolverState) -> Iterator[StepDone]:
         """Visit every tilt once; ``state.error`` holds the sweep's error afterwards."""
@@ -156,13 +137,12 @@ class Solver:
         for number, first in enumerate(range(0, order.size, self.subset_size)):
             begun = time.perf_counter()
             subset = order[first : first + self.subset_size]
-            part = self.gradient(self.potential(state.volume), subset)
-            scale = self.collect(self.method.preconditioner(subset))
-            descend(
-                self._pool, self.threads, state.volume, self._slots, scale, state.step, self._low
-            )
+            part = self.engine.gradient(self.potential(state.volume), subset)
+            scale = self.method.preconditioner(subset)
+            self.engine.descend(state.volume, scale, self.basis, state.step, self._low)
             for constraint in self.constraints:
-                constraint.apply(state.volume, state.sweep)
+                if constraint.active(state.sweep):
+                    constraint.apply(state.volume, state.sweep)
             loss += part
             norm = sum(self.method.data_norm(int(t)) for t in subset)
             error = part / norm if norm > 0 else 0.0
@@ -179,13 +159,14 @@ class Solver:
             True when the sweep was undone or the momentum restarted.
         """
         state.sweep += 1
+        sample = asnumpy(state.volume.ravel()[:: max(1, state.volume.size // 4096)])
         bad = not np.isfinite(state.error) or state.error > DIVERGED * last_error
-        if bad or not np.isfinite(state.volume.ravel()[:: max(1, state.volume.size // 4096)]).all():
+        if bad or not np.isfinite(sample).all():
             state.volume[:] = state.previous
             state.step *= 0.5
             state.momentum = 1.0
             state.error = last_error
-            self._slots[:] = 0
+            self.engine.discard()
             return True
         restarted = state.error > last_error
         if restarted:
@@ -193,21 +174,13 @@ class Solver:
         following = (1 + (1 + 4 * state.momentum**2) ** 0.5) / 2
         beta = (state.momentum - 1) / following if self.config.momentum == "nesterov" else 0.0
         state.momentum = following
-        extrapolate(self._pool, self.threads, state.volume, state.previous, beta)
+        self.engine.extrapolate(state.volume, state.previous, beta)
         return restarted
 
-    def held_out_error(self, coefficients: np.ndarray, held_out: np.ndarray) -> float | None:
+    def held_out_error(self, coefficients: Array, held_out: np.ndarray) -> float | None:
         """Relative misfit of the held-out images `(n_tilt, n_focus)`, None without any."""
         tilts = np.flatnonzero(held_out.any(1))
         norm = sum(self.method.data_norm(int(t), held_out=True) for t in tilts)
         if not norm > 0:
             return None
-        volume = self.potential(coefficients)
-        slots = len(self._slots)
-
-        def work(slot: int) -> float:
-            return sum(
-                self.method.held_out_loss(volume, int(t), slot) for t in tilts[slot::slots]
-            )
-
-        return float(sum(self._pool.map(work, range(slots))) / norm)
+        return self.engine.held_out(self.potential(coefficients), tilts) / norm

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import Device
-from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.backend import Device, asnumpy
+from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.constraints import AtomicBasis, build_constraints
@@ -67,7 +67,7 @@ class Stage:
 
     def _engine_mask(self, mask: np.ndarray) -> np.ndarray:
         shape = self.problem.geometry.volume_shape
-        return np.clip(from_public(mask, shape, self.problem.border, "mask"), 0, 1)
+        return np.asarray(np.clip(from_public(mask, shape, self.problem.border, "mask"), 0, 1))
 
     def replace_mask(self, mask: np.ndarray) -> None:
         """Use another mask from the next sweep on."""
@@ -105,18 +105,18 @@ class Stage:
         result[0] = engine / self.method.volts_per_unit
         return result
 
-    def upsample(self, coefficients: np.ndarray, other: Stage) -> np.ndarray:
-        """This stage's result on a finer stage's grid, in that stage's unit."""
-        potential = self.solver.potential(coefficients) * self.method.volts_per_unit
+    def upsample(self, coefficients: Array, other: Stage) -> np.ndarray:
+        """Result of this stage on a finer stage's grid, in that stage's unit."""
+        potential = asnumpy(self.solver.potential(coefficients)) * self.method.volts_per_unit
         finer = fourier_resample(potential, other.method.volume_shape[1:])
         finer /= other.method.volts_per_unit
         if self.config.constraints.positivity:
             np.maximum(finer, 0, out=finer)
         return finer
 
-    def public(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def public(self, coefficients: Array) -> tuple[np.ndarray, np.ndarray | None]:
         """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""
-        volume = self.solver.potential(coefficients)
+        volume = asnumpy(self.solver.potential(coefficients))
         scale, border = self.method.volts_per_unit, self.problem.border
         absorption = to_public(volume[1], scale, border) if len(volume) > 1 else None
         return to_public(volume[0], scale, border), absorption

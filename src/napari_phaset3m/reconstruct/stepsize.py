@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.precision import REAL
-from napari_phaset3m.reconstruct.solver import Solver
+from napari_phaset3m.reconstruct.solver import Solver, tilt_order
 
 #: Step in units of 1 / largest curvature; below 2 plain descent is stable.
 SAFETY = 1.6
@@ -17,25 +18,17 @@ def largest_curvature(solver: Solver, seed: int) -> float:
     """Largest eigenvalue of a subset's Hessian at zero, by power iteration.
 
     The gradient's difference along a small probe stands for the Hessian, so it
-    holds for every loss and basis. Neighbouring tilts overlap most and are used.
+    holds for every loss and basis. The subset is the first that the run visits.
     """
-    half = (solver.tilts.size - solver.subset_size) // 2
-    subset = solver.tilts[half : half + solver.subset_size]
-
-    def gradient(coefficients: np.ndarray) -> np.ndarray:
-        solver.gradient(solver.potential(coefficients), subset)
-        scale = solver.collect(solver.method.preconditioner(subset))
-        result = np.array(solver._slots.sum(0) * scale)
-        solver._slots[:] = 0
-        return result
+    subset = tilt_order(solver.config, solver.tilts, 0)[: solver.subset_size]
 
     shape = solver.method.volume_shape
-    base = gradient(np.zeros(shape, REAL))
+    base = asnumpy(solver.gradient(solver.engine.upload(np.zeros(shape, REAL)), subset)[0])
     probe = np.random.default_rng([seed, 4]).standard_normal(shape).astype(REAL)
     curvature = 0.0
     for _ in range(_ROUNDS):
         probe *= _PROBE * np.sqrt(probe.size) / max(float(np.linalg.norm(probe)), 1e-30)
-        difference = gradient(probe) - base
+        difference = asnumpy(solver.gradient(solver.engine.upload(probe), subset)[0]) - base
         curvature = float(np.linalg.norm(difference) / np.linalg.norm(probe))
         probe = difference
     return curvature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -35,7 +36,7 @@ def _extrapolate(volume, previous, beta):  # type: ignore[no-untyped-def]
 
 def _split(pool: Executor, parts: int, size: int, work: Callable[[slice], None]) -> None:
     edges = np.linspace(0, size, parts + 1).astype(int)
-    jobs = [pool.submit(work, slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    jobs = [pool.submit(work, slice(a, b)) for a, b in pairwise(edges)]
     for job in jobs:
         job.result()
 
@@ -74,9 +75,7 @@ def descend(
     _split(pool, threads, flat.size, work)
 
 
-def extrapolate(
-    pool: Executor, threads: int, volume: np.ndarray, previous: np.ndarray, beta: float
-) -> None:
+def extrapolate(pool: Executor, threads: int, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
     """``volume, previous = volume + beta (volume - previous), volume`` in place."""
     flat, flat_previous = volume.reshape(-1), previous.reshape(-1)
     _split(

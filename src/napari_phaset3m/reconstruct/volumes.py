@@ -39,9 +39,7 @@ def from_public(volume: np.ndarray, shape: tuple[int, int, int], border: int, na
         raise DataError("must be a finite 3D volume", field=name)
     ratios = [a / b for a, b in zip(array.shape, inner, strict=True)]
     if max(ratios) / min(ratios) > 1.05:
-        raise DataError(
-            f"has shape {array.shape} (z, y, x), but the reconstruction is {inner}", field=name
-        )
+        raise DataError(f"has shape {array.shape} (z, y, x), but the reconstruction is {inner}", field=name)
     if array.shape != inner:
         array = fourier_resample(array, inner)
     padded = np.zeros(shape, REAL)

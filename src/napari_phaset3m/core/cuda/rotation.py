@@ -32,9 +32,7 @@ class CudaRotator:
 
     def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: str = "linear") -> None:
         if kind not in _TAPS:
-            raise ConfigError(
-                f"rotation: {kind!r} does not run on a GPU; use linear or cubic, or device cpu"
-            )
+            raise ConfigError(f"rotation: {kind!r} does not run on a GPU; use linear or cubic, or device cpu")
         self.runtime, self.geometry, self._taps = runtime, geometry, np.int64(_TAPS[kind])
         self._tables: tuple[tuple[int, ...], dict[str, Any]] | None = None
 

@@ -104,8 +104,18 @@ class CudaRuntime:
             nx, ny = shape[-2:]
             batch = int(np.prod(shape[:-2], dtype=np.int64))
             self._plans[shape] = cufft.PlanNd(
-                (nx, ny), (nx, ny), 1, nx * ny, (nx, ny), 1, nx * ny,
-                cufft.CUFFT_C2C, batch, "C", 1, None,
+                (nx, ny),
+                (nx, ny),
+                1,
+                nx * ny,
+                (nx, ny),
+                1,
+                nx * ny,
+                cufft.CUFFT_C2C,
+                batch,
+                "C",
+                1,
+                None,
             )
         return self._plans[shape]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.kernels_cpu import LOSSES
-from napari_phaset3m.core.multislice import Multislice, Transfer, TransferModel
+from napari_phaset3m.core.multislice import Detector, Multislice, Transfer, TransferModel
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.errors import ConfigError
@@ -71,6 +71,7 @@ class MultisliceMethod:
             raise ConfigError("coherence: incoherent needs a focal spread (or Cc and energy spread)")
         n_nodes = config.quadrature_points if incoherent else 1
         self._transfer = TransferModel(problem.grid, problem.microscope, n_nodes)
+        self._detector = Detector(problem.grid, problem.microscope) if problem.microscope.mtf else None
         self._slots = [_Workspace(problem, config, n_nodes) for _ in range(n_slots)]
         self._heights = [problem.geometry.slice_centres_angstrom(i) for i in range(self.n_tilt)]
         self._amplitude = np.sqrt(np.maximum(problem.images, 0))
@@ -98,7 +99,9 @@ class MultisliceMethod:
             self.rotator.project(volume[1], tilt, absorption)
         ws.model.exit_wave(ws.phase[:n], self._heights[tilt], absorption)
         transfer = self.transfer(tilt)
-        ws.model.images(n, transfer)
+        images = ws.model.images(n, transfer)
+        if self._detector is not None:
+            self._detector.apply(images)
         return n, transfer
 
     def _loss(self, tilt: int, slot: int, weights: np.ndarray) -> float:
@@ -113,19 +116,45 @@ class MultisliceMethod:
             )
         )
 
+    def _slice_gradients(self, volume: np.ndarray, tilt: int, slot: int) -> tuple[float, list[np.ndarray]]:
+        """Loss of a tilt and its gradient by the slices of each channel (workspace views)."""
+        n, transfer = self._forward(volume, tilt, slot)
+        loss = self._loss(tilt, slot, self.problem.weight[tilt])
+        ws = self._slots[slot]
+        if self._detector is not None:
+            self._detector.apply(ws.model.slope)
+        absorption = None if ws.absorption is None else ws.absorption[:n]
+        ws.model.backpropagate(ws.model.slope, transfer, ws.phase[:n], self._heights[tilt], absorption)
+        return loss, [ws.phase[:n]] + ([] if absorption is None else [absorption])
+
     def accumulate(self, volume: np.ndarray, tilt: int, gradient: np.ndarray, slot: int) -> float:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
         n, transfer = self._forward(volume, tilt, slot)
         loss = self._loss(tilt, slot, self.problem.weight[tilt])
         ws = self._slots[slot]
+        if self._detector is not None:
+            self._detector.apply(ws.model.slope)
         absorption = None if ws.absorption is None else ws.absorption[:n]
-        ws.model.backpropagate(
-            ws.model.slope, transfer, ws.phase[:n], self._heights[tilt], absorption
-        )
+        ws.model.backpropagate(ws.model.slope, transfer, ws.phase[:n], self._heights[tilt], absorption)
         self.rotator.backproject(ws.phase[:n], tilt, gradient[0])
         if absorption is not None:
             self.rotator.backproject(absorption, tilt, gradient[1])
         return loss
+
+    def tilt_derivative(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
+        """Derivative of one tilt's loss by its tilt angle, per radian.
+
+        Parameters
+        ----------
+        volume : ndarray
+            `(n_channel, nz, nx, ny)` float32.
+        """
+        total = 0.0
+        for channel, part in enumerate(self._slice_gradients(volume, tilt, slot)[1]):
+            moved = np.empty_like(part)
+            self.rotator.project_derivative(volume[channel], tilt, moved)
+            total += float(np.vdot(moved.astype(np.float64), part))
+        return total
 
     def predict(self, volume: np.ndarray, tilt: int, slot: int = 0) -> np.ndarray:
         """`(n_focus, nx, ny)` predicted intensities of one tilt."""

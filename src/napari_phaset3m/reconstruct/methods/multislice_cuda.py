@@ -80,6 +80,8 @@ class CudaMultisliceMethod:
         runtime: Runtime | None = None,
     ) -> None:
         assert problem.microscope is not None
+        if problem.microscope.mtf is not None:
+            raise ConfigError("mtf: the detector MTF has no GPU version yet; use --device cpu")
         self.problem = problem
         self.runtime = runtime if runtime is not None else cuda_runtime()
         self.n_tilt = problem.images.shape[0]

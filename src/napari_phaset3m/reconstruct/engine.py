@@ -1,0 +1,175 @@
+"""Where the solver's volumes live and its passes run: host threads or one GPU."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.reconstruct.constraints import AtomicBasis
+from napari_phaset3m.reconstruct.methods.base import Method
+from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
+from napari_phaset3m.reconstruct.update import descend, extrapolate
+
+
+class Engine(Protocol):
+    """The solver's passes over whole volumes, on one device."""
+
+    def upload(self, array: np.ndarray) -> Array:
+        """A device copy, float32."""
+        ...
+
+    def gradient(self, volume: Array, tilts: np.ndarray) -> float:
+        """Gather the gradient of these tilts inside the engine; returns their loss."""
+        ...
+
+    def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> Array:
+        """The gathered gradient by the coefficients, times ``scale``; gathering starts anew."""
+        ...
+
+    def descend(
+        self, volume: Array, scale: Array | float, basis: AtomicBasis | None, step: float, low: float
+    ) -> None:
+        """``volume = max(volume - step * take_gradient(), low)``, in place."""
+        ...
+
+    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
+        """``volume, previous = volume + beta (volume - previous), volume``, in place."""
+        ...
+
+    def held_out(self, volume: Array, tilts: np.ndarray) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        ...
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads and buffers."""
+        ...
+
+
+class HostEngine:
+    """Threads that own tilts, each with its own FFT plans; a gradient buffer for each.
+
+    The tilts of a subset are dealt to the buffers in order, so that a result depends
+    on the number of threads but not on which of them is faster.
+    """
+
+    def __init__(self, method: Method, threads: int, subset_size: int) -> None:
+        self._method, self._threads = method, threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phaset3m")
+        self._slots = np.zeros((min(threads, subset_size), *method.volume_shape), REAL)
+
+    def upload(self, array: np.ndarray) -> np.ndarray:
+        """A float32 copy."""
+        return np.array(array, REAL)
+
+    def gradient(self, volume: np.ndarray, tilts: np.ndarray) -> float:
+        """Gather the gradient of these tilts; returns their loss."""
+        count = len(self._slots)
+
+        def work(slot: int) -> list[float]:
+            mine = tilts[slot::count]
+            return [self._method.accumulate(volume, int(t), self._slots[slot], slot) for t in mine]
+
+        jobs = [self._pool.submit(work, slot) for slot in range(count)]
+        return float(sum(sum(job.result()) for job in jobs))
+
+    def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> np.ndarray:
+        """The gathered gradient by the coefficients, times ``scale``."""
+        total = np.asarray(self._slots.sum(0) * scale, REAL)
+        self.discard()
+        return total if basis is None else np.asarray(basis.adjoint(total))
+
+    def descend(
+        self,
+        volume: np.ndarray,
+        scale: Array | float,
+        basis: AtomicBasis | None,
+        step: float,
+        low: float,
+    ) -> None:
+        """One fused pass; with a basis its filter runs first."""
+        if basis is not None:
+            self._slots[0] = self.take_gradient(scale, basis)
+            scale = 1.0
+        descend(self._pool, self._threads, volume, self._slots, scale, step, low)
+
+    def extrapolate(self, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
+        """One fused pass."""
+        extrapolate(self._pool, self._threads, volume, previous, beta)
+
+    def held_out(self, volume: np.ndarray, tilts: np.ndarray) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        count = len(self._slots)
+
+        def work(slot: int) -> float:
+            return sum(self._method.held_out_loss(volume, int(t), slot) for t in tilts[slot::count])
+
+        return float(sum(self._pool.map(work, range(count))))
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+        self._slots[:] = 0
+
+    def close(self) -> None:
+        """Stop the threads and free the buffers."""
+        self._pool.shutdown(wait=True)
+        self._slots = np.zeros((0,), REAL)
+
+
+class CudaEngine:
+    """One GPU: tilts of a subset go through cuFFT in batches; gathers need no atomics."""
+
+    def __init__(self, method: CudaMultisliceMethod) -> None:
+        self._method, self._xp = method, method.runtime.xp
+        self._gradient = self._xp.zeros(method.volume_shape, REAL)
+
+    def upload(self, array: np.ndarray) -> Array:
+        """A float32 device copy."""
+        return self._xp.array(array, REAL)
+
+    def gradient(self, volume: Array, tilts: np.ndarray) -> float:
+        """Gather the gradient of these tilts; returns their loss."""
+        return self._method.accumulate_batch(volume, [int(t) for t in tilts], self._gradient)
+
+    def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> Array:
+        """The gathered gradient by the coefficients, times ``scale``."""
+        total = self._gradient * self._xp.float32(scale)
+        self.discard()
+        return total if basis is None else basis.adjoint(total)
+
+    def descend(
+        self, volume: Array, scale: Array | float, basis: AtomicBasis | None, step: float, low: float
+    ) -> None:
+        """One fused pass; with a basis its filter runs first."""
+        if basis is not None:
+            self._gradient[:] = self.take_gradient(1.0, basis)
+        self._method.descend(volume, self._gradient, step * float(scale), low)
+
+    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
+        """One fused pass."""
+        self._method.extrapolate(volume, previous, beta)
+
+    def held_out(self, volume: Array, tilts: np.ndarray) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        return sum(self._method.held_out_loss(volume, int(t)) for t in tilts)
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+        self._gradient[:] = 0
+
+    def close(self) -> None:
+        """Free the buffer."""
+        self._gradient = self._xp.zeros(0, REAL)
+
+
+def make_engine(method: Method, threads: int, subset_size: int) -> Engine:
+    """The engine on which this method computes."""
+    if isinstance(method, CudaMultisliceMethod):
+        return CudaEngine(method)
+    return HostEngine(method, threads, subset_size)
