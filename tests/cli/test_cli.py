@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
-from napari_phaset3m.cli.options import build, flag
-from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
+from napari_phaset3m.cli.options import build, fields_of, flag
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.simulate.config import SimulationConfig
 
 
 def series_file(path: Path, **changes: object) -> Path:
@@ -86,18 +87,32 @@ def test_doctor_json(capsys) -> None:
 
 
 def test_no_flag_means_the_models_defaults() -> None:
-    assert build({}) == ReconstructionConfig()
+    assert build(ReconstructionConfig, {}) == ReconstructionConfig()
+    assert build(SimulationConfig, {}) == SimulationConfig()
 
 
 def test_flags_reach_the_model() -> None:
-    config = build({"iterations": "7", "voxel_angstrom": "0.5", "positivity": False, "tv_schedule": "1:9:2",
-                    "multiresolution": "4,2", "atomic_basis_sigma_angstrom": "none"})  # fmt: skip
+    given = {"iterations": "7", "voxel_angstrom": "0.5", "positivity": False, "tv_schedule": "1:9:2"}
+    config = build(
+        ReconstructionConfig, {**given, "multiresolution": "4,2", "atomic_basis_sigma_angstrom": "none"}
+    )
     assert (config.iterations, config.voxel_angstrom, config.multiresolution) == (7, 0.5, (4, 2))
     assert not config.constraints.positivity
     assert config.constraints.atomic_basis_sigma_angstrom is None
     assert config.constraints.tv_schedule.every == 2
 
 
-def test_every_flag_is_its_own() -> None:
-    names = [n for m in (ReconstructionConfig, ConstraintConfig) for n in m.model_fields]
-    assert len({flag(name) for name in names}) == len(names)
+@pytest.mark.parametrize("model", [ReconstructionConfig, SimulationConfig])
+def test_every_flag_is_its_own(model) -> None:
+    names = [path[-1] for path, _ in fields_of(model)]
+    fixed = ["output", "config", "json", "mask", "device", "checkpoint", "resume", "from"]
+    flags = [flag(name) for name in names] + ["--" + name for name in fixed]
+    assert len(set(flags)) == len(flags)
+
+
+def test_flags_of_a_simulation_reach_its_sections() -> None:
+    config = build(SimulationConfig, {"defocus_angstrom": "100,200", "orientation_deg": "10,20,30"},
+                   {"acquisition": {"n_tilt": 5}})  # fmt: skip
+    assert config.acquisition.defocus_angstrom == (100.0, 200.0)
+    assert config.acquisition.n_tilt == 5
+    assert config.specimen.orientation_deg == (10.0, 20.0, 30.0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import files, reconstruct, system
+from napari_phaset3m.cli import demo, files, reconstruct, running, system
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -21,7 +21,8 @@ app = typer.Typer(
 app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
-app.command("reconstruct")(reconstruct.command())
+app.command("reconstruct")(reconstruct.reconstruct)
+app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(f"phaset3m: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1 if isinstance(error, DivergedError | CancelledError | reconstruct.RunFailed) else 2
+        return 1 if isinstance(error, DivergedError | CancelledError | running.RunFailed) else 2
     except KeyboardInterrupt:
         print("phaset3m: stopped", file=sys.stderr)
         return 1

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_phaset3m.cli import options, running
 from napari_phaset3m.errors import OutputError
+from napari_phaset3m.simulate.config import SimulationConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -55,15 +57,18 @@ def convert(
     series: Annotated[list[Path], typer.Argument(help="A series, or one stack per defocus")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file, .h5")],
     pixel_size: Annotated[float | None, typer.Option(help="Pixel, Å, instead of the file's")] = None,
-    energy: Annotated[float | None, typer.Option(help="Accelerating voltage, V, instead of the file's")] = None,
+    energy: Annotated[
+        float | None, typer.Option(help="Accelerating voltage, V, instead of the file's")
+    ] = None,
     tilts: Annotated[Path | None, typer.Option(help="Angles: .tlt or .rawtlt, degrees")] = None,
     as_json: Json = False,
 ) -> None:
     """Write any series that can be read as an .h5 series file."""
-    from napari_phaset3m.io.atomic import check_output
     from napari_phaset3m.io.series import load_series, save_series
 
-    check_output(output)
+    if output.suffix.lower() not in (".h5", ".hdf5"):
+        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5")
+    running.check_outputs({"the output": output}, {f"input {n}": path for n, path in enumerate(series, 1)})
     given = {"pixel_size_angstrom": pixel_size, "energy_ev": energy, "tilt_deg": tilts}
     overrides = {key: value for key, value in given.items() if value is not None}
     data = load_series(series if len(series) > 1 else series[0], **overrides)
@@ -71,31 +76,32 @@ def convert(
     _show(_describe(output), as_json)
 
 
-def simulate(
+def _simulate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file, .h5")],
-    config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of orientation, film, errors and noise")] = None,
+    config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON; flags win")] = None,
     as_json: Json = False,
+    **fields: Any,
 ) -> None:
-    """Simulate a series; writes the true potential (V) and the truth beside it."""
-    from napari_phaset3m.io.atomic import check_output, write_text
-    from napari_phaset3m.io.provenance import jsonable
-    from napari_phaset3m.io.series import save_series
-    from napari_phaset3m.io.volume import save_volume
+    """Simulate a series; writes the true potential (volts), the atoms and the truth beside it."""
+    from napari_phaset3m.io.atomic import check_output
     from napari_phaset3m.simulate.api import simulate as run
-    from napari_phaset3m.simulate.config import SimulationConfig
 
     if output.suffix.lower() not in (".h5", ".hdf5"):
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5")
-    truth_volume = output.with_name(f"{output.stem}_truth_V.mrc")
-    truth_json = output.with_name(f"{output.stem}_truth.json")
-    for path in (output, truth_volume, truth_json):
-        check_output(path)
-    settings = SimulationConfig.load(config) if config else SimulationConfig()
-    if seed is not None:
-        settings = SimulationConfig.parse(**{**settings.model_dump(), "seed": seed})
-    result = run(settings)
-    save_series(result.series, output)
-    save_volume(result.truth_potential, truth_volume)
-    write_text(truth_json, json.dumps(jsonable(result.truth), indent=2) + "\n")
-    _show({"series": str(output), "potential": str(truth_volume), "truth": str(truth_json)}, as_json)
+    check_output(output)
+    base = SimulationConfig.load(config).model_dump(exclude_unset=True) if config else {}
+    settings = options.build(SimulationConfig, fields, base)
+    with running.progress_bar(quiet=as_json) as show:
+        result = run(
+            settings, lambda event: show(f"Tilt {event.done}/{event.total}", event.done / event.total)
+        )
+    try:
+        paths = [str(path) for path in result.save(output)]
+    except OutputError as error:
+        raise running.RunFailed(str(error)) from error
+    names = ("series", "truth", "potential", "atoms")
+    _show(dict(zip(names, paths, strict=True)), as_json)
+
+
+#: The command with one flag for each parameter of the model.
+simulate = options.with_flags(_simulate, SimulationConfig)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.config import ConstraintConfig, Model, ReconstructionConfig, Schedule
+from napari_phaset3m.config import Model, Schedule
 from napari_phaset3m.errors import ConfigError
 
-_UNITS = ("_angstrom", "_volts", "_px", "_mrad")
+_UNITS = ("_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3", "_e_per_angstrom2")
+#: Optional fields that hold several numbers.
+_LISTS = ("orientation_deg", "origin_fraction")
 _DASHED = {"none": None, "None": None}
 
 
@@ -22,14 +24,50 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parameters() -> list[inspect.Parameter]:
-    """One keyword parameter for each field of the reconstruction and its constraints."""
-    found = []
-    for model in (ReconstructionConfig, ConstraintConfig):
-        for name, field in model.model_fields.items():
-            if name != "constraints":
-                found.append(_parameter(name, field.annotation, field.default, field.description or ""))
-    return found
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model) and kind is not Schedule
+
+
+def _is_plain(name: str, default: Any) -> bool:
+    # Mappings and nested tables (further aberrations, MTF) are for a file.
+    return not isinstance(default, dict) and name != "mtf"
+
+
+def fields_of(model: type[Model]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and definition of each field that has a flag; sections of the model are gone into."""
+    for name, field in model.model_fields.items():
+        kind: Any = field.annotation
+        if _is_section(kind):
+            for path, inner in fields_of(kind):
+                yield (name, *path), inner
+        elif _is_plain(name, field.get_default(call_default_factory=True)):
+            yield (name,), field
+
+
+def parameters(model: type[Model]) -> list[inspect.Parameter]:
+    """One keyword parameter for each field of the model and of its sections."""
+    return [
+        _parameter(path[-1], field.annotation, field.default, field.description or "")
+        for path, field in fields_of(model)
+    ]
+
+
+def with_flags(function: Callable[..., None], model: type[Model]) -> Callable[..., None]:
+    """A command: ``function``'s own options, and one flag for each field in place of ``**fields``."""
+
+    def command(**values: Any) -> None:
+        function(**values)
+
+    fixed = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(function, eval_str=True).parameters.values()
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    every = [*fixed, *parameters(model)]
+    command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in every}
+    command.__doc__ = function.__doc__
+    return command
 
 
 def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
@@ -38,7 +76,7 @@ def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Paramet
         text = "Sweeps in which it acts, START:STOP:EVERY"
         shown = f"{default.start}:{'' if default.stop is None else default.stop}:{default.every}"
     elif isinstance(default, tuple):
-        shown = ",".join(map(str, default)) or "none"
+        shown = ",".join(f"{item:g}" for item in default) or "none"
     text = f"{text} (default: {'none' if shown is None else shown})"
     annotation: Any
     if kind is bool:
@@ -53,26 +91,28 @@ def _value(name: str, text: Any, default: Any) -> Any:
         return text
     if isinstance(default, Schedule):
         try:
-            start, stop, every = (text.split(":") + ["", ""])[:3]
+            start, stop, every = ([*text.split(":"), "", ""])[:3]
             return {"start": int(start or 0), "stop": int(stop) if stop else None, "every": int(every or 1)}
         except ValueError:
             raise ConfigError(f"{flag(name)}: is {text!r}. Write START:STOP:EVERY, e.g. 0:10:1") from None
     if isinstance(default, tuple):
         return tuple(part for part in text.split(",") if part and part != "none")
+    if "," in text and name in _LISTS:
+        return tuple(text.split(","))
     return _DASHED.get(text, text)
 
 
-def build(values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> ReconstructionConfig:
+def build(model: type[Model], values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Any:
     """The model from the flags that were given (None: not given), on top of ``base``."""
-    merged: dict[str, Any] = dict(base or {})
-    constraints = dict(merged.pop("constraints", {}))
-    for model, target in ((ReconstructionConfig, merged), (ConstraintConfig, constraints)):
-        _collect(model, values, target)
-    config: ReconstructionConfig = ReconstructionConfig.parse(**merged, constraints=constraints)
-    return config
+    merged = _copy(base or {})
+    for path, field in fields_of(model):
+        if values.get(path[-1]) is not None:
+            target = merged
+            for name in path[:-1]:
+                target = target.setdefault(name, {})
+            target[path[-1]] = _value(path[-1], values[path[-1]], field.default)
+    return model.parse(**merged)
 
 
-def _collect(model: type[Model], values: Mapping[str, Any], target: dict[str, Any]) -> None:
-    for name, field in model.model_fields.items():
-        if values.get(name) is not None:
-            target[name] = _value(name, values[name], field.default)
+def _copy(base: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in base.items()}

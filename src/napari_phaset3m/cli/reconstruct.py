@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import options
+from napari_phaset3m.cli import options, running
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import CancelledError, DataError, OutputError, PhaseT3MError
-
-
-class RunFailed(PhaseT3MError):
-    """The run was computed but its result could not be kept."""
+from napari_phaset3m.errors import DataError, OutputError
 
 
 def _reconstruct(
@@ -44,8 +36,9 @@ def _reconstruct(
         raise DataError("needs --checkpoint", field="--resume", remedy="Name the checkpoint file")
     base = _read_record(source) if source else {}
     path = series or _input_of(base, source)
-    config = options.build(fields, base.get("parameters"))
-    _check_outputs(output, checkpoint)
+    config = options.build(ReconstructionConfig, fields, base.get("parameters"))
+    if source:
+        _warn_if_changed(base, path)
     job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume}
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
@@ -54,22 +47,8 @@ def _reconstruct(
         print(f"{output}: {record['reason']} after {len(record['error_per_iteration'])} sweeps")
 
 
-def command() -> Callable[..., None]:
-    """The command with one flag for each parameter of the model."""
-
-    def reconstruct(**values: Any) -> None:
-        _reconstruct(**values)
-
-    fixed = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for p in inspect.signature(_reconstruct, eval_str=True).parameters.values()
-        if p.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    every = [*fixed, *options.parameters()]
-    reconstruct.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    reconstruct.__annotations__ = {p.name: p.annotation for p in every}
-    reconstruct.__doc__ = _reconstruct.__doc__
-    return reconstruct
+#: The command with one flag for each parameter of the model.
+reconstruct = options.with_flags(_reconstruct, ReconstructionConfig)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -90,100 +69,45 @@ def _input_of(record: dict[str, Any], source: Path | None) -> Path:
     return Path(inputs[0]["path"])
 
 
-def _check_outputs(output: Path, checkpoint: Path | None) -> None:
-    from napari_phaset3m.io.atomic import check_output
-    from napari_phaset3m.io.provenance import provenance_path
-    from napari_phaset3m.io.volume import volume_format
+def _warn_if_changed(record: dict[str, Any], path: Path) -> None:
+    from napari_phaset3m.io.provenance import sha256
 
-    if volume_format(output) is None:
-        raise OutputError(f"{output}: unknown suffix. Use .mrc, .tif, .h5 or .ome.zarr")
-    for path in (output, provenance_path(output), checkpoint):
-        if path is not None:
-            check_output(path)
+    known = [item.get("sha256") for item in record.get("inputs") or []]
+    if known and path.is_file() and sha256(path) not in known:
+        print(f"{path}: is not the file that the parameters were used with", file=sys.stderr)
+
+
+def _absorption_path(output: Path, config: ReconstructionConfig) -> Path | None:
+    if not config.absorption:
+        return None
+    stem, dot, suffix = output.name.partition(".")
+    return output.with_name(f"{stem}_absorption{dot}{suffix}")
 
 
 def _run_and_save(
     path: Path, config: ReconstructionConfig, output: Path, job: dict[str, Any], *, quiet: bool
 ) -> dict[str, Any]:
     from napari_phaset3m.core.backend import resolve_device
-    from napari_phaset3m.io.provenance import provenance
+    from napari_phaset3m.io.provenance import provenance_path
     from napari_phaset3m.io.series import load_series
-    from napari_phaset3m.io.volume import Volume, load_volume, save_volume
+    from napari_phaset3m.io.volume import volume_format
 
-    data = load_series(path)
-    support = None if job["mask"] is None else load_volume(job["mask"]).data
+    if volume_format(output) is None:
+        raise OutputError(f"{output}: unknown suffix. Use .mrc, .tif, .h5 or .ome.zarr")
+    checkpoint, absorption = job["checkpoint"], _absorption_path(output, config)
+    running.check_outputs(
+        {"the volume": output, "its .json": provenance_path(output), "the checkpoint": checkpoint}
+        | {"the absorptive part": absorption},
+        {"the series": path, "the mask": job["mask"]},
+    )
     device = resolve_device(job["device"])
-    checkpoint = job["checkpoint"]
-    run_options = {"device": device, "mask": support, "resume": job["resume"]}
-    run_options["checkpoint"] = None if checkpoint is None else str(checkpoint)
-    done = _drive(data, config, run_options, quiet=quiet)
-    record = provenance(
-        path, config, device,
-        settings=done.settings, reason=done.reason, unit=done.unit,
-        error_per_iteration=[s.error for s in done.sweeps],
-        held_out_error_per_iteration=[s.held_out_error for s in done.sweeps],
-        seconds_per_iteration=[s.seconds for s in done.sweeps],
-        peak_memory_bytes=max((s.memory_bytes for s in done.sweeps), default=0),
-    )  # fmt: skip
-    volume = Volume(data=done.volume, voxel_size_angstrom=done.voxel_size_angstrom, unit=done.unit)
-    try:
-        save_volume(volume, output, record)
-    except OutputError as error:
-        raise RunFailed(str(error)) from error
+    data = load_series(path)
+    mask = running.load_mask(job["mask"])
+    if job["resume"] and not checkpoint.exists():
+        print(f"{checkpoint}: is not there yet, so the run starts anew", file=sys.stderr)
+    options = {"device": device, "mask": mask, "resume": job["resume"]}
+    options["checkpoint"] = None if checkpoint is None else str(checkpoint)
+    done = running.drive(data, config, options, quiet=quiet)
+    record = running.run_record(path, config, device, done)
+    running.keep(done, output, record, absorption)
     return record
-
-
-def _drive(data: Any, config: ReconstructionConfig, run_options: dict[str, Any], *, quiet: bool) -> Any:
-    from napari_phaset3m.jobs import Progress, RunControl, Stopped, run
-    from napari_phaset3m.reconstruct.events import Finished, Started
-
-    control = RunControl()
-    with _signals(control), _bar(quiet) as show:
-        for event in run(data, config, control=control, **run_options):
-            if isinstance(event, Started):
-                for note in event.notes:
-                    print(note, file=sys.stderr)
-            elif isinstance(event, Progress):
-                show(event)
-            elif isinstance(event, Stopped):
-                kept = run_options["checkpoint"]
-                hint = f"continue with --checkpoint {kept} --resume" if kept else "no --checkpoint was named"
-                raise CancelledError(f"stopped after {len(event.sweeps)} sweeps; {hint}")
-            elif isinstance(event, Finished):
-                return event
-    raise RunFailed("the run ended without a result")
-
-
-@contextmanager
-def _signals(control: Any) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the run after its step; a second one kills as usual."""
-
-    def stop(number: int, frame: object) -> None:
-        control.stop()
-        signal.signal(number, signal.SIG_DFL)
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[Any], None]]:
-    if quiet or not sys.stderr.isatty():
-        yield lambda event: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Preparing", total=1.0)
-
-        def show(event: Any) -> None:
-            text = f"Sweep {event.sweep + 1}/{event.n_sweeps}, error {event.error:.4f}"
-            bar.update(task, completed=event.fraction, description=text)
-
-        yield show

@@ -28,7 +28,9 @@ def _report() -> dict[str, Any]:
     from napari_phaset3m.core.fft import fft_backend
 
     bindings = [name for name in ("PyQt5", "PyQt6", "PySide6") if _found(name)]
-    missing = {name: f"pip install 'napari-phaset3m[{x}]'" for name, x in _OPTIONAL.items() if not _found(name)}
+    missing = {
+        name: f"pip install 'napari-phaset3m[{x}]'" for name, x in _OPTIONAL.items() if not _found(name)
+    }
     if not bindings:
         missing["Qt"] = "pip install 'napari-phaset3m[pyqt5]'"
     return {

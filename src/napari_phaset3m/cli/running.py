@@ -1,0 +1,195 @@
+"""Driving a job from a terminal: progress bar, Ctrl-C, and what is kept of the result."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
+
+#: Called with a description and the done part, 0..1.
+Show = Callable[[str, float], None]
+
+
+class RunFailed(PhaseT3MError):
+    """The run was begun, so it is not the input that was wrong (exit code 1)."""
+
+
+@contextmanager
+def progress_bar(quiet: bool = False) -> Iterator[Show]:
+    """A bar with ETA on a terminal; nothing where stderr is a file or ``quiet``."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda text, fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Preparing", total=1.0)
+        yield lambda text, fraction: bar.update(task, completed=fraction, description=text)
+
+
+@contextmanager
+def _signals(control: Any) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the run after its step; a second one kills as usual."""
+    if threading.current_thread() is not threading.main_thread():  # only there Python takes signals
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        control.stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
+    """Refuse, before the run, an output that cannot be written or would replace another file in use.
+
+    Raises
+    ------
+    OutputError
+    """
+    from napari_phaset3m.io.atomic import check_output
+
+    taken = {path.resolve(): name for name, path in inputs.items() if path is not None}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        other = taken.setdefault(path.resolve(), name)
+        if other != name:
+            raise OutputError(f"{path}: {name} would overwrite {other}. Choose another name")
+        check_output(path)
+
+
+def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, quiet: bool) -> Any:
+    """Run a job to its end; returns its ``Finished`` event.
+
+    Raises
+    ------
+    CancelledError
+        Stopped by Ctrl-C or SIGTERM.
+    RunFailed
+        Something went wrong after the first step.
+    PhaseT3MError
+        Something was wrong from the start.
+    """
+    from napari_phaset3m.jobs import RunControl, run
+    from napari_phaset3m.reconstruct.events import Finished
+
+    control, begun = RunControl(), False
+    with _signals(control), progress_bar(quiet) as show:
+        try:
+            for event in run(data, config, control=control, **options):
+                begun = _tell(event, show, options) or begun
+                if isinstance(event, Finished):
+                    return event
+        except (CancelledError, DivergedError):
+            raise
+        except PhaseT3MError as error:
+            if not begun:
+                raise
+            raise RunFailed(str(error)) from error
+    raise RunFailed("the run ended without a result")
+
+
+def _tell(event: Any, show: Show, options: dict[str, Any]) -> bool:
+    """Show one event; True when it means that computing has begun."""
+    from napari_phaset3m.jobs import Progress, Stopped
+    from napari_phaset3m.reconstruct.events import Started
+
+    if isinstance(event, Started):
+        for note in event.notes:
+            print(note, file=sys.stderr)
+    elif isinstance(event, Progress):
+        text = f"Sweep {event.sweep + 1}/{event.n_sweeps}, error {event.error:.4f}"
+        show(text, event.fraction)
+        return True
+    elif isinstance(event, Stopped):
+        raise CancelledError(_stopped(len(event.sweeps), options.get("checkpoint")))
+    return False
+
+
+def _stopped(sweeps: int, checkpoint: str | None) -> str:
+    text = f"stopped after {sweeps} whole sweep{'' if sweeps == 1 else 's'}"
+    if checkpoint is None:
+        return f"{text}; no volume was written. With --checkpoint FILE a run can be resumed"
+    if not Path(checkpoint).exists():
+        return f"{text}; no volume and no checkpoint was written yet"
+    return f"{text}; no volume was written. {checkpoint} holds the last sweep saved: go on with --resume"
+
+
+def run_record(path: Path, config: ReconstructionConfig, device: Any, done: Any) -> dict[str, Any]:
+    """The provenance of a finished run: what is written as VOL.json."""
+    from napari_phaset3m.io.provenance import provenance
+
+    return provenance(
+        path, config, device,
+        resolved=done.settings.get("resolved", {}), reason=done.reason, unit=done.unit,
+        voxel_size_angstrom=done.voxel_size_angstrom, volume_shape_zyx=done.volume.shape,
+        error_per_iteration=[s.error for s in done.sweeps],
+        held_out_error_per_iteration=[s.held_out_error for s in done.sweeps],
+        seconds_per_iteration=[s.seconds for s in done.sweeps],
+        peak_memory_bytes=max((s.memory_bytes for s in done.sweeps), default=0),
+    )  # fmt: skip
+
+
+def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | None = None) -> None:
+    """Write the volume, its record and, where there is one, the absorptive part.
+
+    Raises
+    ------
+    RunFailed
+        One could not be written.
+    """
+    from napari_phaset3m.io.volume import Volume, save_volume
+
+    def volume(data: Any) -> Volume:
+        edge = [-(n - 1) / 2 * done.voxel_size_angstrom for n in data.shape]
+        return Volume(
+            data=data, voxel_size_angstrom=done.voxel_size_angstrom, unit=done.unit, origin=tuple(edge)
+        )
+
+    try:
+        if absorption is not None and done.absorption is not None:
+            save_volume(volume(done.absorption), absorption)
+        save_volume(volume(done.volume), output, record)
+    except OutputError as error:
+        raise RunFailed(str(error)) from error
+
+
+def load_mask(path: Path | None) -> Any:
+    """The support volume's array, or None.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or it has values outside 0..1.
+    """
+    from napari_phaset3m.io.volume import load_volume
+
+    if path is None:
+        return None
+    data = load_volume(path, voxel_size_angstrom=1.0).data
+    if not (data.min() >= 0 and data.max() <= 1):
+        raise DataError("has values outside 0..1", path=path, field="--mask", remedy="Rescale the mask")
+    return data
