@@ -28,7 +28,8 @@ def compress(source: Path, target: Path) -> None:
         new.attrs.update(old.attrs)
         for name in old:
             if name == "tilt_series":
-                new.create_dataset(name, data=old[name][()], compression="gzip", compression_opts=9, shuffle=True)
+                images = old[name][()]
+                new.create_dataset(name, data=images, compression="gzip", compression_opts=9, shuffle=True)
             else:
                 old.copy(name, new)
 

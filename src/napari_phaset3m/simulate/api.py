@@ -199,7 +199,7 @@ def simulate(
 
 
 def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
-    """The series with its stated metadata."""
+    """Make the series with its stated metadata."""
     optics, acquisition = config.optics, config.acquisition
     stated_cs = config.errors.stated_spherical_aberration_angstrom
     return TiltFocalSeries(

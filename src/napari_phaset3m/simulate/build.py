@@ -22,7 +22,7 @@ from napari_phaset3m.simulate.specimens import (
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """A generator of its own for each purpose, so that changing one leaves the others."""
+    """Make a generator of its own for each purpose, so that changing one leaves the others."""
     return np.random.default_rng([seed, *purpose.encode()])
 
 
@@ -44,7 +44,7 @@ def _crystal(config: SpecimenConfig) -> Crystal:
 
 
 def build_particle(config: SpecimenConfig, seed: int) -> Atoms:
-    """The particle, centred on the rotation centre.
+    """Make the particle, centred on the rotation centre.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def random_sequential(
 def carbon_film(
     config: CarbonConfig, top_angstrom: float, half_width: float, length: float, rng: np.random.Generator
 ) -> Atoms:
-    """A film below z = top, `2 half_width` wide in x, periodic along y with ``length``.
+    """Make a film below z = top, `2 half_width` wide in x, periodic along y with ``length``.
 
     Raises
     ------
@@ -58,6 +58,6 @@ def carbon_film(
 
 
 def away_from(film: Atoms, particle: Atoms, clearance_angstrom: float) -> Atoms:
-    """The film without the atoms nearer than the clearance to the particle's."""
+    """Keep the film's atoms that are farther than the clearance from the particle's."""
     gap, _ = cKDTree(particle.positions).query(film.positions)
     return film.chosen(gap > clearance_angstrom)

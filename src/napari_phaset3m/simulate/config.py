@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -176,7 +176,7 @@ class NumericsConfig(Model):
 
     supersampling: int = Field(3, ge=1, le=8, description="Wave samples per pixel and axis")
     slice_thickness_angstrom: PositiveFloat = Field(1.0, description="Multislice step, Å")
-    padding_px: int | Auto = Field(
+    padding_px: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto", description="Border computed around the field against wrap-around, pixels"
     )
     thermal_b_angstrom2: float = Field(0.0, ge=0, description="Isotropic Debye-Waller B of all atoms, Å²")

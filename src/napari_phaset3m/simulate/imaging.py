@@ -16,6 +16,7 @@ from napari_phaset3m.core.optics import (
     focal_quadrature,
     shift_vectors,
     spatial_envelope,
+    temporal_envelope,
     transfer_base,
 )
 from napari_phaset3m.core.precision import COMPLEX, REAL
@@ -28,7 +29,7 @@ BAND_LIMIT = 2 / 3
 
 
 def true_microscope(config: SimulationConfig) -> Microscope:
-    """The microscope that makes the images (not the one the series states)."""
+    """Describe the microscope that makes the images (not the one the series states)."""
     optics = config.optics
     return Microscope(
         energy_ev=optics.energy_ev,
@@ -43,29 +44,37 @@ def true_microscope(config: SimulationConfig) -> Microscope:
 def padding_px(config: SimulationConfig, microscope: Microscope) -> int:
     """Border on each side, pixels, so that nothing wraps around into the field.
 
-    Light of frequency k lands ``|grad chi| / 2 pi`` beside its atom; half of the largest
-    such distance, up to where the temporal envelope or the pixel ends the transfer, is
-    enough on each side, since atoms and field both end at the field's edge.
+    Light of frequency k lands ``|grad chi| / 2 pi`` beside its atom. The box must be longer
+    than the largest such distance, up to where the temporal envelope or the pixel ends the
+    transfer, plus half the field and half the matter. Only the corners of the band, beyond
+    Nyquist, still wrap (2 % of the contrast of a Co3O4 particle at Cs 1.2 mm).
     """
-    n, pixel = config.acquisition.image_size_px, config.acquisition.pixel_size_angstrom
+    n = config.acquisition.image_size_px
     s = config.numerics.supersampling
-    wanted = config.numerics.padding_px
-    if wanted == "auto":
-        wavelength = microscope.wavelength_angstrom
-        k = np.linspace(0.0, 0.5 / pixel, 200)
-        spread = microscope.focal_spread_angstrom
-        passed = np.exp(-0.5 * (np.pi * wavelength * spread * k**2) ** 2) > 0.05
-        cs = microscope.spherical_aberration_angstrom * wavelength**3 * k**3
-        astray = max(
-            float(np.abs(cs - wavelength * df * k)[passed].max())
-            for df in config.acquisition.defocus_angstrom
-        )
-        wanted = int(np.ceil((astray / 2 + 4.0) / pixel))
-        wanted = min(wanted, n)
-    size = n + 2 * wanted
+    asked = config.numerics.padding_px
+    border = _automatic_padding(config, microscope) if asked == "auto" else asked
+    size = n + 2 * border
     while smooth_size(size * s) != size * s:
         size += 2
     return (size - n) // 2
+
+
+def _automatic_padding(config: SimulationConfig, microscope: Microscope) -> int:
+    n, pixel = config.acquisition.image_size_px, config.acquisition.pixel_size_angstrom
+    wavelength = microscope.wavelength_angstrom
+    k = np.linspace(0.0, 0.5 / pixel, 200)
+    passed = temporal_envelope(k**2, wavelength, microscope.focal_spread_angstrom) > 0.05
+    cs = microscope.spherical_aberration_angstrom * wavelength**3 * k**3
+    astray = max(
+        float(np.abs(cs - wavelength * df * k)[passed].max()) for df in config.acquisition.defocus_angstrom
+    )
+    specimen, field = config.specimen, n * pixel
+    reach = field / 2  # of the matter from the rotation centre
+    if config.carbon.thickness_angstrom == 0 and specimen.kind != "xyz":
+        offset = float(np.linalg.norm(specimen.centre_angstrom))
+        reach = min(reach, specimen.diameter_angstrom / 2 + offset)
+    missing = astray + reach + 2.0 - field / 2
+    return max(8, int(np.ceil(missing / 2 / pixel)))
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def form_factor(symbol: str, k2: np.ndarray, thermal_b: float = 0.0) -> np.ndarr
     total = np.zeros(np.shape(k2))
     for a, b in zip(element.c4322.a, element.c4322.b, strict=True):
         total += a * np.exp(-(b + thermal_b) / 4 * np.asarray(k2, np.float64))
-    return VOLTS_PER_FORM_FACTOR * total
+    return np.asarray(VOLTS_PER_FORM_FACTOR * total)
 
 
 def _waves(coordinate: np.ndarray, k: np.ndarray) -> np.ndarray:

@@ -35,15 +35,15 @@ class Atoms:
         return {str(name): int(n) for name, n in zip(names, numbers, strict=True)}
 
     def moved(self, by: np.ndarray) -> Atoms:
-        """The same atoms, displaced by ``by`` (3,), angstrom."""
+        """Copy the atoms, displaced by ``by`` (3,), angstrom."""
         return Atoms(self.symbols, self.positions + np.asarray(by, np.float64))
 
     def chosen(self, keep: np.ndarray) -> Atoms:
-        """The atoms that the `(n,)` bool or index array ``keep`` picks."""
+        """Copy the atoms that the `(n,)` bool or index array ``keep`` picks."""
         return Atoms(self.symbols[keep], self.positions[keep])
 
     def joined(self, other: Atoms) -> Atoms:
-        """These atoms followed by the others."""
+        """Join these atoms, followed by the others."""
         return Atoms(
             np.concatenate([self.symbols, other.symbols]),
             np.concatenate([self.positions, other.positions]),
@@ -95,7 +95,7 @@ def gold_crystal(lattice: float = GOLD_LATTICE) -> Crystal:
 
 
 def read_cif(path: str | Path) -> Crystal:
-    """Unit cell of a CIF, through ase.
+    """Read the unit cell of a CIF, through ase.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def cut_particle(
     origin_fraction: np.ndarray,
     shape: Literal["sphere", "cuboctahedron"] = "sphere",
 ) -> Atoms:
-    """A particle cut out of a crystal and turned, centred on the rotation centre.
+    """Cut a particle out of a crystal and turn it, centred on the rotation centre.
 
     Parameters
     ----------
