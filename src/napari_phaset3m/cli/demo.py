@@ -82,12 +82,13 @@ def _headless(path: Path, config: ReconstructionConfig, folder: Path, *, quiet: 
     files = _files(folder, path.stem.removesuffix("_sample"))
     device = resolve_device("auto")
     if not quiet:
-        print(f"{path.name}: {data.n_tilt} tilts x {data.n_focus} foci, {device.label}", file=sys.stderr)
+        text = f"{path.name}: {data.n_tilt} tilts x {data.n_focus} foci, {device.label}; no window"
+        print(text, file=sys.stderr)
     done = running.drive(data, config, {"device": device}, quiet=quiet)
     running.keep(done, files["volume"], running.run_record(path, config, device, done))
     try:
         write_fourier_slices(done, files["Fourier slices"])
-        _draw(done, path.stem, files)
+        _draw(done, path.stem.replace("_", " "), files)
     except OSError as error:
         raise running.RunFailed(f"{folder}: cannot be written ({error})") from error
     return {name: str(file) for name, file in files.items()}

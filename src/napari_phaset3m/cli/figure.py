@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.cli.zone import view_along, zone_axis
+
 #: Thickness of the slices shown: thin against an atom's distance, thick against noise.
 SLICE_ANGSTROM = 1.5
+#: Thickness of the view along a lattice direction, where atoms stand behind each other.
+ZONE_ANGSTROM = 12.0
 #: Rings drawn on the Fourier transforms, 1/Å.
 RINGS = (0.25, 0.5, 0.75)
-_PLANES = (("x", "y"), ("x", "z"), ("y", "z"))
+_PLANES = ("xy", "xz", "yz")
 _INK, _PAPER, _ACCENT = "#e8eaed", "#15181c", "#4fc3f7"
 
 
@@ -28,25 +32,38 @@ def draw(done: Any, title: str, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from napari_phaset3m.analyse.fourier import central_slices, log_power
+    from napari_phaset3m.analyse.fourier import log_power
 
     voxel = done.voxel_size_angstrom
-    figure = Figure(figsize=(14.4, 7.2), facecolor=_PAPER)
+    figure = Figure(figsize=(17, 7.4), facecolor=_PAPER)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        2, 5, width_ratios=(1, 1, 1, 0.16, 1.0), left=0.02, right=0.98, top=0.88, bottom=0.09, wspace=0.07,
-        hspace=0.1,
+        2, 6, width_ratios=(1, 1, 1, 1, 0.12, 0.9), left=0.015, right=0.985, top=0.9, bottom=0.04,
+        wspace=0.04, hspace=0.06,
     )  # fmt: skip
-    slices = central_slices(done.volume, max(1, round(SLICE_ANGSTROM / voxel)))
-    high = max(float(np.percentile(plane, 99.9)) for plane in slices)
-    for column, (plane, names) in enumerate(zip(slices, _PLANES, strict=True)):
-        _slice(figure.add_subplot(grid[0, column]), plane, voxel, names, high or 1.0)
+    views = _views(done.volume, voxel)
+    for column, (plane, label, names) in enumerate(views):
+        _slice(figure.add_subplot(grid[0, column]), plane, voxel, label)
         _transform(figure.add_subplot(grid[1, column]), log_power(plane, window=True), voxel, names)
-    _error(figure.add_subplot(grid[0, 4]), done)
-    _facts(figure.add_subplot(grid[1, 4]), done)
-    head = f"{title}: {SLICE_ANGSTROM:g} Å thick central slices, and the log power of their transforms"
-    figure.text(0.02, 0.94, head, color=_INK, fontsize=15, va="center")
-    figure.savefig(path, dpi=110, facecolor=_PAPER, format=path.suffix.lstrip("."))
+    _error(figure.add_subplot(grid[0, 5]), done)
+    _facts(figure.add_subplot(grid[1, 5]), done)
+    head = f"{title}: central slices, {SLICE_ANGSTROM:g} Å thick, and the log power of their transforms"
+    figure.text(0.02, 0.95, head, color=_INK, fontsize=15, va="center")
+    figure.savefig(path, dpi=100, facecolor=_PAPER, format=path.suffix.lstrip("."))
+
+
+def _views(volume: np.ndarray, voxel: float) -> list[tuple[np.ndarray, str, str]]:
+    """Picture, label and name of its transform: three orthoslices and one along a lattice direction."""
+    from napari_phaset3m.analyse.fourier import central_slices
+
+    slices = central_slices(volume, max(1, round(SLICE_ANGSTROM / voxel)))
+    views = [(plane, name, f"k{name[0]} k{name[1]}") for plane, name in zip(slices, _PLANES, strict=True)]
+    axes = zone_axis(volume, voxel)
+    if axes is not None:
+        depth = max(1, round(ZONE_ANGSTROM / voxel))
+        label = f"along a zone axis, {ZONE_ANGSTROM:g} Å thick"
+        views.append((view_along(volume, axes, depth), label, "its transform"))
+    return views
 
 
 def _bare(axes: Any) -> None:
@@ -61,9 +78,10 @@ def _label(axes: Any, text: str) -> None:
     axes.text(0.03, 0.96, text, transform=axes.transAxes, color=_INK, va="top", fontsize=11, bbox=box)
 
 
-def _slice(axes: Any, plane: np.ndarray, voxel: float, names: tuple[str, str], high: float) -> None:
+def _slice(axes: Any, plane: np.ndarray, voxel: float, label: str) -> None:
     height, width = (n * voxel for n in plane.shape)
     extent = (0, width, height, 0)
+    high = float(np.percentile(plane, 99.9)) or 1.0
     axes.imshow(plane, cmap="gray", vmin=0, vmax=high, extent=extent, interpolation="bicubic")
     _bare(axes)
     length = _round_length(width / 4)
@@ -72,7 +90,7 @@ def _slice(axes: Any, plane: np.ndarray, voxel: float, names: tuple[str, str], h
     axes.text(
         left + length / 2, bottom - 0.02 * height, f"{length:g} Å", color=_INK, ha="center", va="bottom"
     )
-    _label(axes, f"{names[0]}{names[1]}")
+    _label(axes, label)
 
 
 def _round_length(wanted: float) -> float:
@@ -80,25 +98,24 @@ def _round_length(wanted: float) -> float:
     return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= wanted)
 
 
-def _transform(axes: Any, power: np.ndarray, voxel: float, names: tuple[str, str]) -> None:
+def _transform(axes: Any, power: np.ndarray, voxel: float, label: str) -> None:
     steps = [1 / (n * voxel) for n in power.shape]
     edges = []
     for n, step in zip(power.shape, steps, strict=True):
         edges += [(-(n // 2) - 0.5) * step, (n - n // 2 - 0.5) * step]
-    low = float(np.percentile(power, 30))
+    low, high = (float(value) for value in np.percentile(power, (40, 99.7)))
     extent = (edges[2], edges[3], edges[1], edges[0])
-    axes.imshow(power, cmap="magma", vmin=low, vmax=0, extent=extent)
+    axes.imshow(power, cmap="magma", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
     angle = np.linspace(0, 2 * np.pi, 181)
-    # The widest ring that fits is drawn; slices of one voxel size share their rings.
     limit = min(0.5 / voxel, 1.15 * RINGS[-1])
     for k in RINGS:
         if k < limit:
             axes.plot(k * np.cos(angle), k * np.sin(angle), color=_INK, lw=0.8, alpha=0.6, ls=(0, (4, 4)))
-            axes.text(0.71 * k, 0.71 * k, f"{k:g} Å⁻¹", color=_INK, fontsize=9, ha="left", va="top")
+            axes.text(0, 0.98 * k, f"{k:g} Å⁻¹", color=_INK, fontsize=9, ha="center", va="top")
     axes.set_xlim(-limit, limit)
     axes.set_ylim(limit, -limit)
     _bare(axes)
-    _label(axes, f"k{names[0]} k{names[1]}")
+    _label(axes, label)
 
 
 def _error(axes: Any, done: Any) -> None:
@@ -110,9 +127,7 @@ def _error(axes: Any, done: Any) -> None:
         shown = np.array([np.nan if value is None else value for value in held_out])
         axes.plot(sweeps, shown, "s--", color="#ffb74d", ms=4, label="held-out images")
         axes.legend(frameon=False, labelcolor=_INK)
-    axes.set_yscale("log")
-    axes.set_title("Relative error", color=_INK, fontsize=12)
-    axes.set_xlabel("sweep", color=_INK)
+    axes.set_title("Relative error against sweep", color=_INK, fontsize=12)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(colors=_INK, which="both")
     axes.grid(alpha=0.15, which="both")
@@ -121,7 +136,7 @@ def _error(axes: Any, done: Any) -> None:
 
 
 def _facts(axes: Any, done: Any) -> None:
-    axes.set_facecolor(_PAPER)
+    axes.patch.set_visible(False)  # it would cover the numbers of the plot above
     _bare(axes)
     resolved = done.settings.get("resolved", {})
     nz, ny, nx = done.volume.shape

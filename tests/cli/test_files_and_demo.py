@@ -1,0 +1,129 @@
+"""simulate, convert and demo, from files to files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.cli.zone import view_along, zone_axis
+from napari_phaset3m.io.series import load_series
+from napari_phaset3m.io.volume import load_volume
+
+
+def test_simulate_writes_the_truth_beside(tiny) -> None:
+    names = {p.name for p in tiny.parent.iterdir()}
+    assert names == {"tiny.h5", "tiny_truth.json", "tiny_truth_V.mrc", "tiny_truth_atoms.xyz"}
+    series = load_series(tiny)
+    assert (series.n_tilt, series.n_focus, series.image_shape) == (5, 2, (32, 32))
+    assert load_volume(tiny.with_name("tiny_truth_V.mrc")).data.max() > 50
+
+
+def test_simulate_takes_a_file_and_flags_win(tmp_path, capsys) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("acquisition: {n_tilt: 2, image_size_px: 24, defocus_angstrom: [400]}\n"
+                      "specimen: {diameter_angstrom: 6}\nnumerics: {supersampling: 1}\n")  # fmt: skip
+    output = tmp_path / "s.h5"
+    assert main(["simulate", "-o", str(output), "--config", str(config), "--n-tilt", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["series"] == str(output)
+    assert load_series(output).n_tilt == 3
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--n-tilt", "0"], ["--diameter", "5000"], ["--kind", "wood"], ["--config", "/nonexistent.yaml"]],
+)
+def test_simulate_refuses(tmp_path, capsys, flags) -> None:
+    assert main(["simulate", "-o", str(tmp_path / "s.h5"), *flags]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_convert(tiny, tmp_path, capsys) -> None:
+    output = tmp_path / "c.h5"
+    assert main(["convert", str(tiny), "-o", str(output), "--pixel-size", "0.25", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pixel_size_angstrom"] == 0.25
+    old, new = load_series(tiny), load_series(output)
+    np.testing.assert_array_equal(old.images, new.images)
+    np.testing.assert_allclose(old.tilt_deg, new.tilt_deg)
+
+
+def test_convert_a_stack_with_angles(tmp_path, capsys) -> None:
+    import mrcfile
+
+    with mrcfile.new(tmp_path / "s.mrc", np.ones((3, 16, 16), np.float32)) as file:
+        file.voxel_size = 2.0
+    (tmp_path / "a.tlt").write_text("-10\n0\n10\n")
+    command = ["convert", str(tmp_path / "s.mrc"), "-o", str(tmp_path / "c.h5"), "--energy", "200000"]
+    assert main([*command, "--tilts", str(tmp_path / "a.tlt")]) == 0
+    series = load_series(tmp_path / "c.h5")
+    assert list(series.tilt_deg) == [-10, 0, 10]
+    assert series.energy_ev == 200_000
+
+
+@pytest.mark.parametrize("name", ["c.mrc", "tiny.h5"])
+def test_convert_refuses(tiny, tmp_path, capsys, name) -> None:
+    output = tiny if name == "tiny.h5" else tmp_path / name
+    before = tiny.read_bytes()
+    assert main(["convert", str(tiny), "-o", str(output)]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert tiny.read_bytes() == before and not list(tmp_path.iterdir())
+
+
+def test_demo_headless(tiny, tmp_path, capsys) -> None:
+    folder = tmp_path / "out"
+    flags = ["--headless", "--series", str(tiny), "--iterations", "2", "--json"]
+    assert main(["demo", "-o", str(folder), *flags]) == 0
+    files = json.loads(capsys.readouterr().out)
+    assert {Path(file).name for file in files.values()} == {p.name for p in folder.iterdir()}
+    assert set(files) == {"volume", "record", "Fourier slices", "figure"}
+    volume = load_volume(files["volume"]).data
+    pages = tifffile.imread(files["Fourier slices"])
+    assert pages.shape == (3, 32, 32)
+    # a page is the power of a projection: the strongest term of kx ky is where the projection has it
+    power = np.abs(np.fft.fftshift(np.fft.fft2(volume.sum(axis=0)))) ** 2
+    power[16, 16] = 0
+    page = pages[0].copy()
+    page[16, 16] = page.min()
+    assert power[np.unravel_index(page.argmax(), page.shape)] == pytest.approx(power.max(), rel=1e-4)
+    assert Path(files["figure"]).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_demo_into_an_unwritable_folder(tiny, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("x")
+    assert main(["demo", "--headless", "--series", str(tiny), "-o", str(tmp_path / "file" / "out")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_demo_in_napari_without_a_display_says_so(tiny, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["demo", "--napari", "--series", str(tiny)]) == 2
+    assert "--headless" in capsys.readouterr().err
+
+
+def test_the_zone_axis_of_a_turned_lattice_is_found() -> None:
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_euler("zxz", [20, 35, 50], degrees=True).as_matrix()
+    n, voxel = 48, 0.5
+    z = (np.arange(n) - (n - 1) / 2) * voxel
+    grid = np.stack(np.meshgrid(z, z, z, indexing="ij"), axis=-1) @ turn  # crystal coordinates
+    ball = np.exp(-((grid**2).sum(-1)) / 60)
+    columns = (1 + np.cos(2 * np.pi * grid[..., 1] / 2.5)) * (1 + np.cos(2 * np.pi * grid[..., 2] / 3.1))
+    axes = zone_axis((ball * columns).astype(np.float32), voxel)
+    assert axes is not None
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-6)
+    # the crystal's first axis is the only direction in which this lattice does not vary
+    assert abs(axes[0] @ turn[:, 0]) > np.cos(np.radians(3))
+
+
+def test_a_view_along_the_beam_is_the_projection() -> None:
+    volume = np.random.default_rng(0).random((6, 7, 8)).astype(np.float32)
+    np.testing.assert_allclose(view_along(volume, np.eye(3), 6), volume.mean(axis=0), atol=1e-5)
+    turned = view_along(np.ascontiguousarray(volume[:6, :6, :6]), np.eye(3)[[2, 1, 0]], 6)
+    np.testing.assert_allclose(turned, volume[:6, :6, :6].mean(axis=2).T, atol=1e-5)

@@ -1,0 +1,242 @@
+"""Runs of the command: what is written, replay, resume, stop, and what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.errors import OutputError, ResourceError
+from napari_phaset3m.io.volume import load_volume
+
+FAST = ["--iterations", "2", "--threads", "1"]
+
+
+def reconstruct(series: Path, output: Path, *flags: str) -> int:
+    return main(["reconstruct", str(series), "-o", str(output), *FAST, *flags])
+
+
+def without(source: Path, target: Path, *keys: str) -> Path:
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        for key in keys:
+            del file[key]
+    return target
+
+
+def one_line(capsys) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_result_and_record(tiny, tmp_path, capsys) -> None:
+    output = tmp_path / "v.mrc"
+    assert reconstruct(tiny, output, "--seed", "5", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    record = json.loads((tmp_path / "v.json").read_text())
+    assert printed == record
+    assert record["parameters"]["seed"] == record["seed"] == 5
+    assert record["device"].startswith("CPU")
+    assert len(record["error_per_iteration"]) == len(record["seconds_per_iteration"]) == 2
+    assert record["error_per_iteration"][1] < record["error_per_iteration"][0]
+    assert record["peak_memory_bytes"] > 1e6
+    assert record["inputs"][0]["path"] == str(tiny.resolve())
+    with mrcfile.open(output) as file:
+        assert file.data.shape == (32, 32, 32)
+        assert float(file.voxel_size.x) == pytest.approx(0.5)
+        assert file.data.max() > 5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["v.json", "v.mrc"]
+
+
+def test_replay_gives_the_same_volume_and_flags_win(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "a.mrc", "--seed", "2", "--slices", "4") == 0
+    record = str(tmp_path / "a.json")
+    assert main(["reconstruct", "--from", record, "-o", str(tmp_path / "b.mrc")]) == 0
+    first, second = (load_volume(tmp_path / f"{name}.mrc").data for name in "ab")
+    np.testing.assert_array_equal(first, second)
+    assert main(["reconstruct", "--from", record, "-o", str(tmp_path / "c.mrc"), "--iterations", "1"]) == 0
+    parameters = json.loads((tmp_path / "c.json").read_text())["parameters"]
+    assert (parameters["iterations"], parameters["seed"], parameters["slices"]) == (1, 2, 4)
+
+
+def test_replay_says_when_the_series_has_changed(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "a.mrc") == 0
+    other = without(tiny, tmp_path / "other.h5")
+    with h5py.File(other, "r+") as file:
+        file["tilt_series"][0, 0, 0, 0] = 2.0
+    capsys.readouterr()
+    command = ["reconstruct", str(other), "--from", str(tmp_path / "a.json"), "-o", str(tmp_path / "b.mrc")]
+    assert main(command) == 0
+    assert "is not the file" in one_line(capsys)
+
+
+@pytest.mark.parametrize("text", ["not json", "{}", '{"parameters": {"slices": -1}}'])
+def test_bad_record(tiny, tmp_path, capsys, text) -> None:
+    record = tmp_path / "r.json"
+    record.write_text(text)
+    assert main(["reconstruct", str(tiny), "--from", str(record), "-o", str(tmp_path / "v.mrc")]) == 2
+    one_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize("key", ["defocus_values", "spherical_aberration"])
+def test_missing_optics(tiny, tmp_path, capsys, key) -> None:
+    path = without(tiny, tmp_path / "s.h5", key)
+    assert reconstruct(path, tmp_path / "v.mrc") == 2
+    assert key in one_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_linear_method_needs_no_optics(tiny, tmp_path, capsys) -> None:
+    path = without(tiny, tmp_path / "s.h5", "defocus_values", "spherical_aberration")
+    assert reconstruct(path, tmp_path / "v.mrc", "--method", "sirt") == 0
+
+
+@pytest.mark.parametrize("where", ["file/v.mrc", "none/v.mrc", "v.png", "/proc/v.mrc"])
+def test_unwritable_output(tiny, tmp_path, capsys, where) -> None:
+    (tmp_path / "file").write_text("x")
+    assert reconstruct(tiny, tmp_path / where) == 2
+    assert Path(where).name in one_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_output_never_replaces_an_input(tiny, tmp_path, capsys) -> None:
+    path = without(tiny, tmp_path / "s.h5")
+    before = path.read_bytes()
+    assert reconstruct(path, path) == 2
+    assert "would overwrite the series" in one_line(capsys)
+    output = tmp_path / "v.h5"
+    assert reconstruct(path, output, "--checkpoint", str(output)) == 2
+    one_line(capsys)
+    assert path.read_bytes() == before
+
+
+def test_bad_mask(tiny, tmp_path, capsys) -> None:
+    mask = tmp_path / "m.mrc"
+    for data in (np.full((32, 32, 32), 2, np.float32), np.ones((3, 32, 32), np.float32)):
+        with mrcfile.new(mask, data, overwrite=True) as file:
+            file.voxel_size = 0.5
+        assert reconstruct(tiny, tmp_path / "v.mrc", "--mask", str(mask)) == 2
+        assert "mask" in one_line(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.mrc"]
+
+
+def test_absorption_is_kept(tiny, tmp_path) -> None:
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--absorption") == 0
+    assert load_volume(tmp_path / "v_absorption.mrc").shape == (32, 32, 32)
+
+
+def test_every_format(tiny, tmp_path) -> None:
+    volumes = []
+    for suffix in (".mrc", ".tif", ".h5", ".ome.zarr"):
+        assert reconstruct(tiny, tmp_path / f"v{suffix}") == 0
+        volumes.append(load_volume(tmp_path / f"v{suffix}"))
+    for volume in volumes[1:]:
+        np.testing.assert_array_equal(volume.data, volumes[0].data)
+        assert volume.voxel_size_angstrom == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("error", "late", "code"),
+    [(ResourceError, True, 1), (ResourceError, False, 2), (OutputError, True, 1)],
+)
+def test_a_failure_in_the_run_is_1(tiny, tmp_path, capsys, monkeypatch, error, late, code) -> None:
+    import napari_phaset3m.jobs as jobs
+
+    def run(*args: object, **options: object):
+        if late:
+            yield jobs.Progress("r", 0, 0, 1, 1, 0.5, 0.1, None)
+        raise error("the disk is full")
+        yield
+
+    monkeypatch.setattr(jobs, "run", run)
+    assert reconstruct(tiny, tmp_path / "v.mrc") == code
+    assert one_line(capsys) == "phaset3m: the disk is full"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_that_cannot_be_kept_is_1(tiny, tmp_path, capsys, monkeypatch) -> None:
+    import napari_phaset3m.io.volume as volume
+
+    def fail(*args: object) -> None:
+        raise OutputError("v.mrc: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(volume, "save_volume", fail)
+    assert reconstruct(tiny, tmp_path / "v.mrc") == 1
+    assert "No space" in one_line(capsys)
+
+
+def start(series: Path, folder: Path, *flags: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "import sys; from napari_phaset3m.cli import main; sys.exit(main())"]
+    command += ["reconstruct", str(series), "-o", str(folder / "v.mrc"), "--threads", "1", "--tolerance", "0"]
+    return subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    limit = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_resumes_to_the_same_numbers(tiny, tmp_path, capsys, number) -> None:
+    checkpoint = tmp_path / "c.h5"
+    process = start(tiny, tmp_path, "--iterations", "5000", "--checkpoint", str(checkpoint))
+    wait_for(checkpoint, process)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1].strip()
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 1
+        assert error.splitlines()[-1].endswith(
+            f"{checkpoint} holds the last sweep saved: go on with --resume"
+        )
+    assert not (tmp_path / "v.mrc").exists()
+    with h5py.File(checkpoint) as file:
+        assert file.attrs["complete"]
+    numbers = resume_to(tiny, tmp_path, checkpoint)
+    assert numbers["resumed"] == numbers["whole"]
+    a, b = (load_volume(tmp_path / f"{name}.mrc").data for name in ("resumed", "whole"))
+    np.testing.assert_array_equal(a, b)
+
+
+def resume_to(series: Path, folder: Path, checkpoint: Path) -> dict[str, list[float]]:
+    """The errors of the run resumed for three more sweeps, and of one that never was stopped."""
+    from napari_phaset3m.io.checkpoint import load_checkpoint
+
+    done = len(json.loads(str(load_checkpoint(checkpoint)["history"])))
+    found = {}
+    for name, more in (("resumed", ["--checkpoint", str(checkpoint), "--resume"]), ("whole", [])):
+        flags = ["--threads", "1", "--tolerance", "0", "--iterations", str(done + 3), *more]
+        assert main(["reconstruct", str(series), "-o", str(folder / f"{name}.mrc"), *flags]) == 0
+        found[name] = json.loads((folder / f"{name}.json").read_text())["error_per_iteration"]
+        assert len(found[name]) == done + 3
+    return found
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tiny, tmp_path, capsys) -> None:
+    checkpoint = ["--checkpoint", str(tmp_path / "c.h5")]
+    assert reconstruct(tiny, tmp_path / "v.mrc", *checkpoint) == 0
+    capsys.readouterr()
+    assert reconstruct(tiny, tmp_path / "w.mrc", *checkpoint, "--resume", "--slices", "3") == 2
+    assert "other settings" in one_line(capsys)
+    assert not (tmp_path / "w.mrc").exists()
+
+
+def test_resume_without_a_checkpoint_yet(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(tmp_path / "c.h5"), "--resume") == 0
+    assert "starts anew" in one_line(capsys)
