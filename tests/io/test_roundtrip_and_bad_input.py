@@ -186,8 +186,8 @@ def test_bad_h5(tmp_path: Path, changes: dict[str, object], words: tuple[str, ..
 def test_unsafe_h5(tmp_path: Path) -> None:
     empty = _five_keys(tmp_path / "bomb.h5", tilt_series=None)
     with h5py.File(empty, "a") as file:
-        file.create_dataset("tilt_series", shape=(1000, 100, 10000, 10000), dtype="f4", chunks=(1, 1, 100, 100),
-                            compression="gzip")  # fmt: skip
+        shape, chunks = (1000, 100, 10000, 10000), (1, 1, 100, 100)
+        file.create_dataset("tilt_series", shape=shape, dtype="f4", chunks=chunks, compression="gzip")
     linked = _five_keys(tmp_path / "link.h5", tilt_series=None)
     with h5py.File(linked, "a") as file:
         file["tilt_series"] = h5py.ExternalLink("other.h5", "x")
@@ -247,7 +247,8 @@ def test_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     target.write_text("old")
     code = (
         "import sys, time\nfrom napari_phaset3m.io.atomic import atomic_path\n"
-        "with atomic_path(sys.argv[1]) as p:\n p.write_text('half'); print('go', flush=True); time.sleep(60)\n"
+        "with atomic_path(sys.argv[1]) as p:\n"
+        " p.write_text('half'); print('go', flush=True); time.sleep(60)\n"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE)
     try:
@@ -268,7 +269,13 @@ def test_atomic_path_removes_its_temporary_on_any_error(tmp_path: Path) -> None:
 
 
 def test_checkpoint(tmp_path: Path) -> None:
-    state = {"v": np.arange(5.0), "n": 3, "s": "é", "rng": {"state": 2**100, "none": None}, "e": [1.5, np.ones(2)]}
+    state = {
+        "v": np.arange(5.0),
+        "n": 3,
+        "s": "é",
+        "rng": {"state": 2**100, "none": None},
+        "e": [1.5, np.ones(2)],
+    }
     path = tmp_path / "c.h5"
     save_checkpoint(path, state, "sig")
     back = load_checkpoint(path, "sig")
@@ -309,10 +316,11 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
         ("real/haadf_needle/HAADF.mrc", {"dark_field": True}, (77, 1, 256, 256), 33.6, 90),
         ("real/lamella_L4/L4_ts_03_sort_bin8_1img.mrc", {}, (1, 1, 720, 512), 13.12, 0),
         ("real/serialem/SerialEM_MultiTilt_Test/test_000.mrc", {}, (2, 1, 1024, 1024), 7.88, -90),
-        ("real/liquid_N6/N6_liquid_sample_stack.mat", {"energy_ev": 3e5, "dark_field": True}, (116, 1, 256, 256),
-         2.6, 0),
-        ("real/bf_tilt_vesicles/extract.gif", {"energy_ev": 2e5, "pixel_size_angstrom": 72.5,
-                                               "tilt_deg": np.arange(-60, 61, 2.0)}, (61, 1, 100, 100), 72.5, 0),
+        ("real/liquid_N6/N6_liquid_sample_stack.mat", {"energy_ev": 3e5, "dark_field": True},
+         (116, 1, 256, 256), 2.6, 0),
+        ("real/bf_tilt_vesicles/extract.gif",
+         {"energy_ev": 2e5, "pixel_size_angstrom": 72.5, "tilt_deg": np.arange(-60, 61, 2.0)},
+         (61, 1, 100, 100), 72.5, 0),
     ],
 )  # fmt: skip
 def test_shared_data_opens(

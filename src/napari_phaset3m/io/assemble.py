@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io import sidecar
-from napari_phaset3m.io.limits import check_finite, check_memory, check_real
-from napari_phaset3m.io.orient import turn
+from napari_phaset3m.io.intensity import scale_intensity
+from napari_phaset3m.io.limits import check_real
+from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
 
-_NORMALISE = ("auto", "given", "counts", "mean", "vacuum")
 _SCALAR_NAMES = tuple(
     name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name != "defocus_angstrom"
 )
@@ -44,13 +43,40 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     if isinstance(fields.get("tilt_deg"), str) or hasattr(fields.get("tilt_deg"), "__fspath__"):
         fields["tilt_deg"] = sidecar.read_angles(fields["tilt_deg"])
     images = divide(raw, given.get("n_focus"), given.get("focus_order", "tilt-major"))
-    fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape)
+    fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
+    _check_numbers(raw, fields)
+    _refer_defocus(raw, fields, given, images.shape[-1])
+    intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
+    angle = given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0
+    if angle:
+        angle = as_number(angle, raw.path, "tilt_axis_angle")
+        intensity = _turn(intensity, fields, angle, notes)
+    metadata |= {"source": str(raw.path), "notes": tuple(notes)}
+    return _build(
+        raw,
+        intensity,
+        fields,
+        tilt_axis_angle_deg=raw.rotated_deg + angle,
+        normalisation=normalisation,
+        metadata=metadata,
+    )
+
+
+def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:
+    """Ask for pixel size and energy, and make every single-valued field a number."""
     for name in ("pixel_size_angstrom", "energy_ev"):
         if fields.get(name) is None:
             raise missing(name, raw.path)
     for name in _SCALAR_NAMES:
         if fields.get(name) is not None:
             fields[name] = as_number(fields[name], raw.path, FIELDS[name][0])
+    aberrations = fields.get("aberrations")
+    if aberrations is not None:
+        if not isinstance(aberrations, Mapping):
+            raise DataError("must be named numbers", path=raw.path, field="aberrations")
+        fields["aberrations"] = {
+            str(key): as_number(value, raw.path, f"aberrations/{key}") for key, value in aberrations.items()
+        }
     pixel = fields["pixel_size_angstrom"]
     if pixel <= 0:
         raise DataError(
@@ -59,18 +85,22 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
             field="pixel_size",
             remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
         )
-    _refer_defocus(raw, fields, given, images.shape[-1])
-    intensity, normalisation, metadata = _intensity(raw, images, fields, given, notes)
-    rotated = raw.rotated_deg
-    angle = given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg)
-    if angle:
-        intensity, fields["shifts_px"] = turn(intensity, float(angle), fields.get("shifts_px"))
-        rotated += float(angle)
-        notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
-    metadata |= {"source": str(raw.path), "notes": tuple(notes)}
-    return _build(
-        raw, intensity, fields, tilt_axis_angle_deg=rotated, normalisation=normalisation, metadata=metadata
-    )
+
+
+def _turn(images: np.ndarray, fields: dict[str, Any], angle: float, notes: list[str]) -> np.ndarray:
+    """Turn images, shifts and azimuths alike: what was true of the file's images stays true."""
+    turned, shifts = turn(images, angle, fields.get("shifts_px"))
+    note = f"images turned by {angle:g} degrees to bring the tilt axis along y"
+    if shifts is not None:
+        fields["shifts_px"] = shifts
+        note += ", shifts with them"
+    aberrations = fields.get("aberrations")
+    if aberrations:
+        fields["aberrations"] = turn_aberrations(aberrations, angle)
+        if fields["aberrations"] != aberrations:
+            note += ", azimuths of aberrations with them"
+    notes.append(note)
+    return turned
 
 
 def _build(raw: RawSeries, images: np.ndarray, fields: dict[str, Any], **more: Any) -> TiltFocalSeries:
@@ -119,9 +149,10 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
     return images
 
 
-def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
     if angles is None:
         if shape[0] == 1:
+            notes.append("tilt angle is not stated: one image, taken as 0 degrees")
             return np.zeros(1)
         raise missing("tilt_deg", raw.path)
     try:
@@ -160,121 +191,3 @@ def _refer_defocus(raw: RawSeries, fields: dict[str, Any], given: Mapping[str, A
     if reference == "exit":
         values = values - nx * fields["pixel_size_angstrom"] / 2
     fields["defocus_angstrom"] = values
-
-
-def _intensity(
-    raw: RawSeries, images: Any, fields: dict[str, Any], given: Mapping[str, Any], notes: list[str]
-) -> tuple[np.ndarray, str, dict[str, Any]]:
-    check_memory(images.shape, 4, raw.path, "tilt_series")
-    values = np.array(images, dtype=REAL)
-    check_finite(values, raw.path, "tilt_series")
-    metadata = dict(raw.metadata)
-    offset = float(given.get("intensity_offset", 0.0))
-    if offset:
-        values -= REAL(offset)
-        metadata["intensity_offset"] = offset
-    counts = bool(given.get("counts", raw.counts))
-    if counts and values.min() < 0:
-        index = int(np.argmin(values.reshape(-1, values.shape[-2] * values.shape[-1]).min(axis=1)))
-        raise DataError(f"image {index} has negative counts", path=raw.path, field="tilt_series",
-                        remedy="Set counts = false, or subtract the offset (intensity_offset)")  # fmt: skip
-    if given.get("dark_field"):
-        scale, method = _dark_field(raw, values), "dark_field"
-        notes.append("dark-field images inverted: intensity = 1 - (signal - background) / brightest")
-    else:
-        method = _method(raw, values, counts, fields, given, notes)
-        scale = _scale(raw, values, method, fields, given)
-        if method != "given":
-            values /= scale.astype(REAL)[..., None, None]
-    if counts:
-        metadata["counts"] = True
-        if fields.get("dose_per_image") is None:
-            fields["dose_per_image"] = scale / fields["pixel_size_angstrom"] ** 2
-            notes.append("dose_per_image is not stated: taken from the mean counts of each image")
-    if method != "given":
-        metadata["scale"] = scale if np.ptp(scale) else float(scale.flat[0])
-    if method == "given" and raw.normalisation is not None:
-        method = raw.normalisation
-    return values, method, metadata
-
-
-def _method(
-    raw: RawSeries,
-    values: np.ndarray,
-    counts: bool,
-    fields: Mapping[str, Any],
-    given: Mapping[str, Any],
-    notes: list[str],
-) -> str:
-    """How to bring the images to vacuum (or mean) = 1."""
-    wanted = str(given.get("normalise", "auto"))
-    if wanted not in _NORMALISE:
-        raise ConfigError(f"normalise: is {wanted!r}. Use one of {', '.join(_NORMALISE)}")
-    if "vacuum_intensity" in given:
-        return "vacuum"
-    if wanted != "auto":
-        return wanted
-    if counts:
-        return "counts" if fields.get("dose_per_image") is not None else "mean"
-    if raw.normalisation is not None:
-        return "given"
-    mean = float(values.mean(dtype=np.float64))
-    if raw.metadata.get("format") == "h5" and 0.5 <= mean <= 1.5:
-        return "given"
-    notes.append("intensity scaled to a mean of 1 in each image (no vacuum level or dose is stated)")
-    return "mean"
-
-
-def _scale(
-    raw: RawSeries, values: np.ndarray, method: str, fields: Mapping[str, Any], given: Mapping[str, Any]
-) -> np.ndarray:
-    """`(n_tilt, n_focus)`: by what to divide each image."""
-    shape = values.shape[:2]
-    if method == "given":
-        return np.ones(shape)
-    if method == "counts":
-        if fields.get("dose_per_image") is None:
-            raise missing("dose_per_image", raw.path)
-        dose = _broadcast(fields["dose_per_image"], shape, raw, "dose_per_image")
-        scale = dose * fields["pixel_size_angstrom"] ** 2
-    elif method == "vacuum":
-        if "vacuum_intensity" not in given:
-            raise ConfigError(
-                "vacuum_intensity: is needed for normalise = 'vacuum'. Give the level of the vacuum"
-            )
-        scale = _broadcast(given["vacuum_intensity"], shape, raw, "vacuum_intensity")
-    else:
-        scale = values.mean(axis=(-2, -1), dtype=np.float64)
-    if not np.isfinite(scale).all() or scale.min() <= 0:
-        index = int(np.argmin(scale))
-        raise DataError(
-            f"image {index} cannot be scaled to 1: its {method} level is {scale.flat[index]:.4g}",
-            path=raw.path,
-            field="tilt_series",
-            remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images",
-        )
-    return scale
-
-
-def _broadcast(value: Any, shape: tuple[int, ...], raw: RawSeries, key: str) -> np.ndarray:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-        if array.shape == shape[:1] and shape[0] != shape[1]:
-            array = array[:, None]
-        return np.array(np.broadcast_to(array, shape))
-    except (TypeError, ValueError):
-        raise DataError(
-            f"does not fit {shape[0]} tilts x {shape[1]} foci", path=raw.path, field=key
-        ) from None
-
-
-def _dark_field(raw: RawSeries, values: np.ndarray) -> np.ndarray:
-    """Invert in place: SIRT's projection ``1 - I`` is then the dark-field signal, background at 0."""
-    sample = values.reshape(-1)[:: max(values.size // 1_000_000, 1)]
-    low, high = np.percentile(sample, (1.0, 99.9)).astype(np.float64)
-    if high <= low:
-        raise DataError("all pixels are alike", path=raw.path, field="tilt_series")
-    values -= REAL(low)
-    values /= REAL(low - high)
-    values += REAL(1)
-    return np.full(values.shape[:2], high - low)

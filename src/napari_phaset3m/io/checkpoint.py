@@ -107,8 +107,12 @@ def load_checkpoint(path: str | os.PathLike[str], inputs: str | None = None) -> 
             raise DataError(f"has schema {file.attrs.get('schema')}, this program reads {SCHEMA}", path=name,
                             remedy="Resume with the version that wrote it")  # fmt: skip
         if inputs is not None and str(file.attrs.get("inputs", "")) != inputs:
-            raise DataError("belongs to another series or other parameters", path=name, field="inputs",
-                            remedy="Resume with the same series and parameters, or start without --resume")  # fmt: skip
+            raise DataError(
+                "belongs to another series or other parameters",
+                path=name,
+                field="inputs",
+                remedy="Resume with the same series and parameters, or start without --resume",
+            )
         text = read_array(file, "state", name)
         try:
             tree = json.loads(text.tobytes() if text is not None else b"")

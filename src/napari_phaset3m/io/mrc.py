@@ -52,9 +52,7 @@ def read_header(path: str | Path) -> MrcHeader:
     with found.open("rb") as stream:
         block = stream.read(_HEADER)
         if len(block) < _HEADER:
-            raise DataError(
-                f"is truncated: {size} bytes, an MRC header has {_HEADER}", path=path, field="header"
-            )
+            raise DataError(f"is truncated: {size} bytes, a header has {_HEADER}", path=path, field="header")
         order = _byte_order(block, path)
         words = np.frombuffer(block, order + "i4")
         reals = np.frombuffer(block, order + "f4")
@@ -66,11 +64,12 @@ def read_header(path: str | Path) -> MrcHeader:
         extended = int(words[23])
         wanted = _HEADER + extended + nbytes((nz, ny, nx), dtype.itemsize)
         if extended < 0 or wanted > size:
-            raise DataError(f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}",
-                            path=path, field="data", remedy="Copy the file again")  # fmt: skip
+            problem = f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}"
+            raise DataError(problem, path=path, field="data", remedy="Copy the file again")
         extra = stream.read(extended)
     pixel, default = _pixel(words, reals, path)
-    header = MrcHeader((nz, ny, nx), dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
+    shape, start = (nz, ny, nx), _HEADER + extended
+    header = MrcHeader(shape, dtype, start, pixel, _origin(reals), _labels(block, words))
     header.is_default_pixel = default
     header.tilt_axis_angle_deg = next((a for t in header.labels if (a := axis_angle(t)) is not None), None)
     _read_extended(header, block, extra, order)
@@ -81,7 +80,7 @@ def _byte_order(block: bytes, path: str | Path) -> str:
     """``<`` or ``>``: by the machine stamp, else by which one gives a sane header."""
     marked = {0x44: "<", 0x11: ">"}.get(block[212])
     for order in [marked] if marked else ["<", ">"]:
-        nx, ny, nz, mode = (int(n) for n in np.frombuffer(block[:16], order + "i4"))
+        nx, ny, _, mode = (int(n) for n in np.frombuffer(block[:16], order + "i4"))
         mx = int(np.frombuffer(block[28:32], order + "i4")[0])
         sane = 0 <= mode <= 101 and 0 < nx < _MAX_SIDE and 0 < ny < _MAX_SIDE and mx >= 0
         if sane or (block[208:211] == b"MAP" and marked):
@@ -93,8 +92,12 @@ def _dtype(block: bytes, mode: int, order: str, path: str | Path) -> np.dtype[An
     if mode in (3, 4):
         raise DataError("holds complex numbers (a Fourier transform), not images", path=path, field="mode")
     if mode not in _MODES:
-        raise DataError(f"mode {mode} cannot be read", path=path, field="mode",
-                        remedy="Convert it to mode 0, 1, 2, 6 or 12, e.g. with IMOD's newstack -mode 2")  # fmt: skip
+        raise DataError(
+            f"mode {mode} cannot be read",
+            path=path,
+            field="mode",
+            remedy="Convert it to mode 0, 1, 2, 6 or 12, e.g. with IMOD's newstack -mode 2",
+        )
     stamp, flags = np.frombuffer(block[152:160], order + "i4")
     if mode == 0 and stamp == _IMOD_STAMP and not flags & 1:
         return np.dtype("u1")
@@ -108,8 +111,12 @@ def _pixel(words: np.ndarray, reals: np.ndarray, path: str | Path) -> tuple[floa
         return None, False
     size = cell / mx
     if not np.isfinite(size) or size < 0:
-        raise DataError(f"is {size:g}", path=path, field="pixel_size",
-                        remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)")  # fmt: skip
+        raise DataError(
+            f"is {size:g}",
+            path=path,
+            field="pixel_size",
+            remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
+        )
     # float32 cell lengths: 49.92 / 96 shall read 0.52.
     return float(f"{size:.6g}"), size == 1.0
 

@@ -18,6 +18,10 @@ from napari_phaset3m.errors import DataError
 LayerData = tuple[Any, dict[str, Any], str]
 _PATTERNS = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map", ".h5", ".hdf5", ".toml", ".zarr")
 _SAMPLE = 200_000
+_UNITS = {
+    "angstrom": 1.0, "å": 1.0, "nanometer": 10.0, "nm": 10.0, "micrometer": 1e4, "um": 1e4, "µm": 1e4,
+    "picometer": 0.01, "millimeter": 1e7, "meter": 1e10,
+}  # fmt: skip
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
@@ -133,8 +137,12 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
     array = np.asarray(data)
     if array.ndim != 3:
-        raise DataError(f"has {array.ndim} axes; a volume has 3", path=path, field=str(attributes.get("name", "layer")),
-                        remedy="Save a series with phaset3m convert or the Series panel")  # fmt: skip
+        raise DataError(
+            f"has {array.ndim} axes; a volume has 3",
+            path=path,
+            field=str(attributes.get("name", "layer")),
+            remedy="Save a series with phaset3m convert or the Series panel",
+        )
     scale = [float(v) for v in attributes.get("scale", (1.0,) * 3)][-3:]
     factors = [_to_angstrom(unit) for unit in (attributes.get("units") or ("angstrom",) * 3)][-3:]
     voxels = [abs(s * f) for s, f in zip(scale, factors, strict=True)]
@@ -151,6 +159,4 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def _to_angstrom(unit: Any) -> float:
     """Angstrom per napari (pint) unit; pixels count as angstrom."""
     name = str(getattr(unit, "units", unit)).lower()
-    known = {"angstrom": 1.0, "å": 1.0, "nanometer": 10.0, "nm": 10.0, "micrometer": 1e4, "um": 1e4, "µm": 1e4,
-             "picometer": 0.01, "millimeter": 1e7, "meter": 1e10}  # fmt: skip
-    return known.get(name, 1.0)
+    return _UNITS.get(name, 1.0)

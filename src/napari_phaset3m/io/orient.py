@@ -1,4 +1,4 @@
-"""Turn images so that the tilt axis lies along y.
+"""Turn images, and what is measured in their frame, so that the tilt axis lies along y.
 
 The angle is SerialEM's and IMOD's: from +y towards −x, so that the axis has the direction
 ``(x, y) = (−sin a, cos a)`` in array coordinates (columns, rows).
@@ -6,9 +6,12 @@ The angle is SerialEM's and IMOD's: from +y towards −x, so that the axis has t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from napari_phaset3m.core.aberrations import KRIVANEK
 
 _RIGHT_ANGLE_TOLERANCE_DEG = 1e-6
 
@@ -45,6 +48,32 @@ def turn(images: np.ndarray, axis_angle_deg: float, shifts_px: Any = None) -> tu
     y, x = shifts[..., 0], shifts[..., 1]
     moved = np.stack((-np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x + np.sin(angle) * y), axis=-1)
     return turned, moved
+
+
+def turn_aberrations(aberrations: Mapping[str, float], axis_angle_deg: float) -> dict[str, float]:
+    """Refer azimuths to images that :func:`turn` turned by ``axis_angle_deg``.
+
+    A direction at azimuth phi (from +x towards +y) lies at phi − angle in the turned image, so every
+    term with m > 0 gets phi_nm − angle, whatever its m; a term without an azimuth had phi_nm = 0.
+
+    Parameters
+    ----------
+    aberrations : mapping
+        Krivanek names: ``C..`` in angstrom, ``phi..`` in radians.
+    axis_angle_deg : float
+
+    Returns
+    -------
+    dict
+        Azimuths within ±pi / m, where cos(m (phi − phi_nm)) repeats.
+    """
+    turned = dict(aberrations)
+    for name, (_, m) in KRIVANEK.items():
+        key = "phi" + name[1:]
+        if m and (name in turned or key in turned):
+            phi = float(turned.get(key, 0.0)) - float(np.deg2rad(axis_angle_deg))
+            turned[key] = phi - 2 * np.pi / m * round(phi * m / (2 * np.pi))
+    return turned
 
 
 def _rotate(images: np.ndarray, angle: float) -> np.ndarray:

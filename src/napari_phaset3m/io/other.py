@@ -39,8 +39,11 @@ def read_npy(path: Path) -> RawSeries:
         data = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         if "pickle" in str(error).lower() or "object" in str(error).lower():
-            raise DataError("holds pickled Python objects, which could run code", path=path,
-                            remedy="Save a plain array with numpy.save")  # fmt: skip
+            raise DataError(
+                "holds pickled Python objects, which could run code",
+                path=path,
+                remedy="Save a plain array with numpy.save",
+            ) from None
         raise DataError(f"is not a NumPy array file, or is truncated ({error})", path=path) from None
     if not isinstance(data, np.ndarray):
         raise DataError("holds several arrays", path=path, remedy="Save one array with numpy.save")

@@ -95,12 +95,9 @@ def provenance(
     -------
     dict
     """
-    if series_path is None:
-        paths: list[Path] = []
-    elif isinstance(series_path, str | os.PathLike):
-        paths = [Path(series_path)]
-    else:
-        paths = [Path(item) for item in series_path]
+    one = series_path is None or isinstance(series_path, str | os.PathLike)
+    given: Any = [series_path] if one else series_path
+    paths = [Path(item) for item in given if item is not None]
     parameters = jsonable(config) if config is not None else {}
     record = {
         "schema": SCHEMA,
@@ -112,16 +109,20 @@ def provenance(
         "parameters": parameters,
         "device": getattr(device, "label", None if device is None else str(device)),
         "seed": parameters.get("seed") if isinstance(parameters, dict) else None,
-        "platform": {
-            "system": platform.platform(),
-            "machine": platform.machine(),
-            "python": sys.version.split()[0],
-            "numpy": np.__version__,
-            "cpus": os.cpu_count(),
-        },
+        "platform": _platform(),
     }
     record.update({key: jsonable(value) for key, value in extra.items()})
     return record
+
+
+def _platform() -> dict[str, Any]:
+    return {
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "cpus": os.cpu_count(),
+    }
 
 
 def provenance_path(path: str | os.PathLike[str]) -> Path:

@@ -124,7 +124,19 @@ def _check_agrees(first: RawSeries, part: RawSeries, key: str) -> None:
 
 
 def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
-    """Write an `.h5` series file, atomically, with defocus referred to the centre.
+    """Write a series, atomically, with defocus referred to the centre.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    path : path-like
+        `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
+        images beside it as `NAME_images.mrc`; ``metadata`` is not kept in it.
+
+    Returns
+    -------
+    Path
+        What :func:`load_series` opens.
 
     Raises
     ------
@@ -132,9 +144,13 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
         It could not be written; an older file is untouched and nothing else is left.
     """
     from napari_phaset3m.io.h5series import write_h5
+    from napari_phaset3m.io.toml import write_toml
 
     target = Path(path)
-    if target.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{target}: cannot be written (unknown suffix). A series is saved as .h5")
-    write_h5(series, target)
+    if target.suffix.lower() in (".h5", ".hdf5"):
+        write_h5(series, target)
+    elif target.suffix.lower() == ".toml":
+        write_toml(series, target)
+    else:
+        raise OutputError(f"{target}: cannot be written (unknown suffix). A series is saved as .h5 or .toml")
     return target

@@ -15,8 +15,10 @@ from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory, 
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import look_beside
 
-_ANGSTROM = {"angstrom": 1.0, "å": 1.0, "a": 1.0, "ang": 1.0, "nm": 10.0, "nanometer": 10.0, "pm": 0.01,
-             "um": 1e4, "µm": 1e4, "μm": 1e4, "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7}  # fmt: skip
+_ANGSTROM = {
+    "angstrom": 1.0, "å": 1.0, "a": 1.0, "ang": 1.0, "nm": 10.0, "nanometer": 10.0, "pm": 0.01, "um": 1e4,
+    "µm": 1e4, "μm": 1e4, "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7,
+}  # fmt: skip
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _MARKED = re.compile(
     r"(?:tilt|angle|deg)[ _=]*([-+]?\d+(?:\.\d+)?)|([-+]?\d+(?:\.\d+)?)[ _]*deg", re.IGNORECASE

@@ -1,22 +1,32 @@
-"""`series.toml`: which file and section is which tilt and defocus, for any mixture of files."""
+"""`series.toml`: which file and section is which tilt and defocus, for any mixture of files.
+
+Written, it stands beside one MRC stack that holds the images.
+"""
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.atomic import atomic_path
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.raw import FIELDS, RawSeries
+from napari_phaset3m.io.provenance import package_version
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.sidecar import read_text_file
 
-_IMAGE_KEYS = {"file", "section", "tilt_deg", "defocus_angstrom", "dose_per_image", "used"}
-_OPTIONS = {"defocus_reference", "counts", "tilt_axis_angle_deg", "image"}
+_PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None, "used": True}
+_IMAGE_KEYS = {"file", "section", "tilt", "tilt_deg", *_PER_IMAGE}
+_OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
+_SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name in _TOP_KEYS)
+_WRITER = "napari-phaset3m"
 
 
 def read_toml(path: str | Path) -> RawSeries:
@@ -52,14 +62,22 @@ def read_toml(path: str | Path) -> RawSeries:
     if raw.defocus_reference not in ("center", "exit"):
         raise DataError(f"is {raw.defocus_reference!r}", path=path, field="defocus_reference",
                         remedy="Use 'center' or 'exit'")  # fmt: skip
-    raw.counts = bool(table.get("counts", False))
-    raw.tilt_axis_angle_deg = table.get("tilt_axis_angle_deg")
+    _conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
     return raw
 
 
+def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
+    raw.counts = bool(table.get("counts", False))
+    raw.normalisation = str(table["normalisation"]) if "normalisation" in table else None
+    if "tilt_axis_angle_deg" in table:
+        raw.tilt_axis_angle_deg = as_number(table["tilt_axis_angle_deg"], raw.path, "tilt_axis_angle_deg")
+    raw.rotated_deg = as_number(table.get("rotated_deg", 0.0), raw.path, "rotated_deg")
+
+
 def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, Any]]]:
-    groups: dict[float, list[dict[str, Any]]] = {}
+    """Entries of one tilt together, in the file's order; `tilt` keeps equal angles apart."""
+    groups: dict[Any, list[dict[str, Any]]] = {}
     for number, entry in enumerate(entries):
         where = f"image {number + 1}"
         unknown = sorted(set(entry) - _IMAGE_KEYS)
@@ -68,15 +86,18 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
                             remedy=f"Known are {', '.join(sorted(_IMAGE_KEYS))}")  # fmt: skip
         if not isinstance(entry.get("file"), str):
             raise DataError('needs file = "..."', path=base, field=where)
-        tilt = entry.get("tilt_deg")
-        if isinstance(tilt, bool) or not isinstance(tilt, int | float):
+        angle = entry.get("tilt_deg")
+        if isinstance(angle, bool) or not isinstance(angle, int | float):
             raise DataError("needs tilt_deg (degrees)", path=base, field=where)
-        groups.setdefault(float(tilt), []).append(entry)
+        if not isinstance(entry.get("tilt", 0), int) or not isinstance(entry.get("used", True), bool):
+            raise DataError("tilt must be a whole number and used true or false", path=base, field=where)
+        groups.setdefault((entry.get("tilt"), float(angle)), []).append(entry)
     rows = list(groups.values())
     for row in rows:
         if len(row) != len(rows[0]):
+            counted = [f"tilt {r[0]['tilt_deg']} has {len(r)}" for r in (row, rows[0])]
             raise DataError(
-                f"tilt {row[0]['tilt_deg']} has {len(row)} images, tilt {rows[0][0]['tilt_deg']} has {len(rows[0])}",
+                f"{counted[0]} images, {counted[1]}",
                 path=base,
                 field="image",
                 remedy="Give every tilt the same number of foci; repeat one with used = false",
@@ -120,12 +141,85 @@ def _section(source: RawSeries, entry: Mapping[str, Any], base: Path) -> np.ndar
 
 
 def _per_image(raw: RawSeries, rows: list[list[dict[str, Any]]], base: Path) -> None:
-    for key in ("defocus_angstrom", "dose_per_image", "used"):
-        values = [[entry.get(key, True if key == "used" else None) for entry in row] for row in rows]
+    for key, default in _PER_IMAGE.items():
+        values = [[entry.get(key, default) for entry in row] for row in rows]
         present = [value is not None for row in values for value in row]
         if all(present):
-            raw.fields[key] = np.array(values)
+            try:
+                array = np.array(values, dtype=bool if key == "used" else np.float64)
+            except (TypeError, ValueError):
+                raise DataError("must be numbers, alike for all images", path=base, field=key) from None
+            raw.fields["shifts_px" if key == "shift_px" else key] = array
         elif any(present):
             raise DataError(
                 "is given for some images only", path=base, field=key, remedy="Give it for all or none"
             )
+
+
+def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
+    """Write ``NAME.toml`` and the images as ``NAME_images.mrc`` beside it; return the stack's path.
+
+    Both are complete before either takes its name; the stack takes it first. ``metadata`` is not kept.
+
+    Raises
+    ------
+    OutputError
+        It could not be written, or ``NAME_images.mrc`` is there and was not written by this program.
+    """
+    target = Path(path)
+    stack = target.with_name(f"{target.stem}_images.mrc")
+    if stack.exists() and not _is_ours(stack):
+        raise OutputError(f"{stack}: is there already and not from {_WRITER}. Choose another name")
+    text = "\n".join(_lines(series, stack.name)) + "\n"
+    with atomic_path(target, len(text)) as description:
+        description.write_text(text, encoding="utf-8")
+        with atomic_path(stack, series.images.nbytes + 1024) as temporary:
+            _write_stack(series, temporary)
+    return stack
+
+
+def _is_ours(stack: Path) -> bool:
+    from napari_phaset3m.io.mrc import read_header
+
+    try:
+        return any(label.startswith(_WRITER) for label in read_header(stack).labels)
+    except DataError:
+        return False
+
+
+def _write_stack(series: TiltFocalSeries, path: Path) -> None:
+    import mrcfile
+
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(series.images.reshape(-1, *series.image_shape))
+        mrc.set_image_stack()
+        mrc.voxel_size = series.pixel_size_angstrom
+        mrc.add_label(f"{_WRITER} {package_version()} series"[:56])
+
+
+def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
+    yield f"# Written by {_WRITER} {package_version()}"
+    for name in _SCALARS:
+        value = getattr(series, name)
+        if value is not None:
+            yield f"{name} = {float(value)!r}"
+    yield f"rotated_deg = {float(series.tilt_axis_angle_deg)!r}"
+    yield f"normalisation = {json.dumps(series.normalisation)}"
+    yield 'defocus_reference = "center"'
+    if series.aberrations:
+        yield "\n[aberrations]"
+        yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
+    repeated = len(set(series.tilt_deg)) < series.n_tilt
+    for section, (i, j) in enumerate(np.ndindex(series.n_tilt, series.n_focus)):
+        yield f"\n[[image]]\nfile = {json.dumps(stack, ensure_ascii=False)}\nsection = {section}"
+        if repeated:
+            yield f"tilt = {i}"
+        yield f"tilt_deg = {float(series.tilt_deg[i])!r}"
+        for key in ("defocus_angstrom", "dose_per_image"):
+            values = getattr(series, key)
+            if values is not None:
+                yield f"{key} = {float(values[i, j])!r}"
+        if series.shifts_px is not None and series.shifts_px.any():
+            yield f"shift_px = {series.shifts_px[i, j].tolist()}"
+        if series.used is not None and not series.used[i, j]:
+            yield "used = false"

@@ -107,16 +107,19 @@ def load_volume(
     if kind is None:
         raise DataError("is no volume format that is known", path=path, remedy=f"Use {_SUFFIXES}")
     data, voxel, rest = readers[kind](found, lazy)
-    size = voxel_size_angstrom if voxel_size_angstrom is not None else voxel
-    if size is None or size == 0:
+    return _checked(data, voxel if voxel_size_angstrom is None else voxel_size_angstrom, rest, path)
+
+
+def _checked(data: Any, voxel: float | None, rest: Mapping[str, Any], path: str | os.PathLike[str]) -> Volume:
+    if voxel is None or voxel == 0:
         raise DataError(
-            "is not in the file" if size is None else "is zero",
+            "is not in the file" if voxel is None else "is zero",
             path=path,
             field="voxel_size",
             remedy="Give voxel_size_angstrom=... in Python or --voxel (angstrom)",
         )
     try:
-        return Volume(data=data, voxel_size_angstrom=size, **rest)
+        return Volume(data=data, voxel_size_angstrom=voxel, **rest)
     except DataError as error:
         raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
 
@@ -155,9 +158,8 @@ def save_volume(
     kind = volume_format(path)
     if kind is None:
         raise OutputError(f"{os.fspath(path)}: cannot be written (unknown suffix). Use {_SUFFIXES}")
-    record: dict[str, Any] = jsonable(
-        provenance if provenance is not None else volume.metadata.get("provenance", {})
-    )
+    given = provenance if provenance is not None else volume.metadata.get("provenance", {})
+    record: dict[str, Any] = jsonable(given)
     writers[kind](volume, Path(path), record)
     if provenance is not None:
         write_provenance(path, record)

@@ -50,15 +50,14 @@ def write_mrc_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
         lines.append(f"input sha256 {' '.join(inputs)}")
     if "seed" in record or "device" in record:
         lines.append(f"seed {record.get('seed')} device {record.get('device')}")
-    with atomic_path(path, volume.data.nbytes + 1024) as temporary:
-        with mrcfile.new(temporary) as mrc:
-            mrc.set_data(np.ascontiguousarray(volume.data, np.float32))
-            mrc.set_volume()
-            mrc.voxel_size = volume.voxel_size_angstrom
-            z, y, x = volume.origin
-            mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = x, y, z
-            for line in lines:
-                mrc.add_label(line.encode("ascii", "replace").decode()[:56])
+    with atomic_path(path, volume.data.nbytes + 1024) as temporary, mrcfile.new(temporary) as mrc:
+        mrc.set_data(np.ascontiguousarray(volume.data, np.float32))
+        mrc.set_volume()
+        mrc.voxel_size = volume.voxel_size_angstrom
+        z, y, x = volume.origin
+        mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = x, y, z
+        for line in lines:
+            mrc.add_label(line.encode("ascii", "replace").decode()[:56])
 
 
 def read_tiff_volume(path: Path, lazy: bool = False) -> Read:
@@ -91,7 +90,7 @@ def write_tiff_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
                 "spacing": volume.voxel_size_angstrom,
                 "unit": "angstrom",
                 "phaset3m": json.dumps(stored),
-            },  # fmt: skip
+            },
         )
 
 

@@ -1,0 +1,156 @@
+"""Bring images to vacuum (or mean) = 1, and say how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.limits import check_finite, check_memory
+from napari_phaset3m.io.raw import RawSeries, missing
+
+_NORMALISE = ("auto", "given", "counts", "mean", "vacuum")
+
+
+def scale_intensity(
+    raw: RawSeries, images: Any, fields: dict[str, Any], given: Mapping[str, Any], notes: list[str]
+) -> tuple[np.ndarray, str, dict[str, Any]]:
+    """Scale a float32 copy of the images `(n_tilt, n_focus, ny, nx)`.
+
+    ``fields`` gets ``dose_per_image`` when counts tell it, ``notes`` a line for each default used. Returns
+    the images, the normalisation's name, and metadata with ``scale``: by what each image was divided.
+    Raises DataError or ConfigError.
+    """
+    values, metadata = _copy(raw, images, given)
+    pixel = fields["pixel_size_angstrom"]
+    counts = bool(given.get("counts", raw.counts))
+    if counts:
+        _check_counts(raw, values)
+    level = values.mean(axis=(-2, -1), dtype=np.float64)
+    if given.get("dark_field"):
+        scale, method = _dark_field(raw, values), "dark_field"
+        notes.append("dark-field images inverted: intensity = 1 - (signal - background) / brightest")
+    else:
+        method = _method(raw, values, counts, fields, given, notes)
+        scale = _scale(raw, values, method, fields, given)
+        if method != "given":
+            values /= scale.astype(REAL)[..., None, None]
+    if counts:
+        metadata["counts"] = True
+        if fields.get("dose_per_image") is None:
+            known = "vacuum level" if method == "vacuum" else "mean counts"
+            fields["dose_per_image"] = (scale if method == "vacuum" else level) / pixel**2
+            notes.append(f"dose_per_image is not stated: taken from the {known} of each image")
+    if method != "given":
+        metadata["scale"] = scale if np.ptp(scale) else float(scale.flat[0])
+    if method == "given" and raw.normalisation is not None:
+        method = raw.normalisation
+    return values, method, metadata
+
+
+def _copy(raw: RawSeries, images: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    check_memory(images.shape, 4, raw.path, "tilt_series")
+    values = np.array(images, dtype=REAL)
+    check_finite(values, raw.path, "tilt_series")
+    metadata = dict(raw.metadata)
+    offset = float(given.get("intensity_offset", 0.0))
+    if offset:
+        values -= REAL(offset)
+        metadata["intensity_offset"] = offset
+    return values, metadata
+
+
+def _check_counts(raw: RawSeries, values: np.ndarray) -> None:
+    if values.min() < 0:
+        index = int(np.argmin(values.reshape(-1, values.shape[-2] * values.shape[-1]).min(axis=1)))
+        raise DataError(
+            f"image {index} has negative counts",
+            path=raw.path,
+            field="tilt_series",
+            remedy="Set counts = false, or subtract the offset (intensity_offset)",
+        )
+
+
+def _method(
+    raw: RawSeries,
+    values: np.ndarray,
+    counts: bool,
+    fields: Mapping[str, Any],
+    given: Mapping[str, Any],
+    notes: list[str],
+) -> str:
+    """How to bring the images to vacuum (or mean) = 1."""
+    wanted = str(given.get("normalise", "auto"))
+    if wanted not in _NORMALISE:
+        raise ConfigError(f"normalise: is {wanted!r}. Use one of {', '.join(_NORMALISE)}")
+    if "vacuum_intensity" in given:
+        return "vacuum"
+    if wanted != "auto":
+        return wanted
+    if counts:
+        return "counts" if fields.get("dose_per_image") is not None else "mean"
+    if raw.normalisation is not None:
+        return "given"
+    mean = float(values.mean(dtype=np.float64))
+    if raw.metadata.get("format") == "h5" and 0.5 <= mean <= 1.5:
+        return "given"
+    notes.append("intensity scaled to a mean of 1 in each image (no vacuum level or dose is stated)")
+    return "mean"
+
+
+def _scale(
+    raw: RawSeries, values: np.ndarray, method: str, fields: Mapping[str, Any], given: Mapping[str, Any]
+) -> np.ndarray:
+    """`(n_tilt, n_focus)`: by what to divide each image."""
+    shape = values.shape[:2]
+    if method == "given":
+        return np.ones(shape)
+    if method == "counts":
+        if fields.get("dose_per_image") is None:
+            raise missing("dose_per_image", raw.path)
+        dose = _broadcast(fields["dose_per_image"], shape, raw, "dose_per_image")
+        scale = dose * fields["pixel_size_angstrom"] ** 2
+    elif method == "vacuum":
+        if "vacuum_intensity" not in given:
+            raise ConfigError(
+                "vacuum_intensity: is needed for normalise = 'vacuum'. Give the level of the vacuum"
+            )
+        scale = _broadcast(given["vacuum_intensity"], shape, raw, "vacuum_intensity")
+    else:
+        scale = values.mean(axis=(-2, -1), dtype=np.float64)
+    if not np.isfinite(scale).all() or scale.min() <= 0:
+        index = int(np.argmin(scale))
+        raise DataError(
+            f"image {index} cannot be scaled to 1: its {method} level is {scale.flat[index]:.4g}",
+            path=raw.path,
+            field="tilt_series",
+            remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images",
+        )
+    return np.asarray(scale)
+
+
+def _broadcast(value: Any, shape: tuple[int, ...], raw: RawSeries, key: str) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+        if array.shape == shape[:1] and shape[0] != shape[1]:
+            array = array[:, None]
+        return np.array(np.broadcast_to(array, shape))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"does not fit {shape[0]} tilts x {shape[1]} foci", path=raw.path, field=key
+        ) from None
+
+
+def _dark_field(raw: RawSeries, values: np.ndarray) -> np.ndarray:
+    """Invert in place: SIRT's projection ``1 - I`` is then the dark-field signal, background at 0."""
+    sample = values.reshape(-1)[:: max(values.size // 1_000_000, 1)]
+    low, high = np.percentile(sample, (1.0, 99.9)).astype(np.float64)
+    if high <= low:
+        raise DataError("all pixels are alike", path=raw.path, field="tilt_series")
+    values -= REAL(low)
+    values /= REAL(low - high)
+    values += REAL(1)
+    return np.full(values.shape[:2], high - low)
