@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_phaset3m.cli import main
+from napari_phaset3m.cli import main, system
 from napari_phaset3m.cli.zone import view_along, zone_axis
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import load_volume
@@ -99,11 +100,35 @@ def test_demo_into_an_unwritable_folder(tiny, tmp_path, capsys) -> None:
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_demo_in_napari_without_a_display_says_so(tiny, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+def test_a_window_without_a_display_is_one_line(tiny, capsys, monkeypatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
     assert main(["demo", "--napari", "--series", str(tiny)]) == 2
     assert "--headless" in capsys.readouterr().err
+    assert main(["view", str(tiny)]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_display_that_is_not_there_is_noticed(monkeypatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    monkeypatch.setenv("DISPLAY", ":987")
+    assert not system.has_display()
+
+
+def test_view_opens_a_series_in_the_workspace_and_volumes_as_layers(tiny, monkeypatch) -> None:
+    import napari
+
+    opened, added = [], []
+    viewer = SimpleNamespace(add_image=lambda data, **options: added.append((data.shape, options["name"])))
+    launch = SimpleNamespace(open_workspace=lambda path, run: opened.append(path) or viewer)
+    monkeypatch.setattr(system, "window", lambda: launch)
+    monkeypatch.setattr(napari, "run", lambda: None)
+    truth = tiny.with_name("tiny_truth_V.mrc")
+    assert main(["view", str(truth), str(tiny)]) == 0
+    assert opened == [tiny] and added == [((32, 32, 32), "tiny_truth_V.mrc")]
+    assert main(["view", str(truth)]) == 0
+    assert opened[1] is None
 
 
 def test_the_zone_axis_of_a_turned_lattice_is_found() -> None:

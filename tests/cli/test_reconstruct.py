@@ -237,6 +237,16 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny, tmp_path, capsys) -> No
     assert not (tmp_path / "w.mrc").exists()
 
 
+def test_an_older_checkpoint_is_not_taken_for_this_runs(tiny, tmp_path, capsys, monkeypatch) -> None:
+    import napari_phaset3m.jobs as jobs
+
+    checkpoint = tmp_path / "c.h5"
+    checkpoint.write_text("of another run")
+    monkeypatch.setattr(jobs, "run", lambda *args, **options: iter([jobs.Stopped("r", ())]))
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(checkpoint)) == 1
+    assert one_line(capsys).endswith("no volume was written, nor a checkpoint yet")
+
+
 def test_resume_without_a_checkpoint_yet(tiny, tmp_path, capsys) -> None:
     assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(tmp_path / "c.h5"), "--resume") == 0
     assert "starts anew" in one_line(capsys)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import running
+from napari_phaset3m.cli import running, system
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import DataError, DeviceError, OutputError
+from napari_phaset3m.errors import DataError, OutputError
 
 #: Sweeps of the demo: the sample's planes and most atoms are clear after these.
 SWEEPS = 20
@@ -37,7 +34,7 @@ def demo(
 
     config = ReconstructionConfig.parse(iterations=iterations)
     path = series or sample_path()
-    if napari or (napari is None and has_display()):
+    if napari or (napari is None and system.has_display()):
         _in_napari(path, config)
         return
     files = _headless(path, config, output, quiet=as_json)
@@ -49,29 +46,10 @@ def demo(
         print(f"  {name:<16} {file}")
 
 
-def has_display() -> bool:
-    """Whether Qt can open a window: tried in another process, because Qt aborts the one that cannot."""
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        return False
-    if not any(importlib.util.find_spec(name) for name in ("PyQt5", "PyQt6", "PySide6")):
-        return False
-    code = "from qtpy.QtWidgets import QApplication; QApplication([])"
-    try:
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
 def _in_napari(path: Path, config: ReconstructionConfig) -> None:
     if not path.exists():
         raise DataError("does not exist", path=path)
-    if not has_display():
-        raise DeviceError("napari needs a display and a Qt binding. Use --headless, or pip install PyQt5")
-    # Looked up only when asked for: the command line depends on the engine, not on the window.
-    launch = importlib.import_module("napari_phaset3m.gui.launch")
-    launch.open_workspace(path, start=True, config=config)
+    system.window("Or run it with --headless").open_workspace(path, start=True, config=config)
 
 
 def _headless(path: Path, config: ReconstructionConfig, folder: Path, *, quiet: bool) -> dict[str, str]:

@@ -93,14 +93,19 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
     PhaseT3MError
         Something was wrong from the start.
     """
-    from napari_phaset3m.jobs import RunControl, run
+    from napari_phaset3m.jobs import RunControl, Stopped, run
     from napari_phaset3m.reconstruct.events import Finished
 
     control, begun = RunControl(), False
+    checkpoint = options.get("checkpoint")
+    before = None if options.get("resume") else _written(checkpoint)
     with _signals(control), progress_bar(quiet) as show:
         try:
             for event in run(data, config, control=control, **options):
-                begun = _tell(event, show, options) or begun
+                begun = _tell(event, show) or begun
+                if isinstance(event, Stopped):
+                    fresh = _written(checkpoint) != before
+                    raise CancelledError(_stopped(len(event.sweeps), checkpoint, fresh))
                 if isinstance(event, Finished):
                     return event
         except (CancelledError, DivergedError):
@@ -112,9 +117,9 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
     raise RunFailed("the run ended without a result")
 
 
-def _tell(event: Any, show: Show, options: dict[str, Any]) -> bool:
+def _tell(event: Any, show: Show) -> bool:
     """Show one event; True when it means that computing has begun."""
-    from napari_phaset3m.jobs import Progress, Stopped
+    from napari_phaset3m.jobs import Progress
     from napari_phaset3m.reconstruct.events import Started
 
     if isinstance(event, Started):
@@ -124,18 +129,21 @@ def _tell(event: Any, show: Show, options: dict[str, Any]) -> bool:
         text = f"Sweep {event.sweep + 1}/{event.n_sweeps}, error {event.error:.4f}"
         show(text, event.fraction)
         return True
-    elif isinstance(event, Stopped):
-        raise CancelledError(_stopped(len(event.sweeps), options.get("checkpoint")))
     return False
 
 
-def _stopped(sweeps: int, checkpoint: str | None) -> str:
-    text = f"stopped after {sweeps} whole sweep{'' if sweeps == 1 else 's'}"
+def _written(path: str | None) -> int | None:
+    """When a file was written last; None where there is none."""
+    return Path(path).stat().st_mtime_ns if path and Path(path).exists() else None
+
+
+def _stopped(sweeps: int, checkpoint: str | None, fresh: bool) -> str:
+    text = f"stopped after {sweeps} whole sweep{'' if sweeps == 1 else 's'}; no volume was written"
     if checkpoint is None:
-        return f"{text}; no volume was written. With --checkpoint FILE a run can be resumed"
-    if not Path(checkpoint).exists():
-        return f"{text}; no volume and no checkpoint was written yet"
-    return f"{text}; no volume was written. {checkpoint} holds the last sweep saved: go on with --resume"
+        return f"{text}. With --checkpoint FILE a run can be resumed"
+    if not fresh:
+        return f"{text}, nor a checkpoint yet"
+    return f"{text}. {checkpoint} holds the last sweep saved: go on with --resume"
 
 
 def run_record(path: Path, config: ReconstructionConfig, device: Any, done: Any) -> dict[str, Any]:
@@ -164,10 +172,7 @@ def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | Non
     from napari_phaset3m.io.volume import Volume, save_volume
 
     def volume(data: Any) -> Volume:
-        edge = [-(n - 1) / 2 * done.voxel_size_angstrom for n in data.shape]
-        return Volume(
-            data=data, voxel_size_angstrom=done.voxel_size_angstrom, unit=done.unit, origin=tuple(edge)
-        )
+        return Volume(data=data, voxel_size_angstrom=done.voxel_size_angstrom, unit=done.unit)
 
     try:
         if absorption is not None and done.absorption is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +15,7 @@ import typer
 
 from napari_phaset3m.errors import DataError, DeviceError
 
+_BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 _OPTIONAL = {
     "pyfftw": "fast", "rsciio": "em-io", "ase": "atoms", "ome_zarr": "zarr",
     "dask": "dask", "matplotlib": "figures",
@@ -27,12 +31,12 @@ def _report() -> dict[str, Any]:
     from napari_phaset3m.core.backend import cuda_problem, resolve_device
     from napari_phaset3m.core.fft import fft_backend
 
-    bindings = [name for name in ("PyQt5", "PyQt6", "PySide6") if _found(name)]
+    bindings = [name for name in _BINDINGS if _found(name)]
     missing = {
         name: f"pip install 'napari-phaset3m[{x}]'" for name, x in _OPTIONAL.items() if not _found(name)
     }
     if not bindings:
-        missing["Qt"] = "pip install 'napari-phaset3m[pyqt5]'"
+        missing["Qt"] = "pip install PyQt5"
     return {
         "version": __version__,
         "device": resolve_device("auto").label,
@@ -58,15 +62,52 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] =
         print(f"missing       {name}: {remedy}")
 
 
+def has_display() -> bool:
+    """Whether Qt can open a window: tried in another process, because Qt aborts the one that cannot."""
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in named):
+        return False
+    if not any(_found(name) for name in _BINDINGS):
+        return False
+    code = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def window(otherwise: str = "") -> Any:
+    """The module that opens napari with the workspace.
+
+    Raises
+    ------
+    DeviceError
+        There is no Qt binding or no display.
+    """
+    if not any(_found(name) for name in _BINDINGS):
+        raise DeviceError("No Qt binding is installed. Install one: pip install PyQt5")
+    if not has_display():
+        raise DeviceError(f"napari needs a display, and Qt can open none here. {otherwise}".rstrip())
+    # Looked up only when asked for: the command line depends on the engine, not on the window.
+    return importlib.import_module("napari_phaset3m.gui.launch")
+
+
 def view(paths: Annotated[list[Path], typer.Argument(help="Volumes or series")]) -> None:
-    """Open napari on results or series."""
+    """Open napari with the workspace on a series, or on volumes (and further series) as layers."""
+    from napari_phaset3m.io.napari_hooks import read_layers
+
     for path in paths:
         if not path.exists():
             raise DataError("does not exist", path=path)
-    if not any(_found(name) for name in ("PyQt5", "PyQt6", "PySide6")):
-        raise DeviceError("No Qt binding is installed. Install one: pip install 'napari-phaset3m[pyqt5]'")
+    layers = {path: read_layers(str(path))[0] for path in paths}
+    kinds = {path: layer[1]["metadata"]["phaset3m"]["kind"] for path, layer in layers.items()}
+    series = next((path for path in paths if kinds[path] == "series"), None)
+    launch = window()
     import napari
 
-    viewer = napari.Viewer()
-    viewer.open([str(path) for path in paths], stack=False, plugin="napari-phaset3m")
+    viewer = launch.open_workspace(series, run=False)
+    for path, (data, options, _) in layers.items():
+        if path != series:
+            viewer.add_image(data, **options)
     napari.run()
