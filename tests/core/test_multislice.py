@@ -21,10 +21,11 @@ LOSSES = sorted(kernels.LOSSES)
 class Model:
     """A small scattering problem whose loss and gradients can be evaluated anywhere."""
 
-    def __init__(self, loss: str, nodes: int = 1, shape: tuple[int, int] = (20, 18)) -> None:
+    def __init__(self, loss: str, nodes: int = 1, angle: float = 1e-4) -> None:
+        shape = (20, 18)
         rng = np.random.default_rng(5)
         self.grid = Grid(*shape, 0.6)
-        self.microscope = Microscope(3e5, 1.2e7, 40.0, 1e-4, {"C12": 50.0, "phi12": 0.3})
+        self.microscope = Microscope(3e5, 1.2e7, 40.0, angle, {"C12": 50.0, "phi12": 0.3})
         self.loss = loss
         self.transfers = TransferModel(self.grid, self.microscope, nodes)
         wavelength = self.microscope.wavelength_angstrom
@@ -76,10 +77,12 @@ def test_gradient_by_potential_matches_finite_differences(loss: str, nodes: int)
 @pytest.mark.parametrize("nodes", [1, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradient_by_shift_and_defocus_matches_finite_differences(loss: str, nodes: int) -> None:
-    model = Model(loss, nodes)
+    # The derivative is that of a coherent beam: the spatial envelope, which also
+    # depends on defocus, counts as constant.
+    model = Model(loss, nodes, angle=0.0)
     _, _, optics = model.gradients()
     for focus in range(3):
-        for parameter, step in ((0, 0.05), (1, 0.05), (2, 8.0)):
+        for parameter, step in ((0, 0.05), (1, 0.05), (2, 2.0)):
             ends = []
             for sign in (1, -1):
                 defocus, shifts = list(DEFOCUS), [list(s) for s in SHIFTS]

@@ -116,8 +116,10 @@ def test_events_come_in_order_and_agree() -> None:
     [
         {}, {"subset_size": "all"}, {"subset_size": 3}, {"tilt_order": "golden"}, {"momentum": "none"},
         {"rotation": "cubic"}, {"rotation": "fourier", "iterations": 2}, {"absorption": True},
-        {"loss": "poisson"}, {"loss": "intensity"}, {"coherence": "incoherent"}, {"method": "singleslice"},
-        {"method": "sirt"}, {"method": "sirt", "projection": "log"}, {"padding_px": 4}, {"depth_angstrom": 10.0},
+        {"loss": "poisson"}, {"loss": "intensity"},
+        {"coherence": "incoherent"}, {"method": "singleslice"},
+        {"method": "sirt"}, {"method": "sirt", "projection": "log"}, {"padding_px": 4},
+        {"depth_angstrom": 10.0},
         {"voxel_angstrom": 1.2}, {"multiresolution": (2,)}, {"slices": 1}, {"slices": 24},
         {"constraints": ConstraintConfig(atomic_basis_sigma_angstrom=0.9)},
         {"constraints": ConstraintConfig(positivity=False, tv_weight=0.1, lowpass_angstrom=2.0)},
@@ -252,7 +254,8 @@ def test_one_tilt_is_exit_wave_reconstruction() -> None:
     assert s.defocus_angstrom is not None and s.shifts_px is not None and s.used is not None
     one = TiltFocalSeries(
         images=s.images[4:5], tilt_deg=s.tilt_deg[4:5], pixel_size_angstrom=VOXEL, energy_ev=3e5,
-        defocus_angstrom=s.defocus_angstrom[4:5], spherical_aberration_angstrom=1e7, focal_spread_angstrom=20.0,
+        defocus_angstrom=s.defocus_angstrom[4:5], spherical_aberration_angstrom=1e7,
+        focal_spread_angstrom=20.0,
     )  # fmt: skip
     result = reconstruct(one, config(iterations=30, method="singleslice", depth_angstrom=VOXEL), **CPU)
     projected = truth().sum(0)

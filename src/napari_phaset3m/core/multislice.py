@@ -304,5 +304,8 @@ def shift_factors(grid: Grid) -> np.ndarray:
 
 
 def defocus_factor(grid: Grid, wavelength_angstrom: float) -> np.ndarray:
-    """`(1, nx, ny)` factor of defocus in angstrom, for transfer_derivatives."""
+    """`(1, nx, ny)` factor of defocus in angstrom, for transfer_derivatives.
+
+    The spatial-coherence envelope counts as constant.
+    """
     return np.asarray(1j * np.pi * wavelength_angstrom * grid.k2)[None]

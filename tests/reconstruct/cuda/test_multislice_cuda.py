@@ -13,9 +13,13 @@ import pytest
 from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ResourceError
+from napari_phaset3m.reconstruct.constraints import AtomicBasis
+from napari_phaset3m.reconstruct.engine import CudaEngine, HostEngine
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.solver import Solver
+from napari_phaset3m.reconstruct.stepsize import automatic_step
 
 _HELPER = Path(__file__).parents[2] / "core" / "cuda" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("phaset3m_host_runtime", _HELPER)
@@ -121,3 +125,30 @@ def test_too_little_memory_is_refused_at_once(host_runtime, monkeypatch):
     config = _config()
     with pytest.raises(ResourceError, match="GPU memory"):
         CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
+
+
+@pytest.mark.parametrize("sigma", [None, 0.8])
+def test_the_engines_make_the_same_sweeps(host_runtime, sigma):  # noqa: F811
+    config = _config(loss="poisson", momentum="nesterov")
+    problem = build_problem(_series(), config)
+    methods = (
+        MultisliceMethod(problem, config, 1),
+        CudaMultisliceMethod(problem, config, 1, host_runtime),
+    )
+    results = []
+    for method in methods:
+        basis = AtomicBasis(sigma, problem.geometry.voxel_size_angstrom) if sigma else None
+        solver = Solver(method, config, problem.tilts, subset_size=2, threads=1, basis=basis)
+        assert isinstance(solver.engine, HostEngine if method is methods[0] else CudaEngine)
+        state = solver.initial_state(None, automatic_step(solver, 0))
+        for _ in range(3):
+            for _ in solver.sweep(state):
+                pass
+            solver.finish_sweep(state, np.inf)
+        held_out = solver.held_out_error(state.previous, problem.held_out)
+        results.append((np.array(state.previous), state.error, state.step, held_out))
+        solver.close()
+    (cpu, *numbers), (gpu, *others) = results
+    assert cpu.max() > 0
+    assert np.linalg.norm(cpu - gpu) <= 1e-3 * np.linalg.norm(cpu)
+    np.testing.assert_allclose(numbers, others, rtol=1e-3)
