@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import mrcfile
 import numpy as np
 import pytest
@@ -124,3 +125,14 @@ def test_a_single_image_without_an_angle_is_said_to_be_at_zero(tmp_path: Path) -
     assert series.tilt_deg[0] == 0 and any("tilt angle is not stated" in n for n in series.metadata["notes"])
     stated = load_series(stack, energy_ev=ENERGY, tilt_deg=[5.0])
     assert stated.tilt_deg[0] == 5 and not any("tilt angle" in n for n in stated.metadata["notes"])
+
+
+@pytest.mark.parametrize(("angle", "width"), [(0.0, 10), (90.0, 8), (-12.0, 10), (180.0, 10)])
+def test_exit_face_of_the_box_as_it_lies_after_the_turn(tmp_path: Path, angle: float, width: int) -> None:
+    with h5py.File(tmp_path / "five.h5", "w") as file:
+        file["tilt_series"] = np.random.default_rng(0).uniform(0.9, 1.1, (3, 1, 8, 10))
+        file["tilt_angles"], file["defocus_values"] = [-1.0, 0.0, 1.0], [900.0]
+        file["pixel_size"], file["energy"] = PIXEL, ENERGY
+    series = load_series(tmp_path / "five.h5", tilt_axis_angle_deg=angle)
+    np.testing.assert_allclose(series.defocus_angstrom, 900.0 - width * PIXEL / 2)
+    assert series.image_shape[1] == width

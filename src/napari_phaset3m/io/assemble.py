@@ -45,11 +45,13 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     images = divide(raw, given.get("n_focus"), given.get("focus_order", "tilt-major"))
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
     _check_numbers(raw, fields)
-    _refer_defocus(raw, fields, given, images.shape[-1])
-    intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
     angle = given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0
+    angle = as_number(angle, raw.path, "tilt_axis_angle")
+    # An odd number of quarter turns makes the height the width.
+    width = images.shape[-2] if round(angle / 90) % 2 else images.shape[-1]
+    _refer_defocus(raw, fields, given, width)
+    intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
     if angle:
-        angle = as_number(angle, raw.path, "tilt_axis_angle")
         intensity = _turn(intensity, fields, angle, notes)
     metadata |= {"source": str(raw.path), "notes": tuple(notes)}
     return _build(

@@ -30,6 +30,9 @@ def scale_intensity(
     if counts:
         _check_counts(raw, values)
     level = values.mean(axis=(-2, -1), dtype=np.float64)
+    if fields.get("dose_per_image") is not None:
+        dose = _broadcast(fields["dose_per_image"], values.shape[:2], raw, "dose_per_image")
+        fields["dose_per_image"] = dose
     if given.get("dark_field"):
         scale, method = _dark_field(raw, values), "dark_field"
         notes.append("dark-field images inverted: intensity = 1 - (signal - background) / brightest")
@@ -111,8 +114,7 @@ def _scale(
     if method == "counts":
         if fields.get("dose_per_image") is None:
             raise missing("dose_per_image", raw.path)
-        dose = _broadcast(fields["dose_per_image"], shape, raw, "dose_per_image")
-        scale = dose * fields["pixel_size_angstrom"] ** 2
+        scale = fields["dose_per_image"] * fields["pixel_size_angstrom"] ** 2
     elif method == "vacuum":
         if "vacuum_intensity" not in given:
             raise ConfigError(
