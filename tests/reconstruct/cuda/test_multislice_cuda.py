@@ -128,7 +128,7 @@ def test_too_little_memory_is_refused_at_once(host_runtime, monkeypatch):
 
 
 @pytest.mark.parametrize("sigma", [None, 0.8])
-def test_the_engines_make_the_same_sweeps(host_runtime, sigma):  # noqa: F811
+def test_the_engines_make_the_same_sweeps(host_runtime, sigma):
     config = _config(loss="poisson", momentum="nesterov")
     problem = build_problem(_series(), config)
     methods = (
