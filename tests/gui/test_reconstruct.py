@@ -13,7 +13,7 @@ from _fake import FakeSolver, small_series
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.gui import reconstruct_panel
+from napari_phaset3m.gui import forecast_line
 from napari_phaset3m.gui.plots import ErrorPlot
 from napari_phaset3m.gui.publisher import METADATA_KEY
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
@@ -38,7 +38,7 @@ class FakeForecast:
 def fake(monkeypatch):
     solver = FakeSolver()
     monkeypatch.setattr(runner_module, "open_events", solver)
-    monkeypatch.setattr(reconstruct_panel, "_forecast", lambda *a: FakeForecast())
+    monkeypatch.setattr(forecast_line, "forecast_of", lambda *a: FakeForecast())
     return solver
 
 
@@ -127,11 +127,11 @@ def test_forecast_problem_blocks_start_with_its_reason(qtbot, panel, monkeypatch
     def refuse(*args):
         raise DataError("is missing", field="defocus_values")
 
-    monkeypatch.setattr(reconstruct_panel, "_forecast", refuse)
+    monkeypatch.setattr(forecast_line, "forecast_of", refuse)
     panel._session.config = ReconstructionConfig(slices=5)
     qtbot.waitUntil(lambda: "defocus_values" in panel.error.text(), timeout=WAIT)
     assert not panel.start.isEnabled() and "defocus_values" in panel.start.toolTip()
-    monkeypatch.setattr(reconstruct_panel, "_forecast", lambda *a: FakeForecast())
+    monkeypatch.setattr(forecast_line, "forecast_of", lambda *a: FakeForecast())
     panel._session.config = ReconstructionConfig(slices=6)
     qtbot.waitUntil(lambda: "16 × 16 × 16" in panel.forecast.text(), timeout=WAIT)
     assert panel.start.isEnabled()
@@ -231,7 +231,8 @@ def test_binned_previews_overlay_the_full_volume(qtbot, panel, viewer, fake):
     qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
     assert layer.data.shape == (16, 16, 16)
     # edges (not centres) of first and last voxel coincide
-    np.testing.assert_allclose(np.array([low - 0.5, high + 0.5]), layer.extent.world + [[-0.25], [0.25]])
+    half = np.array([[-0.25], [0.25]])
+    np.testing.assert_allclose(np.array([low - 0.5, high + 0.5]), layer.extent.world + half)
 
 
 def test_reopened_panel_finds_the_run(qtbot, panel, viewer, fake):
@@ -331,17 +332,19 @@ def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewe
     view.show()
     assert panel._session.watch_fourier
     run_to_end(qtbot, panel)
-    qtbot.waitUntil(lambda: view._image is not None, timeout=WAIT)
-    assert [str(u) for u in view._image.units] == ["1 / angstrom"] * 3 or "angstrom" in str(view._image.units)
-    zero = view._image.data_to_world((8, 8, 8))
-    np.testing.assert_allclose(zero, 0.0, atol=1e-12)
-    np.testing.assert_allclose(view._image.scale, 1 / (16 * 0.5))
+    qtbot.waitUntil(lambda: view.canvas is not None and view._shown is not None, timeout=WAIT)
+    np.testing.assert_allclose(view.canvas.frequency_of((8, 8, 8)), 0.0, atol=1e-9)
+    np.testing.assert_allclose(view.canvas.frequency_of((8, 8, 9)), (0, 0, 1 / (16 * 0.5)), atol=1e-9)
     assert all("log power" not in la.name for la in viewer.layers)
     for name in ("kx–kz", "ky–kz", "kx–ky", "3D"):
         view.view.setCurrentText(name)
-        assert view.viewer.dims.ndisplay == (3 if name == "3D" else 2)
+        assert view.canvas.name == name and view.canvas._volume.visible == (name == "3D")
+        picture = view.canvas.screenshot()[..., :3]
+        used = np.flatnonzero(picture.max(axis=(1, 2)) > 40)
+        assert len(used) > 0.6 * len(picture), f"{name}: framed too small"
+        assert used[0] >= 0 and picture[:, [2, -3]].max() == 0, f"{name}: framed too large"
     view.rings.setChecked(False)
-    assert not view.viewer.layers["rings"].visible
+    assert not view.canvas._rings.visible
     view.hide()
     assert not panel._session.watch_fourier
     view.release()

@@ -1,75 +1,46 @@
-"""Small Qt helpers: safe connections to the session, and the theme's colours."""
+"""Safe connections of widgets to signals, and numbers as a person would write them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from inspect import CO_VARARGS
 from typing import Any
 from weakref import WeakMethod
 
-from psygnal import SignalInstance
 from qtpy.compat import isalive
 
 
-def follow(signal: SignalInstance, slot: Callable[..., None]) -> None:
-    """Call a widget's method on a session signal for as long as the widget lives.
+def follow(signal: Any, slot: Callable[..., None]) -> None:
+    """Call a widget's method on a signal for as long as the widget lives.
+
+    A widget that Qt has deleted may live on as a Python object for a while, and
+    would fail when called.
 
     Parameters
     ----------
-    signal : psygnal.SignalInstance
+    signal : psygnal.SignalInstance or napari EventEmitter
     slot : bound method of a QObject
         Gets as many of the signal's arguments as it takes.
     """
     method = WeakMethod(slot)
-    n_args = slot.__func__.__code__.co_argcount - 1  # type: ignore[attr-defined]
+    code = slot.__func__.__code__  # type: ignore[attr-defined]
+    takes_all = bool(code.co_flags & CO_VARARGS)
+    n_args = code.co_argcount - 1
 
     def call(*args: Any) -> None:
         target = method()
         if target is None or not isalive(target.__self__):  # type: ignore[attr-defined]
-            signal.disconnect(call, missing_ok=True)
+            release()
             return
-        target(*args[:n_args])
+        target(*(args if takes_all else args[:n_args]))
+
+    def release(*_: object) -> None:
+        with suppress(ValueError):
+            signal.disconnect(call)
 
     signal.connect(call)
-
-
-@dataclass(frozen=True)
-class Colours:
-    """The theme's colours as ``#rrggbb``."""
-
-    background: str
-    foreground: str
-    text: str
-    accent: str
-    warning: str
-    error: str
-
-
-def theme_colours() -> Colours:
-    """Colours of napari's present theme."""
-    from napari.settings import get_settings
-    from napari.utils.theme import get_theme
-
-    theme = get_theme(get_settings().appearance.theme)
-    names = ("background", "foreground", "text", "current", "warning", "error")
-    return Colours(*(getattr(theme, name).as_hex(format="long") for name in names))
-
-
-def on_theme_change(slot: Callable[..., None]) -> None:
-    """Call a widget's method when the user changes napari's theme."""
-    from napari.settings import get_settings
-
-    method = WeakMethod(slot)
-    emitter = get_settings().appearance.events.theme
-
-    def call(event: object = None) -> None:
-        target = method()
-        if target is None or not isalive(target.__self__):  # type: ignore[attr-defined]
-            emitter.disconnect(call)
-            return
-        target()
-
-    emitter.connect(call)
+    slot.__self__.destroyed.connect(release)  # type: ignore[attr-defined]
 
 
 def format_seconds(seconds: float) -> str:

@@ -7,6 +7,7 @@ touch the run, and a new one finds everything in the session.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 #: Longest edge of a preview, voxels.
 PREVIEW_MAX_VOXELS = 256
-TICK_MS = 250
-SLOWEST_TICK_MS = 2000
-#: The event loop is given this long to go idle after a picture was handed over.
-SETTLE_MS = 20
+#: How often the mailbox and the progress are looked at.
+TICK_MS = 200
+#: The loop gets as much time for other things as painting the last picture took, but not more
+#: than this: the volume is to follow at least once per second.
+LONGEST_REST_SECONDS = 0.4
 _KEY = "driver"
 _REASONS = {
     "sweeps": "all sweeps done",
@@ -64,7 +66,9 @@ class JobDriver(QObject):
         self._worker: JobWorker | None = None
         self._control = RunControl()
         self._mailbox: Mailbox[PreviewFrame] = Mailbox()
-        self._handed_over = 0.0
+        self._next_request = 0.0
+        self._progress: Progress | None = None
+        self._more_sweeps = False
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._on_tick)
@@ -87,7 +91,8 @@ class JobDriver(QObject):
             return None
         record = RunRecord(new_run_id(), session.config, series_name=session.series_name)
         self._control, self._mailbox = RunControl(), Mailbox()
-        session.progress = None
+        session.progress = self._progress = None
+        self._next_request = 0.0
         session.active_run = record.run_id
         session.add_run(record)
         session.message = "Preparing"
@@ -155,13 +160,14 @@ class JobDriver(QObject):
         if run_id is None or getattr(event, "run_id", run_id) != run_id:
             return
         if isinstance(event, Progress):
-            session.progress = event
+            self._progress = event  # shown at the next tick: these come in dozens per second
             self._set_status(run_id, "running")
         elif isinstance(event, SweepDone):
             record = session.run(run_id)
             if record is not None:
                 record.sweeps.append(event)
-                session.update_run(run_id, seconds=record.seconds + event.seconds)
+                record.seconds += event.seconds
+                self._more_sweeps = True
         elif isinstance(event, Waiting):
             session.message = event.message
             self._set_status(run_id, event.state)
@@ -185,6 +191,7 @@ class JobDriver(QObject):
         record = self._session.run(run_id)
         if record is None or record.status == status or not record.active:
             return
+        self._show_progress()
         if status == "running":
             if self._control.paused:
                 return
@@ -220,6 +227,7 @@ class JobDriver(QObject):
     def _on_finished(self) -> None:
         session, run_id = self._session, self._session.active_run
         self._timer.stop()
+        self._show_progress()
         self._drain()
         self._worker = None
         record = session.run(run_id)
@@ -235,17 +243,28 @@ class JobDriver(QObject):
             self._control.set_mask(mask)
 
     def _on_tick(self) -> None:
+        self._show_progress()
         if self._drain():
-            self._handed_over = time.monotonic()
-            QTimer.singleShot(SETTLE_MS, self._adapt)
-        self._request_preview()
+            handed_over = time.monotonic()
+            self._next_request = handed_over + LONGEST_REST_SECONDS
+            QTimer.singleShot(0, partial(self._painted, handed_over))
+        elif time.monotonic() >= self._next_request:
+            self._request_preview()
 
-    def _adapt(self) -> None:
-        """Slow the pictures down when painting the last one held the loop up."""
-        late = (time.monotonic() - self._handed_over) * 1000 - SETTLE_MS
-        interval = int(min(max(TICK_MS, 4 * late), SLOWEST_TICK_MS))
-        if abs(interval - self._timer.interval()) > 0.2 * self._timer.interval():
-            self._timer.setInterval(interval)
+    def _painted(self, handed_over: float) -> None:
+        """Ask for the next picture, after a rest as long as painting the last one took."""
+        now = time.monotonic()
+        self._next_request = now + min(now - handed_over, LONGEST_REST_SECONDS)
+        if self._next_request - now < TICK_MS / 1000:
+            self._request_preview()
+
+    def _show_progress(self) -> None:
+        run_id = self._session.active_run
+        if self._progress is not None and self._progress.run_id == run_id:
+            self._session.progress = self._progress
+        if self._more_sweeps and run_id is not None:
+            self._more_sweeps = False
+            self._session.update_run(run_id)
 
     def _request_preview(self) -> None:
         wanted = PREVIEW_MAX_VOXELS if self._session.live else 0

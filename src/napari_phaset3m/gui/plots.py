@@ -8,7 +8,8 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import follow, on_theme_change, theme_colours
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.theme import on_theme_change, theme_colours
 from napari_phaset3m.session import RunRecord, Session
 
 #: Runs before the newest one that stay visible, faintly.

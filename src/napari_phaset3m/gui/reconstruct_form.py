@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -16,142 +15,26 @@ from qtpy.QtWidgets import (
     QLabel,
     QSizePolicy,
     QSpinBox,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
-from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.gui.binding import follow, theme_colours
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.reconstruct_rows import (
+    ADVANCED,
+    CONSTRAINTS,
+    LINEAR_ONLY_REASON,
+    MAIN,
+    NOT_FOR_SIRT,
+    Row,
+    field_of,
+    value_at,
+    with_value,
+)
+from napari_phaset3m.gui.theme import LINE_SPACING, set_role, theme_colours
 from napari_phaset3m.session import Session
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one field of the model is edited.
-
-    Attributes
-    ----------
-    path : str
-        Field of :class:`ReconstructionConfig`, dotted for nested models.
-    label : str
-    choices : tuple of (text, value)
-        A combo box; empty: a spin box or, for booleans, a check box.
-    special : tuple of (text, value), optional
-        What the lowest position of the spin box stands for.
-    """
-
-    path: str
-    label: str
-    choices: tuple[tuple[str, Any], ...] = ()
-    special: tuple[str, Any] | None = None
-    high: float = 999.0
-    step: float = 1.0
-    decimals: int = 0
-    suffix: str = ""
-
-
-_AUTO = ("auto", "auto")
-MAIN = (
-    Row(
-        "method",
-        "Method",
-        (
-            ("PhaseT3M (multislice)", "multislice"),
-            ("Single-slice", "singleslice"),
-            ("SIRT (linear)", "sirt"),
-        ),
-    ),
-    Row("iterations", "Sweeps", special=_AUTO),
-    Row("slices", "Slices", special=_AUTO),
-    Row("voxel_angstrom", "Voxel", special=("as pixel", None), step=0.05, decimals=3, suffix=" Å"),
-)
-CONSTRAINTS = (
-    Row("constraints.positivity", "Positive potential"),
-    Row(
-        "constraints.atomic_basis_sigma_angstrom",
-        "Atomic basis",
-        (("auto", "auto"), ("off", None), ("0.42 Å", 0.42), ("0.47 Å", 0.47), ("0.52 Å", 0.52)),
-    ),
-    Row("constraints.tv_weight", "Total variation", step=0.05, decimals=3, suffix=" V"),
-    Row("constraints.shrink_volts", "Shrink (L1)", step=0.01, decimals=3, suffix=" V"),
-    Row("constraints.lowpass_angstrom", "Low-pass", special=("off", None), step=0.1, decimals=2, suffix=" Å"),
-    Row("constraints.mask_soft_edge_angstrom", "Mask edge", step=0.5, decimals=1, suffix=" Å"),
-    Row("constraints.recentre", "Keep centred"),
-)
-ADVANCED = (
-    Row(
-        "depth_angstrom",
-        "Depth",
-        special=("as width", None),
-        high=99999.0,
-        step=5.0,
-        decimals=1,
-        suffix=" Å",
-    ),
-    Row("padding_px", "Padding", suffix=" px"),
-    Row("rotation", "Interpolation", (("linear", "linear"), ("cubic", "cubic"), ("Fourier", "fourier"))),
-    Row("step", "Step", special=_AUTO, step=0.1, decimals=3),
-    Row(
-        "loss",
-        "Misfit",
-        (
-            ("auto", "auto"),
-            ("amplitude", "amplitude"),
-            ("Poisson", "poisson"),
-            ("intensity", "intensity"),
-        ),
-    ),
-    Row(
-        "subset_size",
-        "Tilts per update",
-        (("auto", "auto"), ("1", 1), ("2", 2), ("4", 4), ("8", 8), ("all", "all")),
-    ),
-    Row("tilt_order", "Tilt order", (("random", "random"), ("golden", "golden"), ("given", "given"))),
-    Row("coherence", "Focal spread", (("envelope", "envelope"), ("incoherent sum", "incoherent"))),
-    Row("absorption", "Absorption"),
-    Row("holdout_fraction", "Held out", special=_AUTO, high=0.5, step=0.01, decimals=2),
-    Row("threads", "Threads", special=_AUTO, high=512),
-    Row("seed", "Seed", high=99999),
-)
-LINEAR_ONLY_REASON = "SIRT is linear: it does not use this"
-NOT_FOR_SIRT = ("slices", "loss", "coherence", "absorption", "step")
-
-
-def field_of(path: str) -> Any:
-    """Pydantic's description of a field given by its dotted path."""
-    model: Any = ReconstructionConfig
-    *parents, name = path.split(".")
-    for parent in parents:
-        model = model.model_fields[parent].annotation
-    return model.model_fields[name]
-
-
-def value_at(config: ReconstructionConfig, path: str) -> Any:
-    """The value of a field given by its dotted path."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def with_value(config: ReconstructionConfig, path: str, value: Any) -> ReconstructionConfig:
-    """A validated copy with one field changed.
-
-    Raises
-    ------
-    ConfigError
-        The value is refused; the message names the field.
-    """
-    data = config.model_dump()
-    *parents, name = path.split(".")
-    target = data
-    for parent in parents:
-        target = target[parent]
-    target[name] = value
-    changed: ReconstructionConfig = ReconstructionConfig.parse(**data)
-    return changed
 
 
 class Editor:
@@ -238,6 +121,37 @@ class Editor:
         widget.blockSignals(False)
 
 
+class Fold(QWidget):
+    """A section under a heading that opens and closes it; closed at first.
+
+    Parameters
+    ----------
+    title : str
+    content : QWidget
+    """
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__()
+        self.content = content
+        self.heading = QToolButton()
+        self.heading.setText(title)
+        self.heading.setCheckable(True)
+        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.heading.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        set_role(self.heading, "fold")
+        self.heading.toggled.connect(self._on_toggled)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(LINE_SPACING)
+        layout.addWidget(self.heading)
+        layout.addWidget(content)
+        self._on_toggled(False)
+
+    def _on_toggled(self, opened: bool) -> None:
+        self.heading.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self.content.setVisible(opened)
+
+
 class ReconstructForm(QWidget):
     """The settings in :attr:`Session.config`, editable; most of them folded away.
 
@@ -264,16 +178,12 @@ class ReconstructForm(QWidget):
         follow(session.events.config, self.refresh)
         self.refresh()
 
-    def _folded(self, title: str, rows: Sequence[Row]) -> QCollapsible:
-        fold = QCollapsible(title)
-        fold.setDuration(0)
+    def _folded(self, title: str, rows: Sequence[Row]) -> Fold:
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
         self._fill(form, rows)
-        fold.setContent(content)
-        fold.collapse(animate=False)
-        return fold
+        return Fold(title, content)
 
     def _fill(self, form: QFormLayout, rows: Sequence[Row]) -> None:
         form.setHorizontalSpacing(10)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -22,24 +21,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.gui.binding import (
-    follow,
-    format_bytes,
-    format_seconds,
+from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
+from napari_phaset3m.gui.driver import driver_for
+from napari_phaset3m.gui.forecast_line import ForecastLine
+from napari_phaset3m.gui.reconstruct_form import ReconstructForm
+from napari_phaset3m.gui.theme import (
+    PANEL_MAX_WIDTH,
+    follow_theme,
     on_theme_change,
+    set_role,
     theme_colours,
 )
-from napari_phaset3m.gui.driver import driver_for
-from napari_phaset3m.gui.reconstruct_form import ReconstructForm
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, follow_theme, set_role
-from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
     import napari.components
 
-FORECAST_DELAY_MS = 400
 NO_SERIES = "Open a tilt series first (step Series)"
 
 
@@ -57,18 +54,10 @@ class ReconstructPanel(QWidget):
         super().__init__()
         self._session = session
         self._driver = driver_for(session, viewer)
-        self._forecast_key: tuple[Any, ...] = ()
-        self._forecast_running = False
-        self._blocker = ""
         self._refused = ""
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self._build()
-        self._forecast_timer = QTimer(self)
-        self._forecast_timer.setSingleShot(True)
-        self._forecast_timer.setInterval(FORECAST_DELAY_MS)
-        self._forecast_timer.timeout.connect(self._forecast)
-        for name in ("series", "config", "device", "mask"):
-            follow(session.events[name], self._on_inputs)
+        follow(session.events.device, self._on_device_changed)
         follow(session.events.progress, self._on_progress)
         follow(session.events.message, self._refresh)
         follow(session.events.active_run, self._refresh)
@@ -76,7 +65,7 @@ class ReconstructPanel(QWidget):
         follow_theme(self, viewer)
         on_theme_change(self._restyle)
         self._restyle()
-        self._on_inputs()
+        self._refresh()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Learn which window the run belongs to."""
@@ -99,7 +88,8 @@ class ReconstructPanel(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.form.layout().addStretch(1)
         layout.addWidget(scroll, 1)
-        self.forecast = self._text("forecast")
+        self.forecast = ForecastLine(self._session)
+        self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
         self._add_buttons(layout)
         self.bar = QProgressBar()
@@ -111,7 +101,6 @@ class ReconstructPanel(QWidget):
         self.status = self._text("status")
         self.error = self._text("error")
         set_role(self.error, "error")
-        set_role(self.forecast, "muted")
         set_role(self.status, "muted")
         for label in (self.numbers, self.status, self.error):
             label.hide()
@@ -186,52 +175,10 @@ class ReconstructPanel(QWidget):
         self._refused = text
         self._refresh()
 
-    def _on_inputs(self) -> None:
+    def _on_device_changed(self) -> None:
         index = self.device.findData(self._session.device)
         if index != self.device.currentIndex():
             self.device.setCurrentIndex(index)
-        self._blocker = ""
-        if self._session.series is not None:
-            self._forecast_timer.start()
-            self.forecast.setText("Working out memory and time …")
-        else:
-            self.forecast.setText("")
-        self._refresh()
-
-    def _forecast(self) -> None:
-        session = self._session
-        if session.series is None:
-            return
-        if self._forecast_running or self._driver.busy:
-            self._forecast_timer.start()
-            return
-        self._forecast_running = True
-        self._forecast_key = (session.series, session.config, session.device)
-        in_background(partial(_forecast, *self._forecast_key), self._on_forecast, self._on_forecast_error)
-
-    def _forecast_is_stale(self) -> bool:
-        self._forecast_running = False
-        session = self._session
-        key = (session.series, session.config, session.device)
-        return any(a is not b for a, b in zip(key[:2], self._forecast_key[:2], strict=True)) or (
-            key[2] != self._forecast_key[2]
-        )
-
-    def _on_forecast(self, result: Any) -> None:
-        if self._forecast_is_stale():
-            return
-        text, self._blocker = forecast_text(result, self._session.config.iterations), ""
-        self.forecast.setText(text)
-        self.forecast.setToolTip(f"{format_bytes(result.available_bytes)} of memory are free now")
-        self._refresh()
-
-    def _on_forecast_error(self, error: Exception) -> None:
-        if self._forecast_is_stale():
-            return
-        self.forecast.setText("")
-        known = isinstance(error, PhaseT3MError)
-        self._blocker = str(error) if known else f"{type(error).__name__}: {error}"
-        self._refresh()
 
     def _on_run(self, record: RunRecord) -> None:
         self._refresh()
@@ -240,11 +187,15 @@ class ReconstructPanel(QWidget):
         progress = self._session.progress
         if progress is None:
             return
-        self.bar.setRange(0, 1000)
-        self.bar.setValue(round(1000 * progress.fraction))
         left = progress.remaining_seconds
         bound = "at most " if self._session.config.iterations == "auto" else ""
+        # A progress bar paints at once, and with it whatever else of the window is due,
+        # 3D canvases included; with updates off, the change is painted with the next frame.
+        self.bar.setUpdatesEnabled(False)
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * progress.fraction))
         self.bar.setFormat("%p%" if left is None else f"%p%  ·  {bound}{format_seconds(left)} left")
+        self.bar.setUpdatesEnabled(True)
         self.numbers.setText(self._numbers())
 
     def _numbers(self) -> str:
@@ -273,7 +224,7 @@ class ReconstructPanel(QWidget):
             return NO_SERIES
         if self._session.active_run is not None:
             return "A run is under way"
-        return self._refused or self._blocker
+        return self._refused or self.forecast.blocker
 
     def _refresh(self) -> None:
         record = self._session.run(self._session.active_run)
@@ -293,7 +244,7 @@ class ReconstructPanel(QWidget):
             self.bar.setRange(0, 1000)
         self._show(self.numbers, self._numbers())
         failure = self._session.message if self._session.message.startswith("Failed") else ""
-        problem = self._refused or self._blocker or failure
+        problem = self._refused or self.forecast.blocker or failure
         self._show(self.error, problem)
         message = "" if problem and record is None else self._session.message
         self._show(self.status, message or (why if why == NO_SERIES else ""))
@@ -305,22 +256,3 @@ class ReconstructPanel(QWidget):
     def _show(self, label: QLabel, text: str) -> None:
         label.setText(text)
         label.setVisible(bool(text))
-
-
-def _forecast(series: Any, config: Any, device: Any) -> Any:
-    from napari_phaset3m.reconstruct.api import forecast
-
-    return forecast(series, config, device=device)
-
-
-def forecast_text(result: Any, iterations: int | str) -> str:
-    """The forecast in one or two lines."""
-    nz, ny, nx = result.volume_shape
-    slices = f", {result.slices} slices" if result.slices else ""
-    lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
-    if result.seconds_per_sweep:
-        time = f"about {format_seconds(result.seconds_per_sweep)} per sweep"
-        if isinstance(iterations, int):
-            time += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
-        lines.append(time)
-    return "\n".join(lines)

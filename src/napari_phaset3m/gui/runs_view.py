@@ -108,9 +108,10 @@ class RunsView(QWidget):
 
     def _refresh_buttons(self) -> None:
         record = self.selected()
-        reason = "Select a run first" if record is None else ""
-        no_volume = reason or ("" if record.volume is not None else "This run has no full-size volume")
-        active = reason or ("The run is under way" if record.active else "")
+        reason = no_volume = active = "Select a run first" if record is None else ""
+        if record is not None:
+            no_volume = "" if record.volume is not None else "This run has no full-size volume"
+            active = "The run is under way" if record.active else ""
         for button, why in (
             (self.show_button, no_volume),
             (self.save_button, no_volume),
@@ -164,6 +165,7 @@ def _save(record: RunRecord, path: Path, series_path: Path | None) -> Path:
     from napari_phaset3m.io.provenance import provenance
     from napari_phaset3m.io.volume import Volume, save_volume
 
+    assert record.volume is not None and record.voxel_size_angstrom is not None
     origin = provenance(series_path, record.config, record.device)
     volume = Volume(data=record.volume, voxel_size_angstrom=record.voxel_size_angstrom, unit=record.unit)
     save_volume(volume, path, provenance=origin)

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.ask_bar import AskBar
+from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.image_layer import publisher_for
 from napari_phaset3m.gui.image_table import ImageTable
 from napari_phaset3m.gui.loader import FILE_FILTER, loader_for, missing_field, one_line, recent
@@ -35,7 +36,6 @@ from napari_phaset3m.gui.theme import (
     PANEL_MAX_WIDTH,
     PANEL_MIN_WIDTH,
     ElidedLabel,
-    bind,
     follow_theme,
     label,
     set_role,
@@ -129,12 +129,12 @@ class SeriesPanel(QWidget):
         self._loader.busy_changed.connect(self._on_busy)
         self._loader.failed.connect(self._on_failed)
         self._loader.saved.connect(self._on_saved)
-        bind(self, self._session.events.series, self._on_series)
+        follow(self._session.events.series, self._on_series)
         layers = self._viewer.layers.events
         images = publisher_for(self._viewer, self._session.attachments)
         canvas = self._viewer.dims.events.ndisplay
         for event in (layers.inserted, layers.removed, canvas, images.visibility_changed):
-            bind(self, event, self._on_canvas)
+            follow(event, self._on_canvas)
 
     # opening and saving
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.metadata_form import missing_for_multislice
-from napari_phaset3m.gui.theme import LINE_SPACING, bind, label, set_role
+from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 
 if TYPE_CHECKING:
     from napari_phaset3m.session import Session
@@ -55,13 +56,15 @@ def hint(session: Session) -> tuple[str, str]:
     if session.series is None:
         return "Next: open a tilt/focal series.", "muted"
     if session.active_run is not None:
-        return session.message or "A reconstruction is running.", "muted"
+        return "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
+    if session.message.startswith("Saved"):
+        return session.message, "muted"
     missing = missing_for_multislice(session.series)
     if missing and session.config.method != "sirt":
         verb = "is" if len(missing) == 1 else "are"
         return f"{' and '.join(missing)} {verb} missing; only SIRT works without.", "warning"
     if any(record.status == "finished" for record in session.runs):
-        return session.message or "The volume is in the viewer.", "muted"
+        return "Next: save the volume (Runs), or change settings and start again.", "muted"
     return "Next: check the settings and start.", "muted"
 
 
@@ -100,9 +103,9 @@ class StepGuide(QWidget):
         layout.addWidget(self.hint)
         events = session.events
         for signal in (events.series, events.active_run, events.message, events.config):
-            bind(self, signal, self.refresh)
+            follow(signal, self.refresh)
         for signal in (session.run_changed, session.run_removed):
-            bind(self, signal, self.refresh)
+            follow(signal, self.refresh)
         self.refresh()
 
     def add_corner(self, widget: QWidget) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod, ref
+from weakref import ref
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+
+from napari_phaset3m.gui.binding import follow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -62,6 +65,8 @@ def style_sheet(theme_name: str) -> str:
     QToolButton[role="button"] {{ background: {fill}; border-radius: 2px; padding: 3px 18px 3px 6px; }}
     QToolButton[role="toggle"] {{ padding: 5px 8px; border-radius: 4px; }}
     QToolButton[role="toggle"]:checked {{ background: {line}; }}
+    QToolButton[role="fold"] {{ background: {line}; border-radius: 2px; padding: 4px 6px; }}
+    QToolButton[role="fold"]:hover {{ background: {raised}; }}
     QToolButton[role="button"]:hover {{ background: {raised}; }}
     QToolButton[role="button"]:disabled {{ background: transparent; }}
     QHeaderView::section {{ padding: 2px 3px; }}
@@ -97,22 +102,33 @@ def follow_theme(widget: QWidget, viewer: ViewerModel) -> None:
     widget.destroyed.connect(release)
 
 
-def bind(widget: QWidget, signal: Any, method: Any) -> None:
-    """Connect a psygnal signal or napari event to a method of ``widget`` for as long as that exists.
+@dataclass(frozen=True)
+class Colours:
+    """The theme's colours as ``#rrggbb``."""
 
-    A widget that Qt has deleted may live on as a Python object for a while, and
-    would fail when called.
-    """
-    signal.connect(method)
-    slot = WeakMethod(method)
+    background: str
+    foreground: str
+    text: str
+    accent: str
+    warning: str
+    error: str
 
-    def release(*_: object) -> None:
-        target = slot()
-        if target is not None:
-            with suppress(ValueError):
-                signal.disconnect(target)
 
-    widget.destroyed.connect(release)
+def theme_colours() -> Colours:
+    """Colours of napari's present theme."""
+    from napari.settings import get_settings
+    from napari.utils.theme import get_theme
+
+    theme = get_theme(get_settings().appearance.theme)
+    names = ("background", "foreground", "text", "current", "warning", "error")
+    return Colours(*(getattr(theme, name).as_hex(format="long") for name in names))
+
+
+def on_theme_change(slot: Callable[..., None]) -> None:
+    """Call a widget's method when the user changes napari's theme."""
+    from napari.settings import get_settings
+
+    follow(get_settings().appearance.events.theme, slot)
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Tallest that the dock may be, px; what is around the tabs takes a few of them.
 VIEWS_MAX_HEIGHT = 260
+VIEWS_MIN_HEIGHT = 200
 _FRAME = 8
 #: Tab, module below gui, class.
 VIEWS = (
@@ -61,7 +62,7 @@ class ViewsWidget(QWidget):
             page = self.tabs.widget(index)
             page.setVisible(not collapsed and index == self.tabs.currentIndex())
         bar = self.tabs.tabBar().sizeHint().height() + _FRAME
-        self.setMinimumHeight(bar if collapsed else 150)
+        self.setMinimumHeight(bar if collapsed else VIEWS_MIN_HEIGHT)
         self.setMaximumHeight(bar if collapsed else VIEWS_MAX_HEIGHT - _FRAME)
         self.fold.setArrowType(Qt.ArrowType.UpArrow if collapsed else Qt.ArrowType.DownArrow)
         self.fold.setToolTip("Unfold the views" if collapsed else "Fold the views away")

@@ -85,7 +85,7 @@ class Workspace(QWidget):
         if dock is None:
             window.add_dock_widget(self._views, name=VIEWS_TITLE, area="bottom", add_vertical_stretch=False)
             dock = dock_of(self._views)
-            _right_dock_keeps_its_height(dock)
+            _side_docks_keep_their_height(dock)
         if dock is not None:
             dock.show()
             dock.visibilityChanged.connect(self._on_visibility)
@@ -115,7 +115,8 @@ class Workspace(QWidget):
         return hint
 
 
-def _right_dock_keeps_its_height(dock: QWidget | None) -> None:
+def _side_docks_keep_their_height(dock: QWidget | None) -> None:
     main = dock.parentWidget() if dock is not None else None
     if isinstance(main, QMainWindow):
         main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)

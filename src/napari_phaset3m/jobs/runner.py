@@ -28,9 +28,12 @@ from napari_phaset3m.reconstruct.events import Event, Finished, Preview, Started
 POLL_SECONDS = 0.2
 #: Steps closer together than this are reported as one, seconds.
 PROGRESS_SECONDS = 0.05
-#: Previews may take at most about one part in this many of the computing time.
-PREVIEW_SHARE = 6.0
-#: Longest edge of a volume whose Fourier transform is shown, voxels.
+#: After a preview that took a time T none is made for this many T ...
+PREVIEW_SHARE = 4.0
+#: ... but not for longer than this, so that the picture follows a busy machine too, seconds.
+PREVIEW_PAUSE_SECONDS = 0.5
+#: Longest edge of a volume whose Fourier transform is shown, voxels: while running and at the end.
+FOURIER_LIVE_VOXELS = 128
 FOURIER_MAX_VOXELS = 256
 
 
@@ -222,7 +225,7 @@ def deliver_preview(
     if mailbox is not None:
         mailbox.put(make_frame(event, run_id, event.sweep, fourier=fourier))
     cost = time.monotonic() - begun
-    control.preview_delivered(pause_seconds=PREVIEW_SHARE * cost)
+    control.preview_delivered(pause_seconds=min(PREVIEW_SHARE * cost, PREVIEW_PAUSE_SECONDS))
 
 
 def final_frame(event: Finished, run_id: str) -> PreviewFrame:
@@ -233,7 +236,8 @@ def final_frame(event: Finished, run_id: str) -> PreviewFrame:
 
 def make_frame(event: Preview | Finished, run_id: str, sweep: int, *, fourier: bool) -> PreviewFrame:
     """A frame with everything that is costly to work out for display."""
-    power = shown_power(event.volume) if fourier else None
+    longest = FOURIER_LIVE_VOXELS if isinstance(event, Preview) else FOURIER_MAX_VOXELS
+    power = shown_power(event.volume, longest) if fourier else None
     return PreviewFrame(
         run_id,
         sweep,
@@ -245,17 +249,14 @@ def make_frame(event: Preview | Finished, run_id: str, sweep: int, *, fourier: b
     )
 
 
-def shown_power(volume: np.ndarray) -> np.ndarray:
-    """Log power of the central part of a volume, at most 256 voxels along an edge.
+def shown_power(volume: np.ndarray, longest: int = FOURIER_MAX_VOXELS) -> np.ndarray:
+    """Log power of the central part of a volume, at most ``longest`` voxels along an edge.
 
     Cropping keeps the frequencies up to Nyquist, which binning would lose.
     """
     from napari_phaset3m.analyse.fourier import log_power
 
-    centre = tuple(
-        slice((n - min(n, FOURIER_MAX_VOXELS)) // 2, (n + min(n, FOURIER_MAX_VOXELS)) // 2)
-        for n in volume.shape
-    )
+    centre = tuple(slice((n - min(n, longest)) // 2, (n + min(n, longest)) // 2) for n in volume.shape)
     power: np.ndarray = log_power(volume[centre])
     return power
 

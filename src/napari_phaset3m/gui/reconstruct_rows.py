@@ -1,0 +1,135 @@
+"""Which settings of a reconstruction the form shows, and how a field is read and changed by its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_phaset3m.config import ReconstructionConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one field of the model is edited.
+
+    Attributes
+    ----------
+    path : str
+        Field of :class:`ReconstructionConfig`, dotted for nested models.
+    label : str
+    choices : tuple of (text, value)
+        A combo box; empty: a spin box or, for booleans, a check box.
+    special : tuple of (text, value), optional
+        What the lowest position of the spin box stands for.
+    """
+
+    path: str
+    label: str
+    choices: tuple[tuple[str, Any], ...] = ()
+    special: tuple[str, Any] | None = None
+    high: float = 999.0
+    step: float = 1.0
+    decimals: int = 0
+    suffix: str = ""
+
+
+_AUTO = ("auto", "auto")
+MAIN = (
+    Row(
+        "method",
+        "Method",
+        (
+            ("PhaseT3M (multislice)", "multislice"),
+            ("Single-slice", "singleslice"),
+            ("SIRT (linear)", "sirt"),
+        ),
+    ),
+    Row("iterations", "Sweeps", special=_AUTO),
+    Row("slices", "Slices", special=_AUTO),
+    Row("voxel_angstrom", "Voxel", special=("as pixel", None), step=0.05, decimals=3, suffix=" Å"),
+)
+CONSTRAINTS = (
+    Row("constraints.positivity", "Positive potential"),
+    Row(
+        "constraints.atomic_basis_sigma_angstrom",
+        "Atomic basis",
+        (("auto", "auto"), ("off", None), ("0.42 Å", 0.42), ("0.47 Å", 0.47), ("0.52 Å", 0.52)),
+    ),
+    Row("constraints.tv_weight", "Total variation", step=0.05, decimals=3, suffix=" V"),
+    Row("constraints.shrink_volts", "Shrink (L1)", step=0.01, decimals=3, suffix=" V"),
+    Row("constraints.lowpass_angstrom", "Low-pass", special=("off", None), step=0.1, decimals=2, suffix=" Å"),
+    Row("constraints.mask_soft_edge_angstrom", "Mask edge", step=0.5, decimals=1, suffix=" Å"),
+    Row("constraints.recentre", "Keep centred"),
+)
+ADVANCED = (
+    Row(
+        "depth_angstrom",
+        "Depth",
+        special=("as width", None),
+        high=99999.0,
+        step=5.0,
+        decimals=1,
+        suffix=" Å",
+    ),
+    Row("padding_px", "Padding", suffix=" px"),
+    Row("rotation", "Interpolation", (("linear", "linear"), ("cubic", "cubic"), ("Fourier", "fourier"))),
+    Row("step", "Step", special=_AUTO, step=0.1, decimals=3),
+    Row(
+        "loss",
+        "Misfit",
+        (
+            ("auto", "auto"),
+            ("amplitude", "amplitude"),
+            ("Poisson", "poisson"),
+            ("intensity", "intensity"),
+        ),
+    ),
+    Row(
+        "subset_size",
+        "Tilts per update",
+        (("auto", "auto"), ("1", 1), ("2", 2), ("4", 4), ("8", 8), ("all", "all")),
+    ),
+    Row("tilt_order", "Tilt order", (("random", "random"), ("golden", "golden"), ("given", "given"))),
+    Row("coherence", "Focal spread", (("envelope", "envelope"), ("incoherent sum", "incoherent"))),
+    Row("absorption", "Absorption"),
+    Row("holdout_fraction", "Held out", special=_AUTO, high=0.5, step=0.01, decimals=2),
+    Row("threads", "Threads", special=_AUTO, high=512),
+    Row("seed", "Seed", high=99999),
+)
+LINEAR_ONLY_REASON = "SIRT is linear: it does not use this"
+NOT_FOR_SIRT = ("slices", "loss", "coherence", "absorption", "step")
+
+
+def field_of(path: str) -> Any:
+    """Pydantic's description of a field given by its dotted path."""
+    model: Any = ReconstructionConfig
+    *parents, name = path.split(".")
+    for parent in parents:
+        model = model.model_fields[parent].annotation
+    return model.model_fields[name]
+
+
+def value_at(config: ReconstructionConfig, path: str) -> Any:
+    """The value of a field given by its dotted path."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def with_value(config: ReconstructionConfig, path: str, value: Any) -> ReconstructionConfig:
+    """A validated copy with one field changed.
+
+    Raises
+    ------
+    ConfigError
+        The value is refused; the message names the field.
+    """
+    data = config.model_dump()
+    *parents, name = path.split(".")
+    target = data
+    for parent in parents:
+        target = target[parent]
+    target[name] = value
+    changed: ReconstructionConfig = ReconstructionConfig.parse(**data)
+    return changed
