@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from napari_phaset3m.cli import main
+from napari_phaset3m.cli import main, overrides
 from napari_phaset3m.cli.options import build, fields_of, flag
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.io.raw import FIELDS, OPTIONS
 from napari_phaset3m.simulate.config import SimulationConfig
 
 
@@ -107,6 +108,9 @@ def test_every_flag_is_its_own(model) -> None:
     names = [path[-1] for path, _ in fields_of(model)]
     fixed = ["output", "config", "json", "mask", "device", "checkpoint", "resume", "from"]
     flags = [flag(name) for name in names] + ["--" + name for name in fixed]
+    if model is ReconstructionConfig:
+        flags += [item[1] for item in FIELDS.values()] + list(OPTIONS.values())
+        assert not {p.name for p in overrides.parameters()} & set(names)
     assert len(set(flags)) == len(flags)
 
 
@@ -116,3 +120,19 @@ def test_flags_of_a_simulation_reach_its_sections() -> None:
     assert config.acquisition.defocus_angstrom == (100.0, 200.0)
     assert config.acquisition.n_tilt == 5
     assert config.specimen.orientation_deg == (10.0, 20.0, 30.0)
+
+
+def test_info_completes_a_file_by_flags(tmp_path, capsys) -> None:
+    path = series_file(tmp_path / "s.h5")
+    flags = ["--cs", "2.7e7", "--energy", "200e3", "--defocus", "700", "--defocus-reference", "center"]
+    assert main(["info", str(path), *flags, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["spherical_aberration_angstrom"] == 2.7e7
+    assert record["energy_ev"] == 200e3 and record["defocus_angstrom"] == [700.0]
+    assert main(["info", str(path), "--cs", "much"]) == 2
+    assert "--cs" in capsys.readouterr().err
+
+
+def test_aberrations_and_angles_by_flags() -> None:
+    found = overrides.collect({"aberrations": "C12=50,phi12=0.3", "tilt_deg": "-1,0,1", "n_focus": "3"})
+    assert found == {"aberrations": {"C12": 50.0, "phi12": 0.3}, "tilt_deg": [-1.0, 0.0, 1.0], "n_focus": 3}

@@ -60,7 +60,7 @@ def test_convert_a_stack_with_angles(tmp_path, capsys) -> None:
         file.voxel_size = 2.0
     (tmp_path / "a.tlt").write_text("-10\n0\n10\n")
     command = ["convert", str(tmp_path / "s.mrc"), "-o", str(tmp_path / "c.h5"), "--energy", "200000"]
-    assert main([*command, "--tilts", str(tmp_path / "a.tlt")]) == 0
+    assert main([*command, "--tilt-angles", str(tmp_path / "a.tlt")]) == 0
     series = load_series(tmp_path / "c.h5")
     assert list(series.tilt_deg) == [-10, 0, 10]
     assert series.energy_ev == 200_000

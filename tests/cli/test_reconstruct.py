@@ -95,8 +95,14 @@ def test_bad_record(tiny, tmp_path, capsys, text) -> None:
 def test_missing_optics(tiny, tmp_path, capsys, key) -> None:
     path = without(tiny, tmp_path / "s.h5", key)
     assert reconstruct(path, tmp_path / "v.mrc") == 2
-    assert key in one_line(capsys)
+    told = one_line(capsys)
+    assert key in told
     assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+    # the flag that the message names mends it, and a replay knows it
+    flag = next(word.rstrip(",") for word in told.split() if word.startswith("--"))
+    assert reconstruct(path, tmp_path / "v.mrc", flag, {"--defocus": "300,600", "--cs": "1.2e7"}[flag]) == 0
+    again = ["reconstruct", "--from", str(tmp_path / "v.json"), "-o", str(tmp_path / "w.mrc")]
+    assert main(again) == 0
 
 
 def test_linear_method_needs_no_optics(tiny, tmp_path, capsys) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import options, running
+from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
 
@@ -24,11 +24,11 @@ def _show(record: dict[str, Any], as_json: bool) -> None:
         print(f"{key:<{width}}  {'not stated' if value is None else value}")
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series
 
-    series = load_series(path)
+    series = load_series(path, **given)
     defocus = series.defocus_angstrom
     record = {
         "file": str(path),
@@ -48,32 +48,32 @@ def _describe(path: Path) -> dict[str, Any]:
     return plain
 
 
-def info(series: Annotated[Path, typer.Argument(help="Tilt/focal series")], as_json: Json = False) -> None:
-    """Say what a series holds; defocus is the mean of each focus, at the rotation centre, Å."""
-    _show(_describe(series), as_json)
-
-
-def convert(
-    series: Annotated[list[Path], typer.Argument(help="A series, or one stack per defocus")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Series file, .h5")],
-    pixel_size: Annotated[float | None, typer.Option(help="Pixel, Å, instead of the file's")] = None,
-    energy: Annotated[
-        float | None, typer.Option(help="Accelerating voltage, V, instead of the file's")
-    ] = None,
-    tilts: Annotated[Path | None, typer.Option(help="Angles: .tlt or .rawtlt, degrees")] = None,
-    as_json: Json = False,
+def _info(
+    series: Annotated[Path, typer.Argument(help="Tilt/focal series")], as_json: Json = False, **fields: Any
 ) -> None:
-    """Write any series that can be read as an .h5 series file."""
+    """Say what a series holds; defocus is the mean of each focus, at the rotation centre, Å."""
+    _show(_describe(series, overrides.collect(fields)), as_json)
+
+
+def _convert(
+    series: Annotated[list[Path], typer.Argument(help="A series, or one stack per defocus")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
+    as_json: Json = False,
+    **fields: Any,
+) -> None:
+    """Write any series that can be read as an .h5 (or .toml) series file."""
     from napari_phaset3m.io.series import load_series, save_series
 
-    if output.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5")
+    if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
+        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
     running.check_outputs({"the output": output}, {f"input {n}": path for n, path in enumerate(series, 1)})
-    given = {"pixel_size_angstrom": pixel_size, "energy_ev": energy, "tilt_deg": tilts}
-    overrides = {key: value for key, value in given.items() if value is not None}
-    data = load_series(series if len(series) > 1 else series[0], **overrides)
+    data = load_series(series if len(series) > 1 else series[0], **overrides.collect(fields))
     save_series(data, output)
-    _show(_describe(output), as_json)
+    _show(_describe(output, {}), as_json)
+
+
+info = options.with_flags(_info, overrides.parameters())
+convert = options.with_flags(_convert, overrides.parameters())
 
 
 def _simulate(
@@ -104,4 +104,4 @@ def _simulate(
 
 
 #: The command with one flag for each parameter of the model.
-simulate = options.with_flags(_simulate, SimulationConfig)
+simulate = options.with_flags(_simulate, options.parameters(SimulationConfig))

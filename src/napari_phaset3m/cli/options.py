@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -52,8 +52,8 @@ def parameters(model: type[Model]) -> list[inspect.Parameter]:
     ]
 
 
-def with_flags(function: Callable[..., None], model: type[Model]) -> Callable[..., None]:
-    """A command: ``function``'s own options, and one flag for each field in place of ``**fields``."""
+def with_flags(function: Callable[..., None], flags: Sequence[inspect.Parameter]) -> Callable[..., None]:
+    """A command: ``function``'s own options, and these in place of ``**fields``."""
 
     def command(**values: Any) -> None:
         function(**values)
@@ -63,7 +63,7 @@ def with_flags(function: Callable[..., None], model: type[Model]) -> Callable[..
         for p in inspect.signature(function, eval_str=True).parameters.values()
         if p.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    every = [*fixed, *parameters(model)]
+    every = [*fixed, *flags]
     command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in every}
     command.__doc__ = function.__doc__

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import options, running
+from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
@@ -39,7 +39,8 @@ def _reconstruct(
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:
         _warn_if_changed(base, path)
-    job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume}
+    given = overrides.collect(fields, base.get("series_overrides"))
+    job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume, "series": given}
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
@@ -47,8 +48,10 @@ def _reconstruct(
         print(f"{output}: {record['reason']} after {len(record['error_per_iteration'])} sweeps")
 
 
-#: The command with one flag for each parameter of the model.
-reconstruct = options.with_flags(_reconstruct, ReconstructionConfig)
+#: The command with a flag for each parameter of the model and for each field of a series.
+reconstruct = options.with_flags(
+    _reconstruct, [*options.parameters(ReconstructionConfig), *overrides.parameters()]
+)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -101,13 +104,13 @@ def _run_and_save(
         {"the series": path, "the mask": job["mask"]},
     )
     device = resolve_device(job["device"])
-    data = load_series(path)
+    data = load_series(path, **job["series"])
     mask = running.load_mask(job["mask"])
     if job["resume"] and not checkpoint.exists():
         print(f"{checkpoint}: is not there yet, so the run starts anew", file=sys.stderr)
     options = {"device": device, "mask": mask, "resume": job["resume"]}
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
     done = running.drive(data, config, options, quiet=quiet)
-    record = running.run_record(path, config, device, done)
+    record = running.run_record(path, config, device, done, job["series"])
     running.keep(done, output, record, absorption)
     return record

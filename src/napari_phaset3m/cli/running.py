@@ -146,12 +146,19 @@ def _stopped(sweeps: int, checkpoint: str | None, fresh: bool) -> str:
     return f"{text}. {checkpoint} holds the last sweep saved: go on with --resume"
 
 
-def run_record(path: Path, config: ReconstructionConfig, device: Any, done: Any) -> dict[str, Any]:
+def run_record(
+    path: Path,
+    config: ReconstructionConfig,
+    device: Any,
+    done: Any,
+    overrides: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The provenance of a finished run: what is written as VOL.json."""
     from napari_phaset3m.io.provenance import provenance
 
     return provenance(
         path, config, device,
+        series_overrides=overrides or {},
         resolved=done.settings.get("resolved", {}), reason=done.reason, unit=done.unit,
         voxel_size_angstrom=done.voxel_size_angstrom, volume_shape_zyx=done.volume.shape,
         error_per_iteration=[s.error for s in done.sweeps],
