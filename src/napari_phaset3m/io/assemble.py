@@ -45,8 +45,9 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     images = divide(raw, given.get("n_focus"), given.get("focus_order", "tilt-major"))
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
     _check_numbers(raw, fields)
-    angle = given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0
-    angle = as_number(angle, raw.path, "tilt_axis_angle")
+    angle = as_number(
+        given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0, raw.path, "tilt_axis_angle"
+    )
     # An odd number of quarter turns makes the height the width.
     width = images.shape[-2] if round(angle / 90) % 2 else images.shape[-1]
     _refer_defocus(raw, fields, given, width)
@@ -54,14 +55,8 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     if angle:
         intensity = _turn(intensity, fields, angle, notes)
     metadata |= {"source": str(raw.path), "notes": tuple(notes)}
-    return _build(
-        raw,
-        intensity,
-        fields,
-        tilt_axis_angle_deg=raw.rotated_deg + angle,
-        normalisation=normalisation,
-        metadata=metadata,
-    )
+    fields |= {"tilt_axis_angle_deg": raw.rotated_deg + angle, "normalisation": normalisation}
+    return _build(raw, intensity, fields, metadata)
 
 
 def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:
@@ -105,9 +100,12 @@ def _turn(images: np.ndarray, fields: dict[str, Any], angle: float, notes: list[
     return turned
 
 
-def _build(raw: RawSeries, images: np.ndarray, fields: dict[str, Any], **more: Any) -> TiltFocalSeries:
+def _build(
+    raw: RawSeries, images: np.ndarray, fields: dict[str, Any], metadata: dict[str, Any]
+) -> TiltFocalSeries:
+    known = {key: value for key, value in fields.items() if value is not None}
     try:
-        return TiltFocalSeries(images=images, **{k: v for k, v in fields.items() if v is not None}, **more)
+        return TiltFocalSeries(images=images, metadata=metadata, **known)
     except DataError as error:
         if error.path is not None:
             raise

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.atomic import atomic_path, output_error
 from napari_phaset3m.io.h5safe import open_h5, read_array
+from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.provenance import jsonable
 
 SCHEMA = 1
@@ -48,24 +48,16 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any], inpu
     OutputError
         It could not be written; the checkpoint before it is untouched.
     """
-    import h5py
-
     arrays: dict[str, np.ndarray] = {}
     tree = _split(state, "", arrays)
-    with atomic_path(path, sum(array.nbytes for array in arrays.values())) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                file.attrs["kind"], file.attrs["schema"], file.attrs["inputs"] = _KIND, SCHEMA, inputs
-                group = file.create_group("arrays")
-                for number, array in enumerate(arrays.values()):
-                    group.create_dataset(
-                        str(number), data=array, fletcher32=array.ndim > 0 and array.size > 0
-                    )
-                file.create_dataset("state", data=np.frombuffer(json.dumps(tree).encode() or b" ", np.uint8))
-                # Written last and read first: a file without it is not whole.
-                file.attrs["complete"] = True
-        except RuntimeError as error:
-            raise output_error(path, error) from error
+    with write_h5_file(path, sum(array.nbytes for array in arrays.values())) as file:
+        file.attrs["kind"], file.attrs["schema"], file.attrs["inputs"] = _KIND, SCHEMA, inputs
+        group = file.create_group("arrays")
+        for number, array in enumerate(arrays.values()):
+            group.create_dataset(str(number), data=array, fletcher32=array.ndim > 0 and array.size > 0)
+        file.create_dataset("state", data=np.frombuffer(json.dumps(tree).encode() or b" ", np.uint8))
+        # Written last and read first: a file without it is not whole.
+        file.attrs["complete"] = True
 
 
 def _split(value: Any, where: str, arrays: dict[str, np.ndarray]) -> Any:

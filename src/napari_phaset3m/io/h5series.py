@@ -13,8 +13,8 @@ import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.atomic import atomic_path, output_error
 from napari_phaset3m.io.h5safe import open_h5, read_array, read_text
+from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.limits import MAX_SECTIONS
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
@@ -123,14 +123,8 @@ def write_h5(series: TiltFocalSeries, path: str | Path) -> None:
     OutputError
         It could not be written; an older file is untouched.
     """
-    import h5py
-
-    with atomic_path(path, series.images.nbytes) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                _write(series, file)
-        except RuntimeError as error:  # h5py's word for a failed flush
-            raise output_error(path, error) from error
+    with write_h5_file(path, series.images.nbytes) as file:
+        _write(series, file)
 
 
 def _write(series: TiltFocalSeries, file: Any) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.atomic import atomic_path, output_error
+from napari_phaset3m.io.atomic import atomic_path
 from napari_phaset3m.io.h5safe import open_h5, read_array, read_text
+from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.limits import check_finite, check_memory, check_real
 from napari_phaset3m.io.provenance import package_version
 
@@ -120,17 +121,11 @@ def read_h5_volume(path: Path, lazy: bool = False) -> Read:
 
 def write_h5_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
     """HDF5: dataset `volume` with voxel size, unit and origin as attributes."""
-    import h5py
-
-    with atomic_path(path, volume.data.nbytes) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                item = file.create_dataset("volume", data=np.asarray(volume.data, np.float32))
-                item.attrs["voxel_size_angstrom"] = volume.voxel_size_angstrom
-                item.attrs["unit"] = volume.unit
-                item.attrs["origin"] = volume.origin
-                item.attrs["axes"] = ["z", "y", "x"]
-                # A dataset: attributes are limited to 64 kB.
-                file.create_dataset("provenance", data=json.dumps(record))
-        except RuntimeError as error:
-            raise output_error(path, error) from error
+    with write_h5_file(path, volume.data.nbytes) as file:
+        item = file.create_dataset("volume", data=np.asarray(volume.data, np.float32))
+        item.attrs["voxel_size_angstrom"] = volume.voxel_size_angstrom
+        item.attrs["unit"] = volume.unit
+        item.attrs["origin"] = volume.origin
+        item.attrs["axes"] = ["z", "y", "x"]
+        # A dataset: attributes are limited to 64 kB.
+        file.create_dataset("provenance", data=json.dumps(record))
