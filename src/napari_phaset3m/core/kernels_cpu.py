@@ -13,6 +13,7 @@ _TWO_OVER_PI = _F(0.6366197723675814)
 _HALF_PI_HIGH, _HALF_PI_LOW = _F(1.5703125), _F(4.838267948966e-4)
 _ONE, _HALF, _ZERO = _F(1.0), _F(0.5), _F(0.0)
 _TINY = _F(1e-12)
+_I1, _I2 = np.int32(1), np.int32(2)
 # Minimax polynomials on [-pi/4, pi/4] (Moshier, Cephes sinf/cosf): unlike libm's
 # they vectorise, and the transmission would otherwise cost more than its FFT.
 _S1, _S2, _S3 = _F(-1.6666654611e-1), _F(8.3321608736e-3), _F(-1.9515295891e-4)
@@ -21,37 +22,33 @@ _C1, _C2, _C3 = _F(4.166664568298827e-2), _F(-1.388731625493765e-3), _F(2.443315
 
 @njit(nogil=True, fastmath=True, cache=True, inline="always")
 def _sincos(angle):  # type: ignore[no-untyped-def]
-    q = np.rint(angle * _TWO_OVER_PI)
+    turns = angle * _TWO_OVER_PI
+    # Rounding by int32 and quadrants by int32 bits: float rint and int64 do not vectorise.
+    quadrant = np.int32(turns + (_HALF if turns > _ZERO else -_HALF))
+    q = np.float32(quadrant)
     r = (angle - q * _HALF_PI_HIGH) - q * _HALF_PI_LOW
     r2 = r * r
     sine = r + r * r2 * (_S1 + r2 * (_S2 + r2 * _S3))
     cosine = _ONE - _HALF * r2 + r2 * r2 * (_C1 + r2 * (_C2 + r2 * _C3))
-    quadrant = np.int32(q)
-    odd = (quadrant & 1) != 0
-    first = cosine if odd else sine
-    second = sine if odd else cosine
-    sine = -first if (quadrant & 2) != 0 else first
-    cosine = -second if ((quadrant + 1) & 2) != 0 else second
-    return sine, cosine
+    odd = np.float32(quadrant & _I1)
+    sine_sign = np.float32(_I1 - (quadrant & _I2))
+    cosine_sign = np.float32(_I1 - ((quadrant + _I1) & _I2))
+    return sine_sign * (sine + odd * (cosine - sine)), cosine_sign * (cosine + odd * (sine - cosine))
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def transmit(wave, phase, out):  # type: ignore[no-untyped-def]
-    """``out = wave * exp(i phase)``; wave, out as float32 pairs `(n, 2)`, phase `(n,)`."""
+    """``out = wave * exp(i phase)``; all `(n,)`."""
     for i in range(phase.size):
-        s, c = _sincos(phase[i])
-        re, im = wave[i, 0], wave[i, 1]
-        out[i, 0] = re * c - im * s
-        out[i, 1] = re * s + im * c
+        sine, cosine = _sincos(phase[i])
+        out[i] = wave[i] * np.complex64(complex(cosine, sine))
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def attenuate(wave, absorption):  # type: ignore[no-untyped-def]
-    """``wave *= exp(-absorption)`` in place; wave `(n, 2)`, absorption `(n,)`."""
+    """``wave *= exp(-absorption)`` in place; both `(n,)`."""
     for i in range(absorption.size):
-        a = np.exp(-absorption[i])
-        wave[i, 0] *= a
-        wave[i, 1] *= a
+        wave[i] *= np.exp(-absorption[i])
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -62,11 +59,10 @@ def phase_gradient(chi, wave, phase):  # type: ignore[no-untyped-def]
     ``wave`` is the wave after transmission.
     """
     for i in range(phase.size):
-        re, im = chi[i, 0], chi[i, 1]
-        s, c = _sincos(phase[i])
-        phase[i] = wave[i, 0] * im - wave[i, 1] * re
-        chi[i, 0] = re * c + im * s
-        chi[i, 1] = im * c - re * s
+        sine, cosine = _sincos(phase[i])
+        value = chi[i]
+        phase[i] = (np.conj(wave[i]) * value).imag
+        chi[i] = value * np.complex64(complex(cosine, -sine))
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -79,29 +75,23 @@ def absorption_gradient(chi, wave, absorption):  # type: ignore[no-untyped-def]
     """
     for i in range(absorption.size):
         a = np.exp(-absorption[i])
-        absorption[i] = -(wave[i, 0] * chi[i, 0] + wave[i, 1] * chi[i, 1])
-        chi[i, 0] *= a
-        chi[i, 1] *= a
-        wave[i, 0] /= a
-        wave[i, 1] /= a
+        absorption[i] = -(np.conj(wave[i]) * chi[i]).real
+        chi[i] *= a
+        wave[i] /= a
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def multiply(a, b):  # type: ignore[no-untyped-def]
-    """``a *= b`` for complex numbers as float32 pairs `(n, 2)`."""
-    for i in range(a.shape[0]):
-        re, im = a[i, 0], a[i, 1]
-        a[i, 0] = re * b[i, 0] - im * b[i, 1]
-        a[i, 1] = re * b[i, 1] + im * b[i, 0]
+    """``a *= b``; complex64 `(n,)`."""
+    for i in range(a.size):
+        a[i] *= b[i]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def multiply_conjugate(a, b):  # type: ignore[no-untyped-def]
-    """``a *= conj(b)`` for complex numbers as float32 pairs `(n, 2)`."""
-    for i in range(a.shape[0]):
-        re, im = a[i, 0], a[i, 1]
-        a[i, 0] = re * b[i, 0] + im * b[i, 1]
-        a[i, 1] = im * b[i, 0] - re * b[i, 1]
+    """``a *= conj(b)``; complex64 `(n,)`."""
+    for i in range(a.size):
+        a[i] *= np.conj(b[i])
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -133,18 +123,17 @@ def apply_transfer_adjoint(spectra, base, ex, ey, out):  # type: ignore[no-untyp
 
 @njit(nogil=True, fastmath=True, cache=True)
 def add_intensity(field, weight, intensity):  # type: ignore[no-untyped-def]
-    """``intensity += weight * |field|^2``; field `(n, 2)`, intensity `(n,)`."""
+    """``intensity += weight * |field|^2``; both `(n,)`."""
     for i in range(intensity.size):
-        intensity[i] += weight * (field[i, 0] * field[i, 0] + field[i, 1] * field[i, 1])
+        value = field[i]
+        intensity[i] += weight * (value.real * value.real + value.imag * value.imag)
 
 
 @njit(nogil=True, fastmath=True, cache=True)
 def scale_field(field, factor, weight):  # type: ignore[no-untyped-def]
-    """``field *= weight * factor`` in place; field `(n, 2)`, factor `(n,)` real."""
+    """``field *= weight * factor`` in place; field complex, factor real, `(n,)`."""
     for i in range(factor.size):
-        w = weight * factor[i]
-        field[i, 0] *= w
-        field[i, 1] *= w
+        field[i] *= weight * factor[i]
 
 
 @njit(nogil=True, fastmath=True, cache=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from scipy import fft
@@ -34,13 +33,6 @@ from napari_phaset3m.core.optics import (
 )
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.core.propagation import NO_BAND_LIMIT, fresnel_propagator
-
-Pairs: TypeAlias = np.ndarray
-
-
-def as_pairs(array: np.ndarray) -> Pairs:
-    """View contiguous complex64 as float32 (re, im) rows: what the kernels take."""
-    return array.reshape(-1).view(REAL).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +141,15 @@ class Multislice:
         self._work_to_psi = plan_fft2(self.work, self.psi, inverse=True)
         self._to_fields = plan_fft2(self.spectra, self.fields, inverse=True)
         self._to_spectra = plan_fft2(self.fields, self.spectra)
-        self._propagators: dict[float, Pairs] = {}
-        self._work_pairs, self._psi_pairs = as_pairs(self.work), as_pairs(self.psi)
-        self._wave_pairs = [as_pairs(w) for w in self.waves]
+        self._propagators: dict[float, np.ndarray] = {}
+        self._work_flat, self._psi_flat = self.work.reshape(-1), self.psi.reshape(-1)
+        self._wave_flat = [w.reshape(-1) for w in self.waves]
 
-    def _propagator(self, distance: float) -> Pairs:
+    def _propagator(self, distance: float) -> np.ndarray:
         key = round(distance, 9)
         if key not in self._propagators:
             p = fresnel_propagator(self.grid, self.wavelength, distance, self.band_limit)
-            self._propagators[key] = as_pairs(np.asarray(p / (self.grid.nx * self.grid.ny), COMPLEX))
+            self._propagators[key] = np.asarray(p / (self.grid.nx * self.grid.ny), COMPLEX).ravel()
         return self._propagators[key]
 
     def exit_wave(
@@ -181,11 +173,11 @@ class Multislice:
         for s in range(len(phase)):
             if s:
                 self._to_work[s - 1]()
-                kernels.multiply(self._work_pairs, self._propagator(heights[s] - heights[s - 1]))
+                kernels.multiply(self._work_flat, self._propagator(heights[s] - heights[s - 1]))
                 self._work_to_psi()
-            kernels.transmit(self._psi_pairs, phase[s].reshape(-1), self._wave_pairs[s])
+            kernels.transmit(self._psi_flat, phase[s].reshape(-1), self._wave_flat[s])
             if absorption is not None:
-                kernels.attenuate(self._wave_pairs[s], absorption[s].reshape(-1))
+                kernels.attenuate(self._wave_flat[s], absorption[s].reshape(-1))
         return np.asarray(self.waves[len(phase) - 1])
 
     def images(self, n_slice: int, transfer: Transfer) -> np.ndarray:
@@ -197,7 +189,7 @@ class Multislice:
         for i in range(len(transfer.ex)):
             focus, node = divmod(i, self.n_nodes)
             kernels.add_intensity(
-                as_pairs(self.fields[i]), transfer.weights[node], self.intensity[focus].reshape(-1)
+                self.fields[i].reshape(-1), transfer.weights[node], self.intensity[focus].reshape(-1)
             )
         return self.intensity
 
@@ -225,18 +217,18 @@ class Multislice:
         """
         for i in range(len(transfer.ex)):
             focus, node = divmod(i, self.n_nodes)
-            kernels.scale_field(as_pairs(self.fields[i]), slope[focus].reshape(-1), transfer.weights[node])
+            kernels.scale_field(self.fields[i].reshape(-1), slope[focus].reshape(-1), transfer.weights[node])
         self._to_spectra()
         kernels.apply_transfer_adjoint(self.spectra, transfer.base, transfer.ex, transfer.ey, self.work)
         self._work_to_psi()
         for s in range(len(phase) - 1, -1, -1):
-            wave, flat = self._wave_pairs[s], phase[s].reshape(-1)
+            wave, flat = self._wave_flat[s], phase[s].reshape(-1)
             if absorption is not None:
-                kernels.absorption_gradient(self._psi_pairs, wave, absorption[s].reshape(-1))
-            kernels.phase_gradient(self._psi_pairs, wave, flat)
+                kernels.absorption_gradient(self._psi_flat, wave, absorption[s].reshape(-1))
+            kernels.phase_gradient(self._psi_flat, wave, flat)
             if s:
                 self._psi_to_work()
-                kernels.multiply_conjugate(self._work_pairs, self._propagator(heights[s] - heights[s - 1]))
+                kernels.multiply_conjugate(self._work_flat, self._propagator(heights[s] - heights[s - 1]))
                 self._work_to_psi()
         return phase
 
