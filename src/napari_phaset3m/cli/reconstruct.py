@@ -14,6 +14,14 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
 
+_ENDED = {
+    "sweeps": "all sweeps done",
+    "converged": "converged: the error falls no more",
+    "held-out": "stopped on the held-out images",
+    "diverged": "diverged: the last good volume was kept",
+}
+
+
 def _reconstruct(
     series: Annotated[Path | None, typer.Argument(help="Tilt/focal series (not needed with --from)")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Volume: .mrc, .tif, .h5, .ome.zarr")] = Path(
@@ -45,7 +53,9 @@ def _reconstruct(
     if as_json:
         print(json.dumps(record, indent=2))
     else:
-        print(f"{output}: {record['reason']} after {len(record['error_per_iteration'])} sweeps")
+        errors = record["error_per_iteration"]
+        ended = _ENDED.get(record["reason"], record["reason"])
+        print(f"{output}: {len(errors)} sweeps, error {errors[-1]:.4f}, {ended}")
 
 
 #: The command with a flag for each parameter of the model and for each field of a series.
