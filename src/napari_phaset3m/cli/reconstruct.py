@@ -13,7 +13,6 @@ from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
-
 _ENDED = {
     "sweeps": "all sweeps done",
     "converged": "converged: the error falls no more",
