@@ -318,7 +318,8 @@ def test_runs_and_plots_follow(qtbot, panel, viewer):
     for layer in volumes(viewer):
         viewer.layers.remove(layer)
     runs.show_button.click()
-    assert len(volumes(viewer)) == 1
+    (layer,) = volumes(viewer)
+    assert layer.metadata[METADATA_KEY]["stage"] == "final" and layer.metadata[METADATA_KEY]["unit"] == "V"
     runs.remove_button.click()
     assert runs.table.topLevelItemCount() == 0 and not plots._curves
 

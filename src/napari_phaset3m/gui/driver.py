@@ -6,6 +6,7 @@ touch the run, and a new one finds everything in the session.
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.gui.publisher import LayerPublisher
-from napari_phaset3m.gui.worker import JobWorker, Mailbox, PreviewFrame, WindowWatch, start_job
+from napari_phaset3m.gui.publisher import LayerPublisher, import_for_display
+from napari_phaset3m.gui.worker import JobWorker, Mailbox, PreviewFrame, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
 from napari_phaset3m.jobs.runner import display_limits, new_run_id
@@ -31,7 +32,10 @@ TICK_MS = 200
 #: The loop gets as much time for other things as painting the last picture took, but not more
 #: than this: the volume is to follow at least once per second.
 LONGEST_REST_SECONDS = 0.4
+#: After this the turns of the event loop in which a picture is handed over have begun.
+TURN_MS = 10
 _KEY = "driver"
+log = logging.getLogger(__name__)
 _REASONS = {
     "sweeps": "all sweeps done",
     "converged": "converged",
@@ -73,7 +77,14 @@ class JobDriver(QObject):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._on_tick)
         self._window = WindowWatch(self.stop, self)
+        in_background(import_for_display, self._on_imported, self._on_import_failed)
         session.events.mask.connect(self._on_mask)
+
+    def _on_imported(self, result: object) -> None:
+        log.debug("display modules imported")
+
+    def _on_import_failed(self, error: Exception) -> None:
+        log.warning("%s; the first picture will take longer", error)
 
     def watch_window(self, window: QObject) -> None:
         """Stop the run when this window is closed."""
@@ -106,11 +117,7 @@ class JobDriver(QObject):
             mailbox=self._mailbox,
             mask=session.mask,
             run_id=record.run_id,
-            connect={
-                "yielded": self._on_event,
-                "errored": self._on_error,
-                "finished": self._on_finished,
-            },
+            connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self._timer.start(TICK_MS)
         return record
@@ -141,18 +148,11 @@ class JobDriver(QObject):
         if layer is not None:
             layer.visible = True
         elif record.volume is not None and record.voxel_size_angstrom is not None:
-            limits = display_limits(record.volume)
-            voxel = record.voxel_size_angstrom
+            data, voxel = record.volume, record.voxel_size_angstrom
             frame = PreviewFrame(
-                record.run_id,
-                len(record.sweeps),
-                record.volume,
-                None,
-                voxel,
-                limits,
-                final=True,
-                unit=record.unit,
-            )
+                record.run_id, len(record.sweeps), data, None, voxel, display_limits(data),
+                final=True, unit=record.unit,
+            )  # fmt: skip
             self._publish(record, frame)
 
     def _on_event(self, event: Any) -> None:
@@ -173,14 +173,8 @@ class JobDriver(QObject):
             self._set_status(run_id, event.state)
         elif isinstance(event, Started):
             session.message = "Running"
-            session.update_run(
-                run_id,
-                status="running",
-                n_sweeps=event.n_sweeps,
-                device=event.device,
-                notes=event.notes,
-                settings=event.settings,
-            )
+            names = ("n_sweeps", "device", "notes", "settings")
+            session.update_run(run_id, status="running", **{name: getattr(event, name) for name in names})
         elif isinstance(event, Finished):
             self._on_result(run_id, event)
         elif isinstance(event, Stopped):
@@ -244,17 +238,19 @@ class JobDriver(QObject):
 
     def _on_tick(self) -> None:
         self._show_progress()
-        if self._drain():
+        if self._mailbox.full:
+            QTimer.singleShot(0, self._drain)
             handed_over = time.monotonic()
             self._next_request = handed_over + LONGEST_REST_SECONDS
-            QTimer.singleShot(0, partial(self._painted, handed_over))
+            QTimer.singleShot(TURN_MS, partial(self._painted, handed_over))
         elif time.monotonic() >= self._next_request:
             self._request_preview()
 
     def _painted(self, handed_over: float) -> None:
         """Ask for the next picture, after a rest as long as painting the last one took."""
         now = time.monotonic()
-        self._next_request = now + min(now - handed_over, LONGEST_REST_SECONDS)
+        rest = now - handed_over - TURN_MS / 1000
+        self._next_request = now + min(max(0.0, rest), LONGEST_REST_SECONDS)
         if self._next_request - now < TICK_MS / 1000:
             self._request_preview()
 
@@ -270,14 +266,29 @@ class JobDriver(QObject):
         wanted = PREVIEW_MAX_VOXELS if self._session.live else 0
         self._control.request_preview(wanted, fourier=self._session.watch_fourier)
 
-    def _drain(self) -> bool:
+    def _drain(self) -> None:
         frame = self._mailbox.take()
         record = self._session.run(frame.run_id) if frame is not None else None
         if frame is None or record is None:
-            return False
-        self._publish(record, frame)
-        self._session.frame = frame
-        return True
+            return
+        if frame.final:
+            self._publish(record, frame)
+            self._session.frame = frame
+        else:  # in turns of the event loop, so that none of them holds the window up
+            turned = self.publisher.turn_to_volume()
+            if turned:
+                QTimer.singleShot(0, partial(self._show, record, frame))
+            else:
+                self._show(record, frame)
+
+    def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
+        if record.volume is None:  # the result may have overtaken it
+            self._publish(record, frame)
+            QTimer.singleShot(0, partial(self._announce, record, frame))
+
+    def _announce(self, record: RunRecord, frame: PreviewFrame) -> None:
+        if record.volume is None:
+            self._session.frame = frame
 
     def _publish(self, record: RunRecord, frame: PreviewFrame) -> None:
         series = self._session.series

@@ -21,7 +21,6 @@ VIEWS: dict[str, int | None] = {"3D": None, "kx–ky": 0, "kx–kz": 1, "ky–kz
 ELEVATION, AZIMUTH = 75.0, 0.0
 #: The labels of rings that follow each other are this far apart, degrees.
 _LABEL_ANGLES = (-35.0, 35.0, -145.0, 145.0)
-_COLORMAP = "inferno"
 
 
 class FourierCanvas:
@@ -42,6 +41,7 @@ class FourierCanvas:
         self._image: Any = None
         self._power: np.ndarray | None = None
         self._geometry: tuple[Any, ...] = ()
+        self._colormap = _inferno()
         self.limits = (0.0, 1.0)
         self.name = "3D"
         self.ring_resolutions: tuple[float, ...] = ()
@@ -118,7 +118,7 @@ class FourierCanvas:
 
         if self._volume is None:
             self._volume = Volume(
-                self._power, clim=self.limits, method="mip", cmap=_COLORMAP, interpolation="linear",
+                self._power, clim=self.limits, method="mip", cmap=self._colormap, interpolation="linear",
                 texture_format="auto", parent=self._view.scene,
             )  # fmt: skip
         else:
@@ -134,7 +134,7 @@ class FourierCanvas:
         plane = np.ascontiguousarray(self._power.take(self._power.shape[cut] // 2, axis=cut))
         if self._image is None:
             self._image = Image(
-                plane, clim=self.limits, cmap=_COLORMAP, interpolation="nearest", texture_format="auto",
+                plane, clim=self.limits, cmap=self._colormap, interpolation="nearest", texture_format="auto",
                 parent=self._view.scene,
             )  # fmt: skip
         else:
@@ -170,6 +170,14 @@ class FourierCanvas:
             )
             self._labels.text = [f"{d:g} Å" for d in rings]
         self.set_rings(self.rings_wanted and bool(rings))
+
+
+def _inferno() -> Any:
+    """napari's colours as vispy's colormap; asked for by name, vispy would import matplotlib."""
+    from napari.utils.colormaps import ensure_colormap
+    from vispy.color import Colormap
+
+    return Colormap(ensure_colormap("inferno").colors[::15])
 
 
 def frequency_grid(shape: tuple[int, ...], voxel_angstrom: float) -> tuple[np.ndarray, np.ndarray]:

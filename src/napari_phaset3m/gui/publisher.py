@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
@@ -115,6 +116,20 @@ class LayerPublisher:
         self._update(layer, shown, frame, voxel_angstrom)
         return str(layer.name)
 
+    def turn_to_volume(self) -> bool:
+        """Turn the canvas to 3D before the first volume; whether there was anything to do.
+
+        The images would stand in the way and are put aside.
+        """
+        viewer = self._viewer()
+        if viewer is None or self._shown or viewer.dims.ndisplay == 3:
+            return False
+        for layer in viewer.layers:
+            if layer.metadata.get(METADATA_KEY, {}).get("role") == "images":
+                layer.visible = False
+        viewer.dims.ndisplay = 3
+        return True
+
     def layer_of(self, run_id: str) -> Image | None:
         """The layer of a run, if it is in the viewer."""
         viewer = self._viewer()
@@ -133,6 +148,8 @@ class LayerPublisher:
         from napari.layers import Image
 
         first = not self._shown
+        if first:
+            self.turn_to_volume()
         layer = Image(
             frame.volume,
             name=layer_name(record),
@@ -149,7 +166,7 @@ class LayerPublisher:
         layer.events.visible.connect(self._show_pending(record.run_id, voxel_angstrom))
         viewer.add_layer(layer)
         if first:
-            look_at_volume(viewer, layer)
+            viewer.reset_view()
         return str(layer.name)
 
     def _show_pending(self, run_id: str, voxel_angstrom: float) -> Callable[..., None]:
@@ -212,10 +229,7 @@ def placement(voxel_angstrom: float, full_voxel_angstrom: float) -> dict[str, tu
     return {"scale": (voxel_angstrom,) * 3, "translate": (shift,) * 3}
 
 
-def look_at_volume(viewer: ViewerModel, layer: Image) -> None:
-    """Turn to 3D, put the images that stand in the way aside, and frame the volume."""
-    for other in viewer.layers:
-        if other is not layer and other.metadata.get(METADATA_KEY, {}).get("role") == "images":
-            other.visible = False
-    viewer.dims.ndisplay = 3
-    viewer.reset_view()
+def import_for_display() -> None:
+    """Import what napari needs at its first 3D picture: a second that the window would stand still."""
+    for name in ("scipy.spatial.transform", "scipy.ndimage", "napari.layers"):
+        import_module(name)

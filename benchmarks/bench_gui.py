@@ -1,0 +1,196 @@
+"""Longest time that the plugin holds napari's main thread during a real run.
+
+Every slot, timer and event handler of ``napari_phaset3m.gui`` that Qt, psygnal or
+napari calls in the main thread is timed, outermost calls only. Apart from them are
+timed, and not counted as the plugin's: painting of the two OpenGL canvases, which with
+software OpenGL depends on the machine, and napari's own ``add_layer`` (once per run).
+Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python
+benchmarks/bench_gui.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import inspect
+import pkgutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from common import RESULTS, machine, print_table, write
+
+LIMIT_MS = 100.0
+SERIES = Path(__file__).parents[1] / "src" / "napari_phaset3m" / "data" / "co3o4_sample.h5"
+
+
+class Stopwatch:
+    """Wall and processor time of outermost calls in the main thread, by name."""
+
+    def __init__(self, apart: Stopwatch | None = None) -> None:
+        self.apart, self.total = apart, (0.0, 0.0)
+        self.calls: dict[str, list[tuple[float, float]]] = {}
+        self.recording = False
+        self._depth = 0
+        self._main = threading.main_thread().ident
+
+    def wrap(self, function: Callable[..., Any], name: str, *, nested: bool = False) -> Callable[..., Any]:
+        """Return the function with its outermost calls (any call when ``nested``) timed."""
+        code = function.__code__
+        takes = None if code.co_flags & inspect.CO_VARARGS else code.co_argcount
+
+        @functools.wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            args = args[:takes]  # signals offer more than a slot takes
+            mine = threading.get_ident() == self._main
+            if not mine or not self.recording or (self._depth and not nested):
+                return function(*args, **kwargs)
+            self._depth += 1
+            begun, busy, before = time.perf_counter(), time.thread_time(), self._apart()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._depth -= 1
+                after = self._apart()
+                took = (
+                    time.perf_counter() - begun - (after[0] - before[0]),
+                    time.thread_time() - busy - (after[1] - before[1]),
+                )
+                if not self._depth:
+                    self.total = (self.total[0] + took[0], self.total[1] + took[1])
+                self.calls.setdefault(name, []).append(took)
+
+        return timed
+
+    def _apart(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self.apart is None else self.apart.total
+
+    def worst(self) -> list[dict[str, Any]]:
+        """Return longest call, processor time of the longest, and count of each name; longest first."""
+        rows = []
+        for name, calls in self.calls.items():
+            wall, busy = max(calls)
+            rows.append(
+                {
+                    "slot": name,
+                    "longest_ms": round(1000 * wall, 2),
+                    "processor_ms": round(1000 * busy, 2),
+                    "calls": len(calls),
+                }
+            )
+        return sorted(rows, key=lambda row: -row["longest_ms"])
+
+
+def instrument(slots: Stopwatch, paint: Stopwatch) -> None:
+    """Time all methods and functions of the gui package, and the painting of canvases."""
+    import napari_phaset3m.gui as package
+
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for owner in [v for v in vars(module).values() if isinstance(v, type)]:
+            if owner.__module__ != module.__name__:
+                continue
+            for name, member in list(vars(owner).items()):
+                if inspect.isfunction(member) and name[:2] != "__":
+                    setattr(owner, name, slots.wrap(member, f"{info.name}.{owner.__name__}.{name}"))
+    import napari._vispy  # noqa: F401  (tells vispy which Qt this is)
+    from napari.components import ViewerModel
+    from vispy.app.backends import _qt
+
+    backend = _qt.CanvasBackendDesktop
+    backend.paintGL = paint.wrap(backend.paintGL, "painting an OpenGL canvas", nested=True)
+    ViewerModel.add_layer = paint.wrap(ViewerModel.add_layer, "napari's add_layer", nested=True)
+
+
+def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
+    """Open the workspace, run the sample, and return the facts of the run."""
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from napari_phaset3m import ReconstructionConfig
+    from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.session import session_for
+
+    viewer = open_workspace(SERIES, config=ReconstructionConfig(iterations=sweeps), run=False)
+    app, session = QApplication.instance(), session_for(viewer)
+
+    def until(done: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > end:
+                raise TimeoutError("the window did not get there in time")
+            app.processEvents()
+            time.sleep(0.001)
+
+    until(lambda: session.series is not None, 60)
+    workspace = next(w for w in viewer.window.dock_widgets.values() if hasattr(w, "guide"))
+    QTest.mouseClick(workspace.guide.buttons[1], Qt.MouseButton.LeftButton)
+    panel = workspace.panels[1].panel
+    until(lambda: panel.start.isEnabled() and "voxels" in panel.forecast.text(), 60)
+    frames: list[tuple[float, int, int]] = []
+    session.events.frame.connect(
+        lambda frame: frames.append(
+            (time.monotonic(), frame.sweep, session.progress.sweep if session.progress else 0)
+        )
+    )
+    beats = [time.monotonic()]
+    heart = QTimer()
+    heart.timeout.connect(lambda: beats.append(time.monotonic()))
+    heart.start(10)
+    slots.recording = paint.recording = True
+    QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    until(lambda: session.active_run is None, 600)
+    slots.recording = paint.recording = False
+    heart.stop()
+    record = session.runs[-1]
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(frames)]
+    facts = {
+        "status": record.status,
+        "sweeps": len(record.sweeps),
+        "seconds": round(record.seconds, 2),
+        "pictures": len(frames),
+        "longest_between_pictures_s": round(max(gaps), 2) if gaps else None,
+        "pictures_behind_panel_sweeps": max((p - s for _, s, p in frames), default=0),
+        "longest_loop_gap_ms": round(1000 * max(b - a for a, b in pairwise(beats)), 1),
+    }
+    viewer.close()
+    return facts
+
+
+def main() -> int:
+    """Run, print, write the result; 1 when a slot is over the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sweeps", type=int, default=30)
+    sweeps = parser.parse_args().sweeps
+    about = machine()
+    paint = Stopwatch()
+    slots = Stopwatch(apart=paint)
+    instrument(slots, paint)
+    facts = drive(sweeps, slots, paint)
+    worst, painted = slots.worst(), paint.worst()
+    longest = worst[0]["longest_ms"] if worst else 0.0
+    result = {
+        "machine": about,
+        "run": facts,
+        "limit_ms": LIMIT_MS,
+        "longest_slot_ms": longest,
+        "within_limit": longest <= LIMIT_MS,
+        "slots": worst[:15],
+        "not_the_plugins": painted,
+    }
+    write("gui", result)
+    columns = ("slot", "longest_ms", "processor_ms", "calls")
+    print_table([columns, *(tuple(str(row[c]) for c in columns) for row in [*worst[:15], *painted])])
+    print(facts, f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n")
+    return 0 if longest <= LIMIT_MS else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
