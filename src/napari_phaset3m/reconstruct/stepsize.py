@@ -13,7 +13,9 @@ from napari_phaset3m.reconstruct.solver import Solver
 SAFETY, SAFETY_FEW_STEPS = 1.7, 1.0
 _FEW_STEPS = 3
 _ROUNDS = 6
-_PROBE = 1e-3
+#: Root mean square of the probe, radians: small enough that even a probe that has
+#: gathered in a few voxels stays where exp(-absorption) is linear.
+_PROBE = 1e-5
 
 
 def largest_curvature(solver: Solver, seed: int) -> float:
