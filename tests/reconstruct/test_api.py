@@ -163,6 +163,16 @@ def test_a_killed_run_resumes_to_the_same_numbers(tmp_path: Path, changes: dict[
     assert [s.error for s in resumed.sweeps] == [s.error for s in whole.sweeps]
 
 
+def test_resuming_a_run_that_had_stopped_by_itself_adds_nothing(tmp_path: Path) -> None:
+    settings = config(iterations="auto", tolerance=0.5, patience=1)
+    path = tmp_path / "c.h5"
+    whole = reconstruct(series(), settings, checkpoint=path, **CPU)
+    assert whole.reason != "sweeps"
+    again = reconstruct(series(), settings, checkpoint=path, resume=True, **CPU)
+    assert again.volume.tobytes() == whole.volume.tobytes() and again.reason == whole.reason
+    assert len(again.sweeps) == len(whole.sweeps)
+
+
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     reconstruct(series(), config(iterations=1), checkpoint=path, **CPU)

@@ -187,7 +187,8 @@ def _stages(run: _Run, start: np.ndarray | None, resume: bool) -> Iterator[Event
     mark = snapshot.signature(run.series, run.config) if run.checkpoint else ""
     first, state, stopping = 0, None, Stopping(run.config, keep_best=True)
     if resume and run.checkpoint and run.checkpoint.exists():
-        first, state, run.history = snapshot.load(run.checkpoint, mark, stopping)
+        progress, state = snapshot.load(run.checkpoint, mark, stopping)
+        first, run.reason, run.history = progress.stage, progress.reason, progress.history
     coarser: tuple[Stage, np.ndarray] | None = None
     for number in range(first, len(bins)):
         stage = Stage(run.series, run.config, run.device, run.mask, bins[number])
@@ -223,7 +224,6 @@ def _started(run: _Run, stage: Stage, n_stages: int) -> Started:
 def _sweeps(
     run: _Run, stage: Stage, state: SolverState, stopping: Stopping, where: tuple[int, str]
 ) -> Iterator[Event]:
-    run.reason = "sweeps"
     while state.sweep < stage.plan.n_sweeps and run.reason == "sweeps":
         begun = time.perf_counter()
         yield from run.sweep(stage, state)
@@ -232,7 +232,8 @@ def _sweeps(
         yield run.close_sweep(stage, state, stopping, begun)
         if run.checkpoint:
             number, mark = where
-            snapshot.save(run.checkpoint, mark, number, state, stopping, run.history)
+            progress = snapshot.Progress(number, run.reason, run.history)
+            snapshot.save(run.checkpoint, mark, progress, state, stopping)
 
 
 def _finished(run: _Run, stage: Stage, coefficients: np.ndarray) -> Finished:

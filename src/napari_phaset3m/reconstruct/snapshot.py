@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,31 @@ def signature(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
     return digest.hexdigest()
 
 
-def save(
-    path: Path, mark: str, stage: int, state: SolverState, stopping: Stopping, history: list[SweepDone]
-) -> None:
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands besides its volumes.
+
+    Attributes
+    ----------
+    stage : int
+        Index of the resolution stage.
+    reason : str
+        ``"sweeps"`` while the stage goes on, else why it ended.
+    """
+
+    stage: int
+    reason: str
+    history: list[SweepDone]
+
+
+def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping: Stopping) -> None:
     """Write the run's state, atomically."""
     from napari_phaset3m.io.checkpoint import save_checkpoint
 
     content: dict[str, Any] = {
         "signature": mark,
-        "stage": stage,
+        "reason": progress.reason,
+        "stage": progress.stage,
         "volume": asnumpy(state.volume),
         "previous": asnumpy(state.previous),
         "numbers": json.dumps(
@@ -47,15 +63,15 @@ def save(
             | {"best_error": stopping.best_error, "waited": stopping.waited}
             | {"last_error": stopping.last_error, "flat": stopping.flat}
         ),
-        "history": json.dumps([asdict(h) for h in history]),
+        "history": json.dumps([asdict(h) for h in progress.history]),
     }
     if stopping.best is not None:
         content["best"] = asnumpy(stopping.best)
     save_checkpoint(path, content)
 
 
-def load(path: Path, mark: str, stopping: Stopping) -> tuple[int, SolverState, list[SweepDone]]:
-    """Read what :func:`save` wrote into a state; also the stage and the history.
+def load(path: Path, mark: str, stopping: Stopping) -> tuple[Progress, SolverState]:
+    """Read what :func:`save` wrote.
 
     Raises
     ------
@@ -82,4 +98,4 @@ def load(path: Path, mark: str, stopping: Stopping) -> tuple[int, SolverState, l
         setattr(stopping, name, numbers[name])
     stopping.best = np.array(content["best"]) if "best" in content else None
     history = [SweepDone(**item) for item in json.loads(str(content["history"]))]
-    return int(content["stage"]), state, history
+    return Progress(int(content["stage"]), str(content["reason"]), history), state
