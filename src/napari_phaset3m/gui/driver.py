@@ -274,7 +274,7 @@ class JobDriver(QObject):
         if frame.final:
             self._publish(record, frame)
             self._session.frame = frame
-        else:  # in turns of the event loop, so that none of them holds the window up
+        else:  # the first one in two turns of the event loop, so that none holds the window up
             turned = self.publisher.turn_to_volume()
             if turned:
                 QTimer.singleShot(0, partial(self._show, record, frame))
@@ -284,10 +284,6 @@ class JobDriver(QObject):
     def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
         if record.volume is None:  # the result may have overtaken it
             self._publish(record, frame)
-            QTimer.singleShot(0, partial(self._announce, record, frame))
-
-    def _announce(self, record: RunRecord, frame: PreviewFrame) -> None:
-        if record.volume is None:
             self._session.frame = frame
 
     def _publish(self, record: RunRecord, frame: PreviewFrame) -> None:
