@@ -31,7 +31,7 @@ PREVIEW_MAX_VOXELS = 256
 TICK_MS = 200
 #: The loop gets as much time for other things as painting the last picture took, but not more
 #: than this: the volume is to follow at least once per second.
-LONGEST_REST_SECONDS = 0.4
+LONGEST_REST_SECONDS = 0.2
 #: After this the turns of the event loop in which a picture is handed over have begun.
 TURN_MS = 10
 _KEY = "driver"

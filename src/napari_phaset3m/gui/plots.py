@@ -56,6 +56,7 @@ class ErrorPlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(self._pg.mkPen(colours.foreground))
             axis.setTextPen(colours.text)
+            axis.enableAutoSIPrefix(False)
             axis.setLabel(text, color=colours.text)
         self.plot.showGrid(x=False, y=True, alpha=0.15)
         for record in self._session.runs[-1 - EARLIER_RUNS :]:
