@@ -108,32 +108,44 @@ def instrument(slots: Stopwatch, paint: Stopwatch) -> None:
     ViewerModel.add_layer = paint.wrap(ViewerModel.add_layer, "napari's add_layer", nested=True)
 
 
-def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
-    """Open the workspace, run the sample, and return the facts of the run."""
-    from qtpy.QtCore import Qt, QTimer
-    from qtpy.QtTest import QTest
+def until(done: Callable[[], bool], seconds: float) -> None:
+    """Run the event loop until something is the case."""
     from qtpy.QtWidgets import QApplication
 
-    from napari_phaset3m import ReconstructionConfig
-    from napari_phaset3m.gui.launch import open_workspace
-    from napari_phaset3m.session import session_for
+    app, end = QApplication.instance(), time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError("the window did not get there in time")
+        app.processEvents()
+        time.sleep(0.001)
 
-    viewer = open_workspace(SERIES, config=ReconstructionConfig(iterations=sweeps), run=False)
-    app, session = QApplication.instance(), session_for(viewer)
 
-    def until(done: Callable[[], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not done():
-            if time.monotonic() > end:
-                raise TimeoutError("the window did not get there in time")
-            app.processEvents()
-            time.sleep(0.001)
+def ready_panel(viewer: Any, session: Any) -> Any:
+    """Wait for the series, go to the step Reconstruct, and return its panel ready to start."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
 
     until(lambda: session.series is not None, 60)
     workspace = next(w for w in viewer.window.dock_widgets.values() if hasattr(w, "guide"))
     QTest.mouseClick(workspace.guide.buttons[1], Qt.MouseButton.LeftButton)
     panel = workspace.panels[1].panel
     until(lambda: panel.start.isEnabled() and "voxels" in panel.forecast.text(), 60)
+    return panel
+
+
+def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
+    """Open the workspace, run the sample, and return the facts of the run."""
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+
+    from napari_phaset3m import ReconstructionConfig
+    from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.session import session_for
+
+    viewer = open_workspace(SERIES, config=ReconstructionConfig(iterations=sweeps), run=False)
+    session = session_for(viewer)
+
+    panel = ready_panel(viewer, session)
     frames: list[tuple[float, int, int]] = []
     session.events.frame.connect(
         lambda frame: frames.append(
