@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from napari_phaset3m.core import kernels_cpu as kernels
 from napari_phaset3m.core.fft import empty_aligned, plan_fft2
@@ -25,7 +24,6 @@ from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import (
     Microscope,
     defocus_vectors,
-    detector_mtf,
     focal_quadrature,
     shift_vectors,
     spatial_envelope,
@@ -265,27 +263,6 @@ class Multislice:
                 product = np.vdot(residual_spectrum, factor * field)
                 result[focus, j] += float(product.real)
         return result
-
-
-class Detector:
-    """Convolution of intensities with the detector's MTF; its own adjoint.
-
-    Parameters
-    ----------
-    grid : Grid
-    microscope : Microscope
-        With ``mtf`` given.
-    """
-
-    def __init__(self, grid: Grid, microscope: Microscope) -> None:
-        self._mtf = detector_mtf(grid, microscope)
-        self._shape = grid.shape
-
-    def apply(self, images: np.ndarray) -> None:
-        """Blur `(n, nx, ny)` float32 images in place."""
-        spectra = fft.rfft2(images, workers=1)
-        spectra *= self._mtf
-        images[:] = fft.irfft2(spectra, s=self._shape, workers=1)
 
 
 def shift_factors(grid: Grid) -> np.ndarray:

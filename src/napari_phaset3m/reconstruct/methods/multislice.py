@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.detector import Detector
 from napari_phaset3m.core.kernels_cpu import LOSSES
-from napari_phaset3m.core.multislice import Detector, Multislice, Transfer, TransferModel
+from napari_phaset3m.core.multislice import Multislice, Transfer, TransferModel
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.errors import ConfigError
