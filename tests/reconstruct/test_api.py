@@ -240,6 +240,18 @@ def test_a_step_too_large_is_caught_and_made_smaller() -> None:
     assert np.isfinite(result.volume).all() and result.sweeps[-1].error < 1
 
 
+def test_a_run_at_its_floor_goes_on_as_long_as_it_was_told() -> None:
+    blob = np.exp(-(np.add.outer(*[(np.arange(20) - 9.5) ** 2] * 2)) / 8)
+    tiny = TiltFocalSeries(
+        images=np.stack([[1 - 0.1 * blob, 1 - 0.2 * blob]] * 5), tilt_deg=np.linspace(-40, 40, 5),
+        pixel_size_angstrom=VOXEL, energy_ev=3e5, defocus_angstrom=np.array([300.0, 600.0]),
+        spherical_aberration_angstrom=0.0,
+    )  # fmt: skip
+    result = reconstruct(tiny, config(iterations=250, slices="auto"), **CPU)
+    assert result.reason == "sweeps" and len(result.sweeps) == 250
+    assert result.sweeps[-1].error < 2 * min(s.error for s in result.sweeps)
+
+
 def test_held_out_images_stop_a_noisy_run() -> None:
     rng = np.random.default_rng(0)
     noisy = rng.poisson(series().images * 40) / 40.0

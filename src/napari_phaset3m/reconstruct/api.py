@@ -25,8 +25,8 @@ from napari_phaset3m.reconstruct.stopping import Stopping
 
 __all__ = ["Forecast", "Reconstruction", "forecast", "iterate", "reconstruct"]
 
-#: Restarts in a row after which a run counts as diverged.
-MAX_RESTARTS = 8
+#: Undone sweeps in a row after which a run counts as diverged.
+MAX_UNDONE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Run:
     checkpoint: Path | None
     history: list[SweepDone] = field(default_factory=list)
     reason: str = "sweeps"
-    restarts: int = 0
+    undone: int = 0
     first_error: float = 1.0
 
     def finishing(self) -> bool:
@@ -102,8 +102,10 @@ class _Run:
         earlier = [h.error for h in self.history if h.stage == _label(stage)]
         # An empty volume has error 1: a first sweep far above where it began diverged.
         last = min(earlier, default=self.first_error)
+        step = state.step
         restarted = stage.solver.finish_sweep(state, last)
-        self.restarts = self.restarts + 1 if restarted else 0
+        # Only sweeps that were undone count: at its floor the error wavers for ever.
+        self.undone = self.undone + 1 if state.step < step else 0
         held_out = stage.solver.held_out_error(state.previous, stage.problem.held_out)
         done = SweepDone(
             len(self.history),
@@ -117,7 +119,7 @@ class _Run:
         )
         self.history.append(done)
         reason = stopping.update(state.error, held_out, state.previous)
-        if self.restarts >= MAX_RESTARTS:
+        if self.undone >= MAX_UNDONE:
             reason = "diverged"
         if reason:
             self.reason = reason

@@ -15,7 +15,7 @@ _FEW_STEPS = 3
 _ROUNDS = 6
 #: Root mean square of the probe, radians: small enough that even a probe that has
 #: gathered in a few voxels stays where exp(-absorption) is linear.
-_PROBE = 1e-5
+_PROBE = 1e-4
 
 
 def largest_curvature(solver: Solver, seed: int) -> float:

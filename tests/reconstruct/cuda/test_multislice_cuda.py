@@ -135,12 +135,13 @@ def test_the_engines_make_the_same_sweeps(host_runtime, sigma):
         MultisliceMethod(problem, config, 1),
         CudaMultisliceMethod(problem, config, 1, host_runtime),
     )
-    results = []
+    results, step = [], None
     for method in methods:
         basis = AtomicBasis(sigma, problem.geometry.voxel_size_angstrom) if sigma else None
         solver = Solver(method, config, problem.tilts, subset_size=2, threads=1, basis=basis)
         assert isinstance(solver.engine, HostEngine if method is methods[0] else CudaEngine)
-        state = solver.initial_state(None, automatic_step(solver, 0))
+        step = step or automatic_step(solver, 0)
+        state = solver.initial_state(None, step)
         for _ in range(3):
             for _ in solver.sweep(state):
                 pass
