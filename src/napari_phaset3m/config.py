@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,12 +23,41 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     @classmethod
-    def parse(cls, **values: Any) -> Any:
+    def parse(cls, **values: Any) -> Self:
         """Validate ``values``; one-line :class:`ConfigError` instead of pydantic's report."""
         try:
             return cls(**values)
         except ValidationError as error:
             raise ConfigError(_one_line(error)) from None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a YAML or JSON file written by :meth:`save`.
+
+        Raises
+        ------
+        ConfigError
+            The file is not a mapping or holds a wrong field.
+        """
+        path = Path(path)
+        try:
+            data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}: cannot be read as YAML or JSON ({reason})") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: must hold fields, not a {type(data).__name__}")
+        try:
+            return cls(**data)
+        except ValidationError as error:
+            raise ConfigError(f"{path}: {_one_line(error)}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write YAML (or JSON when the name ends so)."""
+        path = Path(path)
+        data = self.model_dump(mode="json")
+        text = json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
+        path.write_text(text, encoding="utf-8")
 
 
 def _one_line(error: ValidationError) -> str:
@@ -125,31 +154,3 @@ class ReconstructionConfig(Model):
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     constraints: ConstraintConfig = ConstraintConfig()
-
-    @classmethod
-    def load(cls, path: str | Path) -> ReconstructionConfig:
-        """Read a YAML or JSON file written by :meth:`save`.
-
-        Raises
-        ------
-        ConfigError
-            The file is not a mapping or holds a wrong field.
-        """
-        path = Path(path)
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as YAML or JSON ({error})") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: must hold fields, not a {type(data).__name__}")
-        try:
-            return cls(**data)
-        except ValidationError as error:
-            raise ConfigError(f"{path}: {_one_line(error)}") from None
-
-    def save(self, path: str | Path) -> None:
-        """Write YAML (or JSON when the name ends so)."""
-        path = Path(path)
-        data = self.model_dump(mode="json")
-        text = json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
-        path.write_text(text, encoding="utf-8")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt, _one_line
+from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
 from napari_phaset3m.core.aberrations import check_coefficients
-from napari_phaset3m.errors import ConfigError
 
 _DEFAULT_TILTS = 31
 
@@ -193,32 +189,3 @@ class SimulationConfig(Model):
     errors: InjectedErrorsConfig = InjectedErrorsConfig()
     numerics: NumericsConfig = NumericsConfig()
     seed: int = Field(0, ge=0, description="Seed of orientation, film, errors and noise")
-
-    @classmethod
-    def load(cls, path: str | Path) -> SimulationConfig:
-        """Read a YAML or JSON file written by :meth:`save`.
-
-        Raises
-        ------
-        ConfigError
-            The file is not a mapping or holds a wrong field.
-        """
-        path = Path(path)
-        try:
-            data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{path}: cannot be read as YAML or JSON ({reason})") from None
-        if not isinstance(data, dict):
-            raise ConfigError(f"{path}: must hold fields, not a {type(data).__name__}")
-        try:
-            return cls(**data)
-        except ValidationError as error:
-            raise ConfigError(f"{path}: {_one_line(error)}") from None
-
-    def save(self, path: str | Path) -> None:
-        """Write YAML (or JSON when the name ends so)."""
-        path = Path(path)
-        data = self.model_dump(mode="json")
-        text = json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
-        path.write_text(text, encoding="utf-8")
