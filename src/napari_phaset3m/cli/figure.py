@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.cli.zone import view_along, zone_axis
+from napari_phaset3m.analyse.figures.pictures import bare, draw_slice, draw_transform
+from napari_phaset3m.analyse.zone import view_along, zone_axis
 
 #: Thickness of the slices shown: thin against an atom's distance, thick against noise.
 SLICE_ANGSTROM = 1.5
@@ -43,8 +44,12 @@ def draw(done: Any, title: str, path: Path) -> None:
     )  # fmt: skip
     views = _views(done.volume, voxel)
     for column, (plane, label, names) in enumerate(views):
-        _slice(figure.add_subplot(grid[0, column]), plane, voxel, label)
-        _transform(figure.add_subplot(grid[1, column]), log_power(plane, window=True), voxel, names)
+        draw_slice(figure.add_subplot(grid[0, column]), plane, voxel, label=label)
+        power = log_power(plane, window=True)
+        limit = 1.15 * RINGS[-1]
+        rings = [(k, f"{k:g} Å⁻¹") for k in RINGS]
+        axes = figure.add_subplot(grid[1, column])
+        draw_transform(axes, power, voxel, label=names, rings=rings, limit_per_angstrom=limit)
     _error(figure.add_subplot(grid[0, 5]), done)
     _facts(figure.add_subplot(grid[1, 5]), done)
     head = f"{title}: central slices, {SLICE_ANGSTROM:g} Å thick, and the log power of their transforms"
@@ -66,58 +71,6 @@ def _views(volume: np.ndarray, voxel: float) -> list[tuple[np.ndarray, str, str]
     return views
 
 
-def _bare(axes: Any) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _label(axes: Any, text: str) -> None:
-    box = {"facecolor": _PAPER, "alpha": 0.6, "edgecolor": "none", "pad": 3}
-    axes.text(0.03, 0.96, text, transform=axes.transAxes, color=_INK, va="top", fontsize=11, bbox=box)
-
-
-def _slice(axes: Any, plane: np.ndarray, voxel: float, label: str) -> None:
-    height, width = (n * voxel for n in plane.shape)
-    extent = (0, width, height, 0)
-    high = float(np.percentile(plane, 99.9)) or 1.0
-    axes.imshow(plane, cmap="gray", vmin=0, vmax=high, extent=extent, interpolation="bicubic")
-    _bare(axes)
-    length = _round_length(width / 4)
-    left, bottom = 0.05 * width, 0.94 * height
-    axes.plot([left, left + length], [bottom, bottom], color=_INK, lw=4, solid_capstyle="butt")
-    axes.text(
-        left + length / 2, bottom - 0.02 * height, f"{length:g} Å", color=_INK, ha="center", va="bottom"
-    )
-    _label(axes, label)
-
-
-def _round_length(wanted: float) -> float:
-    power = float(10 ** np.floor(np.log10(wanted)))
-    return max(step * power for step in (1.0, 2.0, 5.0) if step * power <= wanted)
-
-
-def _transform(axes: Any, power: np.ndarray, voxel: float, label: str) -> None:
-    steps = [1 / (n * voxel) for n in power.shape]
-    edges = []
-    for n, step in zip(power.shape, steps, strict=True):
-        edges += [(-(n // 2) - 0.5) * step, (n - n // 2 - 0.5) * step]
-    low, high = (float(value) for value in np.percentile(power, (40, 99.7)))
-    extent = (edges[2], edges[3], edges[1], edges[0])
-    axes.imshow(power, cmap="magma", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-    angle = np.linspace(0, 2 * np.pi, 181)
-    limit = min(0.5 / voxel, 1.15 * RINGS[-1])
-    for k in RINGS:
-        if k < limit:
-            axes.plot(k * np.cos(angle), k * np.sin(angle), color=_INK, lw=0.8, alpha=0.6, ls=(0, (4, 4)))
-            axes.text(0, 0.98 * k, f"{k:g} Å⁻¹", color=_INK, fontsize=9, ha="center", va="top")
-    axes.set_xlim(-limit, limit)
-    axes.set_ylim(limit, -limit)
-    _bare(axes)
-    _label(axes, label)
-
-
 def _error(axes: Any, done: Any) -> None:
     axes.set_facecolor(_PAPER)
     sweeps = np.arange(1, len(done.sweeps) + 1)
@@ -137,7 +90,7 @@ def _error(axes: Any, done: Any) -> None:
 
 def _facts(axes: Any, done: Any) -> None:
     axes.patch.set_visible(False)  # it would cover the numbers of the plot above
-    _bare(axes)
+    bare(axes)
     resolved = done.settings.get("resolved", {})
     nz, ny, nx = done.volume.shape
     seconds = sum(s.seconds for s in done.sweeps)

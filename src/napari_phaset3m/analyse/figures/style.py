@@ -1,0 +1,108 @@
+"""One look for all figures: colours told apart by everybody, line styles that print in grey.
+
+Colours are those of Okabe and Ito (2008), "Color Universal Design", without yellow and
+black, which vanish on white or dark paper. Curves also differ in their line style.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from napari_phaset3m.errors import ConfigError
+
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+LINES: tuple[Any, ...] = (
+    "-",
+    (0, (6, 2)),
+    (0, (6, 2, 1, 2)),
+    (0, (1.5, 1.5)),
+    (0, (9, 3)),
+    (0, (3, 1, 1, 1)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+#: Text, axes and criterion lines. An SVG made by :func:`to_svg` shows it in the page's own text colour.
+INK = "#3b3f45"
+#: What is written on a picture.
+LIGHT, DARK = "#f1f3f4", "#101214"
+_DPI = 160
+
+
+def line(index: int) -> dict[str, Any]:
+    """Colour and line style of the curve with this number; both repeat after six."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
+
+
+@contextmanager
+def sheet() -> Iterator[None]:
+    """Draw inside this block for the report's fonts, grid and ink."""
+    _need_matplotlib()
+    import matplotlib
+
+    settings = {
+        "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "legend.fontsize": 8.5,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK,
+        "ytick.color": INK, "axes.titlecolor": INK, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "grid.color": INK, "grid.alpha": 0.14, "grid.linewidth": 0.6,
+        "axes.facecolor": "none", "figure.facecolor": "none", "legend.frameon": False,
+        "lines.linewidth": 1.7, "axes.linewidth": 0.8, "svg.fonttype": "path", "svg.hashsalt": "phaset3m",
+    }  # fmt: skip
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float = 6.4, height: float = 3.9) -> Any:
+    """An empty figure (inches) with a canvas of its own, so that no window and no global state is touched."""
+    _need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _need_matplotlib() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("Figures need matplotlib: pip install 'napari-phaset3m[figures]'")
+
+
+def to_png(figure: Any, dpi: int = _DPI) -> bytes:
+    """The figure on white paper."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def to_svg(figure: Any, name: str, *, inline: bool = False) -> str:
+    """The figure as SVG text: pictures embedded, letters as paths, nothing external.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    name : str
+        Put before every id, so that several figures can share one page.
+    inline : bool
+        For a web page: without the XML head, without a fixed size, and :data:`INK` as ``currentColor``.
+        Else a file of its own, on white paper.
+    """
+    stream = io.StringIO()
+    paper = "none" if inline else "white"
+    figure.savefig(stream, format="svg", dpi=_DPI, facecolor=paper, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    if not inline:
+        return text
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
+    text = re.sub(
+        r'<svg([^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'<svg\1 data-width="\2"', text, count=1
+    )
+    return re.sub(INK, "currentColor", text, flags=re.IGNORECASE)
