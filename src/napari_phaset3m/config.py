@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.wording import one_line
 
 Auto = Literal["auto"]
 MethodName = Literal["multislice", "singleslice", "sirt"]
@@ -28,7 +29,7 @@ class Model(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigError(_one_line(error)) from None
+            raise ConfigError(one_line(error, cls)) from None
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -50,7 +51,7 @@ class Model(BaseModel):
         try:
             return cls(**data)
         except ValidationError as error:
-            raise ConfigError(f"{path}: {_one_line(error)}") from None
+            raise ConfigError(f"{path}: {one_line(error, cls)}") from None
 
     def save(self, path: str | Path) -> None:
         """Write YAML (or JSON when the name ends so)."""
@@ -58,14 +59,6 @@ class Model(BaseModel):
         data = self.model_dump(mode="json")
         text = json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
         path.write_text(text, encoding="utf-8")
-
-
-def _one_line(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        where = ".".join(str(p) for p in item["loc"] if not str(p).startswith(("literal", "func")))
-        parts.append(f"{where}: {item['msg']} (got {item.get('input')!r})")
-    return "; ".join(dict.fromkeys(parts))
 
 
 class Schedule(Model):
