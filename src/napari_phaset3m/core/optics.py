@@ -11,8 +11,10 @@ Focal spread sigma_f is a standard deviation (DESIGN section 2): abTEM's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -75,6 +77,11 @@ class Microscope:
         if self.mtf is not None:
             _check_mtf(*self.mtf)
         object.__setattr__(self, "aberrations", MappingProxyType(dict(self.aberrations)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy does not pickle; made anew, the copy is checked and frozen as this one is.
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return partial(type(self), **{**values, "aberrations": dict(self.aberrations)}), ()
 
     @property
     def wavelength_angstrom(self) -> float:

@@ -9,7 +9,8 @@ vacuum is in view, the mean) = 1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -109,6 +110,12 @@ class TiltFocalSeries:
         self._check_positive()
         self._set("aberrations", MappingProxyType(dict(self.aberrations)))
         self._set("metadata", MappingProxyType(dict(self.metadata)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy does not pickle; made anew, the copy is checked and frozen as this one is.
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        values |= {"aberrations": dict(self.aberrations), "metadata": dict(self.metadata)}
+        return partial(type(self), **values), ()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
