@@ -73,6 +73,7 @@ def _headless(path: Path, config: ReconstructionConfig, folder: Path, *, quiet: 
 
 
 def _files(folder: Path, stem: str) -> dict[str, Path]:
+    from napari_phaset3m.core.install import install_command
     from napari_phaset3m.io.atomic import output_error
 
     files = {
@@ -83,7 +84,7 @@ def _files(folder: Path, stem: str) -> dict[str, Path]:
     if importlib.util.find_spec("matplotlib"):
         files["figure"] = folder / f"{stem}.png"
     else:
-        print("No figure: pip install 'napari-phaset3m[figures]'", file=sys.stderr)
+        print(f"No figure without matplotlib: {install_command('figures')}", file=sys.stderr)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_phaset3m.core.install import install_command
 from napari_phaset3m.errors import DataError, DeviceError
 
 _BINDINGS = ("PyQt5", "PyQt6", "PySide6")
@@ -32,11 +33,9 @@ def _report() -> dict[str, Any]:
     from napari_phaset3m.core.fft import fft_backend
 
     bindings = [name for name in _BINDINGS if _found(name)]
-    missing = {
-        name: f"pip install 'napari-phaset3m[{x}]'" for name, x in _OPTIONAL.items() if not _found(name)
-    }
+    missing = {name: install_command(extra) for name, extra in _OPTIONAL.items() if not _found(name)}
     if not bindings:
-        missing["Qt"] = "pip install PyQt5"
+        missing["Qt"] = install_command("pyqt5")
     return {
         "version": __version__,
         "device": resolve_device("auto").label,
@@ -86,7 +85,7 @@ def window(otherwise: str = "") -> Any:
         There is no Qt binding or no display.
     """
     if not any(_found(name) for name in _BINDINGS):
-        raise DeviceError("No Qt binding is installed. Install one: pip install PyQt5")
+        raise DeviceError(f"No Qt binding is installed. Install one: {install_command('pyqt5')}")
     if not has_display():
         raise DeviceError(f"napari needs a display, and Qt can open none here. {otherwise}".rstrip())
     # Looked up only when asked for: the command line depends on the engine, not on the window.

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_phaset3m.core.install import install_command
 from napari_phaset3m.core.precision import Array
 from napari_phaset3m.errors import DeviceError
 
@@ -43,7 +44,7 @@ def _cupy() -> ModuleType:
     except ImportError as error:
         raise DeviceError(
             "CuPy is not installed, so the GPU cannot be used. "
-            "Install it with: pip install 'napari-phaset3m[cuda12]' (or [cuda13])"
+            f"Install it: {install_command('cuda12')} (CUDA 13: cupy-cuda13x)"
         ) from error
 
 

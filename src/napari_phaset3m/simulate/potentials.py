@@ -15,6 +15,7 @@ from scipy import constants, fft
 
 from napari_phaset3m.core.fft import smooth_size
 from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.install import pip_install
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.errors import ConfigError, DeviceError
 from napari_phaset3m.simulate.specimens import Atoms
@@ -47,7 +48,9 @@ def form_factor(symbol: str, k2: np.ndarray, thermal_b: float = 0.0) -> np.ndarr
     try:
         import gemmi
     except ImportError:
-        raise DeviceError("simulation needs the form factors in gemmi: pip install gemmi") from None
+        raise DeviceError(
+            f"simulation needs the form factors in gemmi. Install it: {pip_install('gemmi')}"
+        ) from None
     element = gemmi.Element(symbol)
     if element.atomic_number == 0 or not any(element.c4322.a):
         raise ConfigError(f"specimen: {symbol} is not an element with a tabulated form factor")

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_phaset3m.core.install import install_command
 from napari_phaset3m.errors import ConfigError, DataError
 
 CO3O4_LATTICE = 8.084
@@ -105,7 +106,7 @@ def read_cif(path: str | Path) -> Crystal:
     try:
         from ase.io import read
     except ImportError:
-        raise DataError("needs ase to be read", path=path, remedy="pip install ase") from None
+        raise DataError("needs ase to be read", path=path, remedy=install_command("atoms")) from None
     try:
         atoms = read(str(path), format="cif")
     except Exception as error:  # ase raises whatever its parser met

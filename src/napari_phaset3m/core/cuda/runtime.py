@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_phaset3m.core.backend import Device, device_module
+from napari_phaset3m.core.install import install_command
 from napari_phaset3m.core.precision import Array
 from napari_phaset3m.errors import DeviceError
 
@@ -78,7 +79,7 @@ class CudaRuntime:
             first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise DeviceError(
                 f"CUDA kernels do not compile ({first}). Install the CuPy wheel that matches the "
-                "driver: pip install 'napari-phaset3m[cuda12]' (or [cuda13])"
+                f"driver: {install_command('cuda12')} (CUDA 13: cupy-cuda13x)"
             ) from error
 
     def launch(self, name: str, count: int, *arguments: Any) -> None:
