@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_phaset3m.analyse.fourier import (
     DECADES,
+    central_sections,
     central_slices,
     log_power,
     power_spectrum_2d,
@@ -110,3 +111,18 @@ def _seconds(call) -> float:  # type: ignore[no-untyped-def]
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("window", [False, True])
+def test_central_sections_are_planes_of_the_3d_transform(window) -> None:
+    volume = np.random.default_rng(1).random((10, 12, 9)).astype(np.float32)
+    whole = log_power(volume, window=window)
+    z, y, x = (n // 2 for n in volume.shape)
+    for section, plane in zip(
+        central_sections(volume, window=window), (whole[z], whole[:, y], whole[:, :, x]), strict=True
+    ):
+        assert section.shape == plane.shape
+        keep = np.ones(plane.shape, bool)
+        keep[plane.shape[0] // 2, plane.shape[1] // 2] = False  # DC is masked
+        difference = (section - plane)[keep]
+        np.testing.assert_allclose(difference, difference.mean(), atol=1e-3)

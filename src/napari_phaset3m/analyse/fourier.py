@@ -147,6 +147,34 @@ def central_slices(volume: Array, thickness_voxels: int = 1) -> tuple[Array, Arr
     return views[0], views[1], views[2]
 
 
+def central_sections(volume: Array, *, window: bool = True) -> tuple[Array, Array, Array]:
+    """Log power on the three planes through the origin of a volume's transform.
+
+    By the projection-slice theorem each is the transform of a (windowed) sum along one axis,
+    so that the 3D transform is never held in memory.
+
+    Parameters
+    ----------
+    volume : Array
+        `(nz, ny, nx)`.
+    window : bool
+        Taper all three axes with a Hann window first.
+
+    Returns
+    -------
+    kykx, kzkx, kzky : Array
+        `(ny, nx)`, `(nz, nx)` and `(nz, ny)`, each as :func:`log_power` gives it (relative to
+        its own strongest term).
+    """
+    xp = array_module(volume)
+    sections = []
+    for axis, n in enumerate(volume.shape):
+        weight = xp.asarray(_hann(n)) if window else xp.ones(n, REAL)
+        flat = xp.tensordot(weight, xp.asarray(volume, REAL), axes=(0, axis))
+        sections.append(log_power(flat, window=window))
+    return sections[0], sections[1], sections[2]
+
+
 def frequency_step(shape: tuple[int, ...], voxel_size_angstrom: float) -> tuple[float, ...]:
     """Spacing of a shifted spectrum's points along each axis, 1/angstrom."""
     return tuple(1 / (n * voxel_size_angstrom) for n in shape)

@@ -172,7 +172,7 @@ def _rings(axes: Any, rings: Sequence[tuple[float, str]], limit: float) -> None:
         if k < limit:
             axes.plot(k * np.cos(angle), k * np.sin(angle), color=LIGHT, lw=0.9, alpha=0.75, ls=(0, (4, 4)))
             axes.annotate(
-                text, (0, k), (0, -2), textcoords="offset points", color=LIGHT, ha="center", va="top",
+                text, (0, k), (0, 2), textcoords="offset points", color=LIGHT, ha="center", va="bottom",
                 path_effects=[withStroke(linewidth=2.5, foreground=DARK)],
             )  # fmt: skip
 
@@ -183,8 +183,19 @@ def draw_wedge(axes: Any, tilt_range_deg: tuple[float, float], limit_per_angstro
     At tilt θ the measured plane cuts this section along (cos θ, −sin θ): positive tilt has
     x' = x cos θ − z sin θ (DESIGN section 2).
     """
+    from matplotlib.patheffects import withStroke
+
     reach = 1.5 * limit_per_angstrom
-    for number, tilt in enumerate(np.radians(tilt_range_deg)):
-        kx, kz = reach * np.cos(tilt), -reach * np.sin(tilt)
-        text = "missing wedge" if number == 0 else None
-        axes.plot([-kx, kx], [-kz, kz], color=SKY, lw=1.4, ls=(0, (6, 3)), label=text)
+    low, high = (np.array([np.cos(t), -np.sin(t)]) * reach for t in np.radians(tilt_range_deg))
+    for end in (low, high):
+        axes.plot([-end[0], end[0]], [-end[1], end[1]], color=SKY, lw=1.4, ls=(0, (6, 3)))
+    # What lies between the highest tilt and the lowest one half a turn later was not measured.
+    for sign in (1, -1):
+        corners = np.array([(0, 0), sign * high, -sign * low])
+        axes.fill(*corners.T, color=SKY, alpha=0.16, lw=0)
+    middle = np.radians((tilt_range_deg[0] + 180 + tilt_range_deg[1]) / 2)
+    where = np.array([np.cos(middle), -np.sin(middle)]) * 0.72 * limit_per_angstrom
+    axes.text(
+        where[0], where[1], "missing\nwedge", color=LIGHT, ha="center", va="center", fontsize=8.5,
+        path_effects=[withStroke(linewidth=2.5, foreground=DARK)],
+    )  # fmt: skip
