@@ -71,15 +71,11 @@ class FakeSolver:
                     if control.finish_requested():
                         reason = "finished early"
                         break
-                done = SweepDone(
-                    sweep, 0.5 / (sweep + 1), 0.6 / (sweep + 1), 0.02, 0.01, 100_000_000
-                )
+                done = SweepDone(sweep, 0.5 / (sweep + 1), 0.6 / (sweep + 1), 0.02, 0.01, 100_000_000)
                 sweeps.append(done)
                 yield done
                 if reason == "finished early":
                     break
-            yield Finished(
-                self.volume(9, self.shape), None, 0.5, "V", reason, tuple(sweeps), {"slices": 8}
-            )
+            yield Finished(self.volume(9, self.shape), None, 0.5, "V", reason, tuple(sweeps), {"slices": 8})
         finally:
             self.closed.append(current_thread().name)

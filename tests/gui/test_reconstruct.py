@@ -75,6 +75,13 @@ def volumes(viewer):
     return [la for la in viewer.layers if la.metadata.get(METADATA_KEY, {}).get("role") == "volume"]
 
 
+def until_picture(qtbot, viewer):
+    def seen():
+        return [la.metadata[METADATA_KEY]["stage"] for la in volumes(viewer)] == ["running"]
+
+    qtbot.waitUntil(seen, timeout=WAIT)
+
+
 def test_no_data_says_why(qtbot, viewer, fake):
     widget = ReconstructPanel(session_for(viewer), viewer)
     qtbot.addWidget(widget)
@@ -159,7 +166,7 @@ def test_pause_resume_finish(qtbot, panel, fake):
 def test_stop_keeps_the_last_preview(qtbot, panel, viewer, fake, paused):
     fake.n_sweeps = 1000
     panel.start.click()
-    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    until_picture(qtbot, viewer)
     if paused:
         panel.pause.click()
         qtbot.waitUntil(lambda: panel._session.runs[-1].status == "paused", timeout=WAIT)
@@ -167,6 +174,43 @@ def test_stop_keeps_the_last_preview(qtbot, panel, viewer, fake, paused):
     qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
     assert panel._session.runs[-1].status == "stopped" and len(volumes(viewer)) == 1
     assert panel.start.isEnabled() and len(fake.closed) == 1
+
+
+def test_the_layer_is_there_before_the_solver_runs(qtbot, panel, viewer, fake, monkeypatch):
+    """Putting it in takes napari longer than a running run may be held up."""
+    at_start = []
+    inner = fake.__class__.__call__
+
+    def opened(*args):
+        at_start.append([la.metadata[METADATA_KEY]["stage"] for la in volumes(viewer)])
+        return inner(fake, *args)
+
+    panel._driver.publisher.visibility_changed.connect(lambda key: at_start.append(key))
+    monkeypatch.setattr(runner_module, "open_events", opened)
+    record = run_to_end(qtbot, panel)
+    assert at_start == [record.run_id, ["empty"]]
+    assert volumes(viewer)[0].data is record.volume
+
+
+def test_stop_before_the_first_picture_takes_the_empty_layer_away(qtbot, panel, viewer, fake):
+    panel.start.click()
+    assert panel._session.active_run is not None and panel._driver.busy and not panel.start.isEnabled()
+    assert panel._driver.start() is None, "one run at a time"
+    panel.stop.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    assert panel._session.runs[-1].status == "stopped" and not volumes(viewer) and not fake.started
+    assert "before the first picture" in panel.status.text()
+    assert run_to_end(qtbot, panel).status == "finished"
+
+
+def test_trouble_with_the_canvas_does_not_hang_the_run(qtbot, panel, monkeypatch):
+    def broken(*args):
+        raise OSError("no canvas")
+
+    monkeypatch.setattr("napari_phaset3m.gui.driver.publish_empty", broken)
+    with qtbot.captureExceptions() as told:
+        record = run_to_end(qtbot, panel)
+    assert record.status == "finished" and [str(entry[1]) for entry in told] == ["no canvas"]
 
 
 def test_worker_quit_ends_a_paused_run(qtbot, panel, fake):
@@ -183,7 +227,7 @@ def test_worker_quit_ends_a_paused_run(qtbot, panel, fake):
 def test_renamed_layer_is_updated_and_deleted_one_stays_away_until_the_end(qtbot, panel, viewer, fake):
     fake.n_sweeps = 1000
     panel.start.click()
-    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    until_picture(qtbot, viewer)
     (layer,) = volumes(viewer)
     layer.name = "mine"
     data = layer.data
@@ -200,7 +244,7 @@ def test_renamed_layer_is_updated_and_deleted_one_stays_away_until_the_end(qtbot
 def test_hidden_layer_is_not_touched_until_shown(qtbot, panel, viewer, fake):
     fake.n_sweeps = 1000
     panel.start.click()
-    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    until_picture(qtbot, viewer)
     (layer,) = volumes(viewer)
     layer.visible = False
     data = layer.data
@@ -213,7 +257,7 @@ def test_hidden_layer_is_not_touched_until_shown(qtbot, panel, viewer, fake):
 def test_contrast_belongs_to_the_user_once_touched(qtbot, panel, viewer, fake):
     fake.n_sweeps = 1000
     panel.start.click()
-    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    until_picture(qtbot, viewer)
     (layer,) = volumes(viewer)
     layer.contrast_limits = (0.1, 0.2)
     panel.finish.click()
@@ -224,7 +268,7 @@ def test_contrast_belongs_to_the_user_once_touched(qtbot, panel, viewer, fake):
 def test_binned_previews_overlay_the_full_volume(qtbot, panel, viewer, fake):
     fake.n_sweeps, fake.bin = 1000, 2
     panel.start.click()
-    qtbot.waitUntil(lambda: len(volumes(viewer)) == 1, timeout=WAIT)
+    until_picture(qtbot, viewer)
     (layer,) = volumes(viewer)
     low, high = layer.extent.world
     panel.finish.click()

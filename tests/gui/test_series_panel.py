@@ -51,22 +51,22 @@ def make_series(**more) -> TiltFocalSeries:
 def load(qtbot, panel, path) -> None:
     loader = loader_for(panel._session)
     with qtbot.waitSignal(loader.loaded, timeout=20000):
-        panel.open_path(path)
+        panel.file.open_path(path)
 
 
 def test_opens_without_data(panel):
     assert panel.tabs.isHidden() and panel.view.isHidden()
-    assert not panel.save.isEnabled() and "no series" in panel.save.toolTip()
-    assert panel.path.full_text() == "No series is open"
+    assert not panel.file.save.isEnabled() and "no series" in panel.file.save.toolTip()
+    assert panel.file.path.full_text() == "No series is open"
 
 
 def test_open_by_clicking_and_look_through(qtbot, panel, viewer, shared_data, monkeypatch):
     path = str(shared_data / "co3o4" / "co3o4_dev.h5")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (path, ""))
     with qtbot.waitSignal(loader_for(panel._session).loaded, timeout=20000):
-        qtbot.mouseClick(panel.open, Qt.MouseButton.LeftButton, pos=panel.open.rect().center() / 2)
+        qtbot.mouseClick(panel.file.open, Qt.MouseButton.LeftButton, pos=panel.file.open.rect().center() / 2)
     series = panel._session.series
-    assert panel.summary.text().startswith("27 tilts × 3 foci  ·  96 × 96 px\n4.99 × 4.99 nm  ·  300 kV")
+    assert panel.file.summary.text().startswith("27 tilts × 3 foci  ·  96 × 96 px\n4.99 × 4.99 nm  ·  300 kV")
     layer = viewer.layers[0]
     assert {str(unit) for unit in layer.units} == {"angstrom"}
     assert tuple(layer.scale) == (0.52, 0.52)
@@ -118,7 +118,7 @@ def test_cells_are_edited_with_units(panel, column, typed, name, expected):
     assert np.ravel(getattr(session.series, name))[0] == pytest.approx(expected)
     assert np.shares_memory(session.series.images, before.images) and session.series is not before
     assert not model.setData(model.index(0, column), "12 bananas")
-    assert "not a unit" in panel.problem.text()
+    assert "not a unit" in panel.file.problem.text()
 
 
 def type_into(panel, name, text):
@@ -188,15 +188,15 @@ def test_a_file_without_pixel_size_is_completed(qtbot, panel, tmp_path):
     path = write_h5(tmp_path / "no pixel å.h5", pixel_size=None)
     loader = loader_for(panel._session)
     with qtbot.waitSignal(loader.failed, timeout=20000):
-        panel.open_path(path)
-    assert not panel.ask.isHidden() and "Pixel size is not stated" in panel.ask.question.text()
-    panel.ask.line.setText("-3")
-    panel.ask.button.click()
-    assert "greater than 0" in panel.ask.problem.text()
-    panel.ask.line.setText("0.7")
+        panel.file.open_path(path)
+    assert not panel.file.ask.isHidden() and "Pixel size is not stated" in panel.file.ask.question.text()
+    panel.file.ask.line.setText("-3")
+    panel.file.ask.button.click()
+    assert "greater than 0" in panel.file.ask.problem.text()
+    panel.file.ask.line.setText("0.7")
     with qtbot.waitSignal(loader.loaded, timeout=20000):
-        panel.ask.button.click()
-    assert panel._session.series.pixel_size_angstrom == pytest.approx(0.7) and panel.ask.isHidden()
+        panel.file.ask.button.click()
+    assert panel._session.series.pixel_size_angstrom == pytest.approx(0.7) and panel.file.ask.isHidden()
 
 
 @pytest.mark.parametrize("kind", ["truncated", "nan", "absent", "angles"])
@@ -210,10 +210,10 @@ def test_bad_files_are_told_in_one_line(qtbot, panel, tmp_path, kind):
         write_h5(path, tilt_angles=[0.0, 1.0])
     panel._session.series = kept = make_series()
     with qtbot.waitSignal(loader_for(panel._session).failed, timeout=20000):
-        panel.open_path(path)
-    text = panel.problem.text()
-    assert "bad.h5" in text and "\n" not in text and not panel.problem.isHidden()
-    assert panel._session.series is kept and panel.open.isEnabled()
+        panel.file.open_path(path)
+    text = panel.file.problem.text()
+    assert "bad.h5" in text and "\n" not in text and not panel.file.problem.isHidden()
+    assert panel._session.series is kept and panel.file.open.isEnabled()
 
 
 def test_dropping_and_saving(qtbot, panel, tmp_path, monkeypatch):
@@ -226,16 +226,39 @@ def test_dropping_and_saving(qtbot, panel, tmp_path, monkeypatch):
     with qtbot.waitSignal(loader.loaded, timeout=20000):
         panel.dropEvent(event)
     type_into(panel, "energy_ev", "120")
-    assert panel.path.full_text() == "a.h5 (edited)"
+    assert panel.file.path.full_text() == "a.h5 (edited)"
     before = path.read_bytes()
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(path), ""))
-    panel.save.click()
-    assert "never overwritten" in panel.problem.text() and path.read_bytes() == before
+    panel.file.save.click()
+    assert "never overwritten" in panel.file.problem.text() and path.read_bytes() == before
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "b"), ""))
     with qtbot.waitSignal(loader.saved, timeout=20000):
-        panel.save.click()
+        panel.file.save.click()
     load(qtbot, panel, tmp_path / "b.h5")
     assert panel._session.series.energy_ev == 120e3
+
+
+def test_saving_as_text_keeps_the_series(qtbot, panel, tmp_path, monkeypatch):
+    path = write_h5(tmp_path / "a.h5", spherical_aberration=2.3e7)
+    load(qtbot, panel, path)
+    type_into(panel, "energy_ev", "120")
+    offered = []
+
+    def choose(parent, title, start, filters):
+        offered.append(filters)
+        return str(tmp_path / "edited"), filters.split(";;")[1]
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    with qtbot.waitSignal(loader_for(panel._session).saved, timeout=20000):
+        panel.file.save.click()
+    assert "*.h5" in offered[0] and "*.toml" in offered[0]
+    assert (tmp_path / "edited.toml").exists() and (tmp_path / "edited_images.mrc").exists()
+    before = panel._session.series
+    load(qtbot, panel, tmp_path / "edited.toml")
+    after = panel._session.series
+    assert after is not before and after.energy_ev == 120e3
+    np.testing.assert_array_equal(after.images, before.images)
+    np.testing.assert_allclose(after.defocus_angstrom, before.defocus_angstrom)
 
 
 def test_deleted_layer_comes_back_with_the_slider(panel, viewer):

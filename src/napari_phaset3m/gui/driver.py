@@ -7,15 +7,16 @@ touch the run, and a new one finds everything in the session.
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.gui.publisher import LayerPublisher, import_for_display
-from napari_phaset3m.gui.worker import JobWorker, Mailbox, PreviewFrame, WindowWatch, in_background, start_job
+from napari_phaset3m.gui.pictures import TICK_MS, PictureFeed
+from napari_phaset3m.gui.publisher import publisher_for
+from napari_phaset3m.gui.volume_layer import import_for_display, publish_empty, turn_to_volume
+from napari_phaset3m.gui.worker import JobWorker, PreviewFrame, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
 from napari_phaset3m.jobs.runner import display_limits, new_run_id
@@ -25,15 +26,8 @@ from napari_phaset3m.session import RunRecord, Session
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-#: Longest edge of a preview, voxels.
-PREVIEW_MAX_VOXELS = 256
-#: How often the mailbox and the progress are looked at.
-TICK_MS = 200
-#: The loop gets as much time for other things as painting the last picture took, but not more
-#: than this: the volume is to follow at least once per second.
-LONGEST_REST_SECONDS = 0.2
-#: After this the turns of the event loop in which a picture is handed over have begun.
-TURN_MS = 10
+    from napari_phaset3m.core.series import TiltFocalSeries
+
 _KEY = "driver"
 log = logging.getLogger(__name__)
 _REASONS = {
@@ -66,11 +60,11 @@ class JobDriver(QObject):
     def __init__(self, session: Session, viewer: ViewerModel) -> None:
         super().__init__()
         self._session = session
-        self.publisher = LayerPublisher(viewer)
+        self.publisher = publisher_for(session, viewer)
+        self.pictures = PictureFeed(session, self.publisher, self)
+        self._starting = False
         self._worker: JobWorker | None = None
         self._control = RunControl()
-        self._mailbox: Mailbox[PreviewFrame] = Mailbox()
-        self._next_request = 0.0
         self._progress: Progress | None = None
         self._more_sweeps = False
         self._timer = QTimer(self)
@@ -93,7 +87,7 @@ class JobDriver(QObject):
     @property
     def busy(self) -> bool:
         """Whether a run is under way."""
-        return self._worker is not None
+        return self._starting or self._worker is not None
 
     def start(self) -> RunRecord | None:
         """Start a run with the session's settings; None when that is not possible now."""
@@ -101,26 +95,44 @@ class JobDriver(QObject):
         if self.busy or session.series is None:
             return None
         record = RunRecord(new_run_id(), session.config, series_name=session.series_name)
-        self._control, self._mailbox = RunControl(), Mailbox()
+        self._starting, self._control = True, RunControl()
         session.progress = self._progress = None
-        self._next_request = 0.0
         session.active_run = record.run_id
         session.add_run(record)
         session.message = "Preparing"
-        self._request_preview()
+        # Each in a turn of its own, so that the window answers in between.
+        QTimer.singleShot(0, partial(self._turn, record, session.series))
+        return record
+
+    def _turn(self, record: RunRecord, series: TiltFocalSeries) -> None:
+        try:
+            if self._session.live and not self._control.stopped:
+                turn_to_volume(self.publisher)
+        finally:  # a canvas in trouble is no reason to hang in "Preparing"
+            QTimer.singleShot(0, partial(self._put_layer, record, series))
+
+    def _put_layer(self, record: RunRecord, series: TiltFocalSeries) -> None:
+        try:
+            if self._session.live and not self._control.stopped:
+                publish_empty(self.publisher, record, series)
+        finally:
+            QTimer.singleShot(0, partial(self._launch, record, series))
+
+    def _launch(self, record: RunRecord, series: TiltFocalSeries) -> None:
+        self.pictures.begin(self._control)
         self._worker = start_job(
             run,
-            session.series,
-            session.config,
-            device=session.device,
+            series,
+            record.config,
+            device=self._session.device,
             control=self._control,
-            mailbox=self._mailbox,
-            mask=session.mask,
+            mailbox=self.pictures.mailbox,
+            mask=self._session.mask,
             run_id=record.run_id,
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
+        self._starting = False
         self._timer.start(TICK_MS)
-        return record
 
     def pause(self) -> None:
         """Hold the run after its present step."""
@@ -144,7 +156,7 @@ class JobDriver(QObject):
 
     def show(self, record: RunRecord) -> None:
         """Bring the result of an earlier run back into the viewer."""
-        layer = self.publisher.layer_of(record.run_id)
+        layer = self.publisher.layer(record.run_id)
         if layer is not None:
             layer.visible = True
         elif record.volume is not None and record.voxel_size_angstrom is not None:
@@ -153,7 +165,7 @@ class JobDriver(QObject):
                 record.run_id, len(record.sweeps), data, None, voxel, display_limits(data),
                 final=True, unit=record.unit,
             )  # fmt: skip
-            self._publish(record, frame)
+            self.pictures.publish(record, frame)
 
     def _on_event(self, event: Any) -> None:
         session, run_id = self._session, self._session.active_run
@@ -178,8 +190,7 @@ class JobDriver(QObject):
         elif isinstance(event, Finished):
             self._on_result(run_id, event)
         elif isinstance(event, Stopped):
-            session.update_run(run_id, status="stopped", reason="stopped")
-            session.message = "Stopped; the last preview stays in the viewer"
+            self._on_stopped(run_id)
 
     def _set_status(self, run_id: str, status: str) -> None:
         record = self._session.run(run_id)
@@ -201,9 +212,15 @@ class JobDriver(QObject):
             unit=event.unit,
             reason=event.reason,
         )
-        self._drain()
+        self.pictures.drain()
         reason = _REASONS.get(event.reason, event.reason)
         self._session.message = f"Finished: {reason}"
+
+    def _on_stopped(self, run_id: str) -> None:
+        self._session.update_run(run_id, status="stopped", reason="stopped")
+        shown = self._session.frame is not None and self._session.frame.run_id == run_id
+        stays = "; the last preview stays in the viewer" if shown else " before the first picture"
+        self._session.message = f"Stopped{stays}"
 
     def _on_error(self, error: Exception) -> None:
         run_id = self._session.active_run
@@ -222,13 +239,14 @@ class JobDriver(QObject):
         session, run_id = self._session, self._session.active_run
         self._timer.stop()
         self._show_progress()
-        self._drain()
+        self.pictures.drain()
         self._worker = None
         record = session.run(run_id)
+        if run_id is not None:
+            self.publisher.remove(run_id, only_empty=True)
         session.active_run = None
         if run_id is not None and record is not None and record.active:
-            session.update_run(run_id, status="stopped", reason="stopped")
-            session.message = "Stopped; the last preview stays in the viewer"
+            self._on_stopped(run_id)
         elif run_id is not None:
             session.update_run(run_id)
 
@@ -238,21 +256,7 @@ class JobDriver(QObject):
 
     def _on_tick(self) -> None:
         self._show_progress()
-        if self._mailbox.full:
-            QTimer.singleShot(0, self._drain)
-            handed_over = time.monotonic()
-            self._next_request = handed_over + LONGEST_REST_SECONDS
-            QTimer.singleShot(TURN_MS, partial(self._painted, handed_over))
-        elif time.monotonic() >= self._next_request:
-            self._request_preview()
-
-    def _painted(self, handed_over: float) -> None:
-        """Ask for the next picture, after a rest as long as painting the last one took."""
-        now = time.monotonic()
-        rest = now - handed_over - TURN_MS / 1000
-        self._next_request = now + min(max(0.0, rest), LONGEST_REST_SECONDS)
-        if self._next_request - now < TICK_MS / 1000:
-            self._request_preview()
+        self.pictures.tick()
 
     def _show_progress(self) -> None:
         run_id = self._session.active_run
@@ -261,36 +265,3 @@ class JobDriver(QObject):
         if self._more_sweeps and run_id is not None:
             self._more_sweeps = False
             self._session.update_run(run_id)
-
-    def _request_preview(self) -> None:
-        wanted = PREVIEW_MAX_VOXELS if self._session.live else 0
-        self._control.request_preview(wanted, fourier=self._session.watch_fourier)
-
-    def _drain(self) -> None:
-        frame = self._mailbox.take()
-        record = self._session.run(frame.run_id) if frame is not None else None
-        if frame is None or record is None:
-            return
-        if frame.final:
-            self._publish(record, frame)
-            self._session.frame = frame
-        else:  # the first one in two turns of the event loop, so that none holds the window up
-            turned = self.publisher.turn_to_volume()
-            if turned:
-                QTimer.singleShot(0, partial(self._show, record, frame))
-            else:
-                self._show(record, frame)
-
-    def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
-        if record.volume is None:  # the result may have overtaken it
-            self._publish(record, frame)
-            self._session.frame = frame
-
-    def _publish(self, record: RunRecord, frame: PreviewFrame) -> None:
-        series = self._session.series
-        voxel = record.voxel_size_angstrom or record.config.voxel_angstrom
-        if voxel is None:
-            voxel = series.pixel_size_angstrom if series is not None else frame.voxel_size_angstrom
-        name = self.publisher.publish(record, frame, voxel)
-        if name is not None and record.layer_names != [name]:
-            self._session.update_run(record.run_id, layer_names=[name])

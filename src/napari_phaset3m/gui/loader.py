@@ -21,6 +21,7 @@ FILE_FILTER = (
     "(*.h5 *.hdf5 *.mrc *.st *.ali *.rec *.mrcs *.map *.tif *.tiff *.toml *.npy *.mat *.gif)"
     ";;All files (*)"
 )
+SAVE_FILTER = "PhaseT3M series (*.h5);;Text with the images beside it (*.toml)"
 
 
 class SeriesLoader(QObject):
@@ -64,13 +65,20 @@ class SeriesLoader(QObject):
         self.path, self.overrides, self.error = path, overrides, None
         self._start(partial(_load, self._token, path, overrides), self._on_loaded)
 
-    def save(self, path: str | Path) -> None:
-        """Write the session's series; refused for the file it was read from."""
+    def save(self, path: str | Path, suffix: str = ".h5") -> None:
+        """Write the session's series; refused for the file it was read from.
+
+        Parameters
+        ----------
+        path : path-like
+            ``.h5`` or ``.toml``; otherwise ``suffix`` is appended.
+        suffix : str
+        """
         series, path = self._session.series, Path(path)
         if series is None:
             return
-        if path.suffix.lower() not in (".h5", ".hdf5"):
-            path = path.with_name(path.name + ".h5")
+        if path.suffix.lower() not in (".h5", ".hdf5", ".toml"):
+            path = path.with_name(path.name + suffix)
         source = self._session.series_path
         if source is not None and path.resolve() == source.resolve():
             self._fail(
@@ -149,6 +157,11 @@ def _save(series: TiltFocalSeries, path: Path) -> tuple[Path, Exception | None]:
     except (PhaseT3MError, OSError, MemoryError) as error:
         return path, error
     return path, None
+
+
+def suffix_of(chosen_filter: str) -> str:
+    """The suffix that a chosen entry of :data:`SAVE_FILTER` stands for."""
+    return ".toml" if "*.toml" in chosen_filter else ".h5"
 
 
 def one_line(error: Exception) -> str:

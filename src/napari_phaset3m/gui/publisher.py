@@ -1,29 +1,65 @@
-"""The only place that adds or updates a run's layers in a viewer.
+"""The only place that adds or updates this package's layers in a viewer.
 
-Layers are recognised by their metadata, never by their name: users rename.
+Layers are recognised by their metadata and by who made them, never by their name:
+users rename. What a layer shows comes as a :class:`LayerSpec`, made in
+:mod:`image_layer` (the input) or :mod:`volume_layer` (what a run gives).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ReferenceType, ref
 
-from napari_phaset3m.jobs.messages import PreviewFrame
-from napari_phaset3m.session import RunRecord
+import numpy as np
+from psygnal import Signal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Layer
+
+    from napari_phaset3m.session import Session
 
 #: Key of this package's entry in ``layer.metadata``.
 METADATA_KEY = "phaset3m"
-AXIS_LABELS = ("z", "y", "x")
-#: The display range follows the volume once it would have to grow by this factor.
+#: The display range follows the data once it would have to grow by this factor.
 HYSTERESIS = 1.15
-METHOD_LABELS = {"multislice": "PhaseT3M", "singleslice": "Single-slice", "sirt": "SIRT"}
+_ATTACHMENT = "publisher"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerSpec:
+    """What a layer is to show.
+
+    Attributes
+    ----------
+    data : ndarray
+        `(ny, nx)` or `(nz, ny, nx)`.
+    name : str
+        Of a new layer; an existing one keeps the name it has.
+    axis_labels : tuple of str
+        One for each axis.
+    scale, translate : tuple of float
+        Per axis, angstrom.
+    metadata : mapping
+        Entry of ``layer.metadata["phaset3m"]``; updates what is there.
+    limits : tuple of float, optional
+        Display range; None for labels.
+    looks : mapping
+        Further arguments of a new layer (``colormap``, ``rendering``, ...).
+    kind : {"image", "labels"}
+    """
+
+    data: np.ndarray
+    name: str
+    axis_labels: tuple[str, ...]
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    metadata: Mapping[str, Any]
+    limits: tuple[float, float] | None = None
+    looks: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["image", "labels"] = "image"
 
 
 class SteadyContrast:
@@ -34,7 +70,7 @@ class SteadyContrast:
     layer : napari Image layer
     """
 
-    def __init__(self, layer: Image) -> None:
+    def __init__(self, layer: Layer) -> None:
         self._layer = ref(layer)
         self._ours = False
         self.user_owned = False
@@ -68,13 +104,15 @@ class SteadyContrast:
 
 @dataclass
 class _Shown:
-    layer: ReferenceType[Image]
-    contrast: SteadyContrast
-    pending: PreviewFrame | None = None
+    layer: ReferenceType[Layer]
+    contrast: SteadyContrast | None
+    #: Not yet filled with anything that deserves its contrast to be kept.
+    empty: bool
+    pending: LayerSpec | None = None
 
 
 class LayerPublisher:
-    """Shows the volume of a run in a viewer and keeps it up to date.
+    """Shows arrays as layers of one viewer, each under a key, and keeps them up to date.
 
     Parameters
     ----------
@@ -82,154 +120,170 @@ class LayerPublisher:
         Held weakly.
     """
 
+    #: A layer of ours was shown, hidden or put in; its key.
+    visibility_changed: ClassVar[Signal] = Signal(str)
+
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._shown: dict[str, _Shown] = {}
 
-    def publish(self, record: RunRecord, frame: PreviewFrame, voxel_angstrom: float) -> str | None:
-        """Show a frame; returns the layer's name, or None when nothing was shown.
+    @property
+    def viewer(self) -> ViewerModel | None:
+        """The viewer, unless it is gone."""
+        return self._viewer()
+
+    def layer(self, key: str) -> Layer | None:
+        """Return the layer of a key, unless there is none or the user deleted it."""
+        viewer, shown = self._viewer(), self._shown.get(key)
+        layer = shown.layer() if shown is not None else None
+        return layer if viewer is not None and layer is not None and layer in viewer.layers else None
+
+    def has(self, key: str) -> bool:
+        """Whether a layer was ever put in under a key (the user may have deleted it)."""
+        return key in self._shown
+
+    def reset_view(self) -> None:
+        """Frame what is in the viewer."""
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.reset_view()
+
+    def show(
+        self, key: str, spec: LayerSpec, *, exact: bool = False, revive: bool = True, empty: bool = False
+    ) -> Layer | None:
+        """Show an array; None when nothing is shown.
 
         Parameters
         ----------
-        record : RunRecord
-        frame : PreviewFrame
-        voxel_angstrom : float
-            Voxel of the full-size volume: binned previews are placed on its grid.
-
-        Notes
-        -----
-        A layer that the user deleted stays away until the final volume arrives;
-        one that is hidden is brought up to date when it is shown again.
+        key : str
+            Whose layer it is; made when there is none.
+        spec : LayerSpec
+        exact : bool
+            Take the display range as it is, and fill a hidden layer too. Without it
+            the range only widens, and a hidden layer is brought up to date when it is
+            shown again.
+        revive : bool
+            Bring a layer back that the user deleted.
+        empty : bool
+            There is nothing to see yet; the next display range is taken as it is.
         """
         viewer = self._viewer()
         if viewer is None:
             return None
-        layer, deleted = self._find(viewer, record.run_id)
+        layer = self.layer(key)
         if layer is None:
-            if deleted and not frame.final:
+            if key in self._shown and not revive:
                 return None
-            return self._add(viewer, record, frame, voxel_angstrom)
-        shown = self._shown[record.run_id]
-        if not layer.visible and not frame.final:
-            shown.pending = frame
-            return str(layer.name)
-        self._update(layer, shown, frame, voxel_angstrom)
-        return str(layer.name)
+            return self._add(viewer, key, spec, empty)
+        shown = self._shown[key]
+        if not layer.visible and not exact:
+            shown.pending = spec
+        else:
+            self._update(layer, shown, spec, exact)
+            shown.empty = empty
+        return layer
 
-    def turn_to_volume(self) -> bool:
-        """Turn the canvas to 3D before the first volume; whether there was anything to do.
+    def begin_anew(self, key: str, name: str) -> None:
+        """Prepare the layer of a key for something else: name and contrast are ours again."""
+        layer = self.layer(key)
+        if layer is None:
+            return
+        shown = self._shown[key]
+        layer.name, shown.empty = name, True
+        if shown.contrast is not None:
+            shown.contrast.user_owned = False
 
-        The images would stand in the way and are put aside.
-        """
+    def remove(self, key: str, *, only_empty: bool = False) -> None:
+        """Take a layer out of the viewer (``only_empty``: unless something was shown in it)."""
+        layer, viewer = self.layer(key), self._viewer()
+        if layer is None or viewer is None or (only_empty and not self._shown[key].empty):
+            return
+        del self._shown[key]
+        viewer.layers.remove(layer)
+
+    def turn_to_volume(self, images: str) -> bool:
+        """Turn the canvas to 3D and put the images (their key) aside; whether there was anything to do."""
         viewer = self._viewer()
-        if viewer is None or self._shown or viewer.dims.ndisplay == 3:
+        if viewer is None or viewer.dims.ndisplay == 3:
             return False
-        for layer in viewer.layers:
-            if layer.metadata.get(METADATA_KEY, {}).get("role") == "images":
-                layer.visible = False
+        layer = self.layer(images)
+        if layer is not None:
+            layer.visible = False
         viewer.dims.ndisplay = 3
         return True
 
-    def layer_of(self, run_id: str) -> Image | None:
-        """The layer of a run, if it is in the viewer."""
-        viewer = self._viewer()
-        return None if viewer is None else self._find(viewer, run_id)[0]
+    def bring_forward(self, key: str) -> None:
+        """Show a flat layer as it is meant to be seen, and in front."""
+        viewer, layer = self._viewer(), self.layer(key)
+        if viewer is None or layer is None:
+            return
+        viewer.dims.ndisplay = 2
+        layer.visible = True
+        viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
+        viewer.reset_view()
 
-    def _find(self, viewer: ViewerModel, run_id: str) -> tuple[Image | None, bool]:
-        shown = self._shown.get(run_id)
-        if shown is None:
-            return None, False
-        layer = shown.layer()
-        if layer is None or layer not in viewer.layers:
-            return None, True
-        return layer, False
+    def hidden(self, key: str) -> bool:
+        """Tell whether a flat layer cannot be seen now (none, invisible, or the canvas is in 3D)."""
+        viewer, layer = self._viewer(), self.layer(key)
+        return viewer is None or layer is None or not layer.visible or viewer.dims.ndisplay == 3
 
-    def _add(self, viewer: ViewerModel, record: RunRecord, frame: PreviewFrame, voxel_angstrom: float) -> str:
-        from napari.layers import Image
+    def _add(self, viewer: ViewerModel, key: str, spec: LayerSpec, empty: bool) -> Layer:
+        from napari import layers
 
-        first = not self._shown
-        if first:
-            self.turn_to_volume()
-        layer = Image(
-            frame.volume,
-            name=layer_name(record),
-            colormap="gray",
-            rendering="mip",
-            contrast_limits=frame.limits,
-            units=("angstrom",) * 3,
-            axis_labels=AXIS_LABELS,
-            metadata={METADATA_KEY: frame_metadata(record, frame)},
-            **placement(frame.voxel_size_angstrom, voxel_angstrom),
+        made = layers.Image if spec.kind == "image" else layers.Labels
+        more = {} if spec.limits is None else {"contrast_limits": spec.limits}
+        layer = made(
+            spec.data,
+            name=spec.name,
+            scale=spec.scale,
+            translate=spec.translate,
+            units=("angstrom",) * spec.data.ndim,
+            axis_labels=spec.axis_labels,
+            metadata={METADATA_KEY: dict(spec.metadata)},
+            **more,
+            **spec.looks,
         )
-        shown = _Shown(ref(layer), SteadyContrast(layer))
-        self._shown[record.run_id] = shown
-        layer.events.visible.connect(self._show_pending(record.run_id, voxel_angstrom))
+        contrast = SteadyContrast(layer) if spec.limits is not None else None
+        self._shown[key] = _Shown(ref(layer), contrast, empty)
+        if contrast is not None and spec.limits is not None:
+            contrast.propose(spec.limits, exact=True)
+        layer.events.visible.connect(self._on_visible(key))
         viewer.add_layer(layer)
-        if first:
-            viewer.reset_view()
-        return str(layer.name)
+        viewer.canvas.overlays.scale_bar.visible = True
+        self.visibility_changed.emit(key)
+        return layer
 
-    def _show_pending(self, run_id: str, voxel_angstrom: float) -> Callable[..., None]:
+    def _on_visible(self, key: str) -> Callable[..., None]:
         this = ref(self)
 
         def on_visible(event: object = None) -> None:
             publisher = this()
-            shown = publisher._shown.get(run_id) if publisher is not None else None
+            shown = publisher._shown.get(key) if publisher is not None else None
             layer = shown.layer() if shown is not None else None
-            if publisher is None or shown is None or layer is None or not layer.visible:
+            if publisher is None or shown is None or layer is None:
                 return
-            if shown.pending is not None:
-                publisher._update(layer, shown, shown.pending, voxel_angstrom)
+            if layer.visible and shown.pending is not None:
+                publisher._update(layer, shown, shown.pending, False)
+                shown.empty = False
+            publisher.visibility_changed.emit(key)
 
         return on_visible
 
-    def _update(self, layer: Image, shown: _Shown, frame: PreviewFrame, voxel_angstrom: float) -> None:
+    def _update(self, layer: Layer, shown: _Shown, spec: LayerSpec, exact: bool) -> None:
         shown.pending = None
-        if layer.data is not frame.volume:
-            layer.data = frame.volume
-        for name, value in placement(frame.voxel_size_angstrom, voxel_angstrom).items():
+        if layer.data is not spec.data:
+            layer.data = spec.data
+        for name, value in (("scale", spec.scale), ("translate", spec.translate)):
             if tuple(getattr(layer, name)) != value:
                 setattr(layer, name, value)
-        shown.contrast.propose(frame.limits, exact=frame.final)
-        mine = dict(layer.metadata.get(METADATA_KEY, {}))
-        mine.update(stage="final" if frame.final else "running", sweep=frame.sweep, unit=frame.unit)
-        mine["voxel_size_angstrom"] = frame.voxel_size_angstrom
-        layer.metadata[METADATA_KEY] = mine
+        if shown.contrast is not None and spec.limits is not None:
+            shown.contrast.propose(spec.limits, exact=exact or shown.empty)
+        layer.metadata[METADATA_KEY] = {**layer.metadata.get(METADATA_KEY, {}), **spec.metadata}
 
 
-def layer_name(record: RunRecord) -> str:
-    """What the layer of a run is called at first."""
-    series = record.series_name.rsplit(".", 1)[0]
-    label = METHOD_LABELS.get(record.config.method, record.config.method)
-    return f"{label} · {series}" if series else label
-
-
-def frame_metadata(record: RunRecord, frame: PreviewFrame) -> dict[str, Any]:
-    """The ``metadata["phaset3m"]`` entry: which run, which stage, which settings."""
-    return {
-        "run_id": record.run_id,
-        "role": "volume",
-        "stage": "final" if frame.final else "running",
-        "sweep": frame.sweep,
-        "method": record.config.method,
-        "series": record.series_name,
-        "unit": frame.unit,
-        "voxel_size_angstrom": frame.voxel_size_angstrom,
-        "config": record.config.model_dump(mode="json"),
-    }
-
-
-def placement(voxel_angstrom: float, full_voxel_angstrom: float) -> dict[str, tuple[float, float, float]]:
-    """Scale and translation that put a binned volume onto the full one.
-
-    The centre of a bin of b voxels lies (b - 1)/2 full voxels from the centre of
-    its first one. Distances in angstrom.
-    """
-    shift = (voxel_angstrom - full_voxel_angstrom) / 2
-    return {"scale": (voxel_angstrom,) * 3, "translate": (shift,) * 3}
-
-
-def import_for_display() -> None:
-    """Import what napari needs at its first 3D picture: a second that the window would stand still."""
-    for name in ("scipy.spatial.transform", "scipy.ndimage", "napari.layers"):
-        import_module(name)
+def publisher_for(session: Session, viewer: ViewerModel) -> LayerPublisher:
+    """Return the publisher of a session, made on first use; all its panels share it."""
+    found: LayerPublisher | None = session.attachments.get(_ATTACHMENT)
+    if found is None:
+        found = session.attachments[_ATTACHMENT] = LayerPublisher(viewer)
+    return found

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.binding import follow, format_seconds
-from napari_phaset3m.gui.publisher import METHOD_LABELS
+from napari_phaset3m.gui.volume_layer import METHOD_LABELS
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
@@ -11,19 +9,6 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBox
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.gui.forms import show, show_number
 from napari_phaset3m.gui.theme import LINE_SPACING, label
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_phaset3m.session import Session
-
-
-def show_image(viewer: ViewerModel, session: Session, tilt: int, focus: int) -> None:
-    """Put image ``(tilt, focus)`` of the session's series on the canvas, through the publisher."""
-    from napari_phaset3m.gui.image_layer import publisher_for
-
-    if session.series is not None:
-        publisher_for(viewer, session.attachments).show(session.series, tilt, focus, session.series_name)
 
 
 def tilt_text(series: TiltFocalSeries, tilt: int) -> str:

@@ -1,0 +1,94 @@
+"""The pictures of a run on their way from the mailbox into the viewer and the session."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_phaset3m.gui.publisher import LayerPublisher
+from napari_phaset3m.gui.volume_layer import PREVIEW_MAX_VOXELS, publish_frame, turn_to_volume
+from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
+from napari_phaset3m.session import RunRecord, Session
+
+#: The loop gets as much time for other things as painting the last picture took, but not more
+#: than this: the volume is to follow at least once per second.
+LONGEST_REST_SECONDS = 0.2
+#: After this the turns of the event loop in which a picture is handed over have begun.
+TURN_MS = 10
+#: How often the mailbox is looked at.
+TICK_MS = 200
+
+
+class PictureFeed(QObject):
+    """Asks the running job for pictures at a pace that the window can follow, and shows them.
+
+    Parameters
+    ----------
+    session : Session
+    publisher : LayerPublisher
+    """
+
+    def __init__(self, session: Session, publisher: LayerPublisher, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._publisher = publisher
+        self._control = RunControl()
+        self.mailbox: Mailbox[PreviewFrame] = Mailbox()
+        self._next_request = 0.0
+
+    def begin(self, control: RunControl) -> None:
+        """Serve another run; its first picture is asked for at once."""
+        self._control, self.mailbox, self._next_request = control, Mailbox(), 0.0
+        self._request()
+
+    def tick(self) -> None:
+        """Look into the mailbox; to be called every :data:`TICK_MS`."""
+        if self.mailbox.full:
+            QTimer.singleShot(0, self.drain)
+            handed_over = time.monotonic()
+            self._next_request = handed_over + LONGEST_REST_SECONDS
+            QTimer.singleShot(TURN_MS, partial(self._painted, handed_over))
+        elif time.monotonic() >= self._next_request:
+            self._request()
+
+    def drain(self) -> None:
+        """Show what is in the mailbox."""
+        frame = self.mailbox.take()
+        record = self._session.run(frame.run_id) if frame is not None else None
+        if frame is None or record is None:
+            return
+        # live pictures may have been switched on late: turning the canvas gets a turn of its own
+        new = not frame.final and not self._publisher.has(record.run_id)
+        if new and turn_to_volume(self._publisher):
+            QTimer.singleShot(0, partial(self._show, record, frame))
+        else:
+            self._show(record, frame)
+
+    def publish(self, record: RunRecord, frame: PreviewFrame) -> None:
+        """Show a frame in the viewer only."""
+        series = self._session.series
+        voxel = record.voxel_size_angstrom or record.config.voxel_angstrom
+        if voxel is None:
+            voxel = series.pixel_size_angstrom if series is not None else frame.voxel_size_angstrom
+        name = publish_frame(self._publisher, record, frame, voxel)
+        if name is not None and record.layer_names != [name]:
+            self._session.update_run(record.run_id, layer_names=[name])
+
+    def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
+        if frame.final or record.volume is None:  # the result may have overtaken a preview
+            self.publish(record, frame)
+            self._session.frame = frame
+
+    def _painted(self, handed_over: float) -> None:
+        """Ask for the next picture, after a rest as long as painting the last one took."""
+        now = time.monotonic()
+        rest = now - handed_over - TURN_MS / 1000
+        self._next_request = now + min(max(0.0, rest), LONGEST_REST_SECONDS)
+        if self._next_request - now < TICK_MS / 1000:
+            self._request()
+
+    def _request(self) -> None:
+        wanted = PREVIEW_MAX_VOXELS if self._session.live else 0
+        self._control.request_preview(wanted, fourier=self._session.watch_fourier)

@@ -1,0 +1,144 @@
+"""The layer of a run's volume: empty at the start, live while it runs, full size at the end."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_phaset3m.gui.image_layer import IMAGES
+from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
+
+if TYPE_CHECKING:
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.jobs.messages import PreviewFrame
+    from napari_phaset3m.session import RunRecord
+
+AXIS_LABELS = ("z", "y", "x")
+METHOD_LABELS = {"multislice": "PhaseT3M", "singleslice": "Single-slice", "sirt": "SIRT"}
+#: Longest edge of a preview, voxels.
+PREVIEW_MAX_VOXELS = 256
+
+
+def publish_frame(
+    publisher: LayerPublisher, record: RunRecord, frame: PreviewFrame, voxel_angstrom: float
+) -> str | None:
+    """Show a frame of a run; returns the layer's name, or None when nothing was shown.
+
+    Parameters
+    ----------
+    publisher : LayerPublisher
+    record : RunRecord
+    frame : PreviewFrame
+    voxel_angstrom : float
+        Voxel of the full-size volume: binned previews are placed on its grid.
+
+    Notes
+    -----
+    A layer that the user deleted stays away until the final volume arrives.
+    """
+    spec = frame_spec(record, frame, voxel_angstrom)
+    first = not publisher.has(record.run_id)
+    if first:
+        turn_to_volume(publisher)
+    alone = _alone(publisher)
+    layer = publisher.show(record.run_id, spec, exact=frame.final, revive=frame.final)
+    if first and alone:
+        publisher.reset_view()
+    return None if layer is None else str(layer.name)
+
+
+def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFocalSeries) -> None:
+    """Put a run's layer in before it starts: making one takes longer than a running run may be held up."""
+    full, voxel = expected_volume(series, record.config)
+    factor = -(-max(full) // PREVIEW_MAX_VOXELS)
+    shape = tuple(max(1, n // factor) for n in full)
+    spec = LayerSpec(
+        data=np.zeros(shape, np.float32),
+        name=layer_name(record),
+        axis_labels=AXIS_LABELS,
+        **placement(voxel * factor, voxel),
+        metadata=_metadata(record, "empty", None, "V", voxel * factor),
+        limits=(0.0, 1.0),
+        looks={"colormap": "gray", "rendering": "mip"},
+    )
+    alone = _alone(publisher)
+    publisher.show(record.run_id, spec, empty=True)
+    if alone:
+        publisher.reset_view()
+
+
+def turn_to_volume(publisher: LayerPublisher) -> bool:
+    """Turn the canvas to 3D, the images put aside; whether there was anything to do."""
+    return publisher.turn_to_volume(IMAGES)
+
+
+def _alone(publisher: LayerPublisher) -> bool:
+    """Whether no volume is there yet, so that the view has to be framed for the first one."""
+    viewer = publisher.viewer
+    return viewer is not None and all(layer.ndim < 3 for layer in viewer.layers)
+
+
+def expected_volume(
+    series: TiltFocalSeries, config: ReconstructionConfig
+) -> tuple[tuple[int, int, int], float]:
+    """((nz, ny, nx), voxel in angstrom) that a run is going to have, to within a voxel."""
+    pixel = series.pixel_size_angstrom
+    voxel = config.voxel_angstrom or pixel
+    ny, nx = (max(1, round(n * pixel / voxel)) for n in series.image_shape)
+    nz = nx if config.depth_angstrom is None else max(1, round(config.depth_angstrom / voxel))
+    return (nz, ny, nx), voxel
+
+
+def frame_spec(record: RunRecord, frame: PreviewFrame, voxel_angstrom: float) -> LayerSpec:
+    """A frame as a layer on the grid of the full-size volume."""
+    stage = "final" if frame.final else "running"
+    return LayerSpec(
+        data=frame.volume,
+        name=layer_name(record),
+        axis_labels=AXIS_LABELS,
+        **placement(frame.voxel_size_angstrom, voxel_angstrom),
+        metadata=_metadata(record, stage, frame.sweep, frame.unit, frame.voxel_size_angstrom),
+        limits=frame.limits,
+        looks={"colormap": "gray", "rendering": "mip"},
+    )
+
+
+def layer_name(record: RunRecord) -> str:
+    """What the layer of a run is called at first."""
+    series = record.series_name.rsplit(".", 1)[0]
+    label = METHOD_LABELS.get(record.config.method, record.config.method)
+    return f"{label} · {series}" if series else label
+
+
+def _metadata(record: RunRecord, stage: str, sweep: int | None, unit: str, voxel: float) -> dict[str, Any]:
+    """Which run, which stage, which settings."""
+    return {
+        "run_id": record.run_id,
+        "role": "volume",
+        "stage": stage,
+        "sweep": sweep,
+        "method": record.config.method,
+        "series": record.series_name,
+        "unit": unit,
+        "voxel_size_angstrom": voxel,
+        "config": record.config.model_dump(mode="json"),
+    }
+
+
+def placement(voxel_angstrom: float, full_voxel_angstrom: float) -> dict[str, Any]:
+    """Scale and translation that put a binned volume onto the full one.
+
+    The centre of a bin of b voxels lies (b - 1)/2 full voxels from the centre of
+    its first one. Distances in angstrom.
+    """
+    shift = (voxel_angstrom - full_voxel_angstrom) / 2
+    return {"scale": (voxel_angstrom,) * 3, "translate": (shift,) * 3}
+
+
+def import_for_display() -> None:
+    """Import what napari needs at its first 3D picture: a second that the window would stand still."""
+    for name in ("scipy.spatial.transform", "scipy.ndimage", "napari.layers"):
+        import_module(name)
