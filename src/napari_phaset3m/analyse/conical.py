@@ -1,0 +1,239 @@
+"""Fourier shell correlation in cones: how the resolution depends on the direction.
+
+Diebolder et al., Biophys. J. 109 (2015) 1 and Tan et al., Nature Methods 14 (2017) 793, in the plain
+form: hard cones around given directions, no spherical harmonics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.analyse.fsc_curve import NO_MASK, TWO_VOLUMES, FscCurve, noise_bound
+from napari_phaset3m.analyse.fsc_masked import Pair, corrected, prepare
+from napari_phaset3m.analyse.resolution import Criterion
+from napari_phaset3m.analyse.shells import (
+    ShellGrid,
+    Voxel,
+    checked_mask,
+    checked_volume,
+    correlation,
+    cross_and_powers,
+)
+from napari_phaset3m.analyse.wedge import fourier_tilt_deg
+from napari_phaset3m.errors import ConfigError, DataError
+
+#: Directions beside the three axes when none are given.
+DEFAULT_DIRECTIONS = 29
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConicalFsc:
+    """FSC in cones.
+
+    Attributes
+    ----------
+    directions : ndarray
+        `(n, 3)` unit vectors (x, y, z) of the cones' axes; z is the beam, y the tilt axis.
+    half_angle_deg : float
+    curves : tuple of FscCurve
+    tilt_range_deg : tuple of float or None
+        Lowest and highest tilt, when given.
+    """
+
+    directions: np.ndarray
+    half_angle_deg: float
+    curves: tuple[FscCurve, ...]
+    tilt_range_deg: tuple[float, float] | None = None
+
+    def resolutions(self, criterion: Criterion = "0.143") -> np.ndarray:
+        """`(n,)` angstrom; infinite where the curve begins below the criterion."""
+        found = (curve.resolution(criterion).angstrom for curve in self.curves)
+        return np.array([np.inf if value is None else value for value in found])
+
+    def summary(self, criterion: Criterion = "0.143") -> dict[str, float | int | None]:
+        """Finest, median and coarsest resolution, angstrom (None: no resolution), and counts."""
+        found = self.resolutions(criterion)
+        values = (found.min(), np.median(found), found.max())
+        finest, middle, coarsest = (float(v) if np.isfinite(v) else None for v in values)
+        return {
+            "finest_angstrom": finest,
+            "median_angstrom": middle,
+            "coarsest_angstrom": coarsest,
+            "directions": int(found.size),
+            "directions_without_resolution": int(np.isinf(found).sum()),
+        }
+
+    def rows(self, criterion: Criterion = "0.143") -> list[dict[str, Any]]:
+        """One row per direction."""
+        rows = []
+        for (x, y, z), curve in zip(self.directions, self.curves, strict=True):
+            tilt = float(fourier_tilt_deg(np.array(z), np.array(x)))
+            row: dict[str, Any] = {
+                "x": float(x), "y": float(y), "z": float(z),
+                "angle_to_beam_deg": float(np.degrees(np.arccos(min(1.0, abs(z))))),
+                "tilt_deg": tilt,
+            }  # fmt: skip
+            if self.tilt_range_deg is not None:
+                low, high = self.tilt_range_deg
+                row["in_wedge"] = bool(tilt < low or tilt > high)
+            found = curve.resolution(criterion)
+            row["resolution_angstrom"] = found.angstrom
+            row["status"] = found.status
+            rows.append(row)
+        return rows
+
+    def as_dict(self, criterion: Criterion = "0.143") -> dict[str, Any]:
+        """JSON-able form: summary, table and curves."""
+        return {
+            "half_angle_deg": self.half_angle_deg,
+            "criterion": criterion,
+            "summary": self.summary(criterion),
+            "rows": self.rows(criterion),
+            "curves": [curve.as_dict() for curve in self.curves],
+        }
+
+    def statement(self, criterion: Criterion = "0.143") -> str:
+        """One sentence."""
+        values = self.summary(criterion)
+        first = self.curves[0]
+        level = "half-bit curve" if criterion == "half-bit" else criterion
+        lengths = [
+            "none" if values[f"{name}_angstrom"] is None else f"{values[f'{name}_angstrom']:.3g} Å"
+            for name in ("finest", "median", "coarsest")
+        ]
+        return (
+            f"In {values['directions']} cones of {self.half_angle_deg:g}° half angle the "
+            f"{first.curve_name} of {first.halves} falls below the {level} at {lengths[0]} (finest), "
+            f"{lengths[1]} (median), {lengths[2]} (coarsest; mask: {first.mask_name})."
+        )
+
+
+def fibonacci_directions(n: int) -> np.ndarray:
+    """`(n, 3)` unit vectors spread evenly over the half sphere z >= 0 (Fibonacci lattice)."""
+    i = np.arange(n) + 0.5
+    z = 1 - i / n
+    azimuth = np.pi * (1 + np.sqrt(5)) * i
+    radius = np.sqrt(1 - z**2)
+    return np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
+
+
+def conical_fsc(
+    a: np.ndarray,
+    b: np.ndarray,
+    voxel_size_angstrom: Voxel,
+    *,
+    directions: int | Sequence[Sequence[float]] | np.ndarray = DEFAULT_DIRECTIONS,
+    half_angle_deg: float = 20.0,
+    mask: np.ndarray | None = None,
+    mask_name: str = "",
+    halves: str = TWO_VOLUMES,
+    tilt_deg: Sequence[float] | np.ndarray | None = None,
+    seed: int = 0,
+) -> ConicalFsc:
+    """FSC of the Fourier voxels within cones around a set of directions.
+
+    Parameters
+    ----------
+    a, b, voxel_size_angstrom, mask, mask_name, halves
+        As :func:`.fsc.fsc`. With a mask every curve is corrected by phase randomisation.
+    directions : int or array_like
+        `(n, 3)` vectors (x, y, z) of any length; or how many to spread over the half sphere, to
+        which the x, y and z axes are added in front.
+    half_angle_deg : float
+        Between 0 and 90.
+    tilt_deg : sequence of float, optional
+        Tilts of the series: the table then tells which axes lie in the missing wedge.
+    seed : int
+        Of the random phases.
+
+    Returns
+    -------
+    ConicalFsc
+
+    Raises
+    ------
+    DataError
+        As :func:`.fsc.fsc`.
+    ConfigError
+        A direction of length zero, or an angle out of range.
+    """
+    if not 0 < half_angle_deg <= 90:
+        raise ConfigError(f"half_angle_deg: must be above 0 and at most 90, not {half_angle_deg}")
+    axes = _axes(directions)
+    a, b = checked_volume(a, "first volume"), checked_volume(b, "second volume")
+    if a.shape != b.shape:
+        raise DataError(f"has shape {b.shape}, but the first has {a.shape}", field="second volume")
+    checked = None if mask is None else checked_mask(mask, a.shape)
+    grid = ShellGrid(a.shape, voxel_size_angstrom)
+    prepared = prepare(a, b, grid, checked, checked is not None, seed)
+    counts, total = _in_cones(prepared.pair, grid, axes, half_angle_deg)
+    noise = [_in_cones(pair, grid, axes, half_angle_deg)[1] for pair in prepared.randomised]
+    randomised = np.mean(noise, axis=0) if noise else None
+    name = (mask_name or "unnamed") if checked is not None else NO_MASK
+    curves = []
+    for i, (x, y, z) in enumerate(axes):
+        effective = counts[i] * prepared.independent
+        fixed = None if checked is None else total[i]
+        if randomised is not None:
+            fixed = corrected(total[i], randomised[i], prepared.beyond)
+        where = f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})"
+        curve = FscCurve(
+            frequency_per_angstrom=grid.frequency,
+            fsc=total[i],
+            n_voxels=counts[i],
+            noise_bound=noise_bound(effective),
+            corrected=fixed,
+            mask_name=name,
+            halves=halves,
+            region=where,
+            n_effective=effective,
+            randomised=None if randomised is None else randomised[i],
+        )
+        curves.append(curve)
+    span = None if tilt_deg is None else (float(np.min(tilt_deg)), float(np.max(tilt_deg)))
+    return ConicalFsc(axes, half_angle_deg, tuple(curves), span)
+
+
+def _axes(directions: int | Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    if isinstance(directions, int | np.integer):
+        if directions < 0:
+            raise ConfigError(f"directions: must not be negative, not {directions}")
+        axes = np.vstack([np.eye(3), fibonacci_directions(int(directions))])
+    else:
+        axes = np.atleast_2d(np.asarray(directions, float))
+        if axes.ndim != 2 or axes.shape[1] != 3 or not axes.size:
+            raise ConfigError(f"directions: needs shape (n, 3), not {axes.shape}")
+        length = np.linalg.norm(axes, axis=1, keepdims=True)
+        if not (np.isfinite(length).all() and length.min() > 0):
+            raise ConfigError("directions: each needs a length above zero")
+        axes = axes / length
+    axes.setflags(write=False)
+    return axes
+
+
+def _in_cones(
+    pair: Pair, grid: ShellGrid, axes: np.ndarray, half_angle_deg: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """`(n_axes, n)` independent voxels and FSC in each cone (and its mate at -k)."""
+    n = grid.n + 1
+    sums = np.zeros((4, len(axes), n))
+    least = np.cos(np.radians(half_angle_deg)) - 1e-9
+    width = grid.kx.size
+    for z, plane in grid.planes():
+        values = (*cross_and_powers(pair[0][z], pair[1][z], plane), plane.weight.astype(float))
+        k = np.stack(
+            [grid.kx[plane.points % width], grid.ky[plane.points // width],
+             np.full(plane.points.size, grid.kz[z])]
+        )  # fmt: skip
+        k /= np.linalg.norm(k, axis=0)
+        inside = np.abs(axes @ k) >= least
+        for i, chosen in enumerate(inside):
+            shell = plane.shell[chosen]
+            for row, value in zip(sums, values, strict=True):
+                row[i] += np.bincount(shell, value[chosen], n)
+    counts = sums[3, :, 1:] / 2
+    return counts, correlation(sums[0, :, 1:], sums[1, :, 1:], sums[2, :, 1:], counts)
