@@ -136,6 +136,21 @@ def test_error_passes_through_and_cleans_up(fake):
     assert len(fake.closed) == 1
 
 
+def test_a_solver_that_cannot_be_opened_gives_the_device_back(monkeypatch):
+    def fail(*args):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(runner_module, "open_events", fail)
+    monkeypatch.setattr(runner_module, "release_memory", lambda device: None)
+    with pytest.raises(MemoryError):
+        list(run(small_series(), ReconstructionConfig(), device=Device("cuda", "GPU 0"), run_id="failed"))
+    device_lock.enter("cuda", "next")
+    try:
+        assert device_lock.holder("cuda", "next") is None
+    finally:
+        device_lock.leave("cuda", "next")
+
+
 def test_limits_are_robust():
     volume = np.zeros((40, 40, 40), np.float32)
     volume[15:25, 15:25, 15:25] = 2.0

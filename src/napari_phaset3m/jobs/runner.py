@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,55 +96,60 @@ def run(
 
     Parameters
     ----------
-    series : TiltFocalSeries
-    config : ReconstructionConfig
-    device : {"auto", "cpu", "cuda"} or Device
+    series, config, device : TiltFocalSeries, ReconstructionConfig, {"auto", "cpu", "cuda"} or Device
     control : RunControl, optional
     mailbox : Mailbox, optional
-        Receives a :class:`PreviewFrame` for each preview asked for through
-        ``control``, and the final volume.
+        Receives a :class:`PreviewFrame` for each preview asked for through ``control``, and the result.
     mask, start : ndarray, optional
         `(nz, ny, nx)`: support in 0..1; volume to start from, volts.
-    checkpoint : str, optional
-        File to write checkpoints to; with ``resume`` also to go on from.
-    resume : bool
-    run_id : str, optional
+    checkpoint, resume : str and bool, optional
+        File to write checkpoints to, and whether to go on from it.
 
     Yields
     ------
     JobEvent
-        ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last,
-        ``Finished`` or ``Stopped``. Only ``Finished`` carries an array.
-
-    Raises
-    ------
-    PhaseT3MError
-        Whatever the solver raises.
+        ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last, ``Finished`` or ``Stopped``.
+        Only ``Finished`` carries an array. Raises whatever the solver raises (PhaseT3MError).
     """
     control = control or RunControl()
-    run_id = run_id or new_run_id()
     resolved = device if isinstance(device, Device) else resolve_device(device)
-    device_lock.enter(resolved.kind, run_id)
+    options: dict[str, Any] = {"device": resolved.kind, "control": control, "mask": mask, "start": start}
+    options |= {"checkpoint": checkpoint, "resume": resume}
+    job = partial(open_events, series, config, options)
+    yield from _in_turn(job, resolved, control, mailbox, run_id or new_run_id())
+
+
+def _in_turn(
+    job: Callable[[], Iterator[Event]],
+    device: Device,
+    control: RunControl,
+    mailbox: Mailbox[PreviewFrame] | None,
+    run_id: str,
+) -> Iterator[JobEvent]:
+    """Wait for the device, run the job, and give the device back however it ends."""
+    device_lock.enter(device.kind, run_id)
     try:
-        yield from _queue(resolved, control, run_id)
+        yield from _queue(device, control, run_id)
         if control.stopped:
             yield Stopped(run_id, ())
             return
         yield Waiting(run_id, "preparing", "Preparing: compiling kernels and loading the images")
-        options: dict[str, Any] = {
-            "device": resolved.kind, "mask": mask, "start": start,
-            "control": control, "checkpoint": checkpoint, "resume": resume,
-        }  # fmt: skip
-        events = open_events(series, config, options)
-        try:
-            yield from _relay(events, control, mailbox, run_id)
-        finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
+        yield from _solve(job(), control, mailbox, run_id)
     finally:
-        device_lock.leave(resolved.kind, run_id)
-        release_memory(resolved)
+        device_lock.leave(device.kind, run_id)
+        release_memory(device)
+
+
+def _solve(
+    events: Iterator[Event], control: RunControl, mailbox: Mailbox[PreviewFrame] | None, run_id: str
+) -> Iterator[JobEvent]:
+    """Relay the solver's events, and close it however this ends."""
+    try:
+        yield from _relay(events, control, mailbox, run_id)
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
 
 
 def open_events(
