@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba_cache"))
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="phaset3m-config-")
 os.environ["NAPARI_CONFIG"] = os.path.join(os.environ["XDG_CONFIG_HOME"], "napari.yaml")
+os.environ["PHASET3M_CACHE"] = os.environ["XDG_CONFIG_HOME"]
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 

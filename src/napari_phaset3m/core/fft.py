@@ -68,6 +68,10 @@ def plan_fft2(source: np.ndarray, target: np.ndarray, *, inverse: bool = False) 
 
 
 def _plan_pyfftw(source: np.ndarray, target: np.ndarray, inverse: bool) -> Callable[[], None]:
+    from napari_phaset3m.core import fftw
+
+    if fftw.library() is not None:
+        return fftw.FftwPlan(source, target, inverse=inverse)
     import pyfftw
 
     plan = pyfftw.FFTW(

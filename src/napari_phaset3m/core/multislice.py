@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core import kernels_cpu as kernels
-from napari_phaset3m.core.fft import empty_aligned, plan_fft2
+from napari_phaset3m.core import slices_cpu
+from napari_phaset3m.core.fft import empty_aligned
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import (
     Microscope,
@@ -53,6 +54,10 @@ class Transfer:
     weights: np.ndarray
 
 
+#: Images whose vectors are remembered (a few kilobytes each).
+_MAX_KNOWN = 1024
+
+
 class TransferModel:
     """Makes :class:`Transfer` objects for a microscope on a grid.
 
@@ -73,6 +78,7 @@ class TransferModel:
         else:
             self.offsets, weights = focal_quadrature(microscope.focal_spread_angstrom, n_nodes)
         self.weights = np.asarray(weights, REAL)
+        self._known: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(
         self,
@@ -85,20 +91,32 @@ class TransferModel:
         ``plane_angstrom`` is the height of the wave's plane above the rotation
         centre, to which defocus refers.
         """
-        ex, ey, base = [], [], []
-        for defocus, shift in zip(defocus_angstrom, shifts_px, strict=True):
+        images = tuple(zip(map(float, defocus_angstrom), map(tuple, shifts_px), strict=True))
+        key = (images, float(plane_angstrom))
+        if key not in self._known:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = self._vectors(images, plane_angstrom)
+        ex, ey = self._known[key]
+        return Transfer(self._bases([defocus for defocus, _ in images]), ex, ey, self.weights)
+
+    def _vectors(self, images: tuple[Any, ...], plane: float) -> tuple[np.ndarray, np.ndarray]:
+        ex, ey = [], []
+        for defocus, shift in images:
             sx, sy = shift_vectors(self.grid, shift)
             for offset in self.offsets:
-                value = defocus + plane_angstrom + offset
+                value = defocus + plane + offset
                 dx, dy = defocus_vectors(self.grid, self.microscope.wavelength_angstrom, value)
                 ex.append(dx * sx)
                 ey.append(dy * sy)
-                if self.microscope.convergence_semiangle_rad:
-                    # Coherence is judged at the specimen: the plane does not count.
-                    envelope = spatial_envelope(self.grid, self.microscope, defocus + offset)
-                    base.append(self._base * envelope)
-        stacked = np.stack(base) if base else self._base[None]
-        return Transfer(stacked, np.stack(ex), np.stack(ey), self.weights)
+        return np.stack(ex), np.stack(ey)
+
+    def _bases(self, defocus_angstrom: Sequence[float]) -> np.ndarray:
+        if not self.microscope.convergence_semiangle_rad:
+            return np.asarray(self._base[None])
+        # Coherence is judged at the specimen: the plane does not count.
+        values = [defocus + offset for defocus in defocus_angstrom for offset in self.offsets]
+        return np.stack([self._base * spatial_envelope(self.grid, self.microscope, v) for v in values])
 
 
 class Multislice:
@@ -134,21 +152,35 @@ class Multislice:
         self.spectra = empty_aligned((n_focus * n_nodes, *shape))
         self.intensity = np.empty((n_focus, *shape), REAL)
         self.slope = np.empty((n_focus, *shape), REAL)
-        self._to_work = [plan_fft2(wave, self.work) for wave in self.waves]
-        self._psi_to_work = plan_fft2(self.psi, self.work)
-        self._work_to_psi = plan_fft2(self.work, self.psi, inverse=True)
-        self._to_fields = plan_fft2(self.spectra, self.fields, inverse=True)
-        self._to_spectra = plan_fft2(self.fields, self.spectra)
-        self._propagators: dict[float, np.ndarray] = {}
-        self._work_flat, self._psi_flat = self.work.reshape(-1), self.psi.reshape(-1)
-        self._wave_flat = [w.reshape(-1) for w in self.waves]
+        self._plans = slices_cpu.Plans(self.waves, self.work, self.psi, self.spectra, self.fields)
+        self._propagators: dict[float, int] = {}
+        self._propagator_stack = np.empty((0, grid.nx * grid.ny), COMPLEX)
+        self._no_absorption = np.empty((0, grid.nx * grid.ny), REAL)
 
-    def _propagator(self, distance: float) -> np.ndarray:
-        key = round(distance, 9)
-        if key not in self._propagators:
-            p = fresnel_propagator(self.grid, self.wavelength, distance, self.band_limit)
-            self._propagators[key] = np.asarray(p / (self.grid.nx * self.grid.ny), COMPLEX).ravel()
-        return self._propagators[key]
+    def _which(self, heights: np.ndarray) -> np.ndarray:
+        """Index of the propagator that leads to each slice from the one before."""
+        which = np.zeros(len(heights), np.int64)
+        for s, distance in enumerate(np.diff(heights), start=1):
+            key = round(float(distance), 9)
+            if key not in self._propagators:
+                p = fresnel_propagator(self.grid, self.wavelength, key, self.band_limit)
+                new = np.asarray(p / (self.grid.nx * self.grid.ny), COMPLEX).reshape(1, -1)
+                self._propagators[key] = len(self._propagator_stack)
+                self._propagator_stack = np.concatenate([self._propagator_stack, new])
+            which[s] = self._propagators[key]
+        return which
+
+    def _slice_arguments(
+        self, phase: np.ndarray, heights: np.ndarray, absorption: np.ndarray | None
+    ) -> tuple[Any, ...]:
+        buffers = (_flat(self.waves), self.work.reshape(-1), self.psi.reshape(-1))
+        losses = self._no_absorption if absorption is None else _flat(absorption)
+        which = self._which(heights)
+        return buffers, _flat(phase), losses, self._propagator_stack, which
+
+    def _image_arguments(self, transfer: Transfer, images: np.ndarray) -> tuple[Any, ...]:
+        buffers = (self.work, self.spectra, _flat(self.fields))
+        return buffers, (transfer.base, transfer.ex, transfer.ey, transfer.weights), _flat(images)
 
     def exit_wave(
         self, phase: np.ndarray, heights: np.ndarray, absorption: np.ndarray | None = None
@@ -167,28 +199,20 @@ class Multislice:
         ndarray
             `(nx, ny)` complex64 view into the workspace.
         """
-        self.psi[:] = 1
-        for s in range(len(phase)):
-            if s:
-                self._to_work[s - 1]()
-                kernels.multiply(self._work_flat, self._propagator(heights[s] - heights[s - 1]))
-                self._work_to_psi()
-            kernels.transmit(self._psi_flat, phase[s].reshape(-1), self._wave_flat[s])
-            if absorption is not None:
-                kernels.attenuate(self._wave_flat[s], absorption[s].reshape(-1))
+        self._plans.run(
+            slices_cpu.exit_wave,
+            (self._plans.waves_to_work, self._plans.work_to_psi),
+            *self._slice_arguments(phase, heights, absorption),
+        )
         return np.asarray(self.waves[len(phase) - 1])
 
     def images(self, n_slice: int, transfer: Transfer) -> np.ndarray:
         """`(n_focus, nx, ny)` float32 intensities of the last exit wave (a workspace view)."""
-        self._to_work[n_slice - 1]()
-        kernels.apply_transfer(self.work, transfer.base, transfer.ex, transfer.ey, self.spectra)
-        self._to_fields()
-        self.intensity[:] = 0
-        for i in range(len(transfer.ex)):
-            focus, node = divmod(i, self.n_nodes)
-            kernels.add_intensity(
-                self.fields[i].reshape(-1), transfer.weights[node], self.intensity[focus].reshape(-1)
-            )
+        self._plans.run(
+            slices_cpu.images,
+            (self._plans.waves_to_work[n_slice - 1], self._plans.spectra_to_fields),
+            *self._image_arguments(transfer, self.intensity),
+        )
         return self.intensity
 
     def backpropagate(
@@ -213,21 +237,16 @@ class Multislice:
         ndarray
             `phase`, now the gradient.
         """
-        for i in range(len(transfer.ex)):
-            focus, node = divmod(i, self.n_nodes)
-            kernels.scale_field(self.fields[i].reshape(-1), slope[focus].reshape(-1), transfer.weights[node])
-        self._to_spectra()
-        kernels.apply_transfer_adjoint(self.spectra, transfer.base, transfer.ex, transfer.ey, self.work)
-        self._work_to_psi()
-        for s in range(len(phase) - 1, -1, -1):
-            wave, flat = self._wave_flat[s], phase[s].reshape(-1)
-            if absorption is not None:
-                kernels.absorption_gradient(self._psi_flat, wave, absorption[s].reshape(-1))
-            kernels.phase_gradient(self._psi_flat, wave, flat)
-            if s:
-                self._psi_to_work()
-                kernels.multiply_conjugate(self._work_flat, self._propagator(heights[s] - heights[s - 1]))
-                self._work_to_psi()
+        self._plans.run(
+            slices_cpu.image_gradient,
+            (self._plans.fields_to_spectra, self._plans.work_to_psi),
+            *self._image_arguments(transfer, slope),
+        )
+        self._plans.run(
+            slices_cpu.slice_gradients,
+            (self._plans.psi_to_work, self._plans.work_to_psi),
+            *self._slice_arguments(phase, heights, absorption),
+        )
         return phase
 
     def transfer_derivatives(
@@ -251,7 +270,7 @@ class Multislice:
         ndarray
             `(n_focus, n_parameter)` float64.
         """
-        self._to_work[n_slice - 1]()
+        self._plans.waves_to_work[n_slice - 1]()
         result = np.zeros((self.n_focus, len(factors)))
         for i in range(len(transfer.ex)):
             focus, node = divmod(i, self.n_nodes)
@@ -263,6 +282,11 @@ class Multislice:
                 product = np.vdot(residual_spectrum, factor * field)
                 result[focus, j] += float(product.real)
         return result
+
+
+def _flat(stack: np.ndarray) -> np.ndarray:
+    """`(n, nx * ny)` view of a stack."""
+    return stack.reshape(len(stack), -1)
 
 
 def shift_factors(grid: Grid) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.constraints import AtomicBasis
 from napari_phaset3m.reconstruct.methods.base import Method
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
-from napari_phaset3m.reconstruct.update import descend, extrapolate
+from napari_phaset3m.reconstruct.update import descend, extrapolate, spread
 
 
 class Engine(Protocol):
@@ -30,9 +31,14 @@ class Engine(Protocol):
         ...
 
     def descend(
-        self, volume: Array, scale: Array | float, basis: AtomicBasis | None, step: float, low: float
+        self,
+        volume: Array,
+        scale: Array | float,
+        basis: AtomicBasis | None,
+        step: float,
+        lows: Sequence[float],
     ) -> None:
-        """``volume = max(volume - step * take_gradient(), low)``, in place."""
+        """``volume = max(volume - step * take_gradient(), low)`` of each channel, in place."""
         ...
 
     def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
@@ -76,8 +82,7 @@ class HostEngine:
             mine = tilts[slot::count]
             return [self._method.accumulate(volume, int(t), self._slots[slot], slot) for t in mine]
 
-        jobs = [self._pool.submit(work, slot) for slot in range(count)]
-        return float(sum(sum(job.result()) for job in jobs))
+        return float(sum(sum(losses) for losses in spread(self._pool, work, range(count))))
 
     def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> np.ndarray:
         """The gathered gradient by the coefficients, times ``scale``."""
@@ -91,13 +96,13 @@ class HostEngine:
         scale: Array | float,
         basis: AtomicBasis | None,
         step: float,
-        low: float,
+        lows: Sequence[float],
     ) -> None:
         """One fused pass; with a basis its filter runs first."""
         if basis is not None:
             self._slots[0] = self.take_gradient(scale, basis)
             scale = 1.0
-        descend(self._pool, self._threads, volume, self._slots, scale, step, low)
+        descend(self._pool, self._threads, volume, self._slots, scale, step, lows)
 
     def extrapolate(self, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
         """One fused pass."""
@@ -110,7 +115,7 @@ class HostEngine:
         def work(slot: int) -> float:
             return sum(self._method.held_out_loss(volume, int(t), slot) for t in tilts[slot::count])
 
-        return float(sum(self._pool.map(work, range(count))))
+        return float(sum(spread(self._pool, work, range(count))))
 
     def discard(self) -> None:
         """Forget what was gathered."""
@@ -144,12 +149,18 @@ class CudaEngine:
         return total if basis is None else basis.adjoint(total)
 
     def descend(
-        self, volume: Array, scale: Array | float, basis: AtomicBasis | None, step: float, low: float
+        self,
+        volume: Array,
+        scale: Array | float,
+        basis: AtomicBasis | None,
+        step: float,
+        lows: Sequence[float],
     ) -> None:
         """One fused pass; with a basis its filter runs first."""
         if basis is not None:
             self._gradient[:] = self.take_gradient(1.0, basis)
-        self._method.descend(volume, self._gradient, step * float(scale), low)
+        for part, gradient, low in zip(volume, self._gradient, lows, strict=True):
+            self._method.descend(part, gradient, step * float(scale), low)
 
     def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
         """One fused pass."""

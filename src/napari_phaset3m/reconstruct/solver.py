@@ -15,7 +15,7 @@ import numpy as np
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import asnumpy, cpu_threads
 from napari_phaset3m.core.precision import REAL, Array
-from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint
+from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Positivity
 from napari_phaset3m.reconstruct.engine import Engine, make_engine
 from napari_phaset3m.reconstruct.events import StepDone
 from napari_phaset3m.reconstruct.methods.base import Method
@@ -39,6 +39,15 @@ def tilt_order(config: ReconstructionConfig, tilts: np.ndarray, sweep: int) -> n
         keys = (start + sweep * _GOLDEN + np.arange(tilts.size) * _GOLDEN) % 1
         return tilts[np.argsort(np.argsort(keys))]
     return np.random.default_rng([config.seed, 3, sweep]).permutation(tilts)
+
+
+def lower_bounds(constraints: Sequence[Constraint], n_channel: int, sweep: int) -> list[float]:
+    """Lower bound of each channel, which positivity sets."""
+    lows = [-np.inf] * n_channel
+    for constraint in constraints:
+        if isinstance(constraint, Positivity) and constraint.channel < n_channel and constraint.active(sweep):
+            lows[constraint.channel] = 0.0
+    return lows
 
 
 @dataclass(slots=True)
@@ -83,8 +92,6 @@ class Solver:
         Applied in order after each update.
     basis : AtomicBasis, optional
         The volume is ``basis.synthesize(coefficients)``.
-    positivity : bool
-        Lower bound 0 for the coefficients, fused into the update.
     """
 
     def __init__(
@@ -97,12 +104,10 @@ class Solver:
         threads: int,
         constraints: Sequence[Constraint] = (),
         basis: AtomicBasis | None = None,
-        positivity: bool = True,
     ) -> None:
         self.method, self.config, self.tilts = method, config, tilts
         self.subset_size = max(1, min(subset_size, tilts.size))
         self.constraints, self.basis = tuple(constraints), basis
-        self._low = 0.0 if positivity else -np.inf
         self.engine: Engine = make_engine(method, threads, self.subset_size)
         self._norm = sum(method.data_norm(int(t)) for t in tilts)
 
@@ -133,22 +138,29 @@ class Solver:
     def sweep(self, state: SolverState) -> Iterator[StepDone]:
         """Visit every tilt once; ``state.error`` holds the sweep's error afterwards."""
         order = tilt_order(self.config, self.tilts, state.sweep)
+        lows = lower_bounds(self.constraints, len(state.volume), state.sweep)
         loss = 0.0
         for number, first in enumerate(range(0, order.size, self.subset_size)):
             begun = time.perf_counter()
             subset = order[first : first + self.subset_size]
             part = self.engine.gradient(self.potential(state.volume), subset)
             scale = self.method.preconditioner(subset)
-            self.engine.descend(state.volume, scale, self.basis, state.step, self._low)
-            for constraint in self.constraints:
-                if constraint.active(state.sweep):
-                    constraint.apply(state.volume, state.sweep)
+            self.engine.descend(state.volume, scale, self.basis, state.step, lows)
+            self._constrain(state)
             loss += part
             norm = sum(self.method.data_norm(int(t)) for t in subset)
             error = part / norm if norm > 0 else 0.0
             seconds = time.perf_counter() - begun
             yield StepDone(state.sweep, number, int(subset[-1]), error, seconds)
         state.error = loss / self._norm if self._norm > 0 else 0.0
+
+    def _constrain(self, state: SolverState) -> None:
+        changed = False
+        for constraint in self.constraints:
+            # The update keeps its lower bounds itself: again only after what may break them.
+            if constraint.active(state.sweep) and (changed or not isinstance(constraint, Positivity)):
+                constraint.apply(state.volume, state.sweep)
+                changed = True
 
     def finish_sweep(self, state: SolverState, last_error: float) -> bool:
         """Accept or undo the sweep just made, and set up the next.

@@ -62,7 +62,6 @@ class Stage:
             threads=self.plan.threads,
             constraints=self.constraints,
             basis=AtomicBasis(sigma, voxel) if sigma else None,
-            positivity=config.constraints.positivity,
         )
 
     def _engine_mask(self, mask: np.ndarray) -> np.ndarray:
