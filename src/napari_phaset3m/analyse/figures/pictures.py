@@ -37,7 +37,7 @@ def shells(limit_per_angstrom: float, count: int = 3) -> list[tuple[float, str]]
         # the last one keeps clear of the border
         wanted = 0.93 * limit_per_angstrom * part
         best = min(radii, key=lambda k: abs(np.log(k / wanted)) + 10 * (k > 0.97 * limit_per_angstrom))
-        if all(abs(best - k) > 0.15 * limit_per_angstrom for k in chosen):
+        if all(abs(best - k) > 0.45 * limit_per_angstrom / count for k in chosen):
             chosen.append(best)
     return [(k, length_text(round(1 / k, 6))) for k in sorted(chosen)]
 

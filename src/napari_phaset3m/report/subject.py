@@ -1,0 +1,106 @@
+"""What a report is about: one volume and everything that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+
+#: Thickness of slices, angstrom: thin against the distance of atomic planes (the paper's figures).
+SLICE_ANGSTROM = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """A volume with its mask, halves, series, cell and model, as far as there are any.
+
+    Parameters
+    ----------
+    name : str
+        Short; labels its curves.
+    volume : ndarray
+        `(nz, ny, nx)`.
+    voxel_size_angstrom : float
+    unit : str
+        ``"V"`` or empty.
+    record : mapping
+        How it was made (the .json beside a volume); may be empty.
+    mask : ndarray, optional
+        `(nz, ny, nx)` in 0..1.
+    mask_name : str
+        In words, for whoever reads the resolution.
+    halves : tuple of ndarray, optional
+        Two volumes of the volume's shape, reconstructed from independent halves of the data.
+    halves_name : str
+        How the data were halved.
+    series : TiltFocalSeries, optional
+    cell : optional
+        What :func:`analyse.bragg.bragg_report` takes.
+    model_angstrom : optional
+        Known atoms, see :mod:`.atom_sections`.
+    slice_angstrom : float, optional
+        Thickness of slices; 2 Å or one voxel, whichever is more, when omitted.
+
+    Raises
+    ------
+    DataError
+        Mask or halves have another shape than the volume.
+    """
+
+    name: str
+    volume: np.ndarray
+    voxel_size_angstrom: float
+    unit: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    mask: np.ndarray | None = None
+    mask_name: str = ""
+    halves: tuple[np.ndarray, np.ndarray] | None = None
+    halves_name: str = ""
+    series: TiltFocalSeries | None = None
+    cell: Any = None
+    model: Any = None
+    slice_angstrom: float | None = None
+
+    def __post_init__(self) -> None:
+        others = {"mask": self.mask}
+        if self.halves is not None:
+            others |= {"first half": self.halves[0], "second half": self.halves[1]}
+        for name, array in others.items():
+            if array is not None and array.shape != self.volume.shape:
+                raise DataError(
+                    f"has shape {array.shape}, but the volume has {self.volume.shape}",
+                    field=name,
+                    remedy="Both must lie on the same grid",
+                )
+
+    @property
+    def tilt_deg(self) -> np.ndarray | None:
+        """Tilts of the series, degrees, of images in use; None when no series was given."""
+        if self.series is None:
+            return None
+        assert self.series.used is not None
+        return np.asarray(self.series.tilt_deg[self.series.used.any(axis=1)])
+
+    @property
+    def tilt_range_deg(self) -> tuple[float, float] | None:
+        """Lowest and highest tilt."""
+        tilts = self.tilt_deg
+        return None if tilts is None else (float(tilts.min()), float(tilts.max()))
+
+    @property
+    def thickness_angstrom(self) -> float:
+        """Of slices: a whole number of voxels."""
+        wanted = SLICE_ANGSTROM if self.slice_angstrom is None else self.slice_angstrom
+        return max(1, round(wanted / self.voxel_size_angstrom)) * self.voxel_size_angstrom
+
+    @property
+    def mask_text(self) -> str:
+        """The mask in words."""
+        if self.mask is None:
+            return "none"
+        return self.mask_name or f"unnamed, {float(self.mask.mean()):.0%} of the box"

@@ -1,0 +1,134 @@
+"""Sections that need the volume only: facts, slices, Fourier sections, spectrum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.analyse.figures import curves, overview, style
+from napari_phaset3m.report.model import Picture, Section, Table
+from napari_phaset3m.report.subject import Subject
+
+
+def facts(subject: Subject) -> Section:
+    """Size, values, and how the volume was made."""
+    record = subject.record
+    tables = [Table("volume", "The volume", _fact_rows(subject))]
+    pictures: tuple[Picture, ...] = ()
+    statements: tuple[str, ...] = ()
+    parameters = record.get("parameters")
+    if isinstance(parameters, dict) and parameters:
+        tables.append(Table("settings", "Settings it was reconstructed with", _setting_rows(record), True))
+    else:
+        statements = ("The file does not say how the volume was made (no .json beside it).",)
+    errors = record.get("error_per_iteration") or []
+    if len(errors) > 1:
+        pictures = (_error_picture(record, errors),)
+    return Section("volume", "Volume", statements, pictures, tuple(tables))
+
+
+def _fact_rows(subject: Subject) -> list[dict[str, Any]]:
+    volume, record = subject.volume, subject.record
+    nz, ny, nx = volume.shape
+    voxel = subject.voxel_size_angstrom
+    rows: list[tuple[str, Any]] = [
+        ("voxels, x × y × z", f"{nx} × {ny} × {nz}"),
+        ("voxel (Å)", voxel),
+        ("box, x × y × z (Å)", " × ".join(f"{n * voxel:.4g}" for n in (nx, ny, nz))),
+        ("unit of the values", subject.unit or "not stated"),
+        ("minimum", float(volume.min())),
+        ("maximum", float(volume.max())),
+        ("mean", float(volume.mean(dtype=np.float64))),
+        ("mask", subject.mask_text),
+    ]
+    if subject.mask is not None:
+        rows.append(("mask volume (nm³)", float(subject.mask.sum(dtype=np.float64)) * voxel**3 * 1e-3))
+    parameters = record.get("parameters") or {}
+    if parameters:
+        errors = record.get("error_per_iteration") or []
+        rows += [
+            ("method", parameters.get("method")),
+            ("sweeps", len(errors) or None),
+            ("last error", errors[-1] if errors else None),
+            ("ended because of", record.get("reason")),
+            ("device", record.get("device")),
+            ("seconds", float(sum(record.get("seconds_per_iteration") or [])) or None),
+        ]
+    if subject.series is not None:
+        low, high = subject.tilt_range_deg or (0.0, 0.0)
+        count = f"{subject.series.n_tilt} tilts, {low:g} to {high:g}°, {subject.series.n_focus} foci"
+        rows.append(("series", count))
+    return [{"quantity": name, "value": value} for name, value in rows]
+
+
+def _setting_rows(record: Any) -> list[dict[str, Any]]:
+    rows = []
+    resolved = record.get("resolved") or {}
+    for name, value in _flat(record["parameters"]):
+        rows.append({"parameter": name, "given": value, "used": resolved.get(name, value)})
+    return rows
+
+
+def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    flat = []
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            flat += _flat(value, f"{prefix}{name}.")
+        else:
+            flat.append((prefix + name, str(value)))
+    return flat
+
+
+def _error_picture(record: Any, errors: list[float]) -> Picture:
+    def draw() -> Any:
+        figure = style.new_figure(6.4, 3.2)
+        curves.plot_error(figure.subplots(), errors, record.get("held_out_error_per_iteration") or ())
+        return figure
+
+    return Picture("error", "Relative error of the images after each sweep.", draw)
+
+
+def slices(subject: Subject) -> Section:
+    """Central slices along the three axes with their 2D transforms."""
+    voxel, thick = subject.voxel_size_angstrom, subject.thickness_angstrom
+
+    def draw() -> Any:
+        return overview.figure_slices(subject.volume, voxel, thick, subject.unit)
+
+    text = (
+        f"Central slices, {thick:.3g} Å thick ({round(thick / voxel)} voxels averaged), along the beam z, "
+        "the tilt axis y and x, on one grey scale (0.5 to 99.9 percentile). Below: log power of each "
+        "slice's 2D Fourier transform after a Hann window; dashed circles are resolutions."
+    )
+    data = {"slice_thickness_angstrom": thick}
+    return Section("slices", "Central slices", (), (Picture("slices", text, draw, wide=True),), (), data)
+
+
+def profiles(subject: Subject) -> Section:
+    """Values along lines through the rotation centre."""
+    voxel, volume = subject.voxel_size_angstrom, subject.volume
+    lines = [(f"along {axis}", *line_profile(volume, voxel, n)) for n, axis in ((2, "x"), (1, "y"), (0, "z"))]
+    unit = f" ({subject.unit})" if subject.unit else ""
+
+    def draw() -> Any:
+        figure = style.new_figure(6.4, 3.4)
+        curves.plot_profiles(figure.subplots(), lines, ylabel=f"value{unit}")
+        return figure
+
+    rows = [
+        {"line": label, "position_angstrom": float(p), "value": float(v)}
+        for label, position, values in lines
+        for p, v in zip(position, values, strict=True)
+    ]
+    text = "Values along lines through the rotation centre, one voxel wide."
+    return Section("profiles", "Line profiles", (), (Picture("profiles", text, draw),),
+                   (Table("profiles", "Values along the lines", rows, True),))  # fmt: skip
+
+
+def line_profile(volume: np.ndarray, voxel: float, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions from the rotation centre (angstrom) and values along one axis through it."""
+    where: list[Any] = [n // 2 for n in volume.shape]
+    where[axis] = slice(None)
+    n = volume.shape[axis]
+    return (np.arange(n) - (n - 1) / 2) * voxel, np.asarray(volume[tuple(where)])
