@@ -1,9 +1,10 @@
 """Longest time that the plugin holds napari's main thread during a real run.
 
 Every slot, timer and event handler of ``napari_phaset3m.gui`` that Qt, psygnal or
-napari calls in the main thread is timed, outermost calls only. Apart from them are
-timed, and not counted as the plugin's: painting of the two OpenGL canvases, which with
-software OpenGL depends on the machine, and napari's own ``add_layer`` (once per run).
+napari calls in the main thread is timed, outermost calls only, with everything that
+napari does inside it. The limit is for the time while the run is under way, from the
+start of its worker to its end; what pressing Start costs before is given apart, and so
+is painting of the two OpenGL canvases, which with software OpenGL depends on the machine.
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python
 benchmarks/bench_gui.py``.
 """
@@ -35,8 +36,10 @@ class Stopwatch:
 
     def __init__(self, apart: Stopwatch | None = None) -> None:
         self.apart, self.total = apart, (0.0, 0.0)
-        self.calls: dict[str, list[tuple[float, float]]] = {}
+        self.calls: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.recording = False
+        #: What is going on; calls are kept apart by it.
+        self.phase = ""
         self._depth = 0
         self._main = threading.main_thread().ident
 
@@ -52,6 +55,7 @@ class Stopwatch:
             if not mine or not self.recording or (self._depth and not nested):
                 return function(*args, **kwargs)
             self._depth += 1
+            entry = (self.phase, name)
             begun, busy, before = time.perf_counter(), time.thread_time(), self._apart()
             try:
                 return function(*args, **kwargs)
@@ -64,17 +68,19 @@ class Stopwatch:
                 )
                 if not self._depth:
                     self.total = (self.total[0] + took[0], self.total[1] + took[1])
-                self.calls.setdefault(name, []).append(took)
+                self.calls.setdefault(entry, []).append(took)
 
         return timed
 
     def _apart(self) -> tuple[float, float]:
         return (0.0, 0.0) if self.apart is None else self.apart.total
 
-    def worst(self) -> list[dict[str, Any]]:
+    def worst(self, phase: str) -> list[dict[str, Any]]:
         """Return longest call, processor time of the longest, and count of each name; longest first."""
         rows = []
-        for name, calls in self.calls.items():
+        for (when, name), calls in self.calls.items():
+            if when != phase:
+                continue
             wall, busy = max(calls)
             rows.append(
                 {
@@ -100,12 +106,10 @@ def instrument(slots: Stopwatch, paint: Stopwatch) -> None:
                 if inspect.isfunction(member) and name[:2] != "__":
                     setattr(owner, name, slots.wrap(member, f"{info.name}.{owner.__name__}.{name}"))
     import napari._vispy  # noqa: F401  (tells vispy which Qt this is)
-    from napari.components import ViewerModel
     from vispy.app.backends import _qt
 
     backend = _qt.CanvasBackendDesktop
     backend.paintGL = paint.wrap(backend.paintGL, "painting an OpenGL canvas", nested=True)
-    ViewerModel.add_layer = paint.wrap(ViewerModel.add_layer, "napari's add_layer", nested=True)
 
 
 def until(done: Callable[[], bool], seconds: float) -> None:
@@ -157,7 +161,10 @@ def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
     heart.timeout.connect(lambda: beats.append(time.monotonic()))
     heart.start(10)
     slots.recording = paint.recording = True
+    slots.phase = paint.phase = "start"
     QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    until(lambda: panel._driver._worker is not None, 60)
+    slots.phase = paint.phase = "run"
     until(lambda: session.active_run is None, 600)
     slots.recording = paint.recording = False
     heart.stop()
@@ -186,7 +193,8 @@ def main() -> int:
     slots = Stopwatch(apart=paint)
     instrument(slots, paint)
     facts = drive(sweeps, slots, paint)
-    worst, painted = slots.worst(), paint.worst()
+    start, worst = slots.worst("start"), slots.worst("run")
+    painted = paint.worst("run")
     longest = worst[0]["longest_ms"] if worst else 0.0
     result = {
         "machine": about,
@@ -195,11 +203,13 @@ def main() -> int:
         "longest_slot_ms": longest,
         "within_limit": longest <= LIMIT_MS,
         "slots": worst[:15],
-        "not_the_plugins": painted,
+        "pressing_start": start,
+        "painting": painted,
     }
     write("gui", result)
     columns = ("slot", "longest_ms", "processor_ms", "calls")
-    print_table([columns, *(tuple(str(row[c]) for c in columns) for row in [*worst[:15], *painted])])
+    for title, rows in (("while running", worst[:15]), ("pressing start", start), ("apart", painted)):
+        print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in rows)])
     print(facts, f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n")
     return 0 if longest <= LIMIT_MS else 1
 

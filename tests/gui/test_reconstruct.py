@@ -21,7 +21,7 @@ from napari_phaset3m.gui.runs_view import RunsView
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.session import session_for
 
-WAIT = 20_000
+WAIT = 60_000
 
 
 @dataclass
@@ -98,7 +98,7 @@ def test_run_finishes_and_shows_the_full_volume_with_units(qtbot, panel, viewer)
     (layer,) = volumes(viewer)
     assert layer.data is record.volume and layer.metadata[METADATA_KEY]["stage"] == "final"
     assert [f"{u}" for u in layer.units] == ["angstrom"] * 3
-    assert tuple(layer.scale) == (0.5,) * 3 and tuple(layer.translate) == (0.0,) * 3
+    assert tuple(layer.scale) == (0.5,) * 3 and tuple(layer.translate) == pytest.approx((-7.75,) * 3)
     assert viewer.dims.ndisplay == 3 and record.layer_names == [layer.name]
     assert panel.start.isEnabled() and "4 sweeps" in panel.numbers.text()
 

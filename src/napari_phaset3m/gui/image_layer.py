@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
+from napari_phaset3m.io.volume import centred_origin
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
@@ -46,7 +47,7 @@ def image_spec(
         name=layer_name(title),
         axis_labels=("y", "x"),
         scale=(series.pixel_size_angstrom,) * 2,
-        translate=(0.0, 0.0),
+        translate=centred_origin(series.image_shape, series.pixel_size_angstrom),
         metadata={
             "role": "images", "stage": "input", "series": title, "tilt_index": tilt, "focus_index": focus,
             "tilt_deg": float(series.tilt_deg[tilt]),

@@ -68,11 +68,7 @@ class PictureFeed(QObject):
 
     def publish(self, record: RunRecord, frame: PreviewFrame) -> None:
         """Show a frame in the viewer only."""
-        series = self._session.series
-        voxel = record.voxel_size_angstrom or record.config.voxel_angstrom
-        if voxel is None:
-            voxel = series.pixel_size_angstrom if series is not None else frame.voxel_size_angstrom
-        name = publish_frame(self._publisher, record, frame, voxel)
+        name = publish_frame(self._publisher, record, frame)
         if name is not None and record.layer_names != [name]:
             self._session.update_run(record.run_id, layer_names=[name])
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
+from napari_phaset3m.io.volume import centred_origin
 
 if TYPE_CHECKING:
     from napari_phaset3m.config import ReconstructionConfig
@@ -22,9 +23,7 @@ METHOD_LABELS = {"multislice": "PhaseT3M", "singleslice": "Single-slice", "sirt"
 PREVIEW_MAX_VOXELS = 256
 
 
-def publish_frame(
-    publisher: LayerPublisher, record: RunRecord, frame: PreviewFrame, voxel_angstrom: float
-) -> str | None:
+def publish_frame(publisher: LayerPublisher, record: RunRecord, frame: PreviewFrame) -> str | None:
     """Show a frame of a run; returns the layer's name, or None when nothing was shown.
 
     Parameters
@@ -32,14 +31,12 @@ def publish_frame(
     publisher : LayerPublisher
     record : RunRecord
     frame : PreviewFrame
-    voxel_angstrom : float
-        Voxel of the full-size volume: binned previews are placed on its grid.
 
     Notes
     -----
     A layer that the user deleted stays away until the final volume arrives.
     """
-    spec = frame_spec(record, frame, voxel_angstrom)
+    spec = frame_spec(record, frame)
     first = not publisher.has(record.run_id)
     if first:
         turn_to_volume(publisher)
@@ -59,7 +56,7 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
         data=np.zeros(shape, np.float32),
         name=layer_name(record),
         axis_labels=AXIS_LABELS,
-        **placement(voxel * factor, voxel),
+        **placement(shape, voxel * factor),
         metadata=_metadata(record, "empty", None, "V", voxel * factor),
         limits=(0.0, 1.0),
         looks={"colormap": "gray", "rendering": "mip"},
@@ -92,14 +89,14 @@ def expected_volume(
     return (nz, ny, nx), voxel
 
 
-def frame_spec(record: RunRecord, frame: PreviewFrame, voxel_angstrom: float) -> LayerSpec:
-    """A frame as a layer on the grid of the full-size volume."""
+def frame_spec(record: RunRecord, frame: PreviewFrame) -> LayerSpec:
+    """A frame as a layer with the rotation centre at 0."""
     stage = "final" if frame.final else "running"
     return LayerSpec(
         data=frame.volume,
         name=layer_name(record),
         axis_labels=AXIS_LABELS,
-        **placement(frame.voxel_size_angstrom, voxel_angstrom),
+        **placement(frame.volume.shape, frame.voxel_size_angstrom),
         metadata=_metadata(record, stage, frame.sweep, frame.unit, frame.voxel_size_angstrom),
         limits=frame.limits,
         looks={"colormap": "gray", "rendering": "mip"},
@@ -128,14 +125,12 @@ def _metadata(record: RunRecord, stage: str, sweep: int | None, unit: str, voxel
     }
 
 
-def placement(voxel_angstrom: float, full_voxel_angstrom: float) -> dict[str, Any]:
-    """Scale and translation that put a binned volume onto the full one.
+def placement(shape: tuple[int, ...], voxel_angstrom: float) -> dict[str, Any]:
+    """Scale and translation, angstrom, that put the rotation centre at 0, as files have it.
 
-    The centre of a bin of b voxels lies (b - 1)/2 full voxels from the centre of
-    its first one. Distances in angstrom.
+    Binned and full-size volumes then lie on each other (to half a full voxel where bins do not divide it).
     """
-    shift = (voxel_angstrom - full_voxel_angstrom) / 2
-    return {"scale": (voxel_angstrom,) * 3, "translate": (shift,) * 3}
+    return {"scale": (voxel_angstrom,) * 3, "translate": centred_origin(shape, voxel_angstrom)}
 
 
 def import_for_display() -> None:
