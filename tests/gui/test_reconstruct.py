@@ -98,7 +98,7 @@ def test_run_finishes_and_shows_the_full_volume_with_units(qtbot, panel, viewer)
     (layer,) = volumes(viewer)
     assert layer.data is record.volume and layer.metadata[METADATA_KEY]["stage"] == "final"
     assert [f"{u}" for u in layer.units] == ["angstrom"] * 3
-    assert tuple(layer.scale) == (0.5,) * 3 and tuple(layer.translate) == pytest.approx((-7.75,) * 3)
+    assert tuple(layer.scale) == (0.5,) * 3 and tuple(layer.translate) == pytest.approx((-3.75,) * 3)
     assert viewer.dims.ndisplay == 3 and record.layer_names == [layer.name]
     assert panel.start.isEnabled() and "4 sweeps" in panel.numbers.text()
 
@@ -366,6 +366,21 @@ def test_runs_and_plots_follow(qtbot, panel, viewer):
     assert layer.metadata[METADATA_KEY]["stage"] == "final" and layer.metadata[METADATA_KEY]["unit"] == "V"
     runs.remove_button.click()
     assert runs.table.topLevelItemCount() == 0 and not plots._curves
+
+
+def test_legend_names_only_curves_with_points(qtbot, panel, fake):
+    plots = ErrorPlot(panel._session)
+    qtbot.addWidget(plots)
+    fake.held_out = False
+
+    def legend():
+        return [entry.text for _, entry in plots.legend.items]
+
+    run_to_end(qtbot, panel)
+    assert legend() == ["images used"]
+    fake.held_out = True
+    run_to_end(qtbot, panel)
+    assert legend() == ["images used", "held out"]
 
 
 def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewer, fake):

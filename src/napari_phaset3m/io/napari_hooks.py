@@ -77,7 +77,7 @@ def contrast_limits(data: Any) -> tuple[float, float]:
 
 
 def volume_layer(volume: Any, name: str) -> LayerData:
-    """A volume as a 3D image layer with the specimen's origin."""
+    """A volume as a 3D image layer; the rotation centre is at 0."""
     metadata = {"kind": "volume", "unit": volume.unit, **dict(volume.metadata)}
     options = {
         "name": name,
@@ -95,6 +95,7 @@ def _series_layer(raw: Any, path: Path) -> LayerData:
     """A stack as it is on disk; energy and the like may still be missing here."""
     from napari_phaset3m.io.assemble import divide
     from napari_phaset3m.io.limits import check_finite
+    from napari_phaset3m.io.volume import centred_origin
 
     images = divide(raw, None)
     if isinstance(images, np.ndarray):
@@ -116,10 +117,12 @@ def _series_layer(raw: Any, path: Path) -> LayerData:
         "notes": notes,
         **found,
     }
+    *_, top, left = centred_origin(images.shape, size)
     options = {
         "name": path.name,
         # The focus axis stands where a volume has z: the same unit, one slider step per focus.
         "scale": (1.0, size, size, size),
+        "translate": (0.0, 0.0, top, left),  # the tilt axis at 0, as in a volume
         "units": ("pixel", "angstrom", "angstrom", "angstrom"),
         "axis_labels": ("tilt", "focus", "y", "x"),
         "contrast_limits": contrast_limits(images),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.limits import check_exists
 
+#: An origin that puts the volume's centre, (n - 1) / 2, at 0: where the specimen rotates.
+CENTRED = (math.nan, math.nan, math.nan)
 _SUFFIXES = ".mrc, .tif, .h5 or .ome.zarr"
 
 
@@ -29,7 +32,8 @@ class Volume:
     unit : str
         ``"V"`` for an electrostatic potential; ``""`` when not known.
     origin : tuple of float
-        (z, y, x) of the centre of voxel (0, 0, 0), angstrom.
+        (z, y, x) of the centre of voxel (0, 0, 0), angstrom from the rotation centre. When not given,
+        the rotation centre is at `(n - 1) / 2` on each axis.
     metadata : mapping
         Provenance and anything else worth keeping.
 
@@ -42,7 +46,7 @@ class Volume:
     data: np.ndarray
     voxel_size_angstrom: float
     unit: str = "V"
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    origin: tuple[float, float, float] = CENTRED
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,14 +57,20 @@ class Volume:
         if isinstance(self.data, np.ndarray):
             object.__setattr__(self, "data", np.asarray(self.data, dtype=REAL))
         object.__setattr__(self, "voxel_size_angstrom", float(self.voxel_size_angstrom))
-        z, y, x = (float(value) for value in self.origin)
-        object.__setattr__(self, "origin", (z, y, x))
+        stated = not any(math.isnan(value) for value in self.origin)
+        z, y, x = self.origin if stated else centred_origin(self.data.shape, self.voxel_size_angstrom)
+        object.__setattr__(self, "origin", (float(z), float(y), float(x)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(nz, ny, nx)."""
         nz, ny, nx = self.data.shape
         return int(nz), int(ny), int(nx)
+
+
+def centred_origin(shape: Sequence[int], voxel_size_angstrom: float) -> tuple[float, ...]:
+    """Where the centre of the first voxel lies, angstrom, when the middle `(n - 1) / 2` lies at 0."""
+    return tuple(-(n - 1) / 2 * voxel_size_angstrom for n in shape)
 
 
 def volume_format(path: str | os.PathLike[str]) -> str | None:

@@ -18,6 +18,7 @@ from napari_phaset3m.io.provenance import package_version
 #: data, voxel size (None: not stated), the other fields of a Volume
 Read = tuple[Any, float | None, dict[str, Any]]
 _UNIT_LABEL = "unit="
+_PROGRAM = "napari-phaset3m"
 
 
 def _real(data: np.ndarray, path: Path, field: str = "volume") -> np.ndarray:
@@ -30,14 +31,17 @@ def _real(data: np.ndarray, path: Path, field: str = "volume") -> np.ndarray:
 
 
 def read_mrc_volume(path: Path, lazy: bool = False) -> Read:
-    """MRC of any mode; voxel size and origin from the header."""
+    """MRC of any mode; voxel size and, where it is stated, origin from the header."""
     from napari_phaset3m.io.mrc import map_mrc
 
     data, header = map_mrc(path)
     labels = header.labels
     unit = next((part[len(_UNIT_LABEL) :] for label in labels for part in label.split()
                  if part.startswith(_UNIT_LABEL)), "")  # fmt: skip
-    rest = {"unit": unit, "origin": header.origin, "metadata": {"labels": labels, "source": str(path)}}
+    rest: dict[str, Any] = {"unit": unit, "metadata": {"labels": labels, "source": str(path)}}
+    # Zeros are what other programs write when they know no origin; this one always states it.
+    if any(header.origin) or any(label.startswith(_PROGRAM) for label in labels):
+        rest["origin"] = header.origin
     return (data if lazy else _real(data, path)), header.pixel_size_angstrom, rest
 
 
@@ -46,7 +50,7 @@ def write_mrc_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
     import mrcfile
 
     inputs = [item["sha256"][:16] for item in record.get("inputs", []) if "sha256" in item]
-    lines = [f"napari-phaset3m {package_version()} {_UNIT_LABEL}{volume.unit}"]
+    lines = [f"{_PROGRAM} {package_version()} {_UNIT_LABEL}{volume.unit}"]
     if inputs:
         lines.append(f"input sha256 {' '.join(inputs)}")
     if "seed" in record or "device" in record:
@@ -112,9 +116,10 @@ def read_h5_volume(path: Path, lazy: bool = False) -> Read:
         text = read_text(file, "provenance", path) or "{}"
         rest: dict[str, Any] = {
             "unit": str(attributes.get("unit", "")),
-            "origin": tuple(np.asarray(attributes.get("origin", (0, 0, 0)), float).reshape(-1)),
             "metadata": {"provenance": json.loads(text), "source": str(path)},
         }
+        if "origin" in attributes:
+            rest["origin"] = tuple(np.asarray(attributes["origin"], float).reshape(-1))
     size = None if voxel is None else float(np.asarray(voxel, float).reshape(-1)[0])
     return _real(data, path) if data is not None else None, size, rest
 

@@ -89,11 +89,12 @@ def read_zarr_volume(path: Path, lazy: bool = False) -> tuple[Any, float | None,
     if len(set(np.round(scale, 6))) > 1:
         raise DataError(f"has voxels of {scale}, which are not cubes", path=path, field="scale")
     stored = attributes.get("phaset3m", {})
-    rest = {
+    rest: dict[str, Any] = {
         "unit": str(stored.get("unit", "")),
-        "origin": tuple(value * (factor or 1.0) for value in shift),
         "metadata": {"provenance": stored.get("provenance", {}), "source": str(path)},
     }
+    if shift is not None:
+        rest["origin"] = tuple(value * (factor or 1.0) for value in shift)
     voxel = None if factor is None else float(scale[-1]) * factor
     if lazy:
         return array, voxel, rest
@@ -101,8 +102,9 @@ def read_zarr_volume(path: Path, lazy: bool = False) -> tuple[Any, float | None,
     return _read(array, path), voxel, rest
 
 
-def _transform(entry: dict[str, Any], path: Path) -> tuple[list[float], list[float]]:
-    scale, shift = [1.0] * 3, [0.0] * 3
+def _transform(entry: dict[str, Any], path: Path) -> tuple[list[float], list[float] | None]:
+    scale: list[float] = [1.0] * 3
+    shift: list[float] | None = None
     for item in entry.get("coordinateTransformations", []):
         values = [float(v) for v in item.get(item.get("type", ""), [])][-3:]
         if len(values) == 3 and item["type"] == "scale":

@@ -53,8 +53,10 @@ def binned(volume: np.ndarray, longest: int) -> tuple[np.ndarray, int]:
     factor = -(-max(volume.shape) // max(1, longest))
     if factor <= 1:
         return volume, 1
-    nz, ny, nx = (max(1, n // factor) for n in volume.shape)
-    cut = volume[: nz * factor, : ny * factor, : nx * factor]
-    depth = min(factor, volume.shape[0])
-    cut = cut.reshape(nz, depth, ny, factor, nx, factor)
+    sizes = [min(factor, n) for n in volume.shape]
+    counts = [n // size for n, size in zip(volume.shape, sizes, strict=True)]
+    # What does not fill a bin is left out on both sides, so that the centre stays (to half a voxel).
+    first = [(n - c * s) // 2 for n, c, s in zip(volume.shape, counts, sizes, strict=True)]
+    cut = volume[tuple(slice(f, f + c * s) for f, c, s in zip(first, counts, sizes, strict=True))]
+    cut = cut.reshape([n for pair in zip(counts, sizes, strict=True) for n in pair])
     return np.asarray(cut.mean((1, 3, 5)), REAL), factor

@@ -193,8 +193,7 @@ def simulate(
     true = _inject(config)
     images = _expose(config, _simulate_images(config, atoms, sampling, true, on_event))
     data = voxel_potential(atoms, (n, n, n), pixel, config.numerics.thermal_b_angstrom2)
-    edge = -(n - 1) / 2 * pixel
-    potential = Volume(data=data, voxel_size_angstrom=pixel, unit="V", origin=(edge, edge, edge))
+    potential = Volume(data=data, voxel_size_angstrom=pixel, unit="V")
     return Simulation(_series(config, images), potential, atoms, _truth(config, atoms, true, sampling))
 
 
