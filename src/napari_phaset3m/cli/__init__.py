@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import demo, files, reconstruct, running, system
+from napari_phaset3m.cli import demo, files, mask, reconstruct, running, system
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
 app.command("reconstruct")(reconstruct.reconstruct)
+app.command("mask")(mask.mask)
 app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)
