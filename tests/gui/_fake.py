@@ -41,6 +41,7 @@ class FakeSolver:
     step_seconds: float = 0.002
     shape: tuple[int, int, int] = (16, 16, 16)
     bin: int = 1
+    held_out: bool = True
     fail_at: tuple[int, Exception] | None = None
     closed: list[str] = field(default_factory=list)
     started: int = 0
@@ -71,7 +72,8 @@ class FakeSolver:
                     if control.finish_requested():
                         reason = "finished early"
                         break
-                done = SweepDone(sweep, 0.5 / (sweep + 1), 0.6 / (sweep + 1), 0.02, 0.01, 100_000_000)
+                held = 0.6 / (sweep + 1) if self.held_out else None
+                done = SweepDone(sweep, 0.5 / (sweep + 1), held, 0.02, 0.01, 100_000_000)
                 sweeps.append(done)
                 yield done
                 if reason == "finished early":

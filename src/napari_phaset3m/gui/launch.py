@@ -48,22 +48,28 @@ def open_workspace(
     """
     import napari
 
-    from napari_phaset3m.gui.loader import loader_for
-    from napari_phaset3m.session import session_for
-
     viewer = napari.Viewer(title="PhaseT3M")
     add_workspace(viewer)
-    session = session_for(viewer)
-    if config is not None:
-        session.config = config
-    if path is not None:
-        loader = loader_for(session)
-        if start:
-            _start_once_loaded(viewer)
-        loader.load(path)
+    _fill_session(viewer, path, start, config)
     if run:
         napari.run()
     return viewer
+
+
+def _fill_session(
+    viewer: napari.Viewer, path: str | Path | None, start: bool, config: ReconstructionConfig | None
+) -> None:
+    from napari_phaset3m.gui.loader import loader_for
+    from napari_phaset3m.session import session_for
+
+    session = session_for(viewer)
+    if config is not None:
+        session.config = config
+    if path is None:
+        return
+    if start:
+        _start_once_loaded(viewer)
+    loader_for(session).load(path)
 
 
 def _start_once_loaded(viewer: napari.Viewer) -> None:

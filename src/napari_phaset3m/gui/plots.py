@@ -14,6 +14,8 @@ from napari_phaset3m.session import RunRecord, Session
 
 #: Runs before the newest one that stay visible, faintly.
 EARLIER_RUNS = 4
+#: What the two curves of a run are called in the legend.
+CURVE_NAMES = ("images used", "held out")
 
 
 class ErrorPlot(QWidget):
@@ -54,7 +56,7 @@ class ErrorPlot(QWidget):
         self.legend.setLabelTextColor(colours.text)
         for side, text in (("bottom", "sweep"), ("left", "relative error")):
             axis = self.plot.getAxis(side)
-            axis.setPen(self._pg.mkPen(colours.foreground))
+            axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
             axis.enableAutoSIPrefix(False)
             axis.setLabel(text, color=colours.text)
@@ -64,16 +66,12 @@ class ErrorPlot(QWidget):
 
     def _add(self, record: RunRecord, *, newest: bool) -> None:
         colours = theme_colours()
-        data, held = (self._pg.mkColor(c) for c in (colours.accent, colours.warning))
+        data, held = (self._pg.mkColor(c) for c in colours.curves[:2])
         if not newest:
-            data = held = self._pg.mkColor(colours.foreground)
+            data = held = self._pg.mkColor(colours.faint)
         width = 2 if newest else 1
         dashed = self._pg.mkPen(held, width=width, style=Qt.PenStyle.DashLine)
-        names = ("images used", "held out") if newest else (None, None)
-        curves = (
-            self.plot.plot(pen=self._pg.mkPen(data, width=width), name=names[0]),
-            self.plot.plot(pen=dashed, name=names[1]),
-        )
+        curves = (self.plot.plot(pen=self._pg.mkPen(data, width=width)), self.plot.plot(pen=dashed))
         self._curves[record.run_id] = curves
         self._fill(record)
 
@@ -88,6 +86,18 @@ class ErrorPlot(QWidget):
         for curve, (x, y) in zip(self._curves[record.run_id], (used, held), strict=True):
             if len(x) != (0 if curve.xData is None else len(curve.xData)):
                 curve.setData(x, y, symbol="o" if len(x) == 1 else None)
+        if record is self._session.runs[-1]:
+            self._name_curves(record)
+
+    def _name_curves(self, record: RunRecord) -> None:
+        """Keep what has points in the legend: without held-out images there is nothing to explain."""
+        for curve, name in zip(self._curves[record.run_id], CURVE_NAMES, strict=True):
+            listed = self.legend.getLabel(curve) is not None
+            has_points = curve.xData is not None and len(curve.xData) > 0
+            if has_points and not listed:
+                self.legend.addItem(curve, name)
+            elif listed and not has_points:
+                self.legend.removeItem(curve)
 
 
 def error_series(record: RunRecord) -> tuple[tuple[list[int], list[float]], tuple[list[int], list[float]]]:

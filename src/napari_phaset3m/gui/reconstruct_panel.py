@@ -148,7 +148,7 @@ class ReconstructPanel(QWidget):
     def _restyle(self) -> None:
         colours = theme_colours()
         self.start.setStyleSheet(
-            f"QPushButton {{ background: {colours.accent}; color: white; font-weight: bold; }}"
+            f"QPushButton {{ background: {colours.accent}; color: {colours.on_accent()}; font-weight: 600; }}"
             f"QPushButton:disabled {{ background: {colours.foreground}; color: {colours.text}; }}"
         )
 

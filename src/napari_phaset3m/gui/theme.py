@@ -30,6 +30,14 @@ _ACCENTS = {
 }
 
 
+#: Colours of curves that go together, told apart by colour-blind readers too (Okabe and Ito 2008).
+_CURVES = {
+    "dark": ("#56b4e9", "#e69f00", "#2fc59b", "#e69ac4"),
+    "light": ("#0072b2", "#b84d00", "#00755a", "#a34f7f"),
+}
+_FAINT = {"dark": "#8b9099", "light": "#76716f"}
+
+
 def is_dark(theme_name: str) -> bool:
     """Whether a napari theme has a dark background."""
     from napari.utils.theme import get_theme
@@ -112,6 +120,15 @@ class Colours:
     accent: str
     warning: str
     error: str
+    #: Of lines and letters that stand back.
+    faint: str
+    #: Of curves that go together.
+    curves: tuple[str, ...]
+
+    def on_accent(self) -> str:
+        """Black or white, whichever reads better on the accent colour."""
+        red, green, blue = (int(self.accent[i : i + 2], 16) for i in (1, 3, 5))
+        return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
 
 def theme_colours() -> Colours:
@@ -119,9 +136,12 @@ def theme_colours() -> Colours:
     from napari.settings import get_settings
     from napari.utils.theme import get_theme
 
-    theme = get_theme(get_settings().appearance.theme)
-    names = ("background", "foreground", "text", "current", "warning", "error")
-    return Colours(*(getattr(theme, name).as_hex(format="long") for name in names))
+    chosen = get_settings().appearance.theme
+    theme, tone = get_theme(chosen), "dark" if is_dark(chosen) else "light"
+    names = {"background": "background", "foreground": "foreground", "text": "text", "accent": "current"}
+    names |= {"warning": "warning", "error": "error"}
+    taken = {ours: getattr(theme, theirs).as_hex(format="long") for ours, theirs in names.items()}
+    return Colours(**taken, faint=_FAINT[tone], curves=_CURVES[tone])
 
 
 def on_theme_change(slot: Callable[..., None]) -> None:
