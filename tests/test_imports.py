@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "napari_phaset3m"
-ENGINE = ("core", "reconstruct", "analyse", "simulate", "jobs", "io")
+ENGINE = ("core", "reconstruct", "analyse", "simulate", "jobs", "io", "report")
 BLOCKER = """
 import importlib, sys
 BLOCKED = {"qtpy", "napari", "cupy", "skopt", "h5py", "dask", "PyQt5", "PyQt6", "magicgui"}

@@ -62,7 +62,8 @@ def report() -> Report:
             {"d_angstrom": math.nan, "hkl": (4, 2, 2), "found": False, "name": None}]  # fmt: skip
     sections = (
         Section("one", "One", (f"A {EVIL}",), (Picture("a", EVIL, draw), Picture("b", "second", draw)),
-                (Table("peaks", EVIL, rows), Table("more", "more", rows, folded=True))),
+                (Table("peaks", EVIL, rows), Table("more", "more", rows, folded=True)),
+                headline=f"Found {EVIL}"),
         Section("two", "Two", problem=f"no {EVIL}"),
     )  # fmt: skip
     inputs = [{"path": f"/data/{EVIL}.mrc", "sha256": "0" * 64}]
@@ -88,6 +89,12 @@ def test_what_was_not_computed_is_told() -> None:
     page = render(report())
     assert "Not computed:" in page and "no &lt;script&gt;" in page
     assert report().as_dict()["sections"]["two"]["not_computed"].startswith("no <script>")
+
+
+def test_the_findings_come_first() -> None:
+    page = render(report())
+    assert page.index("Found &lt;script") < page.index("<h2>")
+    assert "Not computed (see there why): Two." in page
 
 
 def test_attempt_tells_the_datas_faults_and_passes_the_programs_on() -> None:

@@ -44,9 +44,19 @@ def render(report: Report) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(report.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         f'<header><h1>{escape(report.title)}</h1><p class="sub">{escape(report.subtitle)}</p></header>\n'
-        f"<nav>{links}<a href='#provenance'>Provenance</a></nav>\n<main>\n{body}\n"
+        f"<nav>{links}<a href='#provenance'>Provenance</a></nav>\n<main>\n{_summary(report)}{body}\n"
         f"{_provenance(report)}\n</main>\n</body>\n</html>\n"
     )
+
+
+def _summary(report: Report) -> str:
+    """What a reader in a hurry must know: the main findings, and what is absent."""
+    found = "".join(f"<li>{escape(s.headline)}</li>" for s in report.sections if s.headline)
+    absent = ", ".join(s.title for s in report.sections if s.problem is not None)
+    note = f"<p>Not computed (see there why): {escape(absent)}.</p>" if absent else ""
+    if not found and not note:
+        return ""
+    return f'<div class="summary"><ul>{found}</ul>{note}</div>\n'
 
 
 def header(key: str) -> str:
@@ -121,17 +131,22 @@ def _grid(rows: Sequence[Row]) -> str:
         return "<p>None.</p>"
     keys = list(rows[0])
     head = "".join(f"<th scope='col'>{escape(header(key))}</th>" for key in keys)
+    css = {key: _align([row.get(key) for row in rows]) for key in keys}
     lines = []
     for row in rows:
-        cells = "".join(f"<td{_align(row.get(key))}>{escape(cell(row.get(key)))}</td>" for key in keys)
+        cells = "".join(f"<td{css[key]}>{escape(cell(row.get(key)))}</td>" for key in keys)
         lines.append(f"<tr>{cells}</tr>")
     body = "\n".join(lines)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _align(value: Any) -> str:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-    return ' class="n"' if number else ""
+def _align(column: Sequence[Any]) -> str:
+    """Columns of numbers (or of nothing) stand to the right."""
+    given = [value for value in column if value is not None]
+    numbers = all(
+        isinstance(v, int | float | np.number) and not isinstance(v, bool | np.bool_) for v in given
+    )
+    return ' class="n"' if given and numbers else ""
 
 
 def _provenance(report: Report) -> str:

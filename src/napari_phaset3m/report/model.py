@@ -70,6 +70,8 @@ class Section:
     data : mapping
         JSON-able results for machines.
     problem : str or None
+    headline : str
+        The statement that belongs at the top of the report; may be empty.
     """
 
     key: str
@@ -79,6 +81,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
+    headline: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: statements, results and, when it was not computed, why."""

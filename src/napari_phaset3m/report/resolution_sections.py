@@ -31,7 +31,7 @@ def resolution(subject: Subject) -> Section:
     if subject.halves is None:
         return missing(KEY, TITLE, NEEDS)
     curve = _curve(subject)
-    statements = [curve.statement()]
+    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *curve.notes]
     pictures = [_curve_picture(curve)]
     tables = [Table("fsc_resolution", "Resolution by each criterion", _criteria(curve)),
               Table("fsc", "FSC, shell by shell", curve.rows(), True)]  # fmt: skip
@@ -40,7 +40,8 @@ def resolution(subject: Subject) -> Section:
         _directions(subject, statements, pictures, tables, data)
     except PhaseT3MError as error:
         statements.append(f"Conical and wedge FSC were not computed: {error}")
-    return Section(KEY, TITLE, tuple(statements), tuple(pictures), tuple(tables), data)
+    headline = str(curve.resolution("0.143"))
+    return Section(KEY, TITLE, tuple(statements), tuple(pictures), tuple(tables), data, headline=headline)
 
 
 def _curve(subject: Subject) -> FscCurve:

@@ -51,10 +51,11 @@ def bare(axes: Any) -> None:
         spine.set_visible(False)
 
 
-def write_on(axes: Any, text: str) -> None:
-    """A label in the upper left corner of a picture."""
-    box = {"facecolor": DARK, "alpha": 0.6, "edgecolor": "none", "pad": 3}
-    axes.text(0.03, 0.96, text, transform=axes.transAxes, color=LIGHT, va="top", bbox=box)
+def write_on(axes: Any, text: str, *, light: bool = False) -> None:
+    """A label in the upper left corner of a (dark, or ``light``) picture."""
+    ink, paper = (DARK, LIGHT) if light else (LIGHT, DARK)
+    box = {"facecolor": paper, "alpha": 0.6, "edgecolor": "none", "pad": 3}
+    axes.text(0.03, 0.96, text, transform=axes.transAxes, color=ink, va="top", bbox=box)
 
 
 def levels(planes: Sequence[np.ndarray], low: float = 0.0, high: float = 99.9) -> tuple[float, float]:
@@ -72,6 +73,7 @@ def draw_slice(
     label: str = "",
     limits: tuple[float, float] | None = None,
     cmap: str = "gray",
+    light: bool = False,
 ) -> Any:
     """Draw a slice with a scale bar.
 
@@ -86,6 +88,8 @@ def draw_slice(
     limits : (float, float), optional
         Black and white; from 0 to the 99.9th percentile when omitted.
     cmap : str
+    light : bool
+        The picture is mostly light: write on it in dark.
 
     Returns
     -------
@@ -97,25 +101,23 @@ def draw_slice(
     extent = (0, width, height, 0)
     image = axes.imshow(plane, cmap=cmap, vmin=low, vmax=high, extent=extent, interpolation="bicubic")
     bare(axes)
-    scale_bar(axes, round_length(width / 4), (0.05 * width, 0.94 * height))
+    scale_bar(axes, round_length(width / 4), (0.05 * width, 0.94 * height), light=light)
     if label:
-        write_on(axes, label)
+        write_on(axes, label, light=light)
     return image
 
 
-def scale_bar(axes: Any, length: float, corner: tuple[float, float], text: str = "") -> None:
-    """A bar of this length (axes' units) whose left end is at ``corner``, with its length above."""
+def scale_bar(axes: Any, length: float, corner: tuple[float, float], *, light: bool = False) -> None:
+    """A bar of this length (angstrom, the axes' unit) whose left end is at ``corner``, its length above."""
     from matplotlib.patheffects import withStroke
 
     left, bottom = corner
-    halo = [withStroke(linewidth=2.5, foreground=DARK)]
-    line = axes.plot(
-        [left, left + length], [bottom, bottom], color=LIGHT, lw=4, ls="-", solid_capstyle="butt"
-    )
-    line[0].set_path_effects([withStroke(linewidth=6, foreground=DARK)])
+    ink, paper = (DARK, LIGHT) if light else (LIGHT, DARK)
+    bar = axes.plot([left, left + length], [bottom, bottom], color=ink, lw=4, ls="-", solid_capstyle="butt")
+    bar[0].set_path_effects([withStroke(linewidth=6, foreground=paper)])
     axes.annotate(
-        text or length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
-        color=LIGHT, ha="center", va="bottom", path_effects=halo,
+        length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
+        color=ink, ha="center", va="bottom", path_effects=[withStroke(linewidth=2.5, foreground=paper)],
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def line(index: int) -> dict[str, Any]:
 @contextmanager
 def sheet() -> Iterator[None]:
     """Draw inside this block for the report's fonts, grid and ink."""
-    _need_matplotlib()
+    need_matplotlib()
     import matplotlib
 
     settings = {
@@ -58,7 +58,7 @@ def sheet() -> Iterator[None]:
 
 def new_figure(width: float = 6.4, height: float = 3.9) -> Any:
     """An empty figure (inches) with a canvas of its own, so that no window and no global state is touched."""
-    _need_matplotlib()
+    need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -67,7 +67,8 @@ def new_figure(width: float = 6.4, height: float = 3.9) -> Any:
     return figure
 
 
-def _need_matplotlib() -> None:
+def need_matplotlib() -> None:
+    """Raise :class:`ConfigError` with the remedy when matplotlib is not installed."""
     import importlib.util
 
     if importlib.util.find_spec("matplotlib") is None:

@@ -1,0 +1,128 @@
+"""Volumes beside each other: slices on one grey scale, their transforms, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.analyse.figures.overview import PLANES, slices_of
+from napari_phaset3m.analyse.figures.pictures import draw_slice, draw_transform, draw_wedge, levels
+from napari_phaset3m.analyse.figures.style import INK, new_figure
+from napari_phaset3m.analyse.fourier import central_sections
+from napari_phaset3m.core.precision import Array
+
+#: Edge of one picture, inches.
+_EDGE = 2.6
+
+
+def figure_side_by_side(
+    volumes: Sequence[tuple[str, Array]], voxel_size_angstrom: float, thickness_angstrom: float
+) -> Any:
+    """Central slices, a row per plane and a column per volume, all on a common percentile scale.
+
+    Parameters
+    ----------
+    volumes : sequence of (name, Array)
+        `(nz, ny, nx)` on one grid. Each goes from black to white over its own 0.5 to 99.9 percentile,
+        so that volumes in different units, or of weaker contrast, can be looked at together.
+    voxel_size_angstrom, thickness_angstrom : float
+    """
+    figure, grid = _grid(3, len(volumes))
+    for column, (name, volume) in enumerate(volumes):
+        planes = slices_of(volume, voxel_size_angstrom, thickness_angstrom)
+        limits = levels(planes, 0.5)
+        grid[0, column].set_title(_short(name))
+        for row, plane in enumerate(planes):
+            label = f"{PLANES[row][0]} →  {PLANES[row][1]} ↓" if column == 0 else ""
+            draw_slice(grid[row, column], plane, voxel_size_angstrom, label=label, limits=limits)
+    return figure
+
+
+def figure_difference(
+    volumes: Sequence[tuple[str, Array]], voxel_size_angstrom: float, thickness_angstrom: float, unit: str
+) -> Any:
+    """Slices of differences from the reference; blue: the reference is higher, red: lower.
+
+    Parameters
+    ----------
+    volumes : sequence of (name, Array)
+        `(nz, ny, nx)` reference minus volume.
+    voxel_size_angstrom, thickness_angstrom : float
+    unit : str
+    """
+    planes = [slices_of(volume, voxel_size_angstrom, thickness_angstrom) for _, volume in volumes]
+    reach = max(float(np.percentile(np.abs(p), 99.8)) for one in planes for p in one) or 1.0
+    figure, grid = _grid(3, len(volumes))
+    for column, (name, _) in enumerate(volumes):
+        grid[0, column].set_title(_short(name))
+        for row, plane in enumerate(planes[column]):
+            label = f"{PLANES[row][0]} →  {PLANES[row][1]} ↓" if column == 0 else ""
+            axes = grid[row, column]
+            image = draw_slice(
+                axes,
+                plane,
+                voxel_size_angstrom,
+                label=label,
+                limits=(-reach, reach),
+                cmap="RdBu",
+                light=True,
+            )
+    bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.01, shrink=0.9)
+    bar.set_label(f"reference − volume ({unit})" if unit else "reference − volume")
+    return figure
+
+
+def figure_transforms(
+    volumes: Sequence[tuple[str, Array]],
+    voxel_size_angstrom: float,
+    tilt_range_deg: tuple[float, float] | None = None,
+) -> Any:
+    """Central sections kx ky and kx kz of each volume's 3D transform, with the missing wedge."""
+    limit = 0.5 / voxel_size_angstrom
+    figure, grid = _grid(2, len(volumes))
+    for column, (name, volume) in enumerate(volumes):
+        grid[0, column].set_title(_short(name))
+        sections = central_sections(volume)[:2]
+        for row, (section, label) in enumerate(zip(sections, ("kx → ky ↓", "kx → kz ↓"), strict=True)):
+            shown = label if column == 0 else ""
+            image = draw_transform(grid[row, column], section, voxel_size_angstrom, label=shown)
+        if tilt_range_deg is not None:
+            draw_wedge(grid[1, column], tilt_range_deg, limit)
+    bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.01, shrink=0.9, ticks=[])
+    bar.set_label("log power (own scale each)")
+    return figure
+
+
+def plot_scores(
+    axes: Any, names: Sequence[str], scores: Sequence[float], *, xlabel: str, total: float | None = None
+) -> None:
+    """One bar per volume with its value; ``total`` is drawn as the length a full bar would have."""
+    place = np.arange(len(names))[::-1]
+    shown = [0.0 if not np.isfinite(score) else score for score in scores]
+    if total:
+        axes.barh(place, total, height=0.6, facecolor="none", edgecolor=INK, lw=0.8, ls=(0, (3, 2)))
+    axes.barh(place, shown, height=0.6, color=_bars(len(names)))
+    for y, score, width in zip(place, scores, shown, strict=True):
+        text = "none" if not np.isfinite(score) else f"{score:.3g}" + (f" of {total:g}" if total else "")
+        axes.annotate(text, (width, y), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    axes.set_yticks(place, labels=[_short(name) for name in names])
+    axes.set_xlabel(xlabel)
+    axes.set_xlim(0, 1.25 * max([*shown, total or 0, 1e-9]))
+    axes.grid(False, axis="y")
+
+
+def _bars(count: int) -> list[str]:
+    from napari_phaset3m.analyse.figures.style import COLOURS
+
+    return [COLOURS[n % len(COLOURS)] for n in range(count)]
+
+
+def _short(name: str, limit: int = 30) -> str:
+    return name if len(name) <= limit else f"…{name[1 - limit :]}"
+
+
+def _grid(rows: int, columns: int) -> tuple[Any, np.ndarray]:
+    figure = new_figure(_EDGE * columns + 0.8, _EDGE * rows + 0.3)
+    return figure, figure.subplots(rows, columns, squeeze=False)
