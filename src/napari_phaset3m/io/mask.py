@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.volume import Volume, load_volume, save_volume, volume_format
+from napari_phaset3m.io.volume import CENTRED, Volume, load_volume, save_volume, volume_format
 
 #: Boxes that differ by less than this part count as the same.
 SAME_BOX = 0.01
@@ -40,7 +40,7 @@ class MaskFile:
     voxel_size_angstrom : float or None
         None when the file states none.
     origin : tuple of float
-        (z, y, x) of voxel (0, 0, 0), angstrom.
+        (z, y, x) of voxel (0, 0, 0) from the rotation centre, angstrom.
     recipe : dict or None
         The steps that it was made with; None when they are not known, or when the record beside
         the file is of another mask.
@@ -152,7 +152,7 @@ def save_mask(
     mask: np.ndarray,
     voxel_size_angstrom: float,
     *,
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    origin: tuple[float, float, float] = CENTRED,
     recipe: Any = None,
     source: str | os.PathLike[str] | None = None,
     **extra: Any,
@@ -167,6 +167,7 @@ def save_mask(
         `(nz, ny, nx)` in 0..1.
     voxel_size_angstrom : float
     origin : tuple of float
+        As a volume's; the rotation centre in the middle when not given.
     recipe : Recipe or dict, optional
     source : path-like, optional
         The volume that it was made from; named with its SHA-256.

@@ -147,5 +147,8 @@ class Control(Protocol):
         ...
 
     def mask(self) -> np.ndarray | None:
-        """A newer mask `(nz, ny, nx)` in 0..1 to use from the next sweep, or None."""
+        """A newer mask `(nz, ny, nx)` in 0..1 to use from the next sweep, or None.
+
+        An empty array stands for no mask any more.
+        """
         ...

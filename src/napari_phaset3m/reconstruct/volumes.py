@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from napari_phaset3m.core.precision import REAL
@@ -15,7 +17,13 @@ def to_public(channel: np.ndarray, scale: float, border: int = 0) -> np.ndarray:
     return np.ascontiguousarray(channel[:, inner, inner].transpose(0, 2, 1) * REAL(scale), REAL)
 
 
-def from_public(volume: np.ndarray, shape: tuple[int, int, int], border: int, name: str) -> np.ndarray:
+def from_public(
+    volume: np.ndarray,
+    shape: tuple[int, int, int],
+    border: int,
+    name: str,
+    resample: Callable[..., np.ndarray] = fourier_resample,
+) -> np.ndarray:
     """Engine layout `(nz, nx, ny)` of a public `(nz, ny, nx)` volume.
 
     Parameters
@@ -26,6 +34,8 @@ def from_public(volume: np.ndarray, shape: tuple[int, int, int], border: int, na
         Padding to add around x and y.
     name : str
         For the error message.
+    resample : callable
+        Takes the volume and the shape (z, y, x) wanted.
 
     Raises
     ------
@@ -41,7 +51,7 @@ def from_public(volume: np.ndarray, shape: tuple[int, int, int], border: int, na
     if max(ratios) / min(ratios) > 1.05:
         raise DataError(f"has shape {array.shape} (z, y, x), but the reconstruction is {inner}", field=name)
     if array.shape != inner:
-        array = fourier_resample(array, inner)
+        array = resample(array, inner)
     padded = np.zeros(shape, REAL)
     cut = slice(border, None if border == 0 else -border)
     padded[:, cut, cut] = array.transpose(0, 2, 1)

@@ -20,6 +20,7 @@ def build_constraints(
     mask: np.ndarray | None = None,
     *,
     threads: int | None = None,
+    updates_per_sweep: int = 1,
 ) -> tuple[Constraint, ...]:
     """List the constraints that ``config`` switches on, in the order in which they act.
 
@@ -37,6 +38,8 @@ def build_constraints(
         `(nz, nx, ny)`, values in 0..1.
     threads : int, optional
         CPU threads of the total variation; all when omitted.
+    updates_per_sweep : int
+        How often they act in a sweep; a soft mask weights the volume once per sweep.
 
     Returns
     -------
@@ -70,5 +73,6 @@ def build_constraints(
     if config.positivity_absorption:
         found.append(Positivity(1))
     if mask is not None:
-        found.append(Mask(mask, config.mask_soft_edge_angstrom / voxel_size_angstrom))
+        edge = config.mask_soft_edge_angstrom / voxel_size_angstrom
+        found.append(Mask(mask, edge, updates_per_sweep=updates_per_sweep))
     return tuple(found)

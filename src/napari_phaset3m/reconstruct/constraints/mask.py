@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_phaset3m.analyse import masks_ops
 from napari_phaset3m.config import Schedule
 from napari_phaset3m.core.backend import array_module
 from napari_phaset3m.core.precision import REAL, Array
@@ -12,7 +13,7 @@ from napari_phaset3m.reconstruct.constraints.base import Scheduled
 
 
 def soft_edge(mask: np.ndarray, width_voxels: float) -> np.ndarray:
-    """Surround a mask with a raised-cosine edge.
+    """Surround a mask with a raised-cosine edge, see :func:`.masks_ops.soft_edge`.
 
     Parameters
     ----------
@@ -24,18 +25,9 @@ def soft_edge(mask: np.ndarray, width_voxels: float) -> np.ndarray:
     Returns
     -------
     ndarray
-        float32: 1 inside, ``(1 + cos(pi d / width)) / 2`` at distance d, 0 beyond; never
-        below the mask that was given.
+        float32.
     """
-    from scipy.ndimage import distance_transform_edt
-
-    given = np.asarray(mask, REAL)
-    inside = given >= 0.5
-    if width_voxels <= 0 or not inside.any():
-        return given
-    distance = np.minimum(distance_transform_edt(~inside), width_voxels)
-    edge = 0.5 * (1 + np.cos(np.pi / width_voxels * distance))
-    return np.asarray(np.maximum(given, edge), REAL)
+    return masks_ops.soft_edge(np.asarray(mask, REAL), width_voxels, 1.0)
 
 
 class Mask(Scheduled):
@@ -48,6 +40,8 @@ class Mask(Scheduled):
     soft_edge_voxels : float
         Width of the cosine edge put around the mask, also around later ones.
     schedule : Schedule, optional
+    updates_per_sweep : int
+        How often a sweep applies it: each time with the weight ``m**(1 / updates_per_sweep)``.
 
     Raises
     ------
@@ -57,18 +51,28 @@ class Mask(Scheduled):
     Notes
     -----
     A hard mask is the projection onto a support (Fienup, Appl. Opt. 21 (1982) 2758).
-    Multiplying with a soft one is not idempotent: the edge sinks a little every time
-    and is pulled up again by the data.
+    A soft one weights the volume once per sweep, as refinement programs do once per
+    iteration (Scheres, J. Struct. Biol. 180 (2012) 519): the updates of a sweep share the
+    weight, so that the result does not depend on how many there are. Multiplying with m is
+    the proximal step of a quadratic penalty that grows as 1/m - 1 (Parikh and Boyd, Found.
+    Trends Optim. 1 (2014) 127): data hold the edge up, and nothing holds up what is outside.
     """
 
     name = "mask"
 
     def __init__(
-        self, mask: np.ndarray, soft_edge_voxels: float = 0.0, schedule: Schedule | None = None
+        self,
+        mask: np.ndarray,
+        soft_edge_voxels: float = 0.0,
+        schedule: Schedule | None = None,
+        *,
+        updates_per_sweep: int = 1,
     ) -> None:
         super().__init__(schedule)
         self.soft_edge_voxels = float(soft_edge_voxels)
+        self.updates_per_sweep = max(1, int(updates_per_sweep))
         self._values: Array = np.empty((0, 0, 0), REAL)
+        self._factor: Array = self._values
         self.replace(mask)
 
     @property
@@ -98,14 +102,18 @@ class Mask(Scheduled):
             raise ConfigError(
                 f"mask: values run from {low:g} to {high:g}; they must lie in 0..1, some above 0"
             )
-        self._values = np.ascontiguousarray(soft_edge(array, self.soft_edge_voxels))
+        values = np.ascontiguousarray(soft_edge(array, self.soft_edge_voxels))
+        shares = self.updates_per_sweep
+        weighted = shares > 1 and not ((values == 0) | (values == 1)).all()
+        self._values = values
+        self._factor = values ** REAL(1 / shares) if weighted else values
 
     def _impose(self, volume: Array) -> None:
         if volume.shape[1:] != self.shape:
             raise ConfigError(
                 f"mask: has shape {self.shape} (z, x, y), but the volume has {tuple(volume.shape[1:])}"
             )
-        values = array_module(volume).asarray(self._values)  # a copy only when the device differs
+        factor = array_module(volume).asarray(self._factor)  # a copy only when the device differs
         if array_module(volume) is not np:
-            self._values = values
-        volume *= values
+            self._factor = factor
+        volume *= factor
