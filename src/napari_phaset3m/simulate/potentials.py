@@ -2,13 +2,11 @@
 
 Electron form factors are the five Gaussians of Peng, Ren, Dudarev & Whelan, Acta
 Cryst. A52 (1996) 257 (International Tables C, table 4.3.2.2, sin(theta)/lambda up to
-2 per angstrom), taken from gemmi. Everything is an exact Fourier sum over the atoms,
+2 per angstrom), taken from gemmi. Everything is a Fourier sum over the atoms (:mod:`.structure`),
 band-limited by the grid; no atom is placed on a voxel.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from scipy import constants, fft
@@ -19,11 +17,11 @@ from napari_phaset3m.core.install import pip_install
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.errors import ConfigError, DeviceError
 from napari_phaset3m.simulate.specimens import Atoms
+from napari_phaset3m.simulate.structure import StructureFactor
 
 SOURCE = "Peng et al., Acta Cryst. A52 (1996) 257; International Tables C 4.3.2.2 (gemmi)"
 #: h^2 / (2 pi m_e e): form factor (angstrom) to potential (V angstrom^3), 47.878.
 VOLTS_PER_FORM_FACTOR = constants.h**2 / (2 * np.pi * constants.m_e * constants.e) * 1e20
-_BATCH = 512
 
 
 def form_factor(symbol: str, k2: np.ndarray, thermal_b: float = 0.0) -> np.ndarray:
@@ -45,6 +43,14 @@ def form_factor(symbol: str, k2: np.ndarray, thermal_b: float = 0.0) -> np.ndarr
     DeviceError
         gemmi is not installed.
     """
+    total = np.zeros(np.shape(k2))
+    for a, b in zip(*_gaussians(symbol, thermal_b), strict=True):
+        total += a * np.exp(-b * np.asarray(k2, np.float64))
+    return total
+
+
+def _gaussians(symbol: str, thermal_b: float) -> tuple[np.ndarray, np.ndarray]:
+    """`(5,)` amplitudes (V angstrom^3) and `(5,)` b (angstrom^2) of the form factor sum a exp(-b k^2)."""
     try:
         import gemmi
     except ImportError:
@@ -54,20 +60,8 @@ def form_factor(symbol: str, k2: np.ndarray, thermal_b: float = 0.0) -> np.ndarr
     element = gemmi.Element(symbol)
     if element.atomic_number == 0 or not any(element.c4322.a):
         raise ConfigError(f"specimen: {symbol} is not an element with a tabulated form factor")
-    total = np.zeros(np.shape(k2))
-    for a, b in zip(element.c4322.a, element.c4322.b, strict=True):
-        total += a * np.exp(-(b + thermal_b) / 4 * np.asarray(k2, np.float64))
-    return np.asarray(VOLTS_PER_FORM_FACTOR * total)
-
-
-def _waves(coordinate: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """`(n_atom, n_k)` complex64 exp(-2 pi i k r), phases reduced in double precision."""
-    turns = np.outer(coordinate, k)
-    angle = np.asarray(-2 * np.pi * (turns - np.rint(turns)), REAL)
-    result = np.empty(angle.shape, COMPLEX)
-    np.cos(angle, out=result.real)
-    np.sin(angle, out=result.imag)
-    return result
+    a, b = np.array(element.c4322.a), np.array(element.c4322.b)
+    return VOLTS_PER_FORM_FACTOR * a, (b + thermal_b) / 4
 
 
 class SlicePotential:
@@ -90,16 +84,16 @@ class SlicePotential:
     ) -> None:
         self.grid = grid
         limit = band_limit * grid.nyquist
+        self._structure = StructureFactor(grid.shape, grid.pixel_size_angstrom, min(1.0, band_limit))
         self._ix = np.flatnonzero(np.abs(grid.kx) <= limit)
         half = np.abs(grid.ky[: grid.ny // 2 + 1])
         self._ny = int(np.count_nonzero(half <= limit))
-        self._kx, self._ky = grid.kx[self._ix], half[: self._ny]
-        k2 = self._kx[:, None] ** 2 + self._ky[None, :] ** 2
-        inside = k2 <= limit**2
-        scale = grid.pixel_size_angstrom**-2
-        self._factors = {
-            s: np.asarray(scale * inside * form_factor(s, k2, thermal_b), REAL) for s in set(symbols)
-        }
+        kx, ky = grid.kx[self._ix], half[: self._ny]
+        k2 = kx[:, None] ** 2 + ky[None, :] ** 2
+        undo_x, undo_y = self._structure.undo
+        scale = (k2 <= limit**2) * grid.pixel_size_angstrom**-2
+        scale *= undo_x[self._ix, None] * undo_y[None, : self._ny]
+        self._factors = {s: np.asarray(scale * form_factor(s, k2, thermal_b), REAL) for s in set(symbols)}
 
     def project(self, symbols: np.ndarray, xy: np.ndarray) -> np.ndarray:
         """`(nx, ny)` float32 projected potential of the given atoms, V angstrom.
@@ -107,18 +101,11 @@ class SlicePotential:
         ``xy`` is `(n, 2)`, angstrom from sample (0, 0).
         """
         spectrum = np.zeros((self.grid.nx, self.grid.ny // 2 + 1), COMPLEX)
+        rows = self._structure.keep[0][self._ix]
         for symbol in np.unique(symbols):
-            chosen = xy[symbols == symbol]
-            structure = np.zeros((len(self._kx), self._ny), COMPLEX)
-            for part in _batches(chosen):
-                structure += _waves(part[:, 0], self._kx).T @ _waves(part[:, 1], self._ky)
-            spectrum[self._ix, : self._ny] += structure * self._factors[str(symbol)]
+            structure = self._structure.spread(xy[symbols == symbol])
+            spectrum[self._ix, : self._ny] += structure[rows, : self._ny] * self._factors[str(symbol)]
         return np.asarray(fft.irfft2(spectrum, s=self.grid.shape, workers=1), REAL)
-
-
-def _batches(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), _BATCH):
-        yield rows[start : start + _BATCH]
 
 
 def voxel_potential(
@@ -154,30 +141,31 @@ def voxel_potential(
     kept, zyx = atoms.symbols[near], zyx[near]
     reach = np.abs(zyx).max(axis=0, initial=0.0) + margin_angstrom
     margin = np.maximum(0, np.ceil((reach - centre) / voxel_size_angstrom)).astype(int)
-    full = [smooth_size(n + 2 * int(m)) for n, m in zip(shape, margin, strict=True)]
+    full = tuple(smooth_size(n + 2 * int(m)) for n, m in zip(shape, margin, strict=True))
     first = [(f - n) // 2 for f, n in zip(full, shape, strict=True)]
-    indices = zyx + centre + np.array(first) * voxel_size_angstrom
-    k = [
-        np.fft.fftfreq(full[0], voxel_size_angstrom),
-        np.fft.fftfreq(full[1], voxel_size_angstrom),
-        np.fft.rfftfreq(full[2], voxel_size_angstrom),
-    ]
-    spectrum = _spectrum(kept, indices, k, thermal_b)
-    volume = fft.irfftn(spectrum, s=full, workers=-1) / voxel_size_angstrom**3
-    (z, y, x), (nz, ny, nx) = first, shape
-    return np.ascontiguousarray(volume[z : z + nz, y : y + ny, x : x + nx], REAL)
+    places = zyx + centre + np.array(first) * voxel_size_angstrom
+    volume = fft.irfftn(_spectrum(kept, places, full, voxel_size_angstrom, thermal_b), s=full, workers=-1)
+    inside = tuple(slice(f, f + n) for f, n in zip(first, shape, strict=True))
+    return np.ascontiguousarray(volume[inside], REAL) / REAL(voxel_size_angstrom**3)
 
 
-def _spectrum(symbols: np.ndarray, zyx: np.ndarray, k: list[np.ndarray], thermal_b: float) -> np.ndarray:
-    shape = tuple(len(axis) for axis in k)
-    spectrum = np.zeros(shape, COMPLEX)
-    k2_plane = k[1][:, None] ** 2 + k[2][None, :] ** 2
+def _spectrum(
+    symbols: np.ndarray, zyx: np.ndarray, shape: tuple[int, ...], voxel: float, thermal_b: float
+) -> np.ndarray:
+    """`rfftn` spectrum (V angstrom^3) of atoms at ``zyx``, angstrom from sample 0."""
+    sums = StructureFactor(shape, voxel)
+    kz, ky = (np.fft.fftfreq(n, voxel) for n in shape[:2])
+    kx = np.fft.rfftfreq(shape[2], voxel)
+    (planes, rows), (undo_z, undo_y, undo_x) = sums.keep, sums.undo
+    spectrum = np.zeros((len(kz), len(ky), len(kx)), COMPLEX)
     for symbol in np.unique(symbols):
-        structure = np.zeros((shape[0], shape[1] * shape[2]), COMPLEX)
-        for part in _batches(zyx[symbols == symbol]):
-            z, y, x = (_waves(part[:, axis], k[axis]) for axis in range(3))
-            structure += z.T @ (y[:, :, None] * x[:, None, :]).reshape(len(part), -1)
-        planes = structure.reshape(shape)
-        for i, kz in enumerate(k[0]):  # plane by plane: the factors need no 3D array
-            spectrum[i] += planes[i] * form_factor(str(symbol), kz**2 + k2_plane, thermal_b)
+        found = sums.spread(zyx[symbols == symbol])
+        a, b = _gaussians(str(symbol), thermal_b)
+        # A Gaussian of k^2 is a product along the axes: each plane of the factor is one small matrix product.
+        along_z = a * np.exp(-np.outer(kz**2, b)) * undo_z[:, None]
+        along_y = np.exp(-np.outer(ky**2, b)) * undo_y[:, None]
+        along_x = np.asarray((np.exp(-np.outer(kx**2, b)) * undo_x[:, None]).T, REAL)
+        for i, plane in enumerate(planes):
+            factor = np.asarray(along_y * along_z[i], REAL) @ along_x
+            spectrum[i] += found[plane, rows, : len(kx)] * factor
     return spectrum
