@@ -13,7 +13,8 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import one_line
 
 Auto = Literal["auto"]
-MethodName = Literal["multislice", "singleslice", "sirt"]
+#: The registry of methods (reconstruct/methods/registry.py) describes each of them.
+MethodName = Literal["multislice", "singleslice", "sirt", "sart", "art", "fbp", "wbp", "resire", "cgls", "tv"]
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -143,7 +144,29 @@ class ReconstructionConfig(Model):
     projection: Literal["one_minus", "log"] = Field(
         "one_minus", description="Linear methods: 1 − I or −ln I as the projection"
     )
-    sirt_relaxation: float = Field(1.0, gt=0, lt=2, description="SIRT relaxation factor")
+    ctf_correction: Literal["none", "phase_flip", "wiener"] = Field(
+        "none", description="Linear methods: contrast transfer undone before the reconstruction"
+    )
+    wiener_snr: PositiveFloat = Field(10.0, description="Wiener CTF correction: signal-to-noise power ratio")
+    amplitude_contrast: float = Field(0.0, ge=0, lt=1, description="CTF correction: amplitude contrast, 0..1")
+    relaxation: Annotated[float, Field(gt=0, lt=3)] | Auto = Field(
+        "auto", description="Relaxation factor; auto: SIRT 1, SART 0.5, ART 0.2, RESIRE 1, TV 1"
+    )
+    fbp_filter: Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"] = Field(
+        "ramp", description="FBP: window on the ramp"
+    )
+    wbp_weighting: Literal["exact", "radial"] = Field(
+        "exact", description="WBP: exact for the tilts at hand, or radial (r-weighting)"
+    )
+    wbp_diameter_angstrom: PositiveFloat | None = Field(
+        None, description="WBP, exact: diameter of the specimen, Å; none: image width"
+    )
+    filter_lowpass_angstrom: PositiveFloat | None = Field(
+        None, description="FBP and WBP: low-pass of the images (cosine edge), Å"
+    )
+    tv_strength: float = Field(
+        0.02, ge=0, description="TV least squares: weight of total variation, fraction of max |AᵀB|"
+    )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     constraints: ConstraintConfig = ConstraintConfig()

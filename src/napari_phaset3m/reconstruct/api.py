@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from napari_phaset3m.errors import DivergedError
 from napari_phaset3m.reconstruct import snapshot
 from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started, SweepDone
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
+from napari_phaset3m.reconstruct.masking import RunMask, confine, take_newer
+from napari_phaset3m.reconstruct.memory import peak_memory_bytes
 from napari_phaset3m.reconstruct.solver import SolverState
 from napari_phaset3m.reconstruct.stage import Stage
 from napari_phaset3m.reconstruct.stopping import Stopping
@@ -56,12 +56,6 @@ class Reconstruction:
     device: str
 
 
-def peak_memory_bytes() -> int:
-    """Peak resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 @dataclass
 class _Run:
     """The mutable part of one call of :func:`iterate`."""
@@ -69,23 +63,25 @@ class _Run:
     series: TiltFocalSeries
     config: ReconstructionConfig
     device: Device
-    mask: np.ndarray | None
+    mask: RunMask
     control: Control | None
     checkpoint: Path | None
     history: list[SweepDone] = field(default_factory=list)
     reason: str = "sweeps"
     undone: int = 0
     first_error: float = 1.0
+    judged_from: int = 0
+
+    def settings(self, stage: Stage) -> dict[str, Any]:
+        told = stage.settings()
+        resolved: Any = told["resolved"]
+        return told | {"resolved": resolved | {"mask": self.mask.record()}}
 
     def finishing(self) -> bool:
         return self.control is not None and self.control.finish_requested()
 
     def sweep(self, stage: Stage, state: SolverState) -> Iterator[Event]:
         """One sweep's events, previews included; sets ``reason`` when told to finish."""
-        newer = self.control.mask() if self.control is not None else None
-        if newer is not None:
-            self.mask = newer
-            stage.replace_mask(newer)
         for event in stage.solver.sweep(state):
             if not self.history and event.step == 0:
                 self.first_error = max(1.0, event.error)
@@ -99,7 +95,7 @@ class _Run:
                 return
 
     def close_sweep(self, stage: Stage, state: SolverState, stopping: Stopping, begun: float) -> SweepDone:
-        earlier = [h.error for h in self.history if h.stage == _label(stage)]
+        earlier = [h.error for h in self.history[self.judged_from :] if h.stage == _label(stage)]
         # An empty volume has error 1: a first sweep far above where it began diverged.
         last = min(earlier, default=self.first_error)
         step = state.step
@@ -150,7 +146,8 @@ def iterate(
         Defaults suit the dose at hand.
     device : {"auto", "cpu", "cuda"}
     mask : ndarray, optional
-        `(nz, ny, nx)` support in 0..1.
+        `(nz, ny, nx)` support in 0..1. A resumed run keeps the one in its checkpoint when
+        none is given.
     start : ndarray, optional
         `(nz, ny, nx)` start volume in the result's unit; zero when omitted.
     control : Control, optional
@@ -177,7 +174,7 @@ def iterate(
     resolved = resolve_device(device)
     forecast(series, config, device=resolved.kind).check()
     path = Path(checkpoint) if checkpoint else None
-    run = _Run(series, config, resolved, mask, control, path)
+    run = _Run(series, config, resolved, RunMask(mask), control, path)
     try:
         yield from _stages(run, start, resume)
     finally:
@@ -187,17 +184,24 @@ def iterate(
 def _stages(run: _Run, start: np.ndarray | None, resume: bool) -> Iterator[Event]:
     bins = [*run.config.multiresolution, 1]
     mark = snapshot.signature(run.series, run.config) if run.checkpoint else ""
-    first, state, stopping = 0, None, Stopping(run.config, keep_best=True)
+    first, state, stopping, another_mask = 0, None, Stopping(run.config, keep_best=True), False
     if resume and run.checkpoint and run.checkpoint.exists():
         progress, state = snapshot.load(run.checkpoint, mark, stopping)
         first, run.reason, run.history = progress.stage, progress.reason, progress.history
+        run.judged_from = progress.judged_from
+        another_mask = run.mask.resumed(progress.mask, state.sweep)
     coarser: tuple[Stage, np.ndarray] | None = None
     for number in range(first, len(bins)):
-        stage = Stage(run.series, run.config, run.device, run.mask, bins[number])
+        stage = Stage(run.series, run.config, run.device, run.mask.values, bins[number])
         try:
             if state is None:
                 begin = coarser[0].upsample(coarser[1], stage) if coarser else stage.start(start)
                 state = stage.solver.initial_state(begin, stage.step())
+            elif number == first:
+                stage.solver.adopt(state)
+            if another_mask:
+                _begin_anew(run, stage, state, stopping)
+                another_mask = False
             if number == first:
                 yield _started(run, stage, len(bins))
             yield from _sweeps(run, stage, state, stopping, (number, mark))
@@ -218,9 +222,14 @@ def _started(run: _Run, stage: Stage, n_stages: int) -> Started:
         stage.plan.n_sweeps * n_stages,
         stage.solver.n_steps,
         run.device.label,
-        stage.settings(),
-        stage.plan.notes,
+        run.settings(stage),
+        (*stage.plan.notes, *run.mask.notes),
     )
+
+
+def _begin_anew(run: _Run, stage: Stage, state: SolverState, stopping: Stopping) -> None:
+    confine(stage, state, stopping)
+    run.judged_from, run.undone = len(run.history), 0
 
 
 def _sweeps(
@@ -228,13 +237,15 @@ def _sweeps(
 ) -> Iterator[Event]:
     while state.sweep < stage.plan.n_sweeps and run.reason == "sweeps":
         begun = time.perf_counter()
+        if take_newer(run.mask, run.control, stage, state):
+            _begin_anew(run, stage, state, stopping)
         yield from run.sweep(stage, state)
         if run.reason == "finished early":
             return
         yield run.close_sweep(stage, state, stopping, begun)
         if run.checkpoint:
             number, mark = where
-            progress = snapshot.Progress(number, run.reason, run.history)
+            progress = snapshot.Progress(number, run.reason, run.history, run.mask.saved(), run.judged_from)
             snapshot.save(run.checkpoint, mark, progress, state, stopping)
 
 
@@ -249,7 +260,7 @@ def _finished(run: _Run, stage: Stage, coefficients: np.ndarray) -> Finished:
         stage.method.unit,
         run.reason,
         tuple(run.history),
-        stage.settings(),
+        run.settings(stage),
     )
 
 

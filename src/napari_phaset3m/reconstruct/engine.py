@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.constraints import AtomicBasis
-from napari_phaset3m.reconstruct.methods.base import Method
+from napari_phaset3m.reconstruct.methods.base import GradientMethod, Method, UpdatingMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.update import descend, extrapolate, spread
+
+if TYPE_CHECKING:
+    from napari_phaset3m.reconstruct.solver import SolverState
 
 
 class Engine(Protocol):
@@ -21,6 +24,32 @@ class Engine(Protocol):
     def upload(self, array: np.ndarray) -> Array:
         """A device copy, float32."""
         ...
+
+    def update(
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+    ) -> float:
+        """Change ``state.volume`` by one update over these tilts; returns their loss."""
+        ...
+
+    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
+        """``volume, previous = volume + beta (volume - previous), volume``, in place."""
+        ...
+
+    def held_out(self, volume: Array, tilts: np.ndarray) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        ...
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads and buffers."""
+        ...
+
+
+class GradientEngine(Engine, Protocol):
+    """An engine that gathers gradients and steps down them."""
 
     def gradient(self, volume: Array, tilts: np.ndarray) -> float:
         """Gather the gradient of these tilts inside the engine; returns their loss."""
@@ -41,21 +70,19 @@ class Engine(Protocol):
         """``volume = max(volume - step * take_gradient(), low)`` of each channel, in place."""
         ...
 
-    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
-        """``volume, previous = volume + beta (volume - previous), volume``, in place."""
-        ...
 
-    def held_out(self, volume: Array, tilts: np.ndarray) -> float:
-        """Summed loss of the held-out images of these tilts."""
-        ...
-
-    def discard(self) -> None:
-        """Forget what was gathered."""
-        ...
-
-    def close(self) -> None:
-        """Let go of threads and buffers."""
-        ...
+def _step_down(
+    engine: GradientEngine,
+    method: GradientMethod | CudaMultisliceMethod,
+    state: SolverState,
+    tilts: np.ndarray,
+    *,
+    basis: AtomicBasis | None,
+    lows: Sequence[float],
+) -> float:
+    loss = engine.gradient(state.volume if basis is None else basis.synthesize(state.volume), tilts)
+    engine.descend(state.volume, method.preconditioner(tilts), basis, state.step, lows)
+    return loss
 
 
 class HostEngine:
@@ -65,7 +92,7 @@ class HostEngine:
     on the number of threads but not on which of them is faster.
     """
 
-    def __init__(self, method: Method, threads: int, subset_size: int) -> None:
+    def __init__(self, method: GradientMethod, threads: int, subset_size: int) -> None:
         self._method, self._threads = method, threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phaset3m")
         self._slots = np.zeros((min(threads, subset_size), *method.volume_shape), REAL)
@@ -73,6 +100,12 @@ class HostEngine:
     def upload(self, array: np.ndarray) -> np.ndarray:
         """A float32 copy."""
         return np.array(array, REAL)
+
+    def update(
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+    ) -> float:
+        """One step down the gradient of these tilts; returns their loss before it."""
+        return _step_down(self, self._method, state, tilts, basis=basis, lows=lows)
 
     def gradient(self, volume: np.ndarray, tilts: np.ndarray) -> float:
         """Gather the gradient of these tilts; returns their loss."""
@@ -138,6 +171,12 @@ class CudaEngine:
         """A float32 device copy."""
         return self._xp.array(array, REAL)
 
+    def update(
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+    ) -> float:
+        """One step down the gradient of these tilts; returns their loss before it."""
+        return _step_down(self, self._method, state, tilts, basis=basis, lows=lows)
+
     def gradient(self, volume: Array, tilts: np.ndarray) -> float:
         """Gather the gradient of these tilts; returns their loss."""
         return self._method.accumulate_batch(volume, [int(t) for t in tilts], self._gradient)
@@ -179,8 +218,32 @@ class CudaEngine:
         self._gradient = self._xp.zeros(0, REAL)
 
 
+class MethodEngine:
+    """Where a method that owns its update computes: on its own threads or device."""
+
+    def __init__(self, method: UpdatingMethod) -> None:
+        self._method = method
+        self.upload, self.extrapolate, self.close = method.upload, method.extrapolate, method.close
+
+    def update(
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+    ) -> float:
+        """The method's own update of the volume; it knows no other basis than voxels."""
+        assert basis is None
+        return self._method.update(state.volume, tilts, state.step, low=lows[0], memory=state.memory)
+
+    def held_out(self, volume: Array, tilts: np.ndarray) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        return sum(self._method.held_out_loss(volume, int(t)) for t in tilts)
+
+    def discard(self) -> None:
+        """Nothing is gathered between updates."""
+
+
 def make_engine(method: Method, threads: int, subset_size: int) -> Engine:
     """The engine on which this method computes."""
+    if isinstance(method, UpdatingMethod):
+        return MethodEngine(method)
     if isinstance(method, CudaMultisliceMethod):
         return CudaEngine(method)
-    return HostEngine(method, threads, subset_size)
+    return HostEngine(cast(GradientMethod, method), threads, subset_size)

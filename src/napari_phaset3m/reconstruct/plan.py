@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.reconstruct.methods import METHODS, unused
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem, is_linear
 from napari_phaset3m.reconstruct.solver import resolve_threads
 
 #: Upper bound of the sweeps when stopping is automatic.
 MAX_SWEEPS = 40
-#: Sweeps of SIRT when none are given: it overfits noise slowly.
-SIRT_SWEEPS = 30
 #: Sweeps in the atomic basis; beyond these it starts to fit noise (docs/decisions).
 ATOMIC_SWEEPS = 14
 #: Tilts per update in the atomic basis, whose filters cost as much as a tilt.
@@ -39,15 +39,17 @@ class Plan:
 
 def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
     """Resolve every ``"auto"``; the notes say what was chosen and why."""
-    notes: list[str] = []
+    entry, notes = METHODS[config.method], list(_notes(config))
     sigma = problem.basis_sigma_angstrom
     if sigma and config.constraints.atomic_basis_sigma_angstrom == "auto":
         notes.append(f"low dose ({problem.total_dose:.0f} e/Å² in all): atomic basis of {sigma:g} Å")
     holdout = float(problem.held_out.sum()) / problem.held_out.size
-    if config.iterations != "auto":
+    if entry.direct:
+        n_sweeps = 1
+    elif config.iterations != "auto":
         n_sweeps = config.iterations
-    elif is_linear(config):
-        n_sweeps = SIRT_SWEEPS
+    elif entry.sweeps is not None:
+        n_sweeps = entry.sweeps
     elif sigma:
         n_sweeps = ATOMIC_SWEEPS
     else:
@@ -61,12 +63,41 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
     )
 
 
+def relaxation(config: ReconstructionConfig) -> float:
+    """Relaxation factor of a linear method: as given, else the method's own (1 when it has none)."""
+    if config.relaxation != "auto":
+        return config.relaxation
+    return METHODS[config.method].relaxation or 1.0
+
+
+def _notes(config: ReconstructionConfig) -> Iterator[str]:
+    entry = METHODS[config.method]
+    changed = [path for path in sorted(unused(config.method)) if _is_changed(config, path)]
+    if changed:
+        yield f"{entry.label} does not use {', '.join(changed)}"
+    limits = config.constraints.positivity or config.constraints.tv_weight
+    if entry.constrained == "result" and limits:
+        yield f"{entry.label} iterates without constraints: they act on the volumes it hands out"
+    if entry.direct and config.constraints.positivity:
+        yield f"{entry.label} is direct: negative values are cut off once, from its result"
+
+
+def _is_changed(config: ReconstructionConfig, path: str) -> bool:
+    value: Any = config
+    default: Any = type(config)()
+    for name in path.split("."):
+        value, default = getattr(value, name), getattr(default, name)
+    return bool(value != default)
+
+
 def _subset(config: ReconstructionConfig, problem: Problem, sigma: float | None) -> int:
-    n = max(1, problem.tilts.size)
-    if config.subset_size == "all" or (config.subset_size == "auto" and is_linear(config)):
+    n, entry = max(1, problem.tilts.size), METHODS[config.method]
+    if config.subset_size == "all" or entry.whole:
         return n
     if config.subset_size != "auto":
         return min(n, config.subset_size)
+    if entry.linear:
+        return min(n, entry.subset or n)
     if sigma:
         return min(n, ATOMIC_SUBSET)
     # Two tilts per update converge as fast as one and keep two threads busy; more
@@ -90,6 +121,8 @@ def settings(config: ReconstructionConfig, problem: Problem, plan: Plan) -> dict
     }
     if not is_linear(config):
         resolved["loss"] = resolve_loss(config, problem)
-        assert problem.microscope is not None
+    if METHODS[config.method].relaxation is not None:
+        resolved["relaxation"] = relaxation(config)
+    if problem.microscope is not None:
         resolved["focal_spread_angstrom"] = problem.microscope.focal_spread_angstrom
     return {**config.model_dump(mode="json"), "resolved": resolved}

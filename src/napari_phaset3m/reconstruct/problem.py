@@ -11,12 +11,12 @@ from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.precision import REAL
-from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.resample import fourier_resample, resample_axis
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.reconstruct.sizing import Sizing, sizing
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 
-#: Slice thickness that `slices="auto"` aims at, angstrom.
-AUTO_SLICE_ANGSTROM = 2.1
 #: Fraction of the images held out when stopping is automatic.
 AUTO_HOLDOUT = 0.08
 #: Coarsest voxel at which single atoms can be told apart, angstrom.
@@ -74,7 +74,12 @@ class Problem:
 
 def is_linear(config: ReconstructionConfig) -> bool:
     """Whether the method projects linearly and so needs no microscope."""
-    return config.method == "sirt"
+    return METHODS[config.method].linear
+
+
+def needs_microscope(config: ReconstructionConfig) -> bool:
+    """Whether defocus and aberrations are used."""
+    return not is_linear(config) or config.ctf_correction != "none"
 
 
 def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1) -> Problem:
@@ -94,31 +99,21 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     ConfigError
         Sampling that the images cannot give.
     """
-    if not is_linear(config):
-        _need(series.defocus_angstrom, "defocus_values", "--defocus")
-        _need(series.spherical_aberration_angstrom, "spherical_aberration", "--cs")
-    wanted = (config.voxel_angstrom or series.pixel_size_angstrom) * bin_
-    ny, nx = series.image_shape
-    shape = tuple(max(1, round(n * series.pixel_size_angstrom / wanted)) for n in (ny, nx))
-    if min(shape) < 8:
-        raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {shape} pixels of {ny} x {nx}")
-    same = shape == (ny, nx)
-    voxel = series.pixel_size_angstrom if same else nx * series.pixel_size_angstrom / shape[1]
-    images = series.images if same else fourier_resample(series.images, shape)
-    border = round(config.padding_px * series.pixel_size_angstrom / voxel)
-    images, pixel_weight = _padded(images, border)
+    if needs_microscope(config):
+        what = "ctf_correction" if is_linear(config) else "multislice"
+        _need(series.defocus_angstrom, "defocus_values", "--defocus", what)
+        _need(series.spherical_aberration_angstrom, "spherical_aberration", "--cs", what)
+    size = sizing(series, config, bin_)
+    voxel = size.voxel_angstrom
+    images, pixel_weight = _padded(_resampled(series, size), size.border)
     grid = Grid(images.shape[2], images.shape[3], voxel)
-    nz = _depth_voxels(config, series, voxel, grid.nx)
-    geometry = TiltGeometry(
-        nz, grid.nx, grid.ny, voxel, tuple(series.tilt_deg.tolist()), _slices(config, nz, grid, voxel)
-    )
     sigma = basis_sigma(config, series, voxel)
     weight, held_out = _weights(series, config, holdout_fraction(config, sigma))
     assert series.shifts_px is not None
     return Problem(
         grid=grid,
-        geometry=geometry,
-        microscope=None if is_linear(config) else _microscope(series, config),
+        geometry=size.geometry,
+        microscope=_microscope(series, config) if needs_microscope(config) else None,
         images=images,
         weight=weight,
         held_out=held_out,
@@ -127,14 +122,14 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
         shifts_px=series.shifts_px * (series.pixel_size_angstrom / voxel),
         total_dose=total_dose(series),
         basis_sigma_angstrom=sigma,
-        border=border,
+        border=size.border,
     )
 
 
-def _need(value: object, field: str, flag: str) -> None:
+def _need(value: object, field: str, flag: str, what: str) -> None:
     if value is None:
         raise DataError(
-            "is missing, and multislice cannot do without it",
+            f"is missing, and {what} cannot do without it",
             field=field,
             remedy=f"Give it with {flag}, or add it to the series file",
         )
@@ -152,6 +147,18 @@ def _microscope(series: TiltFocalSeries, config: ReconstructionConfig) -> Micros
     )
 
 
+def _resampled(series: TiltFocalSeries, size: Sizing) -> np.ndarray:
+    (ny, nx), (along, across) = series.image_shape, size.image_shape
+    if (ny, nx) == (along, across):
+        return series.images
+    if ny * across == nx * along:
+        return fourier_resample(series.images, (along, across))
+    # The images are no whole number of voxels long: sampled at the voxels' own places, so that
+    # a voxel is as long along y as it is along x.
+    spacing = size.voxel_angstrom / series.pixel_size_angstrom
+    return resample_axis(fourier_resample(series.images, (across,)), -2, along, spacing)
+
+
 def _padded(images: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
     # Engine layout (nx, ny), vacuum in the padding, which weighs nothing.
     swapped = images.swapaxes(2, 3)
@@ -162,26 +169,6 @@ def _padded(images: np.ndarray, border: int) -> tuple[np.ndarray, np.ndarray]:
     padded[(..., *inner)] = swapped
     weight[inner] = 1
     return padded, weight
-
-
-def _depth_voxels(config: ReconstructionConfig, series: TiltFocalSeries, voxel: float, nx: int) -> int:
-    if config.depth_angstrom is None:
-        return nx
-    depth = max(1, round(config.depth_angstrom / voxel))
-    if depth > 8 * nx:
-        raise ConfigError(f"depth_angstrom: {config.depth_angstrom:g} Å is over 8 image widths")
-    return depth
-
-
-def _slices(config: ReconstructionConfig, nz: int, grid: Grid, voxel: float) -> int:
-    if config.method != "multislice":
-        return 1
-    deepest = max(nz, grid.nx)
-    if config.slices == "auto":
-        return max(1, min(deepest, round(deepest * voxel / AUTO_SLICE_ANGSTROM)))
-    if config.slices > deepest:
-        raise ConfigError(f"slices: {config.slices} do not fit in {deepest} voxels of depth")
-    return config.slices
 
 
 def total_dose(series: TiltFocalSeries) -> float | None:

@@ -41,11 +41,17 @@ class Progress:
         Index of the resolution stage.
     reason : str
         ``"sweeps"`` while the stage goes on, else why it ended.
+    mask : dict, optional
+        See :meth:`.masking.RunMask.saved`.
+    judged_from : int
+        The sweep from which on errors are compared: a new mask begins anew.
     """
 
     stage: int
     reason: str
     history: list[SweepDone]
+    mask: dict[str, Any] | None = None
+    judged_from: int = 0
 
 
 def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping: Stopping) -> None:
@@ -58,11 +64,14 @@ def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping
         "stage": progress.stage,
         "volume": asnumpy(state.volume),
         "previous": asnumpy(state.previous),
+        "memory": {name: asnumpy(array) for name, array in state.memory.items()},
         "numbers": json.dumps(
             {k: getattr(state, k) for k in ("momentum", "step", "sweep", "error")}
             | {"best_error": stopping.best_error, "waited": stopping.waited}
             | {"last_error": stopping.last_error, "flat": stopping.flat}
         ),
+        "mask": progress.mask,
+        "judged_from": progress.judged_from,
         "history": json.dumps([asdict(h) for h in progress.history]),
     }
     if stopping.best is not None:
@@ -94,8 +103,12 @@ def load(path: Path, mark: str, stopping: Stopping) -> tuple[Progress, SolverSta
         np.array(content["previous"]),
         *(numbers[k] for k in ("momentum", "step", "sweep", "error")),
     )
+    state.memory = {name: np.array(array) for name, array in content["memory"].items()}
     for name in ("best_error", "waited", "last_error", "flat"):
         setattr(stopping, name, numbers[name])
     stopping.best = np.array(content["best"]) if "best" in content else None
     history = [SweepDone(**item) for item in json.loads(str(content["history"]))]
-    return Progress(int(content["stage"]), str(content["reason"]), history), state
+    judged_from = int(content.get("judged_from", 0))
+    return Progress(
+        int(content["stage"]), str(content["reason"]), history, content.get("mask"), judged_from
+    ), state

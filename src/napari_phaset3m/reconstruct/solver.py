@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import asnumpy, cpu_threads
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Positivity
-from napari_phaset3m.reconstruct.engine import Engine, make_engine
+from napari_phaset3m.reconstruct.engine import Engine, GradientEngine, make_engine
 from napari_phaset3m.reconstruct.events import StepDone
-from napari_phaset3m.reconstruct.methods.base import Method
+from napari_phaset3m.reconstruct.methods import METHODS, GradientMethod, Method
 
 #: A sweep whose error is this much above the last one is undone.
 DIVERGED = 1.3
@@ -68,6 +69,8 @@ class SolverState:
         Sweeps done.
     error : float
         Of the last sweep.
+    memory : dict
+        What the method remembers besides the volume (see :class:`.methods.UpdatingMethod`).
     """
 
     volume: Array
@@ -76,6 +79,7 @@ class SolverState:
     step: float
     sweep: int = 0
     error: float = float("inf")
+    memory: dict[str, Array] = field(default_factory=dict)
 
 
 class Solver:
@@ -108,6 +112,9 @@ class Solver:
         self.method, self.config, self.tilts = method, config, tilts
         self.subset_size = max(1, min(subset_size, tilts.size))
         self.constraints, self.basis = tuple(constraints), basis
+        entry = METHODS[config.method]
+        self._direct = entry.direct
+        self._momentum = entry.momentum and config.momentum == "nesterov"
         self.engine: Engine = make_engine(method, threads, self.subset_size)
         self._norm = sum(method.data_norm(int(t)) for t in tilts)
 
@@ -125,15 +132,20 @@ class Solver:
         volume = np.zeros(self.method.volume_shape, REAL) if start is None else start
         return SolverState(self.engine.upload(volume), self.engine.upload(volume), 1.0, step)
 
+    def adopt(self, state: SolverState) -> None:
+        """Bring the arrays of a state that was read from a file onto the device."""
+        state.volume, state.previous = self.engine.upload(state.volume), self.engine.upload(state.previous)
+        state.memory = {k: self.engine.upload(v) if v.ndim else v for k, v in state.memory.items()}
+
     def potential(self, coefficients: Array) -> Array:
         """The volume that coefficients stand for."""
         return coefficients if self.basis is None else self.basis.synthesize(coefficients)
 
     def gradient(self, coefficients: Array, subset: np.ndarray) -> tuple[Array, float]:
         """Gradient by the coefficients, preconditioned, and loss of a subset."""
-        loss = self.engine.gradient(self.potential(coefficients), subset)
-        scale = self.method.preconditioner(subset)
-        return self.engine.take_gradient(scale, self.basis), loss
+        engine, method = cast(GradientEngine, self.engine), cast(GradientMethod, self.method)
+        loss = engine.gradient(self.potential(coefficients), subset)
+        return engine.take_gradient(method.preconditioner(subset), self.basis), loss
 
     def sweep(self, state: SolverState) -> Iterator[StepDone]:
         """Visit every tilt once; ``state.error`` holds the sweep's error afterwards."""
@@ -143,9 +155,7 @@ class Solver:
         for number, first in enumerate(range(0, order.size, self.subset_size)):
             begun = time.perf_counter()
             subset = order[first : first + self.subset_size]
-            part = self.engine.gradient(self.potential(state.volume), subset)
-            scale = self.method.preconditioner(subset)
-            self.engine.descend(state.volume, scale, self.basis, state.step, lows)
+            part = self.engine.update(state, subset, self.basis, lows)
             self._constrain(state)
             loss += part
             norm = sum(self.method.data_norm(int(t)) for t in subset)
@@ -172,19 +182,22 @@ class Solver:
         """
         state.sweep += 1
         sample = asnumpy(state.volume.ravel()[:: max(1, state.volume.size // 4096)])
-        bad = not np.isfinite(state.error) or state.error > DIVERGED * last_error
+        # A direct method has nothing to go back to: what it gives is the result.
+        worse = not self._direct and state.error > DIVERGED * last_error
+        bad = not np.isfinite(state.error) or worse
         if bad or not np.isfinite(sample).all():
             state.volume[:] = state.previous
             state.step *= 0.5
             state.momentum = 1.0
             state.error = last_error
+            state.memory.clear()
             self.engine.discard()
             return True
         restarted = state.error > last_error
         if restarted:
             state.momentum = 1.0
         following = (1 + (1 + 4 * state.momentum**2) ** 0.5) / 2
-        beta = (state.momentum - 1) / following if self.config.momentum == "nesterov" else 0.0
+        beta = (state.momentum - 1) / following if self._momentum else 0.0
         state.momentum = following
         self.engine.extrapolate(state.volume, state.previous, beta)
         return restarted

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from napari_phaset3m.analyse.masks_shapes import linear
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import Device, asnumpy
+from napari_phaset3m.core.backend import Device, array_module, asnumpy
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.reconstruct.constraints import AtomicBasis, build_constraints
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Mask, build_constraints
 from napari_phaset3m.reconstruct.events import Event, Preview
-from napari_phaset3m.reconstruct.methods import make_method
-from napari_phaset3m.reconstruct.plan import Plan, make_plan, settings
+from napari_phaset3m.reconstruct.methods import METHODS, make_method
+from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
 from napari_phaset3m.reconstruct.problem import Problem, build_problem, is_linear
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
 from napari_phaset3m.reconstruct.stepsize import automatic_step
@@ -46,41 +48,46 @@ class Stage:
         self.problem: Problem = build_problem(series, config, bin_)
         self.plan: Plan = make_plan(config, self.problem)
         self.method = make_method(self.problem, config, self.plan.threads, device)
+        self._on_result = METHODS[config.method].constrained == "result"
         voxel = self.problem.geometry.voxel_size_angstrom
         sigma = self.plan.basis_sigma_angstrom
-        self.constraints = build_constraints(
-            config.constraints,
-            voxel_size_angstrom=voxel,
-            volts_per_unit=self.method.volts_per_unit,
-            mask=None if mask is None else self._engine_mask(mask),
-        )
+        self.constraints = self._build_constraints(mask)
         self.solver = Solver(
             self.method,
             config,
             self.problem.tilts,
             subset_size=self.plan.subset_size,
             threads=self.plan.threads,
-            constraints=self.constraints,
+            constraints=() if self._on_result else self.constraints,
             basis=AtomicBasis(sigma, voxel) if sigma else None,
+        )
+
+    def _build_constraints(self, mask: np.ndarray | None) -> tuple[Constraint, ...]:
+        updates = -(-self.problem.tilts.size // max(1, self.plan.subset_size))
+        return build_constraints(
+            self.config.constraints,
+            voxel_size_angstrom=self.problem.geometry.voxel_size_angstrom,
+            volts_per_unit=self.method.volts_per_unit,
+            mask=None if mask is None else self._engine_mask(mask),
+            updates_per_sweep=1 if self._on_result else updates,
         )
 
     def _engine_mask(self, mask: np.ndarray) -> np.ndarray:
         shape = self.problem.geometry.volume_shape
-        return np.asarray(np.clip(from_public(mask, shape, self.problem.border, "mask"), 0, 1))
+        # Linear: nothing rings, so that what is 0 outside stays 0.
+        return from_public(mask, shape, self.problem.border, "mask", linear)
 
-    def replace_mask(self, mask: np.ndarray) -> None:
-        """Use another mask from the next sweep on."""
-        for constraint in self.constraints:
-            if hasattr(constraint, "replace"):
-                constraint.replace(self._engine_mask(mask))
-                return
-        fresh = build_constraints(
-            self.config.constraints,
-            voxel_size_angstrom=self.problem.geometry.voxel_size_angstrom,
-            volts_per_unit=self.method.volts_per_unit,
-            mask=self._engine_mask(mask),
-        )
-        self.constraints = self.solver.constraints = fresh
+    def replace_mask(self, mask: np.ndarray | None) -> None:
+        """Use another mask, or none, from the next sweep on."""
+        self.constraints = self._build_constraints(mask)
+        if not self._on_result:
+            self.solver.constraints = self.constraints
+
+    def confine(self, coefficients: Array) -> None:
+        """Empty, in place, what the mask leaves nothing of."""
+        for constraint in () if self._on_result else self.constraints:
+            if isinstance(constraint, Mask):
+                coefficients *= array_module(coefficients).asarray(constraint.values > 0)
 
     def settings(self) -> dict[str, object]:
         """Resolved settings as plain data."""
@@ -88,16 +95,19 @@ class Stage:
 
     def step(self) -> float:
         """Step size in the solver's unit."""
-        if self.config.step != "auto":
-            return self.config.step if is_linear(self.config) else self.config.step / self.problem.geometry.nz
         if is_linear(self.config):
-            return self.config.sirt_relaxation
+            return relaxation(self.config)
+        if self.config.step != "auto":
+            return self.config.step / self.problem.geometry.nz
         return automatic_step(self.solver, self.config.seed)
 
     def start(self, volume: np.ndarray | None) -> np.ndarray | None:
         """Solver coefficients from a public `(nz, ny, nx)` start volume."""
         if volume is None:
             return None
+        if METHODS[self.config.method].direct:
+            label = METHODS[self.config.method].label
+            raise ConfigError(f"start: {label} is direct and cannot start from a volume")
         shape = self.problem.geometry.volume_shape
         engine = from_public(volume, shape, self.problem.border, "start volume")
         result = np.zeros(self.method.volume_shape, REAL)
@@ -116,6 +126,10 @@ class Stage:
     def public(self, coefficients: Array) -> tuple[np.ndarray, np.ndarray | None]:
         """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""
         volume = asnumpy(self.solver.potential(coefficients))
+        if self._on_result:
+            volume = volume.copy()
+            for constraint in self.constraints:
+                constraint.apply(volume, self.plan.n_sweeps - 1)
         scale, border = self.method.volts_per_unit, self.problem.border
         absorption = to_public(volume[1], scale, border) if len(volume) > 1 else None
         return to_public(volume[0], scale, border), absorption

@@ -1,30 +1,27 @@
-"""The registry of reconstruction methods: one list for the API, CLI and GUI."""
+"""Reconstruction methods, made by name from the one registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import Device
 from napari_phaset3m.errors import DeviceError
-from napari_phaset3m.reconstruct.methods.base import Method
-from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
-from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
-from napari_phaset3m.reconstruct.methods.sirt import SirtMethod
-from napari_phaset3m.reconstruct.problem import Problem
+from napari_phaset3m.reconstruct.methods.base import GradientMethod, Method, UpdatingMethod
+from napari_phaset3m.reconstruct.methods.registry import METHODS, MethodEntry, unused
 
-__all__ = ["METHODS", "Method", "make_method"]
+if TYPE_CHECKING:  # the problem reads the registry
+    from napari_phaset3m.reconstruct.problem import Problem
 
-METHODS: dict[str, Callable[[Problem, ReconstructionConfig, int], Method]] = {
-    "multislice": MultisliceMethod,
-    "singleslice": MultisliceMethod,
-    "sirt": SirtMethod,
-}
-
-CUDA_METHODS: dict[str, Callable[[Problem, ReconstructionConfig, int], Method]] = {
-    "multislice": CudaMultisliceMethod,
-    "singleslice": CudaMultisliceMethod,
-}
+__all__ = [
+    "METHODS",
+    "GradientMethod",
+    "Method",
+    "MethodEntry",
+    "UpdatingMethod",
+    "make_method",
+    "unused",
+]
 
 
 def make_method(problem: Problem, config: ReconstructionConfig, n_slots: int, device: Device) -> Method:
@@ -35,8 +32,8 @@ def make_method(problem: Problem, config: ReconstructionConfig, n_slots: int, de
     DeviceError
         The device cannot run this method.
     """
-    if device.kind == "cpu":
-        return METHODS[config.method](problem, config, n_slots)
-    if config.method not in CUDA_METHODS:
+    factory = METHODS[config.method].factory(device.kind)
+    if factory is None:
         raise DeviceError(f"method {config.method} has no GPU version yet; use --device cpu")
-    return CUDA_METHODS[config.method](problem, config, 1)
+    made: Method = factory(problem, config, n_slots if device.kind == "cpu" else 1)
+    return made

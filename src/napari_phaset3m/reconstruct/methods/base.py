@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from napari_phaset3m.core.precision import Array
 
 
 class Method(Protocol):
-    """A data term: forward model, residual and its gradient, one tilt at a time.
+    """A forward model with its data: predictions and misfits, one tilt at a time.
 
     Volumes are `(n_channel, nz, nx, ny)` float32, the tilt axis y contiguous.
     Channel 0 is the phase per voxel (rad) for scattering methods, the linear
@@ -26,6 +26,22 @@ class Method(Protocol):
     def volts_per_unit(self) -> float:
         """What a voxel value is multiplied with to be in ``unit``."""
         ...
+
+    def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
+        """`(n_focus, nx, ny)` predicted images of one tilt, in the data's unit."""
+        ...
+
+    def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
+        """Loss of the tilt's held-out images (0 when it has none)."""
+        ...
+
+    def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
+        """The loss an empty volume has on this tilt: makes errors relative."""
+        ...
+
+
+class GradientMethod(Method, Protocol):
+    """A method that gives a gradient; the engine gathers it over threads and steps down it."""
 
     def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int) -> float:
         """Add the gradient of one tilt's used images to ``gradient``.
@@ -45,18 +61,49 @@ class Method(Protocol):
         """
         ...
 
-    def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
-        """`(n_focus, nx, ny)` predicted images of one tilt, in the data's unit."""
-        ...
-
-    def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
-        """Loss of the tilt's held-out images (0 when it has none)."""
-        ...
-
-    def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
-        """The loss an empty volume has on this tilt: makes errors relative."""
-        ...
-
     def preconditioner(self, tilts: np.ndarray) -> Array | float:
         """What the summed gradient of ``tilts`` is multiplied with before the step."""
+        ...
+
+
+@runtime_checkable
+class UpdatingMethod(Method, Protocol):
+    """A method that owns its update: row actions, conjugate directions, direct inversion."""
+
+    def update(
+        self, volume: Array, tilts: np.ndarray, step: float, *, low: float, memory: dict[str, Array]
+    ) -> float:
+        """Change ``volume`` in place by one update over ``tilts``.
+
+        Parameters
+        ----------
+        volume : Array
+            `(n_channel, nz, nx, ny)` float32 on the method's device.
+        tilts : ndarray
+            Indices of one subset, in the order of the sweep.
+        step : float
+            Relaxation.
+        low : float
+            Lower bound of the volume, ``-inf`` for none.
+        memory : dict
+            What the method must remember besides the volume. It is empty at first and
+            after an undone sweep, and is saved in checkpoints.
+
+        Returns
+        -------
+        float
+            Summed loss of the subset, of the volume before the update (direct methods: after).
+        """
+        ...
+
+    def upload(self, array: np.ndarray) -> Array:
+        """A float32 copy on the method's device."""
+        ...
+
+    def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
+        """``volume, previous = volume + beta (volume - previous), volume``, in place."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads and buffers."""
         ...
