@@ -404,7 +404,7 @@ def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewe
         assert len(used) > 0.6 * len(picture), f"{name}: framed too small"
         assert used[0] >= 0 and picture[:, [2, -3]].max() == 0, f"{name}: framed too large"
     view.rings.setChecked(False)
-    assert not view.canvas._rings.visible
+    assert not view.canvas.marks.rings.visible
     view.hide()
     assert not panel._session.watch_fourier
     view.release()

@@ -12,48 +12,40 @@ import numpy as np
 import qtpy
 from qtpy.QtWidgets import QWidget
 
-#: Resolutions that may get a ring, Å.
-RING_ANGSTROM = (20.0, 10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.5)
-MAX_RINGS = 3
+from napari_phaset3m.gui.fourier_marks import FourierMarks
+
 #: View name -> axis of `(nz, ny, nx)` that is cut (None: the whole volume).
 VIEWS: dict[str, int | None] = {"3D": None, "kx–ky": 0, "kx–kz": 1, "ky–kz": 2}
 #: From where the volume is seen at first, degrees.
 ELEVATION, AZIMUTH = 75.0, 0.0
-#: The labels of rings that follow each other are this far apart, degrees.
-_LABEL_ANGLES = (-35.0, 35.0, -145.0, 145.0)
+#: Half the width shown around a peak, and the radius of its mark, as parts of Nyquist.
+_CLOSE_UP, _MARK_RADIUS = 0.3, 0.04
 
 
 class FourierCanvas:
-    """Shows one `(nz, ny, nx)` log power as a volume or as a central slice.
+    """Shows one `(nz, ny, nx)` log power as a volume or as a slice.
 
     Frequencies are in 1/Å and zero frequency is at the origin, so that the view is
-    framed right whatever size the canvas has or gets.
+    framed right whatever size the canvas has or gets. Everything that takes time to
+    make is made at once, so that the first power is shown as quickly as any other.
     """
 
     def __init__(self) -> None:
         from vispy import app, scene
-        from vispy.scene.visuals import Line, Text
 
         self._canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
         self.widget: QWidget = self._canvas.native
         self._view = self._canvas.central_widget.add_view()
-        self._volume: Any = None
-        self._image: Any = None
+        self._volume, self._image = fourier_visuals(self._view.scene)
+        self.marks = FourierMarks(self._view.scene)
+        self._solid, self._flat = fourier_cameras()
+        self._view.camera = self._solid
         self._power: np.ndarray | None = None
         self._geometry: tuple[Any, ...] = ()
-        self._colormap = _inferno()
+        #: Frequency of the slice along the axis it cuts, 1/Å.
+        self.depth = 0.0
         self.limits = (0.0, 1.0)
         self.name = "3D"
-        self.ring_resolutions: tuple[float, ...] = ()
-        state = {"depth_test": False}
-        self._rings = Line(
-            np.zeros((2, 3)), color=(1, 1, 1, 0.5), connect="segments", parent=self._view.scene
-        )
-        self._labels = Text("", color="white", font_size=7, anchor_x="left", parent=self._view.scene)
-        for visual, order in ((self._rings, 1), (self._labels, 2)):
-            visual.set_gl_state("translucent", **state)
-            visual.order = order
-            visual.visible = False
         self.rings_wanted = True
 
     def show(self, power: np.ndarray, voxel_angstrom: float, limits: tuple[float, float]) -> None:
@@ -77,16 +69,49 @@ class FourierCanvas:
 
     def set_view(self, name: str) -> None:
         """Show the whole volume or one of the central slices, framed to fit."""
-        self.name = name
+        self.name, self.depth = name, 0.0
         if self._power is not None:
             self._fill()
             self._frame()
 
+    def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
+        """Bring a frequency into the middle, enlarged and circled, in the slice that holds it.
+
+        Parameters
+        ----------
+        frequency : tuple of float
+            (kz, ky, kx) in 1/Å.
+        text : str
+            Written beside the circle.
+
+        Notes
+        -----
+        Seen as a volume, it is turned about; a slice stays in its plane and moves to
+        the frequency's depth, rounded to the nearest plane.
+        """
+        if self._power is None:
+            return
+        edge = 0.5 / self._geometry[1]
+        cut = VIEWS[self.name]
+        point: tuple[float, ...] = frequency[::-1]
+        if cut is None:
+            self._solid.center = point
+            self._solid.scale_factor = 2 * _CLOSE_UP * edge
+        else:
+            self.depth = frequency[cut]
+            self._fill()
+            across = tuple(float(v) for v in np.delete(frequency, cut)[::-1])
+            half = _CLOSE_UP * edge
+            self._flat.rect = (across[0] - half, across[1] - half, 2 * half, 2 * half)
+            point = (*across, 0.0)
+        self.marks.show_mark(point, _MARK_RADIUS * edge, text)
+        self.marks.show_rings(self.rings_wanted and self.depth == 0)
+        self._canvas.update()
+
     def set_rings(self, wanted: bool) -> None:
         """Show or hide the rings with their labels."""
         self.rings_wanted = wanted
-        for visual in (self._rings, self._labels):
-            visual.visible = wanted and self._power is not None
+        self.marks.show_rings(wanted and self._power is not None)
         self._canvas.update()
 
     def screenshot(self) -> np.ndarray:
@@ -102,74 +127,84 @@ class FourierCanvas:
         point = self._volume.transform.map((*index[::-1], 1.0))
         return tuple(float(v) for v in point[2::-1])
 
+    def middle(self) -> tuple[float, ...]:
+        """What is in the middle of the view, 1/Å: (x, y) on screen of a slice, (x, y, z) of a volume."""
+        if VIEWS[self.name] is None:
+            return tuple(float(v) for v in self._solid.center)
+        centre = self._flat.rect.center
+        return float(centre[0]), float(centre[1])
+
+    def plane(self) -> np.ndarray:
+        """The slice that is shown."""
+        assert self._power is not None
+        cut = VIEWS[self.name] or 0
+        return self._power.take(plane_index(self.depth, cut, *self._geometry), axis=cut)
+
     def _fill(self) -> None:
         cut = VIEWS[self.name]
         if cut is None:
-            self._fill_volume()
+            place_volume(self._volume, self._power, self._geometry, self.limits)
         else:
-            self._fill_slice(cut)
-        for visual, shown in ((self._volume, cut is None), (self._image, cut is not None)):
-            if visual is not None:
-                visual.visible = shown
-
-    def _fill_volume(self) -> None:
-        from vispy.scene.visuals import Volume
-        from vispy.visuals.transforms import STTransform
-
-        if self._volume is None:
-            self._volume = Volume(
-                self._power, clim=self.limits, method="mip", cmap=self._colormap, interpolation="linear",
-                texture_format="auto", parent=self._view.scene,
-            )  # fmt: skip
-        else:
-            self._volume.set_data(self._power, clim=self.limits)
-        steps, origin = frequency_grid(*self._geometry)
-        self._volume.transform = STTransform(steps[::-1], origin[::-1])
-
-    def _fill_slice(self, cut: int) -> None:
-        from vispy.scene.visuals import Image
-        from vispy.visuals.transforms import STTransform
-
-        assert self._power is not None
-        plane = np.ascontiguousarray(self._power.take(self._power.shape[cut] // 2, axis=cut))
-        if self._image is None:
-            self._image = Image(
-                plane, clim=self.limits, cmap=self._colormap, interpolation="nearest", texture_format="auto",
-                parent=self._view.scene,
-            )  # fmt: skip
-        else:
-            self._image.set_data(plane)
-            self._image.clim = self.limits
-        steps, origin = (np.delete(v, cut)[::-1] for v in frequency_grid(*self._geometry))
-        # a pixel of an image reaches from i to i + 1, a voxel from i - 1/2 to i + 1/2
-        self._image.transform = STTransform(steps, origin - steps / 2)
+            place_slice(self._image, self.plane(), cut, self._geometry, self.limits)
+        self._volume.visible, self._image.visible = cut is None, cut is not None
 
     def _frame(self) -> None:
-        from vispy.scene.cameras import PanZoomCamera, TurntableCamera
-
         edge = 0.5 / self._geometry[1]
+        self.marks.show_mark(None, 0.0)
         if VIEWS[self.name] is None:
-            camera = TurntableCamera(fov=0, elevation=ELEVATION, azimuth=AZIMUTH, center=(0, 0, 0))
-            camera.flip = (False, True, True)  # y downwards, as in the main canvas; still right-handed
-            camera.scale_factor = 2 * edge * silhouette(ELEVATION, AZIMUTH)
+            self._solid.elevation, self._solid.azimuth, self._solid.center = ELEVATION, AZIMUTH, (0, 0, 0)
+            self._solid.scale_factor = 2 * edge * silhouette(ELEVATION, AZIMUTH)
+            self._view.camera = self._solid
         else:
-            camera = PanZoomCamera(aspect=1)
-            camera.flip = (False, True, False)
-            camera.rect = (-1.04 * edge, -1.04 * edge, 2.08 * edge, 2.08 * edge)
-        self._view.camera = camera
-        self._draw_rings(edge)
+            self._flat.rect = (-1.04 * edge, -1.04 * edge, 2.08 * edge, 2.08 * edge)
+            self._view.camera = self._flat
+        self.marks.place_rings(edge)
+        self.set_rings(self.rings_wanted)
 
-    def _draw_rings(self, edge: float) -> None:
-        rings = self.ring_resolutions = fitting_rings(edge)
-        if rings:
-            self._rings.set_data(np.concatenate([circle(1 / d) for d in rings]))
-            angles = np.deg2rad(_LABEL_ANGLES[: len(rings)])
-            radii = 1 / np.asarray(rings)
-            self._labels.pos = np.stack(
-                [radii * np.cos(angles), radii * np.sin(angles), np.zeros(len(rings))], axis=1
-            )
-            self._labels.text = [f"{d:g} Å" for d in rings]
-        self.set_rings(self.rings_wanted and bool(rings))
+
+def fourier_visuals(scene: Any) -> tuple[Any, Any]:
+    """A volume and an image for log powers, with next to nothing in them; hidden."""
+    from vispy.scene.visuals import Image, Volume
+
+    looks: dict[str, Any] = {"clim": (0.0, 1.0), "cmap": _inferno(), "texture_format": "auto"}
+    empty = np.zeros((2, 2, 2), np.float32)
+    volume = Volume(empty, method="mip", interpolation="linear", parent=scene, **looks)
+    image = Image(empty[0], interpolation="nearest", parent=scene, **looks)
+    volume.visible = image.visible = False
+    return volume, image
+
+
+def fourier_cameras() -> tuple[Any, Any]:
+    """A camera for the volume and one for slices; y downwards, as in the main canvas, and right-handed."""
+    from vispy.scene.cameras import PanZoomCamera, TurntableCamera
+
+    solid = TurntableCamera(fov=0, elevation=ELEVATION, azimuth=AZIMUTH, center=(0, 0, 0))
+    solid.flip = (False, True, True)
+    flat = PanZoomCamera(aspect=1)
+    flat.flip = (False, True, False)
+    return solid, flat
+
+
+def place_volume(visual: Any, power: Any, geometry: tuple[Any, ...], limits: tuple[float, float]) -> None:
+    """Put a log power into a volume visual, in 1/Å."""
+    from vispy.visuals.transforms import STTransform
+
+    visual.set_data(power, clim=limits)
+    steps, origin = frequency_grid(*geometry)
+    visual.transform = STTransform(steps[::-1], origin[::-1])
+
+
+def place_slice(
+    visual: Any, plane: np.ndarray, cut: int, geometry: tuple[Any, ...], limits: tuple[float, float]
+) -> None:
+    """Put a plane of a log power into an image visual, in 1/Å."""
+    from vispy.visuals.transforms import STTransform
+
+    visual.set_data(np.ascontiguousarray(plane))
+    visual.clim = limits
+    steps, origin = (np.delete(v, cut)[::-1] for v in frequency_grid(*geometry))
+    # a pixel of an image reaches from i to i + 1, a voxel from i - 1/2 to i + 1/2
+    visual.transform = STTransform(steps, origin - steps / 2)
 
 
 def _inferno() -> Any:
@@ -187,23 +222,13 @@ def frequency_grid(shape: tuple[int, ...], voxel_angstrom: float) -> tuple[np.nd
     return steps, -(count // 2) * steps
 
 
+def plane_index(depth: float, cut: int, shape: tuple[int, ...], voxel_angstrom: float) -> int:
+    """Index of the plane at a frequency (1/Å) along the axis that is cut, within the volume."""
+    steps, origin = frequency_grid(shape, voxel_angstrom)
+    return int(np.clip(round((depth - origin[cut]) / steps[cut]), 0, shape[cut] - 1))
+
+
 def silhouette(elevation: float, azimuth: float) -> float:
     """Half the height of a cube of edge 2 seen from there (degrees), orthographically."""
     high, turn = np.deg2rad(elevation), np.deg2rad(azimuth)
     return float(abs(np.cos(high)) + abs(np.sin(high)) * (abs(np.cos(turn)) + abs(np.sin(turn))))
-
-
-def fitting_rings(edge: float) -> tuple[float, ...]:
-    """The finest round resolutions (Å) whose rings fit within ``edge`` (1/Å) and stay apart."""
-    chosen: list[float] = []
-    for d in reversed(RING_ANGSTROM):
-        if 1 / d <= edge * (1 + 1e-6) and (not chosen or 1 / chosen[-1] - 1 / d > 0.15 * edge):
-            chosen.append(d)
-    return tuple(chosen[:MAX_RINGS])
-
-
-def circle(radius: float, n: int = 96) -> np.ndarray:
-    """`(2 n, 3)` end points of the segments of a circle about the origin, in x and y."""
-    angle = np.linspace(0, 2 * np.pi, n + 1)
-    points = radius * np.stack([np.cos(angle), np.sin(angle), np.zeros(n + 1)], axis=1)
-    return np.stack([points[:-1], points[1:]], axis=1).reshape(-1, 3)

@@ -25,11 +25,11 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.reconstruct_rows import (
     ADVANCED,
     CONSTRAINTS,
-    LINEAR_ONLY_REASON,
     MAIN,
-    NOT_FOR_SIRT,
+    METHOD,
     Row,
     field_of,
+    reason_unused,
     value_at,
     with_value,
 )
@@ -171,6 +171,7 @@ class ReconstructForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self.main)
         self._fill(self.main, MAIN)
+        self._fill(self.main, METHOD)
         self.constraints = self._folded("Constraints", CONSTRAINTS)
         self.advanced = self._folded("Advanced", ADVANCED)
         layout.addWidget(self.constraints)
@@ -219,10 +220,15 @@ class ReconstructForm(QWidget):
         config = self._session.config
         for path, editor in self.editors.items():
             editor.show_value(value_at(config, path))
-            reason = ""
-            if config.method == "sirt" and path in NOT_FOR_SIRT:
-                reason = LINEAR_ONLY_REASON
-            elif config.method == "singleslice" and path == "slices":
-                reason = "Single-slice projects the whole depth into one slice"
+            reason = reason_unused(config.method, path)
+            if editor.row in METHOD:
+                self._show_row(editor, not reason)
             editor.widget.setEnabled(not reason)
             editor.widget.setToolTip(reason or editor.tip)
+
+    def _show_row(self, editor: Editor, shown: bool) -> None:
+        # Not QFormLayout.setRowVisible: Qt 5 has none.
+        editor.widget.setVisible(shown)
+        label = self.main.labelForField(editor.widget)
+        if label is not None:
+            label.setVisible(shown)

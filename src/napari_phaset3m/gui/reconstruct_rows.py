@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.reconstruct.methods.registry import METHODS, unused
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,7 @@ class Row:
 
 _AUTO = ("auto", "auto")
 MAIN = (
-    Row(
-        "method",
-        "Method",
-        (
-            ("PhaseT3M (multislice)", "multislice"),
-            ("Single-slice", "singleslice"),
-            ("SIRT (linear)", "sirt"),
-        ),
-    ),
+    Row("method", "Method", tuple((entry.label, name) for name, entry in METHODS.items())),
     Row("iterations", "Sweeps", special=_AUTO),
     Row("slices", "Slices", special=_AUTO),
     Row("voxel_angstrom", "Voxel", special=("as pixel", None), step=0.05, decimals=3, suffix=" Å"),
@@ -96,8 +89,54 @@ ADVANCED = (
     Row("threads", "Threads", special=_AUTO, high=512),
     Row("seed", "Seed", high=99999),
 )
-LINEAR_ONLY_REASON = "SIRT is linear: it does not use this"
-NOT_FOR_SIRT = ("slices", "loss", "coherence", "absorption", "step")
+#: Settings of a few methods only: their rows are shown for these, and hidden for others.
+METHOD = (
+    Row("projection", "Projection", (("1 − I", "one_minus"), ("−ln I", "log"))),
+    Row(
+        "ctf_correction",
+        "CTF correction",
+        (("none", "none"), ("phase flip", "phase_flip"), ("Wiener", "wiener")),
+    ),
+    Row("wiener_snr", "Wiener SNR", high=1e6, step=1.0, decimals=2),
+    Row("amplitude_contrast", "Amplitude contrast", high=0.99, step=0.01, decimals=3),
+    Row("relaxation", "Relaxation", special=_AUTO, high=2.99, step=0.1, decimals=2),
+    Row(
+        "fbp_filter",
+        "Filter",
+        (
+            ("ramp", "ramp"),
+            ("Shepp–Logan", "shepp-logan"),
+            ("cosine", "cosine"),
+            ("Hamming", "hamming"),
+            ("Hann", "hann"),
+        ),
+    ),
+    Row("wbp_weighting", "Weighting", (("exact", "exact"), ("radial", "radial"))),
+    Row(
+        "wbp_diameter_angstrom",
+        "Diameter",
+        special=("as width", None),
+        high=99999.0,
+        step=5.0,
+        decimals=1,
+        suffix=" Å",
+    ),
+    Row(
+        "filter_lowpass_angstrom",
+        "Image low-pass",
+        special=("off", None),
+        high=9999.0,
+        step=0.5,
+        decimals=2,
+        suffix=" Å",
+    ),
+    Row("tv_strength", "TV strength", high=1.0, step=0.005, decimals=4),
+)
+
+
+def reason_unused(method: str, path: str) -> str:
+    """Why a row has no effect on a method; empty when it has."""
+    return f"{METHODS[method].label} does not use this" if path in unused(method) else ""
 
 
 def field_of(path: str) -> Any:

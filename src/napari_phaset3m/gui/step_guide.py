@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.metadata_form import missing_for_multislice
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
+from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
     from napari_phaset3m.session import Session
@@ -60,9 +61,9 @@ def hint(session: Session) -> tuple[str, str]:
     if session.message.startswith("Saved"):
         return session.message, "muted"
     missing = missing_for_multislice(session.series)
-    if missing and session.config.method != "sirt":
+    if missing and needs_microscope(session.config):
         verb = "is" if len(missing) == 1 else "are"
-        return f"{' and '.join(missing)} {verb} missing; only SIRT works without.", "warning"
+        return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
         return "Next: save the volume (Runs), or change settings and start again.", "muted"
     return "Next: check the settings and start.", "muted"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import RunRecord
 
 AXIS_LABELS = ("z", "y", "x")
-METHOD_LABELS = {"multislice": "PhaseT3M", "singleslice": "Single-slice", "sirt": "SIRT"}
+METHOD_LABELS = {name: entry.label.partition(" (")[0] for name, entry in METHODS.items()}
 #: Longest edge of a preview, voxels.
 PREVIEW_MAX_VOXELS = 256
 
