@@ -17,7 +17,7 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError
 
 if TYPE_CHECKING:
-    from napari_phaset3m.analyse.bragg import BraggReport
+    from napari_phaset3m.analyse.bragg_table import BraggReport
 
 #: Points this close to the border, degrees, count as measured (rounding of the angle).
 _EDGE_DEG = 1e-6

@@ -1,0 +1,168 @@
+"""Height of expected peaks over their surroundings, and agreement of two transforms at them.
+
+The definitions of height and of false alarms are those by which reconstructions of known
+crystals were scored while this program was planned, so that the numbers can be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_phaset3m.analyse.peaks import (
+    BACKGROUND_RADII,
+    LATTICE_CLEARANCE,
+    LEAST_BACKGROUND,
+    PEAK_RADIUS,
+    WindowedTransform,
+)
+from napari_phaset3m.errors import ConfigError
+
+#: Agreement from which the phases of two halves count as equal (45 degrees for single waves).
+PHASE_THRESHOLD = 0.7
+#: Off-lattice points keep this distance from every lattice point, in units of 1/width.
+NULL_CLEARANCE = 2.925
+
+
+def peak_snr(
+    transform: WindowedTransform, q: np.ndarray, lattice_points: np.ndarray, *, skip_crowded: bool = False
+) -> np.ndarray:
+    """Largest amplitude near each vector over the background around it.
+
+    Parameters
+    ----------
+    transform : WindowedTransform
+    q : ndarray
+        `(n, 3)` (x, y, z), 1/angstrom.
+    lattice_points : ndarray
+        `(m, 3)` all lattice points, both of each Friedel pair: their surroundings are left out
+        of the background.
+    skip_crowded : bool
+        Give NaN, not an error, where too little background is left.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` float64: (largest within ``PEAK_RADIUS`` - median) / (1.4826 MAD), the two over
+        the shell ``BACKGROUND_RADII`` less ``LATTICE_CLEARANCE`` around lattice points.
+
+    Raises
+    ------
+    ConfigError
+        The particle is so small that its peaks leave no background between them.
+    """
+    from scipy.spatial import cKDTree
+
+    width = transform.width_angstrom
+    ball, tree = transform.ball(BACKGROUND_RADII[1] + 1), cKDTree(lattice_points)
+    snr = np.full(len(q), np.nan)
+    for i, one in enumerate(q):
+        index = transform.index(one) + ball
+        index = index[transform.inside(index)]
+        k = index * transform.step
+        radius = np.linalg.norm(k - one, axis=1) * width
+        peak = radius <= PEAK_RADIUS
+        shell = (radius >= BACKGROUND_RADII[0]) & (radius <= BACKGROUND_RADII[1])
+        shell[shell] = tree.query(k[shell])[0] * width >= LATTICE_CLEARANCE
+        if shell.sum() < LEAST_BACKGROUND or not peak.any():
+            if skip_crowded:
+                continue
+            raise ConfigError(
+                f"mask: the particle is too small for its cell: seen through {width:.0f} Å, peaks "
+                "leave no background between them. Give a larger mask or fewer families"
+            )
+        background = np.abs(transform.values(index[shell])).astype(float)
+        middle = np.median(background)
+        spread = 1.4826 * np.median(np.abs(background - middle))
+        snr[i] = (np.abs(transform.values(index[peak])).max() - middle) / max(spread, 1e-30)
+    return snr
+
+
+def off_lattice_points(
+    transform: WindowedTransform,
+    q: np.ndarray,
+    family: np.ndarray,
+    lattice_points: np.ndarray,
+    per_family: int,
+) -> np.ndarray:
+    """Random points of the same frequencies as the peaks, but away from the lattice.
+
+    Parameters
+    ----------
+    transform : WindowedTransform
+    q : ndarray
+        `(n, 3)` peaks.
+    family : ndarray
+        `(n, 3)` family of each.
+    lattice_points : ndarray
+        `(m, 3)` all lattice points.
+    per_family : int
+
+    Returns
+    -------
+    ndarray
+        `(k, 3)`; fewer where the lattice is so dense that there is no room. The same every time.
+    """
+    from scipy.spatial import cKDTree
+
+    rng = np.random.default_rng(0)
+    tree = cKDTree(lattice_points)
+    found = [np.empty((0, 3))]
+    for name in np.unique(family, axis=0):
+        length = np.linalg.norm(q[(family == name).all(axis=1)][0])
+        direction = rng.normal(size=(4000, 3))
+        point = length * direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        away = tree.query(point)[0] * transform.width_angstrom >= NULL_CLEARANCE
+        found.append(point[away][:per_family])
+    return np.concatenate(found)
+
+
+def phase_agreement(one: WindowedTransform, other: WindowedTransform, q: np.ndarray) -> np.ndarray:
+    """Normalised complex correlation of two transforms within ``PEAK_RADIUS`` of each vector.
+
+    Returns
+    -------
+    ndarray
+        `(n,)` float64 in [-1, 1]: the cosine of the phase difference where the peaks have the
+        same shape; 0 on average for unrelated phases.
+    """
+    ball = one.ball(PEAK_RADIUS + 0.5)
+    index = one.index(q)[:, None] + ball
+    distance = np.linalg.norm(index * one.step - q[:, None], axis=2) * one.width_angstrom
+    near = distance <= PEAK_RADIUS
+    a, b = (np.where(near, t.phased(index), 0) for t in (one, other))
+    power = (np.abs(a) ** 2).sum(axis=1) * (np.abs(b) ** 2).sum(axis=1)
+    product = (a * np.conj(b)).sum(axis=1).real
+    return np.asarray(np.divide(product, np.sqrt(power), out=np.zeros(len(q)), where=power > 0))
+
+
+def relative_shift(one: WindowedTransform, other: WindowedTransform, max_frequency: float) -> np.ndarray:
+    """Move that lays ``other`` on ``one``: `(3,)` x, y, z in angstrom.
+
+    The top of the cross-correlation, fitted between its points; at most a quarter of the
+    window, so that a whole lattice period is not taken for no shift at all.
+    """
+    from scipy import fft
+
+    n = one.half.shape[0]
+    cross = one.half * np.conj(other.half)
+    correlation = fft.irfftn(cross, (n, n, n), workers=1)
+    voxel = 1 / (n * one.step)
+    reach = max(1, int(one.width_angstrom / 4 / voxel))
+    axis = np.arange(-reach, reach + 1)
+    near = correlation[np.ix_(axis, axis, axis)]
+    top = np.array(np.unravel_index(int(near.argmax()), near.shape)) - reach
+    offset = np.zeros(3)
+    for a in range(3):
+        step = np.eye(3, dtype=int)[a]
+        low, middle, high = (float(correlation[tuple(top + s * step)]) for s in (-1, 0, 1))
+        bend = low - 2 * middle + high
+        offset[a] = np.clip(0.5 * (low - high) / bend, -0.5, 0.5) if bend < 0 else 0.0
+    return np.asarray((top + offset)[::-1] * voxel)
+
+
+def shifted(transform: WindowedTransform, by_angstrom: np.ndarray) -> WindowedTransform:
+    """Move the content of a transform by (x, y, z) angstrom."""
+    # the first voxel then lies further along: phases refer to the rotation centre
+    return replace(transform, origin_angstrom=transform.origin_angstrom + np.asarray(by_angstrom))
