@@ -42,7 +42,7 @@ class FalseAlarms:
 
     @property
     def phase_rate(self) -> float | None:
-        """Fraction whose phases agree: by chance, or because both halves hold detail there; None if not tried."""
+        """Fraction whose phases agree, by chance or because both halves hold detail there; or None."""
         return self.phases_agree / self.points if self.points and self.phases_agree is not None else None
 
 
