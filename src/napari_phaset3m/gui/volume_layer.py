@@ -10,6 +10,7 @@ import numpy as np
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
 from napari_phaset3m.io.volume import centred_origin
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from napari_phaset3m.config import ReconstructionConfig

@@ -25,13 +25,15 @@ _MAX_BLOCKS = 1 << 20
 _PLAN_BYTES = 512 << 20
 
 #: Kernels that give one block to each row along y; the others are flat.
-ROW_KERNELS = frozenset({"project", "backproject", "propagate", "apply_transfer", "apply_transfer_adjoint"})
+ROW_KERNELS = frozenset(
+    {"project", "backproject", "interpolate", "propagate", "apply_transfer", "apply_transfer_adjoint"}
+)
 
 
 def kernel_source() -> str:
     """Return the CUDA C source of all kernels, one compilation unit."""
     folder = resources.files(__package__)
-    parts = (folder.joinpath(name) for name in ("rotation.cu", "waves.cu"))
+    parts = (folder.joinpath(name) for name in ("rotation.cu", "projection.cu", "waves.cu"))
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 

@@ -1,0 +1,97 @@
+"""All tilts' line projections on the GPU: the twin of :class:`..projector.HostProjector`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.runtime import Runtime
+from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.errors import ResourceError
+
+#: Tilts per launch: bounds the stencil tables.
+MAX_BATCH = 32
+
+
+class CudaProjector:
+    """Line projections of device volumes, batched over tilts.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    geometry : TiltGeometry
+        Slices and box are replaced: one slice through the whole tilted box.
+    kind : {"linear", "cubic"}
+
+    Raises
+    ------
+    ConfigError
+        Another kind was asked for.
+    ResourceError
+        The volumes of a linear method do not fit in the device's memory.
+    """
+
+    def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: str = "linear") -> None:
+        self.geometry = replace(geometry, n_slices=1, whole_box=True)
+        self.runtime, self.xp = runtime, runtime.xp
+        self._rotator = CudaRotator(runtime, self.geometry, kind)
+        volume = 4 * int(np.prod(geometry.volume_shape))
+        # Volume, the last sweep's, a gradient and its scratch; the projections are small beside them.
+        if runtime.free_bytes() < 5 * volume:
+            raise ResourceError(
+                f"GPU memory: {5 * volume / 2**30:.1f} GiB needed, {runtime.free_bytes() / 2**30:.1f} GiB "
+                "are free. Use a larger voxel or device cpu"
+            )
+
+    def _batches(self, tilts: Sequence[int]) -> Iterator[tuple[slice, list[int]]]:
+        for first in range(0, len(tilts), MAX_BATCH):
+            part = slice(first, min(first + MAX_BATCH, len(tilts)))
+            yield part, [int(t) for t in tilts[part]]
+
+    def forward(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
+        """Overwrite ``out`` `(n, nx, ny)` with the projections at ``tilts``."""
+        for part, batch in self._batches(tilts):
+            self._rotator.project(volume, batch, out[part][None])
+
+    def adjoint(
+        self,
+        images: Array,
+        tilts: Sequence[int],
+        volume: Array,
+        *,
+        scale: np.ndarray | float = 1.0,
+        low: float = -np.inf,
+    ) -> None:
+        """``volume = max(volume + scale * A^T images, low)``; ``scale``: number or host `(nz, nx)`."""
+        gathered = self.xp.zeros(volume.shape, REAL)
+        for part, batch in self._batches(tilts):
+            self._rotator.backproject(self.xp.ascontiguousarray(images[part])[None], batch, gathered)
+        factor = np.asarray(scale, REAL)
+        gathered *= self.xp.asarray(factor[:, :, None] if factor.ndim else factor)
+        volume += gathered
+        self._bound(volume, low)
+
+    def interpolate(
+        self, images: Array, tilts: Sequence[int], volume: Array, *, low: float = -np.inf
+    ) -> None:
+        """Voxel-driven back-projection: ``volume = max(volume + B images, low)``."""
+        g, xp = self.geometry, self.xp
+        radians = np.radians([g.tilt_deg[int(t)] for t in tilts])
+        self.runtime.launch(
+            "interpolate", g.nz * g.nx, xp.ascontiguousarray(images), xp.asarray(np.cos(radians)),
+            xp.asarray(np.sin(radians)), volume, np.int64(len(radians)),
+            np.int64(g.nz), np.int64(g.nx), np.int64(volume.shape[2]),
+        )  # fmt: skip
+        self._bound(volume, low)
+
+    def _bound(self, volume: Array, low: float) -> None:
+        if low > -np.inf:
+            self.xp.maximum(volume, REAL(low), out=volume)
+
+    def close(self) -> None:
+        """Free the stencil tables."""
+        self._rotator = CudaRotator(self.runtime, self.geometry, "linear")
