@@ -13,7 +13,7 @@ from napari_phaset3m.analyse.masks_make import make_mask
 from napari_phaset3m.cli import main
 from napari_phaset3m.cli.mask_steps import parse_step
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.io.mask import load_mask
+from napari_phaset3m.io.mask import load_mask, save_mask
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume
 
 VOXEL, SHAPE = 0.8, (30, 32, 36)
@@ -176,3 +176,56 @@ def test_a_file_without_a_voxel_size_needs_one_and_unequal_voxels_are_refused(tm
     capsys.readouterr()
     assert run(tmp_path / "v.mrc", "--sphere", "4") == 2
     assert "1 x 2 x 1 Å" in last_line(capsys)
+
+
+def box_mask(path, shape, voxel, half=True):
+    weights = np.zeros(shape, np.float32)
+    weights[:, :, : shape[2] // 2 if half else None] = 1
+    save_mask(path, weights, voxel, recipe={"steps": [{"kind": "sphere", "diameter_angstrom": 4.0}]})
+    return weights
+
+
+def test_a_run_names_its_mask_and_replays_with_it(tiny, tmp_path, capsys) -> None:
+    weights = box_mask(tmp_path / "m.mrc", (32, 32, 32), 0.5)
+    flags = ["--iterations", "1", "--threads", "1"]
+    command = ["reconstruct", str(tiny), "-o", str(tmp_path / "a.mrc"), "--mask", str(tmp_path / "m.mrc")]
+    assert main([*command, *flags]) == 0
+    first = load_volume(tmp_path / "a.mrc").data
+    assert not first[weights == 0].any() and first[weights == 1].any()
+    record = json.loads((tmp_path / "a.json").read_text())
+    digest = load_mask(tmp_path / "m.mrc").sha256
+    assert record["mask"]["sha256"] == digest == record["resolved"]["mask"][0]["sha256"]
+    assert record["mask"]["recipe"]["steps"][0]["kind"] == "sphere"
+    again = ["reconstruct", "--from", str(tmp_path / "a.json"), "-o", str(tmp_path / "b.mrc")]
+    assert main(again) == 0
+    np.testing.assert_array_equal(load_volume(tmp_path / "b.mrc").data, first)
+    capsys.readouterr()
+    box_mask(tmp_path / "m.mrc", (32, 32, 32), 0.5, half=False)
+    assert main(again) == 0
+    assert "m.mrc: is not the mask that the parameters were used with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "voxel", "message"),
+    [
+        ((32, 32, 32), 0.7, "is of 22.4 x 22.4 x 22.4 Å"),
+        ((32, 32, 16), 0.5, "but the reconstruction is of 16 x 16 x 16 Å"),
+        ((16, 16, 16), 0.5, "Make it on a volume of this run"),
+    ],
+)
+def test_a_mask_of_another_box_stops_the_run_before_it_starts(
+    tiny, tmp_path, capsys, shape, voxel, message
+) -> None:
+    box_mask(tmp_path / "m.mrc", shape, voxel)
+    command = ["reconstruct", str(tiny), "-o", str(tmp_path / "a.mrc"), "--mask", str(tmp_path / "m.mrc")]
+    assert main(command) == 2
+    assert message in last_line(capsys)
+    assert not (tmp_path / "a.mrc").exists()
+
+
+def test_another_sampling_of_the_same_box_is_taken(tiny, tmp_path) -> None:
+    box_mask(tmp_path / "m.mrc", (16, 16, 16), 1.0)
+    command = ["reconstruct", str(tiny), "-o", str(tmp_path / "a.mrc"), "--mask", str(tmp_path / "m.mrc")]
+    assert main([*command, "--iterations", "1"]) == 0
+    found = load_volume(tmp_path / "a.mrc").data
+    assert not found[:, :, 18:].any() and found[:, :, :15].any()

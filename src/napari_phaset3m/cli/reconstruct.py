@@ -46,8 +46,11 @@ def _reconstruct(
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:
         _warn_if_changed(base, path)
+    known = base.get("mask") or {} if mask is None else {}
+    mask = Path(known["path"]) if known.get("path") else mask
     given = overrides.collect(fields, base.get("series_overrides"))
     job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume, "series": given}
+    job["mask_sha256"] = known.get("sha256")
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
@@ -114,12 +117,15 @@ def _run_and_save(
     )
     device = resolve_device(job["device"])
     data = load_series(path, **job["series"])
-    mask = running.load_mask(job["mask"])
+    mask = running.mask_for(job["mask"], data, config)
+    if mask is not None and job["mask_sha256"] not in (None, mask.sha256):
+        print(f"{mask.path}: is not the mask that the parameters were used with", file=sys.stderr)
     if job["resume"] and not checkpoint.exists():
         print(f"{checkpoint}: is not there yet, so the run starts anew", file=sys.stderr)
-    options = {"device": device, "mask": mask, "resume": job["resume"]}
+    options = {"device": device, "mask": None if mask is None else mask.mask, "resume": job["resume"]}
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
     done = running.drive(data, config, options, quiet=quiet)
     record = running.run_record(path, config, device, done, job["series"])
+    record["mask"] = None if mask is None else mask.record()
     running.keep(done, output, record, absorption)
     return record

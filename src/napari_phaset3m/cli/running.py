@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
+from napari_phaset3m.errors import CancelledError, DivergedError, OutputError, PhaseT3MError
 
 #: Called with a description and the done part, 0..1.
 Show = Callable[[str, float], None]
@@ -189,19 +189,23 @@ def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | Non
         raise RunFailed(str(error)) from error
 
 
-def load_mask(path: Path | None) -> Any:
-    """The support volume's array, or None.
+def mask_for(path: Path | None, series: Any, config: ReconstructionConfig) -> Any:
+    """The mask of a run as it was read, checked against the run's volume; None without a path.
 
     Raises
     ------
     DataError
-        It cannot be read, or it has values outside 0..1.
+        It cannot be read, has values outside 0..1, or is of another box.
     """
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.mask import check_box, load_mask
+    from napari_phaset3m.reconstruct.forecast import result_grid
+    from napari_phaset3m.reconstruct.volumes import check_proportions
 
     if path is None:
         return None
-    data = load_volume(path, voxel_size_angstrom=1.0).data
-    if not (data.min() >= 0 and data.max() <= 1):
-        raise DataError("has values outside 0..1", path=path, field="--mask", remedy="Rescale the mask")
-    return data
+    mask = load_mask(path)
+    shape, voxel = result_grid(series, config)
+    nz, ny, nx = (n * voxel for n in shape)
+    check_box(mask, (nz, ny, nx))
+    check_proportions(mask.shape, shape, f"{path}: mask")
+    return mask

@@ -7,6 +7,10 @@ from threading import Condition
 
 import numpy as np
 
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.reconstruct.volumes import check_proportions
+
 
 class RunControl:
     """Pause, resume, stop, finish now, previews and mask of one run; thread-safe.
@@ -22,6 +26,7 @@ class RunControl:
         self._fourier = False
         self._preview_not_before = 0.0
         self._mask: np.ndarray | None = None
+        self._shape: tuple[int, int, int] | None = None
 
     def pause(self) -> None:
         """Hold after the step that is being computed (no effect once ending)."""
@@ -107,12 +112,50 @@ class RunControl:
             return self._fourier
 
     def set_mask(self, mask: np.ndarray | None) -> None:
-        """Use this mask `(nz, ny, nx)`, 0..1, from the next sweep on."""
+        """Use this mask `(nz, ny, nx)`, 0..1, from the next sweep on; None: no mask any more.
+
+        Raises
+        ------
+        DataError
+            It is not in 0..1, is empty, or is of another box than the run's volume.
+        """
         with self._changed:
-            self._mask = mask
+            if mask is not None:
+                check_mask(mask, self._shape)
+            self._mask = np.empty(0, REAL) if mask is None else mask
+
+    def expect_masks_of(self, shape: tuple[int, int, int]) -> None:
+        """Tell the shape (nz, ny, nx) of the run's volume, so that a wrong mask is refused when it is set.
+
+        Raises
+        ------
+        DataError
+            The one that is set already does not fit.
+        """
+        with self._changed:
+            self._shape = shape
+            if self._mask is not None and self._mask.size:
+                check_mask(self._mask, shape)
 
     def mask(self) -> np.ndarray | None:
-        """The mask set last, once; None when there is no newer one."""
+        """The mask set last, once (empty: none any more); None when there is no newer one."""
         with self._changed:
             mask, self._mask = self._mask, None
             return mask
+
+
+def check_mask(mask: np.ndarray, shape: tuple[int, int, int] | None = None) -> None:
+    """Refuse what cannot be the mask of a run whose volume has a shape (nz, ny, nx).
+
+    Raises
+    ------
+    DataError
+    """
+    if mask.ndim != 3:
+        raise DataError(f"has {mask.ndim} axes, but (z, y, x) are needed", field="mask")
+    low, high = float(mask.min(initial=0)), float(mask.max(initial=0))
+    if not (low >= 0 and 0 < high <= 1):
+        problem = f"has values from {low:g} to {high:g}; they must lie in 0..1, some above 0"
+        raise DataError(problem, field="mask")
+    if shape is not None:
+        check_proportions(mask.shape, shape, "mask")

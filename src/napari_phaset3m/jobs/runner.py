@@ -111,10 +111,13 @@ def run(
         ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last, ``Finished`` or ``Stopped``.
         Only ``Finished`` carries an array. Raises whatever the solver raises (PhaseT3MError).
     """
+    from napari_phaset3m.reconstruct.forecast import result_grid
+
     control = control or RunControl()
     resolved = device if isinstance(device, Device) else resolve_device(device)
     options: dict[str, Any] = {"device": resolved.kind, "control": control, "mask": mask, "start": start}
     options |= {"checkpoint": checkpoint, "resume": resume}
+    control.expect_masks_of(result_grid(series, config)[0])
     job = partial(open_events, series, config, options)
     yield from _in_turn(job, resolved, control, mailbox, run_id or new_run_id())
 

@@ -72,10 +72,9 @@ class _Run:
     first_error: float = 1.0
     judged_from: int = 0
 
-    def settings(self, stage: Stage) -> dict[str, Any]:
-        told = stage.settings()
-        resolved: Any = told["resolved"]
-        return told | {"resolved": resolved | {"mask": self.mask.record()}}
+    def begin_anew(self, stage: Stage, state: SolverState, stopping: Stopping) -> None:
+        confine(stage, state, stopping)
+        self.judged_from, self.undone = len(self.history), 0
 
     def finishing(self) -> bool:
         return self.control is not None and self.control.finish_requested()
@@ -200,7 +199,7 @@ def _stages(run: _Run, start: np.ndarray | None, resume: bool) -> Iterator[Event
             elif number == first:
                 stage.solver.adopt(state)
             if another_mask:
-                _begin_anew(run, stage, state, stopping)
+                run.begin_anew(stage, state, stopping)
                 another_mask = False
             if number == first:
                 yield _started(run, stage, len(bins))
@@ -222,14 +221,9 @@ def _started(run: _Run, stage: Stage, n_stages: int) -> Started:
         stage.plan.n_sweeps * n_stages,
         stage.solver.n_steps,
         run.device.label,
-        run.settings(stage),
+        run.mask.told(stage.settings()),
         (*stage.plan.notes, *run.mask.notes),
     )
-
-
-def _begin_anew(run: _Run, stage: Stage, state: SolverState, stopping: Stopping) -> None:
-    confine(stage, state, stopping)
-    run.judged_from, run.undone = len(run.history), 0
 
 
 def _sweeps(
@@ -238,7 +232,7 @@ def _sweeps(
     while state.sweep < stage.plan.n_sweeps and run.reason == "sweeps":
         begun = time.perf_counter()
         if take_newer(run.mask, run.control, stage, state):
-            _begin_anew(run, stage, state, stopping)
+            run.begin_anew(stage, state, stopping)
         yield from run.sweep(stage, state)
         if run.reason == "finished early":
             return
@@ -260,7 +254,7 @@ def _finished(run: _Run, stage: Stage, coefficients: np.ndarray) -> Finished:
         stage.method.unit,
         run.reason,
         tuple(run.history),
-        run.settings(stage),
+        run.mask.told(stage.settings()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class RunMask:
 
     def __init__(self, mask: np.ndarray | None = None) -> None:
         self.values = None if mask is None else np.asarray(mask, REAL)
+        #: What the user should know.
+        self.notes: tuple[str, ...] = ()
         #: A dict for each mask: first sweep (counted from 0), SHA-256 (None: no mask), mean weight.
         self.changes: list[dict[str, Any]] = [] if self.values is None else [self._entry(0)]
 
@@ -43,6 +46,10 @@ class RunMask:
     def record(self) -> list[dict[str, Any]] | None:
         """What a run's settings say; None for a run that never had a mask."""
         return [dict(change) for change in self.changes] or None
+
+    def told(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A run's settings with its masks among what was resolved."""
+        return {**settings, "resolved": {**settings["resolved"], "mask": self.record()}}
 
     def saved(self) -> dict[str, Any]:
         """The content of a checkpoint: the mask itself, in bits when it is hard."""
@@ -63,8 +70,11 @@ class RunMask:
             self.values = np.asarray(flat.reshape(shape), REAL)
         known = self.changes[-1]["sha256"] if self.changes else None
         if given is None or mask_sha256(given) == known:
+            if self.values is not None:
+                self.notes = ("the mask of the checkpoint goes on",)
             return False
         self.change(given, sweep)
+        self.notes = (f"another mask than the checkpoint's is used from sweep {sweep + 1} on",)
         return True
 
 

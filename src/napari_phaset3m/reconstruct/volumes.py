@@ -17,6 +17,13 @@ def to_public(channel: np.ndarray, scale: float, border: int = 0) -> np.ndarray:
     return np.ascontiguousarray(channel[:, inner, inner].transpose(0, 2, 1) * REAL(scale), REAL)
 
 
+def check_proportions(shape: tuple[int, ...], wanted: tuple[int, int, int], name: str) -> None:
+    """Raise :class:`DataError` unless a volume is some sampling of the result's box, both (z, y, x)."""
+    ratios = [a / b for a, b in zip(shape, wanted, strict=True)] if len(shape) == 3 and all(shape) else [0.0]
+    if min(ratios) <= 0 or max(ratios) / min(ratios) > 1.05:
+        raise DataError(f"has shape {tuple(shape)} (z, y, x), but the reconstruction is {wanted}", field=name)
+
+
 def from_public(
     volume: np.ndarray,
     shape: tuple[int, int, int],
@@ -47,9 +54,7 @@ def from_public(
     inner = (nz, ny - 2 * border, nx - 2 * border)
     if array.ndim != 3 or not np.isfinite(array).all():
         raise DataError("must be a finite 3D volume", field=name)
-    ratios = [a / b for a, b in zip(array.shape, inner, strict=True)]
-    if max(ratios) / min(ratios) > 1.05:
-        raise DataError(f"has shape {array.shape} (z, y, x), but the reconstruction is {inner}", field=name)
+    check_proportions(array.shape, inner, name)
     if array.shape != inner:
         array = resample(array, inner)
     padded = np.zeros(shape, REAL)
