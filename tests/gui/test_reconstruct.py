@@ -347,7 +347,18 @@ def test_form_edits_the_one_model(qtbot, panel):
     assert panel._session.config.iterations == "auto"
     panel._session.config = ReconstructionConfig(method="sirt", voxel_angstrom=1.25)
     assert editors["method"].value() == "sirt" and editors["voxel_angstrom"].value() == 1.25
-    assert not editors["slices"].widget.isEnabled() and "linear" in editors["slices"].widget.toolTip()
+    assert not editors["slices"].widget.isEnabled() and "SIRT" in editors["slices"].widget.toolTip()
+
+
+def test_rows_of_a_method_are_shown_for_it_alone(qtbot, panel):
+    from napari_phaset3m.reconstruct.methods import METHODS
+
+    editors = panel.form.editors
+    assert [value for _, value in editors["method"].row.choices] == list(METHODS)
+    for method, entry in METHODS.items():
+        panel._session.config = ReconstructionConfig(method=method)
+        for path in ("relaxation", "fbp_filter", "wbp_weighting", "tv_strength", "projection"):
+            assert editors[path].widget.isHidden() == (path not in entry.parameters), (method, path)
 
 
 def test_runs_and_plots_follow(qtbot, panel, viewer):
