@@ -25,7 +25,7 @@ class TiltGeometry:
     voxel_size_angstrom : float
     tilt_deg : tuple of float
     n_slices : int
-        Slices through the deepest tilted box; shallower boxes get fewer slices
+        Slices through the deepest of the tilted boxes; shallower ones get fewer slices
         of the same thickness.
     whole_box : bool
         Always deep enough for the corners of the tilted box (linear methods, where
@@ -71,9 +71,14 @@ class TiltGeometry:
         return self.nz, self.nx, self.ny
 
     @property
+    def deepest(self) -> int:
+        """Lab voxels along the beam at the tilt where the box is deepest."""
+        return max(self._depths)
+
+    @property
     def voxels_per_slice(self) -> float:
         """Mean slice thickness, voxels."""
-        return max(self._depths) / min(self.n_slices, max(self._depths))
+        return self.deepest / min(self.n_slices, self.deepest)
 
     def depth(self, tilt: int) -> int:
         """Lab voxels along the beam at tilt index ``tilt``."""

@@ -20,6 +20,35 @@ def _axis_slices(n: int, m: int) -> tuple[slice, slice]:
     )
 
 
+def resample_axis(array: np.ndarray, axis: int, count: int, spacing: float) -> np.ndarray:
+    """Sample one axis at ``count`` points about its centre by trigonometric interpolation.
+
+    Parameters
+    ----------
+    array : ndarray
+        Real; taken as periodic along ``axis``.
+    axis : int
+    count : int
+        Points; their centre ``(count - 1) / 2`` is at that of the axis.
+    spacing : float
+        Distance of the points in old samples; need not divide the axis. Frequencies beyond
+        what either sampling holds are left out.
+
+    Returns
+    -------
+    ndarray
+        Float32.
+    """
+    n = array.shape[axis]
+    places = (np.arange(count) - (count - 1) / 2) * spacing + (n - 1) / 2
+    k = np.fft.fftfreq(n)
+    kept = np.abs(k) < 0.5 / max(1.0, spacing)
+    waves = np.exp(2j * np.pi * places[:, None] * k) * kept
+    weights = np.asarray(np.fft.fft(waves, axis=1).real / n, REAL)
+    moved = np.moveaxis(np.asarray(array, REAL), axis, -1)
+    return np.ascontiguousarray(np.moveaxis(moved @ weights.T, -1, axis))
+
+
 def fourier_resample(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Resample the last ``len(shape)`` axes by cropping or padding the spectrum.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,54 @@ MEMORY_SHARE = 0.8
 MAX_SECTIONS = 1_000_000
 
 
-def available_memory() -> int:
-    """Free memory in bytes: what the machine and its control group still allow."""
-    free = _machine_memory()
+#: Names of limit, use and reclaimable cache in the two versions of control groups.
+_CGROUP_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+
+
+def available_memory(root: str | Path = "/sys/fs/cgroup", own: str | Path = "/proc/self/cgroup") -> int:
+    """Free memory in bytes: what the machine and the control groups of this process still allow.
+
+    Parameters
+    ----------
+    root, own : path-like
+        Where control groups are mounted and where the process's own are listed.
+    """
+    groups = (_free_in_group(folder, version) for folder, version in _groups(Path(root), Path(own)))
+    return min([_machine_memory(), *(free for free in groups if free is not None)])
+
+
+def _groups(root: Path, own: Path) -> Iterator[tuple[Path, int]]:
+    """Folders that may limit this process, with their version: its own groups and those around them."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        if limit != "max":
-            free = min(free, max(int(limit) - used, 0))
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in [*lines, "0::/", "0:memory:/"]:
+        _, controllers, path = ([*line.split(":", 2), "", ""])[:3]
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, version = (root / "memory", 1) if controllers else (root, 2)
+        parts = Path(path.lstrip("/")).parts
+        for depth in range(len(parts), -1, -1):
+            yield top.joinpath(*parts[:depth]), version
+
+
+def _free_in_group(folder: Path, version: int) -> int | None:
+    limit_name, used_name, cache_name = _CGROUP_FILES[version]
+    try:
+        limit = (folder / limit_name).read_text().strip()
+        if limit == "max":
+            return None
+        free = int(limit) - int((folder / used_name).read_text())
+        for line in (folder / "memory.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            free += int(value) if name == cache_name else 0
+        return max(0, free)
     except (OSError, ValueError):
-        pass
-    return free
+        return None
 
 
 def _machine_memory() -> int:

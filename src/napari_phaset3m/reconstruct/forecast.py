@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.rotation.footprint import COLUMNS, TAPS
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ResourceError
-from napari_phaset3m.reconstruct.problem import AUTO_SLICE_ANGSTROM
+from napari_phaset3m.io.limits import available_memory
+from napari_phaset3m.reconstruct.plan import subset_size
+from napari_phaset3m.reconstruct.problem import basis_sigma, is_linear
+from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 from napari_phaset3m.reconstruct.solver import resolve_threads
 
 #: Seconds per complex FFT point and log2(N) on one core: 31 us for 96 x 96.
@@ -19,6 +22,12 @@ _FFT_SECONDS = 2.6e-10
 _ROTATE_SECONDS = 5e-10
 #: Elementwise passes cost about as much as the FFTs they stand between.
 _ELEMENTWISE = 1.8
+#: Volumes at once: the solver's two, what is handed out, the start or the best so far.
+_VOLUMES = 4
+#: Volumes that the total variation, a Butterworth filter and the atomic basis add.
+_TV_VOLUMES, _FILTER_VOLUMES, _BASIS_VOLUMES = 6, 2, 3
+#: Volumes that linear methods hold besides the solver's.
+_METHOD_VOLUMES = {"cgls": 2, "tv": 1 + _TV_VOLUMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +71,6 @@ class Forecast:
             )
 
 
-def available_memory() -> int:
-    """Physical memory that is free for this process, bytes."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable"):
-                    return int(line.split()[1]) * 1024
-    except OSError:  # pragma: no cover - not Linux
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def forecast(
     series: TiltFocalSeries,
     config: ReconstructionConfig,
@@ -87,39 +84,68 @@ def forecast(
     config : ReconstructionConfig
     device : str
         Memory is that of the host; a GPU run adds its own check when it starts.
+
+    Raises
+    ------
+    ConfigError
+        Sampling that the images cannot give.
     """
-    geometry, nx, ny = _geometry(series, config)
-    threads = resolve_threads(config)
-    volume = geometry.nz * nx * ny * 4 * (2 if config.absorption else 1)
+    size, threads = sizing(series, config), resolve_threads(config)
+    count = _linear_bytes if is_linear(config) else _scattering_bytes
     nodes = config.quadrature_points if config.coherence == "incoherent" else 1
-    images = series.n_tilt * series.n_focus * nx * ny * 4
-    linear = config.method == "sirt"
-    waves = nx * ny * (0 if linear else geometry.max_slices() * 12 + series.n_focus * (nodes * 16 + 12) + 16)
-    # volume, previous, best or preconditioner, result; a gradient per thread
-    memory = volume * (4 + threads) + threads * waves + (2 * images if not linear else images)
     return Forecast(
-        int(memory),
+        int(count(size, series, config) + _constraint_bytes(size, config)),
         available_memory(),
-        _seconds(geometry, series, config, nodes) / threads,
-        (geometry.nz, ny, nx),
-        geometry.n_slices,
+        _seconds(size.geometry, series, config, nodes) / threads,
+        size.public_shape,
+        size.geometry.n_slices,
     )
 
 
-def _geometry(series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[TiltGeometry, int, int]:
-    pixel = series.pixel_size_angstrom
-    voxel = config.voxel_angstrom or pixel
-    ny, nx = (
-        max(1, round(n * pixel / voxel)) + 2 * round(config.padding_px * pixel / voxel)
-        for n in series.image_shape
-    )
-    nz = max(1, round(config.depth_angstrom / voxel)) if config.depth_angstrom else nx
-    deepest = max(nz, nx)
-    slices = 1
-    if config.method == "multislice":
-        auto = max(1, min(deepest, round(deepest * voxel / AUTO_SLICE_ANGSTROM)))
-        slices = auto if config.slices == "auto" else min(config.slices, deepest)
-    return TiltGeometry(nz, nx, ny, voxel, tuple(series.tilt_deg.tolist()), slices), nx, ny
+def _volume_bytes(geometry: TiltGeometry) -> int:
+    return geometry.nz * geometry.nx * geometry.ny * 4
+
+
+def _image_bytes(geometry: TiltGeometry, images: int) -> int:
+    return images * geometry.nx * geometry.ny * 4
+
+
+def _scattering_bytes(size: Sizing, series: TiltFocalSeries, config: ReconstructionConfig) -> int:
+    geometry, channels = size.geometry, 2 if config.absorption else 1
+    nodes = config.quadrature_points if config.coherence == "incoherent" else 1
+    sigma = basis_sigma(config, series, size.voxel_angstrom)
+    slots = min(resolve_threads(config), subset_size(config, series.n_tilt, sigma))
+    per_slice = 8 + 4 * channels
+    pixel = geometry.max_slices() * per_slice + series.n_focus * (nodes * 16 + 12) + 16
+    waves = geometry.nx * geometry.ny * pixel
+    basis = _BASIS_VOLUMES if sigma else 0
+    volumes = _volume_bytes(geometry) * channels * (_VOLUMES + slots + basis)
+    # Images on the padded grid, and their square roots.
+    return volumes + slots * waves + 2 * _image_bytes(geometry, series.n_tilt * series.n_focus)
+
+
+def _linear_bytes(size: Sizing, series: TiltFocalSeries, config: ReconstructionConfig) -> int:
+    geometry = size.geometry
+    volumes = _volume_bytes(geometry) * (_VOLUMES + _METHOD_VOLUMES.get(config.method, 0))
+    columns = COLUMNS.get(TAPS.get(config.rotation, 0), 0)
+    footprints = geometry.nz * geometry.nx * series.n_tilt * 4 * (1 + columns)
+    # Projections, their residual and one more copy of either; the images on the padded grid.
+    images = _image_bytes(geometry, series.n_tilt * (3 + series.n_focus))
+    return volumes + footprints + images
+
+
+def _constraint_bytes(size: Sizing, config: ReconstructionConfig) -> int:
+    limits = config.constraints
+    volumes = _TV_VOLUMES if limits.tv_weight else 0  # they work on one channel after the other
+    if limits.lowpass_angstrom or limits.highpass_angstrom:
+        volumes = max(volumes, _FILTER_VOLUMES)
+    return volumes * _volume_bytes(size.geometry)
+
+
+def result_grid(series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[tuple[int, int, int], float]:
+    """Shape (nz, ny, nx) of the result, without its padding, and its voxel in angstrom."""
+    size = sizing(series, config)
+    return size.public_shape, size.voxel_angstrom
 
 
 def _seconds(
@@ -128,7 +154,7 @@ def _seconds(
     points = geometry.nx * geometry.ny
     one_fft = _FFT_SECONDS * points * max(1, points.bit_length())
     rotate = sum(geometry.depth(i) for i in range(geometry.n_tilt)) * points * 8 * _ROTATE_SECONDS
-    if config.method == "sirt":
+    if is_linear(config):
         return rotate
     ffts = sum(4 * (len(geometry.edges(i)) - 1) for i in range(geometry.n_tilt))
     ffts += series.n_tilt * series.n_focus * nodes * 2

@@ -59,7 +59,12 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
     if problem.microscope is not None and problem.microscope.focal_spread_angstrom == 0:
         notes.append("no focal spread is known: the beam is taken as temporally coherent")
     return Plan(
-        n_sweeps, _subset(config, problem, sigma), resolve_threads(config), sigma, holdout, tuple(notes)
+        n_sweeps,
+        subset_size(config, problem.tilts.size, sigma),
+        resolve_threads(config),
+        sigma,
+        holdout,
+        tuple(notes),
     )
 
 
@@ -90,8 +95,9 @@ def _is_changed(config: ReconstructionConfig, path: str) -> bool:
     return bool(value != default)
 
 
-def _subset(config: ReconstructionConfig, problem: Problem, sigma: float | None) -> int:
-    n, entry = max(1, problem.tilts.size), METHODS[config.method]
+def subset_size(config: ReconstructionConfig, n_tilt: int, sigma: float | None) -> int:
+    """Tilts per update of a run over ``n_tilt`` tilts, with or without the atomic basis."""
+    n, entry = max(1, n_tilt), METHODS[config.method]
     if config.subset_size == "all" or entry.whole:
         return n
     if config.subset_size != "auto":

@@ -1,0 +1,106 @@
+"""Sizes of a reconstruction: worked out from the series and the config alone.
+
+The problem, the forecast and the checks of masks and start volumes all take them from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
+
+#: Slice thickness that `slices="auto"` aims at, angstrom.
+AUTO_SLICE_ANGSTROM = 2.1
+#: Fewest pixels along an edge of the resampled images.
+FEWEST_PIXELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """How a series is sampled in one resolution stage.
+
+    Attributes
+    ----------
+    geometry : TiltGeometry
+        Of the volume with its padding.
+    image_shape : tuple of int
+        (ny, nx) of the resampled images, without padding.
+    border : int
+        Padding on each side of the images, pixels.
+    """
+
+    geometry: TiltGeometry
+    image_shape: tuple[int, int]
+    border: int
+
+    @property
+    def voxel_angstrom(self) -> float:
+        """Edge of a voxel and of a resampled pixel."""
+        return self.geometry.voxel_size_angstrom
+
+    @property
+    def public_shape(self) -> tuple[int, int, int]:
+        """(nz, ny, nx) of the result, without padding."""
+        return (self.geometry.nz, *self.image_shape)
+
+
+def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1) -> Sizing:
+    """Resolve voxel, box, padding and slices.
+
+    The images are ``nx`` whole voxels wide, so that the voxel differs from the one asked for
+    by at most half a voxel over the width; along y the images end within half a voxel.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+    bin_ : int
+        Coarser sampling of a multi-resolution stage.
+
+    Raises
+    ------
+    ConfigError
+        Sampling that the images cannot give.
+    """
+    pixel, (ny, nx) = series.pixel_size_angstrom, series.image_shape
+    wanted = (config.voxel_angstrom or pixel) * bin_
+    across = max(1, round(nx * pixel / wanted))
+    voxel = pixel if across == nx else nx * pixel / across
+    along = max(1, round(ny * pixel / voxel))
+    if min(along, across) < FEWEST_PIXELS:
+        raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {(along, across)} pixels of {ny} x {nx}")
+    border = round(config.padding_px * pixel / voxel)
+    geometry = TiltGeometry(
+        _depth_voxels(config, voxel, across),
+        across + 2 * border,
+        along + 2 * border,
+        voxel,
+        tuple(series.tilt_deg.tolist()),
+    )
+    return Sizing(replace(geometry, n_slices=_slices(config, geometry)), (along, across), border)
+
+
+def _depth_voxels(config: ReconstructionConfig, voxel: float, across: int) -> int:
+    if config.depth_angstrom is None:
+        return across
+    depth = max(1, round(config.depth_angstrom / voxel))
+    if depth > 8 * across:
+        raise ConfigError(f"depth_angstrom: {config.depth_angstrom:g} Å is over 8 image widths")
+    return depth
+
+
+def _slices(config: ReconstructionConfig, geometry: TiltGeometry) -> int:
+    if config.method != "multislice":
+        return 1
+    deepest = geometry.deepest
+    if config.slices == "auto":
+        thickness = AUTO_SLICE_ANGSTROM / geometry.voxel_size_angstrom
+        return max(1, min(deepest, round(deepest / thickness)))
+    if config.slices > deepest:
+        raise ConfigError(
+            f"slices: {config.slices} do not fit in {deepest} voxels, the depth of the deepest tilted box"
+        )
+    return config.slices

@@ -1,0 +1,159 @@
+"""Sizes of a run: slices, padding, images that are not square, and the forecast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
+from napari_phaset3m.core.resample import fourier_resample, resample_axis
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.limits import available_memory
+from napari_phaset3m.reconstruct.api import forecast, reconstruct
+from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.sizing import sizing
+
+FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None)
+
+
+def series(
+    ny: int = 32, nx: int = 32, tilts: Any = (-40.0, 0.0, 40.0), pixel: float = 0.5
+) -> TiltFocalSeries:
+    y, x = (np.arange(n) - (n - 1) / 2 for n in (ny, nx))
+    bump = 0.1 * np.exp(-((y[:, None] - 3) ** 2 + (x - 2) ** 2) / 20)
+    return TiltFocalSeries(
+        images=np.broadcast_to(1 - bump, (len(tilts), 2, ny, nx)).astype(np.float32),
+        tilt_deg=np.array(tilts),
+        pixel_size_angstrom=pixel,
+        energy_ev=3e5,
+        defocus_angstrom=np.array([300.0, 600.0]),
+        spherical_aberration_angstrom=1e7,
+    )
+
+
+def config(**changes: Any) -> ReconstructionConfig:
+    return ReconstructionConfig(**{"constraints": FREE, "threads": 2, "iterations": 1, **changes})
+
+
+def test_slices_of_a_slab_are_as_thick_as_asked_at_the_depth_that_tilts_reach() -> None:
+    # 20 voxels deep and 256 wide, tilted by 5 degrees: 43 voxels deep at most, not 256.
+    slab = series(16, 256, (-5.0, 0.0, 5.0))
+    geometry = sizing(slab, config(depth_angstrom=10.0)).geometry
+    assert geometry.deepest == int(np.ceil(20 * np.cos(np.radians(5)) + 256 * np.sin(np.radians(5))))
+    assert geometry.voxels_per_slice * 0.5 == pytest.approx(2.1, rel=0.1)
+    # A cube is as deep as it is wide at no tilt: nothing changes for it.
+    assert sizing(series(), config()).geometry.n_slices == round(32 * 0.5 / 2.1)
+
+
+def test_slices_that_do_not_fit_into_the_deepest_box_are_refused() -> None:
+    slab = series(16, 64, (-5.0, 5.0))
+    deepest = sizing(slab, config(depth_angstrom=5.0)).geometry.deepest
+    assert deepest < 20
+    assert sizing(slab, config(depth_angstrom=5.0, slices=deepest)).geometry.n_slices == deepest
+    with pytest.raises(ConfigError, match=f"slices: {deepest + 1} do not fit in {deepest}"):
+        build_problem(slab, config(depth_angstrom=5.0, slices=deepest + 1))
+
+
+def test_padding_deepens_nothing() -> None:
+    padded = config(padding_px=6)
+    problem = build_problem(series(), padded)
+    assert problem.geometry.volume_shape == (32, 44, 44)
+    assert reconstruct(series(), padded, device="cpu").volume.shape == (32, 32, 32)
+    deep = config(padding_px=6, depth_angstrom=10.0)
+    assert reconstruct(series(), deep, device="cpu").volume.shape == (20, 32, 32)
+
+
+def test_a_voxel_is_a_cube_also_where_the_images_are_not_square() -> None:
+    """A bar of known length along y keeps it, in angstrom."""
+    nx, ny, voxel = 28, 61, 1.2
+    y = np.arange(ny) - (ny - 1) / 2
+    bar = np.cos(2 * np.pi * y / 12.2)  # five periods of 12.2 pixels of 1 angstrom
+    images = np.broadcast_to(1 + 0.1 * bar[:, None], (3, 2, ny, nx)).astype(np.float32)
+    scene = series(ny, nx, pixel=1.0).replace(images=images)
+    problem = build_problem(scene, config(voxel_angstrom=voxel))
+    assert problem.grid.pixel_size_angstrom == pytest.approx(28 / 23)
+    places = (np.arange(problem.grid.ny) - (problem.grid.ny - 1) / 2) * problem.grid.pixel_size_angstrom
+    expected = 1 + 0.1 * np.cos(2 * np.pi * places / 12.2)
+    np.testing.assert_allclose(problem.images[1, 0, 5], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "count"), [(33, 27), (33, 40), (40, 25), (16, 7)])
+def test_an_axis_is_resampled_as_by_cropping_its_spectrum(n: int, count: int) -> None:
+    values = np.random.default_rng(n).normal(size=(2, n, 5)).astype(np.float32)
+    found = resample_axis(values, 1, count, n / count)
+    wanted = fourier_resample(values.swapaxes(1, 2), (count,)).swapaxes(1, 2)
+    np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"depth_angstrom": 7.0}, {"padding_px": 5}, {"voxel_angstrom": 0.9}, {"method": "sirt"},
+        {"method": "singleslice"}, {"slices": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_forecast_and_the_run_agree_on_all_sizes(changes: dict[str, Any]) -> None:
+    scene, settings = series(30, 44), config(**changes)
+    estimate, problem = forecast(scene, settings), build_problem(scene, settings)
+    assert estimate.slices == problem.geometry.n_slices
+    assert estimate.volume_shape == reconstruct(scene, settings, device="cpu").volume.shape
+    assert sizing(scene, settings).geometry == problem.geometry
+
+
+def test_the_forecast_refuses_what_the_run_would() -> None:
+    with pytest.raises(ConfigError, match="slices"):
+        forecast(series(), config(slices=99))
+    with pytest.raises(ConfigError, match="voxel_angstrom"):
+        forecast(series(), config(voxel_angstrom=9.0))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"constraints": FREE.model_copy(update={"tv_weight": 0.1})},
+        {"constraints": FREE.model_copy(update={"lowpass_angstrom": 2.0})},
+        {"constraints": ConstraintConfig(atomic_basis_sigma_angstrom=0.5)},
+        {"absorption": True},
+        {"threads": 3, "subset_size": 3},
+    ],
+    ids=("tv", "filter", "basis", "absorption", "threads"),
+)
+def test_what_takes_memory_is_counted(more: dict[str, Any]) -> None:
+    volume = 32**3 * 4
+    plain = forecast(series(), config()).memory_bytes
+    assert forecast(series(), config(**more)).memory_bytes >= plain + volume
+
+
+def test_methods_are_counted_by_what_they_hold() -> None:
+    found = {m: forecast(series(), config(method=m)).memory_bytes for m in ("sirt", "cgls", "tv")}
+    assert found["sirt"] < found["cgls"] < found["tv"]
+    # Threads beyond the tilts of a subset hold nothing.
+    many = [forecast(series(), config(subset_size=2, threads=t)).memory_bytes for t in (2, 64)]
+    assert many[0] == many[1]
+
+
+def group(folder: Path, names: tuple[str, str, str], limit: str, used: int, cache: int) -> None:
+    folder.mkdir(parents=True)
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {cache}\n")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_free_memory_is_what_the_control_groups_leave(tmp_path: Path, version: int) -> None:
+    names = [
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ("memory.max", "memory.current", "inactive_file"),
+    ][version - 1]
+    top = tmp_path / "memory" if version == 1 else tmp_path
+    own = tmp_path / "own"
+    own.write_text("4:memory:/outer/inner\n" if version == 1 else "0::/outer/inner\n")
+    before = available_memory(tmp_path, own)
+    group(top / "outer", names, "9000000", 2000000, 500000)
+    group(top / "outer" / "inner", names, "max" if version == 2 else "9223372036854771712", 1, 0)
+    assert available_memory(tmp_path, own) == 7500000 < before
