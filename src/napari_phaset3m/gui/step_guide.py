@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.metadata_form import missing_for_multislice
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
