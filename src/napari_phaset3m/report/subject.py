@@ -45,6 +45,10 @@ class Subject:
         Known atoms, see :mod:`.atom_sections`.
     slice_angstrom : float, optional
         Thickness of slices; 2 Å or one voxel, whichever is more, when omitted.
+    aperture_mrad : float, optional
+        Half-angle of the objective aperture.
+    convergence_mrad : float
+        Standard deviation of the illumination angle.
 
     Raises
     ------
@@ -65,6 +69,8 @@ class Subject:
     cell: Any = None
     model: Any = None
     slice_angstrom: float | None = None
+    aperture_mrad: float | None = None
+    convergence_mrad: float = 0.0
 
     def __post_init__(self) -> None:
         others = {"mask": self.mask}
