@@ -14,8 +14,8 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.resample import fourier_resample, resample_axis
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 from napari_phaset3m.reconstruct.methods.registry import METHODS
+from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 
 #: Fraction of the images held out when stopping is automatic.
 AUTO_HOLDOUT = 0.08
@@ -36,7 +36,8 @@ class Problem:
     images : ndarray
         `(n_tilt, n_focus, nx, ny)` float32 intensity on the (padded) wave grid.
     weight : ndarray
-        `(n_tilt, n_focus)` float32; each tilt's weights sum to 1; 0 = not used.
+        `(n_tilt, n_focus)` float32, 0 = not used. Scattering methods: in proportion to the
+        dose, a tilt's weights sum to 1 on average. Linear methods: they sum to 1 at every tilt.
     held_out : ndarray
         `(n_tilt, n_focus)` bool: used images kept for validation (weight 0).
     pixel_weight : ndarray
@@ -108,7 +109,8 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     images, pixel_weight = _padded(_resampled(series, size), size.border)
     grid = Grid(images.shape[2], images.shape[3], voxel)
     sigma = basis_sigma(config, series, voxel)
-    weight, held_out = _weights(series, config, holdout_fraction(config, sigma))
+    held_out = held_out_images(series, config, holdout_fraction(config, sigma))
+    weight = image_weights(series, held_out, by_dose=not is_linear(config))
     assert series.shifts_px is not None
     return Problem(
         grid=grid,
@@ -201,26 +203,66 @@ def holdout_fraction(config: ReconstructionConfig, sigma: float | None) -> float
     return config.holdout_fraction
 
 
-def _weights(
-    series: TiltFocalSeries, config: ReconstructionConfig, fraction: float
-) -> tuple[np.ndarray, np.ndarray]:
+def held_out_images(series: TiltFocalSeries, config: ReconstructionConfig, fraction: float) -> np.ndarray:
+    """`(n_tilt, n_focus)` bool: the used images that do not drive the update.
+
+    Of a focal series single images are drawn at random, and every tilt keeps one. With one
+    image at each tilt whole tilts are left out, spread evenly over the angles so that no gap
+    is wider than it must be.
+
+    Raises
+    ------
+    DataError
+        No image is used.
+    """
     assert series.used is not None
     used = np.array(series.used)
     if not used.any():
         raise DataError("no image is marked as used", field="mask")
-    rng = np.random.default_rng([config.seed, 1])
-    candidates = np.flatnonzero(used)
-    count = round(fraction * candidates.size)
-    held = np.zeros(used.size, bool)
-    for index in rng.permutation(candidates):
+    count = round(fraction * int(used.sum()))
+    held = np.zeros_like(used)
+    if count and used.sum(1).max() == 1:
+        tilts = np.flatnonzero(used.any(1))
+        ordered = tilts[np.argsort(series.tilt_deg[tilts], kind="stable")]
+        chosen = ordered[((np.arange(count) + 0.5) * ordered.size / count).astype(int)]
+        held[chosen] = used[chosen]
+        return held
+    for index in np.random.default_rng([config.seed, 1]).permutation(np.flatnonzero(used)):
         if held.sum() >= count:
             break
-        row = slice(index // series.n_focus * series.n_focus, (index // series.n_focus + 1) * series.n_focus)
-        # A tilt keeps at least one image, unless it has only one to give.
-        if series.n_focus == 1 or used.ravel()[row].sum() - held[row].sum() > 1:
-            held[index] = True
-    held_out = held.reshape(used.shape)
-    dose = np.asarray(1.0 if series.dose_per_image is None else series.dose_per_image)
-    weight = np.where(used & ~held_out, dose, 0.0)
+        tilt, focus = divmod(int(index), series.n_focus)
+        if used[tilt].sum() - held[tilt].sum() > 1:
+            held[tilt, focus] = True
+    return held
+
+
+def image_weights(series: TiltFocalSeries, held_out: np.ndarray, *, by_dose: bool) -> np.ndarray:
+    """`(n_tilt, n_focus)` float32 weights of the images that drive the update.
+
+    Parameters
+    ----------
+    held_out : ndarray
+        `(n_tilt, n_focus)` bool. What is held out of a tilt is made up for by its other
+        images, so that it does not unbalance the tilts.
+    by_dose : bool
+        A tilt weighs as the dose of its used images does, 1 on average; else every tilt
+        weighs 1.
+    """
+    dose = np.where(series.used, 1.0 if series.dose_per_image is None else series.dose_per_image, 0.0)
+    weight = np.where(held_out, 0.0, dose)
     total = weight.sum(1, keepdims=True)
-    return np.asarray(np.divide(weight, total, where=total > 0, out=np.zeros_like(weight)), REAL), held_out
+    weight = np.divide(weight, total, where=total > 0, out=np.zeros_like(weight))
+    if by_dose:
+        share = dose.sum(1)
+        driving = weight.any(1)
+        # Alike doses give 1 exactly, whatever their unit.
+        share = share / share[driving].max()
+        weight *= (share / share[driving].mean())[:, None]
+    return np.asarray(weight, REAL)
+
+
+def heaviest_ratio(weight: np.ndarray, probed: np.ndarray, tilts: np.ndarray) -> float:
+    """How much more a subset of as many tilts can weigh than the probed one; 1 when all weigh alike."""
+    each = np.round(weight.sum(1, dtype=np.float64), 6)  # alike is alike, whatever float32 makes of it
+    heaviest = np.sort(each[tilts])[::-1][: probed.size]
+    return float(heaviest.sum() / each[probed].sum())

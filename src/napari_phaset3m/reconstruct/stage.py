@@ -17,9 +17,9 @@ from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Mas
 from napari_phaset3m.reconstruct.events import Event, Preview
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
-from napari_phaset3m.reconstruct.problem import Problem, build_problem, is_linear
+from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
-from napari_phaset3m.reconstruct.stepsize import automatic_step
+from napari_phaset3m.reconstruct.stepsize import automatic_step, probed_subset
 from napari_phaset3m.reconstruct.volumes import binned, from_public, to_public
 
 
@@ -99,7 +99,10 @@ class Stage:
             return relaxation(self.config)
         if self.config.step != "auto":
             return self.config.step / self.problem.geometry.nz
-        return automatic_step(self.solver, self.config.seed)
+        weight, tilts = self.problem.weight, self.problem.tilts
+        # A subset that holds tilts of more dose curves more than the one that is probed.
+        heavier = heaviest_ratio(weight, probed_subset(self.solver), tilts)
+        return automatic_step(self.solver, self.config.seed) / heavier
 
     def start(self, volume: np.ndarray | None) -> np.ndarray | None:
         """Solver coefficients from a public `(nz, ny, nx)` start volume."""

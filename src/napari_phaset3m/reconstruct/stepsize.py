@@ -25,9 +25,7 @@ def largest_curvature(solver: Solver, seed: int) -> float:
     holds for every loss and basis. The subset's tilts are
     spread evenly: the mean case of a random order.
     """
-    spread = np.linspace(0, solver.tilts.size - 1, solver.subset_size)
-    subset = solver.tilts[np.unique(np.rint(spread).astype(int))]
-
+    subset = probed_subset(solver)
     shape = solver.method.volume_shape
     base = asnumpy(solver.gradient(solver.engine.upload(np.zeros(shape, REAL)), subset)[0])
     probe = np.random.default_rng([seed, 4]).standard_normal(shape).astype(REAL)
@@ -38,6 +36,12 @@ def largest_curvature(solver: Solver, seed: int) -> float:
         curvature = float(np.linalg.norm(difference) / np.linalg.norm(probe))
         probe = difference
     return curvature
+
+
+def probed_subset(solver: Solver) -> np.ndarray:
+    """Tilts whose curvature stands for that of every subset."""
+    spread = np.linspace(0, solver.tilts.size - 1, solver.subset_size)
+    return np.asarray(solver.tilts[np.unique(np.rint(spread).astype(int))])
 
 
 def automatic_step(solver: Solver, seed: int) -> float:
