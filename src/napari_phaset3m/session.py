@@ -89,6 +89,28 @@ class RunRecord:
         return self.status in ACTIVE
 
 
+@dataclass(frozen=True, eq=False)
+class NamedMask:
+    """A mask with what is needed to check it against a volume.
+
+    Attributes
+    ----------
+    mask : ndarray
+        `(nz, ny, nx)` float32 in 0..1.
+    voxel_size_angstrom : tuple of float
+        (z, y, x).
+    name : str
+        What to call it in figures and reports.
+    recipe : dict
+        The steps it was made with.
+    """
+
+    mask: np.ndarray
+    voxel_size_angstrom: tuple[float, float, float]
+    name: str
+    recipe: dict[str, Any]
+
+
 @dataclass(eq=False)
 class Session:
     """What belongs to one viewer.
@@ -102,6 +124,8 @@ class Session:
     device : {"auto", "cpu", "cuda"}
     mask : ndarray or None
         `(nz, ny, nx)`, 0..1; goes into runs, also into the one that is active.
+    analysis_mask : NamedMask or None
+        What analysis is confined to.
     active_run : str or None
         Id of the run that is under way.
     progress : Progress or None
@@ -124,6 +148,7 @@ class Session:
         equality_operators={
             "series": operator.is_,
             "mask": operator.is_,
+            "analysis_mask": operator.is_,
             "frame": operator.is_,
             "runs": operator.is_,
             "attachments": operator.is_,
@@ -138,6 +163,7 @@ class Session:
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     device: DeviceName = "auto"
     mask: np.ndarray | None = None
+    analysis_mask: NamedMask | None = None
     active_run: str | None = None
     progress: Progress | None = None
     frame: PreviewFrame | None = None

@@ -211,6 +211,7 @@ class JobDriver(QObject):
             voxel_size_angstrom=event.voxel_size_angstrom,
             unit=event.unit,
             reason=event.reason,
+            settings=event.settings,
         )
         self.pictures.drain()
         reason = _REASONS.get(event.reason, event.reason)

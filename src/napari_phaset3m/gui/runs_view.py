@@ -166,7 +166,8 @@ def _save(record: RunRecord, path: Path, series_path: Path | None) -> Path:
     from napari_phaset3m.io.volume import Volume, save_volume
 
     assert record.volume is not None and record.voxel_size_angstrom is not None
-    origin = provenance(series_path, record.config, record.device)
+    resolved = record.settings.get("resolved", {})
+    origin = provenance(series_path, record.config, record.device, resolved=resolved)
     volume = Volume(data=record.volume, voxel_size_angstrom=record.voxel_size_angstrom, unit=record.unit)
     save_volume(volume, path, provenance=origin)
     return path
