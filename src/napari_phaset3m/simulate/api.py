@@ -20,27 +20,53 @@ from napari_phaset3m.errors import OutputError
 from napari_phaset3m.io.atomic import atomic_path
 from napari_phaset3m.io.series import save_series
 from napari_phaset3m.io.volume import Volume, save_volume
-from napari_phaset3m.simulate.build import build_specimen, particle_rotation, stream
+from napari_phaset3m.simulate.build import build_matter, particle_rotation, stream
 from napari_phaset3m.simulate.config import SimulationConfig
-from napari_phaset3m.simulate.imaging import Imager, Sampling, padding_px, true_microscope
+from napari_phaset3m.simulate.imaging import Imager, Matter, Sampling, padding_px, true_microscope
 from napari_phaset3m.simulate.potentials import SOURCE, voxel_potential
 from napari_phaset3m.simulate.specimens import Atoms, write_xyz
+from napari_phaset3m.simulate.vesicles import Spheres, sphere_potential
+
+Report = Callable[["SimulationProgress"], None]
+#: Where each stage begins and ends on a bar (of the example in the README, by time).
+_SHARES = {"specimen": (0.0, 0.03), "images": (0.03, 0.97), "potential": (0.97, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
 class SimulationProgress:
-    """So many of the tilts are simulated.
+    """How far a simulation is.
 
     Attributes
     ----------
+    stage : {"specimen", "images", "potential"}
+        What is being computed; nearly all time goes into the images.
     done, total : int
+        Tilts of ``"images"``; 0 of 1 when another stage begins.
     seconds : float
-        Since the start.
+        Since the stage began.
     """
 
+    stage: str
     done: int
     total: int
     seconds: float
+
+    @property
+    def fraction(self) -> float:
+        """Done part of the whole, 0..1."""
+        first, last = _SHARES[self.stage]
+        return first + (last - first) * self.done / self.total
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Estimate for this stage; None while nothing of it is done."""
+        return self.seconds / self.done * (self.total - self.done) if self.done else None
+
+    @property
+    def text(self) -> str:
+        """What is being done, for a progress bar."""
+        counted = f" {self.done}/{self.total}" if self.total > 1 else ""
+        return {"specimen": "Specimen", "images": "Tilt", "potential": "True potential"}[self.stage] + counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +79,7 @@ class Simulation:
         With the stated (perhaps wrong) metadata.
     potential : Volume
         `(nz, ny, nx)` volts, band-limited to the series' pixel.
-    atoms : Atoms
+    matter : Atoms or Spheres
         Sample frame, angstrom from the rotation centre.
     truth : dict
         True tilts, defoci, shifts, aberrations, configuration (JSON-able).
@@ -61,11 +87,18 @@ class Simulation:
 
     series: TiltFocalSeries
     potential: Volume
-    atoms: Atoms
+    matter: Matter
     truth: dict[str, Any]
 
+    @property
+    def atoms(self) -> Atoms:
+        """The atoms; none when the specimen is vesicles."""
+        return self.matter if isinstance(self.matter, Atoms) else Atoms(np.empty(0, "U2"), np.empty((0, 3)))
+
     def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write the series and, beside it, ``_truth.json``, ``_truth_V.mrc``, ``_truth_atoms.xyz``.
+        """Write the series and its truth beside it: ``_truth.json``, ``_truth_V.mrc``, ``_truth_atoms.xyz``.
+
+        Vesicles have no atoms to write.
 
         Returns
         -------
@@ -78,9 +111,8 @@ class Simulation:
             One cannot be written.
         """
         path = Path(path)
-        paths = tuple(
-            path.with_name(path.stem + end) for end in ("_truth.json", "_truth_V.mrc", "_truth_atoms.xyz")
-        )
+        ends = ("_truth.json", "_truth_V.mrc", *(("_truth_atoms.xyz",) if len(self.atoms) else ()))
+        paths = tuple(path.with_name(path.stem + end) for end in ends)
         for target in (path, *paths):
             if not target.parent.is_dir():
                 raise OutputError(f"{target}: its folder does not exist")
@@ -88,8 +120,9 @@ class Simulation:
         with atomic_path(paths[0]) as temporary:
             Path(temporary).write_text(json.dumps(self.truth, indent=1), encoding="utf-8")
         save_volume(self.potential, paths[1])
-        with atomic_path(paths[2]) as temporary:
-            write_xyz(self.atoms, temporary, "x y z in angstrom from the rotation centre, untilted")
+        for target in paths[2:]:
+            with atomic_path(target) as temporary:
+                write_xyz(self.atoms, temporary, "x y z in angstrom from the rotation centre, untilted")
         return (path, *paths)
 
 
@@ -113,10 +146,10 @@ def _inject(config: SimulationConfig) -> _True:
 
 def _simulate_images(
     config: SimulationConfig,
-    atoms: Atoms,
+    matter: Matter,
     sampling: Sampling,
     true: _True,
-    on_event: Callable[[SimulationProgress], None] | None,
+    report: Report,
 ) -> np.ndarray:
     """`(n_tilt, n_focus, ny, nx)` expected intensity; threads own tilts."""
     n_tilt, n_focus = true.defocus.shape
@@ -124,7 +157,7 @@ def _simulate_images(
     images = np.empty((n_tilt, n_focus, n, n), REAL)
     asked = config.numerics.threads
     threads = min((os.cpu_count() or 1) if asked == "auto" else asked, n_tilt)
-    symbols = [str(s) for s in np.unique(atoms.symbols)]
+    symbols = list(matter.counts()) if isinstance(matter, Atoms) else []
     free: queue.SimpleQueue[Imager] = queue.SimpleQueue()
     for _ in range(threads):  # FFT planning is not thread-safe, so it happens here
         free.put(Imager(config, sampling, symbols))
@@ -132,7 +165,7 @@ def _simulate_images(
     def one(i: int) -> None:
         imager = free.get()
         try:
-            images[i] = imager.images(atoms, float(true.tilts[i]), true.defocus[i], true.shifts[i])
+            images[i] = imager.images(matter, float(true.tilts[i]), true.defocus[i], true.shifts[i])
         finally:
             free.put(imager)
 
@@ -142,8 +175,7 @@ def _simulate_images(
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
-                if on_event is not None:
-                    on_event(SimulationProgress(done, n_tilt, time.perf_counter() - start))
+                report(SimulationProgress("images", done, n_tilt, time.perf_counter() - start))
         except BaseException:  # a failed or interrupted tilt: do not compute the rest
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -163,7 +195,7 @@ def _expose(config: SimulationConfig, images: np.ndarray) -> np.ndarray:
 
 def simulate(
     config: SimulationConfig | None = None,
-    on_event: Callable[[SimulationProgress], None] | None = None,
+    on_event: Report | None = None,
 ) -> Simulation:
     """Simulate a tilt/focal series.
 
@@ -172,8 +204,8 @@ def simulate(
     config : SimulationConfig, optional
         Defaults: a Co3O4 sphere, 31 tilts, 3 foci, noiseless.
     on_event : callable, optional
-        Called with a :class:`SimulationProgress` after each tilt, in this thread; an
-        exception it raises ends the simulation.
+        Called with a :class:`SimulationProgress` when a stage begins and after each tilt, in
+        this thread; an exception it raises ends the simulation.
 
     Returns
     -------
@@ -184,17 +216,22 @@ def simulate(
     ConfigError, DataError
         The specimen does not fit or its file cannot be read.
     """
-    config = config or SimulationConfig()
+    config, report = config or SimulationConfig(), on_event or (lambda event: None)
     acquisition = config.acquisition
     n, pixel = acquisition.image_size_px, acquisition.pixel_size_angstrom
     border = padding_px(config, true_microscope(config))
     sampling = Sampling(n, n + 2 * border, config.numerics.supersampling, pixel)
-    atoms = build_specimen(config, sampling.box_angstrom)
+    report(SimulationProgress("specimen", 0, 1, 0.0))
+    matter = build_matter(config, sampling.box_angstrom)
     true = _inject(config)
-    images = _expose(config, _simulate_images(config, atoms, sampling, true, on_event))
-    data = voxel_potential(atoms, (n, n, n), pixel, config.numerics.thermal_b_angstrom2)
+    images = _expose(config, _simulate_images(config, matter, sampling, true, report))
+    report(SimulationProgress("potential", 0, 1, 0.0))
+    if isinstance(matter, Spheres):
+        data = sphere_potential(matter, (n, n, n), pixel)
+    else:
+        data = voxel_potential(matter, (n, n, n), pixel, config.numerics.thermal_b_angstrom2)
     potential = Volume(data=data, voxel_size_angstrom=pixel, unit="V")
-    return Simulation(_series(config, images), potential, atoms, _truth(config, atoms, true, sampling))
+    return Simulation(_series(config, images), potential, matter, _truth(config, matter, true, sampling))
 
 
 def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
@@ -215,11 +252,11 @@ def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
         focal_spread_angstrom=optics.sigma_f_angstrom,
         aberrations=optics.aberrations,
         dose_per_image=None if acquisition.dose_per_image is None else np.asarray(acquisition.dose_per_image),
-        metadata={"simulated": f"napari-phaset3m; {SOURCE}; seed {config.seed}"},
+        metadata={"simulated": f"napari-phaset3m; {_source(config)}; seed {config.seed}"},
     )
 
 
-def _truth(config: SimulationConfig, atoms: Atoms, true: _True, sampling: Sampling) -> dict[str, Any]:
+def _truth(config: SimulationConfig, matter: Matter, true: _True, sampling: Sampling) -> dict[str, Any]:
     optics = config.optics
     return {
         "tilts_deg": true.tilts.tolist(),
@@ -229,10 +266,19 @@ def _truth(config: SimulationConfig, atoms: Atoms, true: _True, sampling: Sampli
         "spherical_aberration_angstrom": optics.spherical_aberration_angstrom,
         "focal_spread_angstrom": optics.sigma_f_angstrom,
         "aberrations": {**optics.aberrations, **config.errors.unstated_aberrations},
-        "crystal_to_xyz": particle_rotation(config.specimen, config.seed).tolist(),
-        "atoms": atoms.counts(),
-        "potential_source": SOURCE,
+        **_truth_of(config, matter),
         "box_px": sampling.box_px,
         "wave_sampling_angstrom": sampling.fine.pixel_size_angstrom,
         "config": config.model_dump(mode="json"),
     }
+
+
+def _source(config: SimulationConfig) -> str:
+    return "vesicles in ice" if config.specimen.kind == "vesicles" else SOURCE
+
+
+def _truth_of(config: SimulationConfig, matter: Matter) -> dict[str, Any]:
+    if isinstance(matter, Spheres):
+        return {"vesicles": matter.as_dict()}
+    rotation = particle_rotation(config.specimen, config.seed).tolist()
+    return {"crystal_to_xyz": rotation, "atoms": matter.counts(), "potential_source": SOURCE}

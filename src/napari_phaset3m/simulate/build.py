@@ -19,6 +19,7 @@ from napari_phaset3m.simulate.specimens import (
     read_cif,
     read_xyz,
 )
+from napari_phaset3m.simulate.vesicles import Spheres, build_vesicles
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
@@ -61,6 +62,13 @@ def build_particle(config: SpecimenConfig, seed: int) -> Atoms:
     return cut_particle(
         _crystal(config), config.diameter_angstrom, rotation, np.asarray(origin), config.shape
     )
+
+
+def build_matter(config: SimulationConfig, box_angstrom: float) -> Atoms | Spheres:
+    """The specimen, of atoms or of vesicles; see :func:`build_specimen` and :func:`build_vesicles`."""
+    if config.specimen.kind == "vesicles":
+        return build_vesicles(config, stream(config.seed, "vesicles"))
+    return build_specimen(config, box_angstrom)
 
 
 def build_specimen(config: SimulationConfig, box_angstrom: float) -> Atoms:

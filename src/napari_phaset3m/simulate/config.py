@@ -16,13 +16,14 @@ _DEFAULT_TILTS = 31
 class SpecimenConfig(Model):
     """The particle; its centre is the rotation centre unless a film is added."""
 
-    kind: Literal["co3o4", "gold", "cif", "xyz"] = Field(
-        "co3o4", description="Spinel Co3O4, fcc gold, a unit cell from a CIF, or atoms from an XYZ file"
+    kind: Literal["co3o4", "gold", "cif", "xyz", "vesicles"] = Field(
+        "co3o4",
+        description="Spinel Co3O4, fcc gold, a unit cell (CIF), atoms (XYZ file), or vesicles in ice",
     )
     path: str | None = Field(None, description="The CIF or XYZ file")
     shape: Literal["sphere", "cuboctahedron"] = Field("sphere", description="Cut out of the crystal")
     diameter_angstrom: PositiveFloat = Field(
-        20.0, description="Diameter of the sphere, or corner to corner of the cuboctahedron, Å"
+        20.0, description="Diameter of sphere or vesicle, or corner to corner of the cuboctahedron, Å"
     )
     lattice_angstrom: PositiveFloat | None = Field(
         None, description="Cubic lattice constant, Å; none: 8.084 (Co3O4), 4.0782 (gold)"
@@ -43,6 +44,27 @@ class SpecimenConfig(Model):
         if self.kind in ("cif", "xyz") and not self.path:
             raise ValueError(f"path: kind {self.kind} needs the file's name")
         return self
+
+
+class VesicleConfig(Model):
+    """HIV-like particles in ice (kind vesicles); potentials are told above that of the ice."""
+
+    n_vesicle: PositiveInt = Field(1, description="Number of vesicles; one lies at the centre")
+    diameter_sigma_angstrom: float = Field(0.0, ge=0, description="Standard deviation of the diameter, Å")
+    membrane_thickness_angstrom: PositiveFloat = Field(45.0, description="Thickness of the membrane, Å")
+    membrane_contrast_volts: float = Field(1.5, description="Membrane above ice, V")
+    inner_gap_angstrom: float = Field(30.0, ge=0, description="From membrane to inner shell, Å")
+    inner_thickness_angstrom: PositiveFloat = Field(70.0, description="Thickness of the inner shell, Å")
+    inner_contrast_volts: float = Field(
+        1.5, description="Inner shell above ice, V; equal to the lumen: no shell"
+    )
+    lumen_contrast_volts: float = Field(0.2, description="Between and inside the shells, above ice, V")
+    edge_softness_angstrom: PositiveFloat = Field(
+        5.0, description="Softness of all edges (standard deviation), Å"
+    )
+    ice_thickness_angstrom: PositiveFloat | Auto = Field(
+        "auto", description="Vesicles lie within so much ice; auto: as deep as the field is wide"
+    )
 
 
 class CarbonConfig(Model):
@@ -171,7 +193,9 @@ class NumericsConfig(Model):
     """How finely it is computed."""
 
     supersampling: int = Field(3, ge=1, le=8, description="Wave samples per pixel and axis")
-    slice_thickness_angstrom: PositiveFloat = Field(1.0, description="Multislice step, Å")
+    slice_thickness_angstrom: PositiveFloat | Auto = Field(
+        "auto", description="Multislice step, Å; auto: 1, or a third of the membrane of vesicles"
+    )
     padding_px: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto", description="Border computed around the field against wrap-around, pixels"
     )
@@ -183,9 +207,24 @@ class SimulationConfig(Model):
     """Everything that :func:`napari_phaset3m.simulate.api.simulate` needs."""
 
     specimen: SpecimenConfig = SpecimenConfig()
+    vesicles: VesicleConfig = VesicleConfig()
     carbon: CarbonConfig = CarbonConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     optics: OpticsConfig = OpticsConfig()
     errors: InjectedErrorsConfig = InjectedErrorsConfig()
     numerics: NumericsConfig = NumericsConfig()
-    seed: int = Field(0, ge=0, description="Seed of orientation, film, errors and noise")
+    seed: int = Field(0, ge=0, description="Seed of orientation, places, film, errors and noise")
+
+    @model_validator(mode="after")
+    def _matter(self) -> SimulationConfig:
+        if self.specimen.kind == "vesicles" and self.carbon.thickness_angstrom > 0:
+            raise ValueError("carbon.thickness_angstrom: a film needs a particle made of atoms, not vesicles")
+        return self
+
+    @property
+    def slice_angstrom(self) -> float:
+        """Multislice step in use, Å."""
+        asked = self.numerics.slice_thickness_angstrom
+        if asked != "auto":
+            return asked
+        return self.vesicles.membrane_thickness_angstrom / 3 if self.specimen.kind == "vesicles" else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import fft
@@ -23,9 +24,12 @@ from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.core.propagation import fresnel_propagator
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.simulate.potentials import SlicePotential
+from napari_phaset3m.simulate.slicing import AtomSlices
 from napari_phaset3m.simulate.specimens import Atoms
+from napari_phaset3m.simulate.vesicles import Spheres, SphereSlices
 
 BAND_LIMIT = 2 / 3
+Matter: TypeAlias = Atoms | Spheres
 
 
 def true_microscope(config: SimulationConfig) -> Microscope:
@@ -70,7 +74,7 @@ def _automatic_padding(config: SimulationConfig, microscope: Microscope) -> int:
     )
     specimen, field = config.specimen, n * pixel
     reach = field / 2  # of the matter from the rotation centre
-    if config.carbon.thickness_angstrom == 0 and specimen.kind != "xyz":
+    if config.carbon.thickness_angstrom == 0 and specimen.kind not in ("xyz", "vesicles"):
         offset = float(np.linalg.norm(specimen.centre_angstrom))
         reach = min(reach, specimen.diameter_angstrom / 2 + offset)
     missing = astray + reach + 2.0 - field / 2
@@ -108,14 +112,14 @@ class Sampling:
 
 
 class Imager:
-    """One thread's workspace: tilted atoms to a tilt's images.
+    """One thread's workspace: tilted atoms or vesicles to a tilt's images.
 
     Parameters
     ----------
     config : SimulationConfig
     sampling : Sampling
     symbols : list of str
-        Elements of the specimen.
+        Elements of the specimen; none of vesicles.
     """
 
     def __init__(self, config: SimulationConfig, sampling: Sampling, symbols: list[str]) -> None:
@@ -123,9 +127,14 @@ class Imager:
         self._microscope = true_microscope(config)
         grid = sampling.fine
         self._grid = grid
-        self._dz = config.numerics.slice_thickness_angstrom
-        self._potential = SlicePotential(grid, symbols, config.numerics.thermal_b_angstrom2, BAND_LIMIT)
-        propagator = fresnel_propagator(grid, self._microscope.wavelength_angstrom, self._dz, BAND_LIMIT)
+        dz = config.slice_angstrom
+        self._slices: AtomSlices | SphereSlices
+        if config.specimen.kind == "vesicles":
+            self._slices = SphereSlices(grid, sampling.centre_angstrom, dz, BAND_LIMIT)
+        else:
+            potential = SlicePotential(grid, symbols, config.numerics.thermal_b_angstrom2, BAND_LIMIT)
+            self._slices = AtomSlices(grid, sampling.centre_angstrom, dz, potential)
+        propagator = fresnel_propagator(grid, self._microscope.wavelength_angstrom, dz, BAND_LIMIT)
         scale = 1 / (grid.nx * grid.ny)  # of the unscaled transform pair
         self._propagator = propagator * COMPLEX(scale)
         self._wave, self._spectrum = empty_aligned(grid.shape), empty_aligned(grid.shape)
@@ -140,13 +149,13 @@ class Imager:
         self._mtf = detector_mtf(sampling.coarse, self._microscope)
 
     def images(
-        self, atoms: Atoms, tilt_deg: float, defocus_angstrom: np.ndarray, shifts_px_yx: np.ndarray
+        self, matter: Matter, tilt_deg: float, defocus_angstrom: np.ndarray, shifts_px_yx: np.ndarray
     ) -> np.ndarray:
         """`(n_focus, ny, nx)` float32 intensity, incident beam 1.
 
         Parameters
         ----------
-        atoms : Atoms
+        matter : Atoms or Spheres
             In the sample frame.
         tilt_deg : float
             True tilt.
@@ -155,7 +164,7 @@ class Imager:
         shifts_px_yx : ndarray
             `(n_focus, 2)` a feature at p appears at p + shift.
         """
-        height = self._exit_wave(atoms.symbols, atoms.tilted(tilt_deg))
+        height = self._exit_wave(matter, tilt_deg)
         self._forward()
         exit_spectrum = self._spectrum * (self._base / REAL(self._grid.nx * self._grid.ny))
         images = [
@@ -164,28 +173,17 @@ class Imager:
         ]
         return np.stack(images)
 
-    def _exit_wave(self, symbols: np.ndarray, xyz: np.ndarray) -> float:
+    def _exit_wave(self, matter: Matter, tilt_deg: float) -> float:
         """Leave in the workspace the wave just behind the last slice's plane; return that plane's z."""
-        sampling = self._sampling
-        inside = np.abs(xyz[:, 0]) <= sampling.box_angstrom / 2
-        symbols, xyz = symbols[inside], xyz[inside]
+        stack: Any = self._slices.stack  # of the same kind as the matter
+        height, slices = stack(matter, tilt_deg)
         self._wave[...] = 1.0
-        if not len(symbols):
-            return 0.0
-        low, high = float(xyz[:, 2].min()), float(xyz[:, 2].max())
-        count = int(np.floor((high - low) / self._dz)) + 1
-        bottom = (low + high - count * self._dz) / 2
-        index = np.clip(((xyz[:, 2] - bottom) / self._dz).astype(int), 0, count - 1)
-        order = np.argsort(index, kind="stable")
-        bounds = np.searchsorted(index[order], np.arange(count + 1))
-        xy = xyz[:, :2] + sampling.centre_angstrom
-        for i in range(count):
+        for i, projected in enumerate(slices):
             if i:
                 self._propagate()
-            chosen = order[bounds[i] : bounds[i + 1]]
-            if len(chosen):
-                self._transmit(self._potential.project(symbols[chosen], xy[chosen]))
-        return bottom + (count - 0.5) * self._dz
+            if projected is not None:
+                self._transmit(projected)
+        return float(height)
 
     def _propagate(self) -> None:
         self._forward()
