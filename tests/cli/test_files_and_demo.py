@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_phaset3m.cli import main, system
+from napari_phaset3m.cli import main, options, system
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import load_volume
+from napari_phaset3m.simulate.config import SimulationConfig
 
 
 def test_simulate_writes_the_truth_beside(tiny) -> None:
@@ -50,6 +51,23 @@ def test_convert(tiny, tmp_path, capsys) -> None:
     old, new = load_series(tiny), load_series(output)
     np.testing.assert_array_equal(old.images, new.images)
     np.testing.assert_allclose(old.tilt_deg, new.tilt_deg)
+
+
+def test_convert_to_text_and_back(tiny, tmp_path, capsys) -> None:
+    text, back = tmp_path / "as text é.toml", tmp_path / "again.h5"
+    assert main(["convert", str(tiny), "-o", str(text)]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["as text é.toml", "as text é_images.mrc"]
+    assert main(["convert", str(text), "-o", str(back)]) == 0
+    first, last = load_series(tiny), load_series(back)
+    np.testing.assert_array_equal(first.images, last.images)
+    np.testing.assert_allclose(first.defocus_angstrom, last.defocus_angstrom)
+    assert first.spherical_aberration_angstrom == last.spherical_aberration_angstrom
+
+
+def test_help_names_the_choices_of_a_word() -> None:
+    texts = {p.name: p.annotation.__metadata__[0].help for p in options.parameters(SimulationConfig)}
+    assert "one of co3o4, gold, cif, xyz, vesicles (default: co3o4)" in texts["kind"]
+    assert "one of" not in texts["threads"]
 
 
 def test_convert_a_stack_with_angles(tmp_path, capsys) -> None:

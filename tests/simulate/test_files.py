@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from napari_phaset3m.cli import main
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import load_volume
@@ -14,7 +15,7 @@ from napari_phaset3m.sample import co3o4_sample, sample_path
 from napari_phaset3m.simulate.api import simulate
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.simulate.potentials import voxel_potential
-from napari_phaset3m.simulate.specimens import read_xyz
+from napari_phaset3m.simulate.specimens import read_xyz, write_xyz
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,39 @@ def test_sample_is_a_napari_layer():
     ((data, attributes, kind),) = co3o4_sample()
     assert kind == "image" and data.shape == (31, 3, 80, 80)
     assert tuple(attributes["scale"][-2:]) == (0.5, 0.5)
+
+
+def test_a_cell_from_a_cif_all_the_way_to_the_images(shared_data, tmp_path):
+    cell = tmp_path / "gold é.cif"
+    cell.write_bytes((shared_data / "real" / "structures" / "Au.cif").read_bytes())
+    output = tmp_path / "two words.toml"
+    flags = ["--kind", "cif", "--path", str(cell), "--diameter", "12", "--image-size", "32", "--n-tilt", "2",
+             "--defocus", "300,600", "--supersampling", "2", "--slice-thickness", "2"]  # fmt: skip
+    assert main(["simulate", "-o", str(output), *flags]) == 0
+    series = load_series(output)
+    assert series.images.shape == (2, 2, 32, 32) and series.images.std() > 0.02
+    atoms = read_xyz(tmp_path / "two words_truth_atoms.xyz")
+    assert set(atoms.symbols) == {"Au"}
+    # 4 atoms in a cell of 4.08 angstrom: 53 in a sphere of 12, give or take its surface
+    assert 40 < len(atoms) < 66
+    gaps = np.linalg.norm(atoms.positions[:, None] - atoms.positions[None], axis=-1) + 99 * np.eye(len(atoms))
+    assert gaps.min() == pytest.approx(4.0782 / np.sqrt(2), rel=2e-3)
+
+
+def test_the_atoms_of_a_measured_particle(shared_data, tmp_path):
+    """Part of the FePt model: what lies within 5 angstrom of its middle."""
+    model = read_xyz(shared_data / "real" / "structures" / "FePt_mdb.xyz")
+    middle = model.positions - model.positions.mean(axis=0)
+    part = model.chosen(np.linalg.norm(middle, axis=1) < 5)
+    assert set(part.symbols) == {"Fe", "Pt"}
+    write_xyz(part, tmp_path / "part.xyz", "part")
+    config = SimulationConfig(
+        specimen={"kind": "xyz", "path": str(tmp_path / "part.xyz")},
+        acquisition={"image_size_px": 32, "n_tilt": 1, "defocus_angstrom": (300.0,)},
+        numerics={"supersampling": 2},
+    )
+    result = simulate(config)
+    assert result.truth["atoms"] == part.counts()
+    np.testing.assert_allclose(
+        result.atoms.positions - result.atoms.positions[0], part.positions - part.positions[0], atol=1e-4
+    )

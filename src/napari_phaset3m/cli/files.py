@@ -55,6 +55,11 @@ def _info(
     _show(_describe(series, overrides.collect(fields)), as_json)
 
 
+def _check_suffix(output: Path) -> None:
+    if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
+        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
+
+
 def _convert(
     series: Annotated[list[Path], typer.Argument(help="A series, or one stack per defocus")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
@@ -64,8 +69,7 @@ def _convert(
     """Write any series that can be read as an .h5 (or .toml) series file."""
     from napari_phaset3m.io.series import load_series, save_series
 
-    if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
-        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
+    _check_suffix(output)
     running.check_outputs({"the output": output}, {f"input {n}": path for n, path in enumerate(series, 1)})
     data = load_series(series if len(series) > 1 else series[0], **overrides.collect(fields))
     save_series(data, output)
@@ -77,30 +81,27 @@ convert = options.with_flags(_convert, overrides.parameters())
 
 
 def _simulate(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Series file, .h5")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON; flags win")] = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
-    """Simulate a series; writes the true potential (volts), the atoms and the truth beside it."""
+    """Simulate a series; writes the truth beside it: parameters, potential (volts) and atoms."""
     from napari_phaset3m.io.atomic import check_output
     from napari_phaset3m.simulate.api import simulate as run
 
-    if output.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5")
+    _check_suffix(output)
     check_output(output)
     base = SimulationConfig.load(config).model_dump(exclude_unset=True) if config else {}
     settings = options.build(SimulationConfig, fields, base)
     with running.progress_bar(quiet=as_json) as show:
-        result = run(
-            settings, lambda event: show(f"Tilt {event.done}/{event.total}", event.done / event.total)
-        )
+        result = run(settings, lambda event: show(event.text, event.fraction))
     try:
         paths = [str(path) for path in result.save(output)]
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    names = ("series", "truth", "potential", "atoms")
-    _show(dict(zip(names, paths, strict=True)), as_json)
+    names = ("series", "truth", "potential", "atoms")  # vesicles have no atoms
+    _show(dict(zip(names, paths, strict=False)), as_json)
 
 
 #: The command with one flag for each parameter of the model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -77,6 +77,8 @@ def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Paramet
         shown = f"{default.start}:{'' if default.stop is None else default.stop}:{default.every}"
     elif isinstance(default, tuple):
         shown = ",".join(f"{item:g}" for item in default) or "none"
+    if get_origin(kind) is Literal:
+        text = f"{text}; one of {', '.join(map(str, get_args(kind)))}"
     text = f"{text} (default: {'none' if shown is None else shown})"
     annotation: Any
     if kind is bool:
