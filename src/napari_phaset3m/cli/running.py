@@ -44,7 +44,7 @@ def progress_bar(quiet: bool = False) -> Iterator[Show]:
 
 
 @contextmanager
-def _signals(control: Any) -> Iterator[None]:
+def stop_signals(control: Any) -> Iterator[None]:
     """Ctrl-C and SIGTERM stop the run after its step; a second one kills as usual."""
     if threading.current_thread() is not threading.main_thread():  # only there Python takes signals
         yield
@@ -99,7 +99,7 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
     control, begun = RunControl(), False
     checkpoint = options.get("checkpoint")
     before = None if options.get("resume") else _written(checkpoint)
-    with _signals(control), progress_bar(quiet) as show:
+    with stop_signals(control), progress_bar(quiet) as show:
         try:
             for event in run(data, config, control=control, **options):
                 begun = _tell(event, show) or begun
