@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import one_line
@@ -22,7 +23,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 class Model(BaseModel):
     """Base of all parameter models: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, **values: Any) -> Self:
@@ -106,9 +107,13 @@ class ReconstructionConfig(Model):
 
     method: MethodName = Field("multislice", description="Forward model and algorithm")
     iterations: PositiveInt | Auto = Field(
-        "auto", description="Sweeps over all tilts; auto: stop on held-out images"
+        "auto", description="Sweeps over all tilts (of each stage); auto: stop on held-out images"
     )
-    slices: PositiveInt | Auto = Field("auto", description="Slices through the box; auto: about 2 Å")
+    slices: PositiveInt | Auto = Field(
+        "auto",
+        description="Slices through the box at the tilt where it is deepest, fewer of the same thickness "
+        "at the others; auto: about 2 Å thick",
+    )
     voxel_angstrom: PositiveFloat | None = Field(None, description="Voxel, Å; none: the pixel")
     depth_angstrom: PositiveFloat | None = Field(None, description="Box depth, Å; none: image width")
     padding_px: int = Field(0, ge=0, description="Vacuum border added on each side, pixels")
@@ -134,7 +139,7 @@ class ReconstructionConfig(Model):
         1.0, gt=0, le=1.4143, description="Propagation band limit, fraction of Nyquist (1.4143: none)"
     )
     multiresolution: tuple[PositiveInt, ...] = Field(
-        (), description="Bins to run through before full size, e.g. 4, 2"
+        (), description="Bins to run through before full size, falling, e.g. 4, 2; each with all iterations"
     )
     holdout_fraction: float | Auto = Field(
         "auto", description="Fraction of images held out to decide when to stop"
@@ -170,3 +175,11 @@ class ReconstructionConfig(Model):
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     constraints: ConstraintConfig = ConstraintConfig()
+
+    @field_validator("multiresolution")
+    @classmethod
+    def _falling(cls, bins: tuple[int, ...]) -> tuple[int, ...]:
+        if any(a <= b for a, b in pairwise((*bins, 1))):
+            given = ", ".join(map(str, bins))
+            raise ValueError(f"bins must fall and end above 1 (full size follows), not {given}")
+        return bins
