@@ -100,14 +100,14 @@ class ConicalFsc:
         """One sentence."""
         values = self.summary(criterion)
         first = self.curves[0]
-        level = "half-bit curve" if criterion == "half-bit" else criterion
+        level = "the half-bit curve" if criterion == "half-bit" else criterion
         lengths = [
             "none" if values[f"{name}_angstrom"] is None else f"{values[f'{name}_angstrom']:.3g} Å"
             for name in ("finest", "median", "coarsest")
         ]
         return (
             f"In {values['directions']} cones of {self.half_angle_deg:g}° half angle the "
-            f"{first.curve_name} of {first.halves} falls below the {level} at {lengths[0]} (finest), "
+            f"{first.curve_name} of {first.halves} falls below {level} at {lengths[0]} (finest), "
             f"{lengths[1]} (median), {lengths[2]} (coarsest; mask: {first.mask_name})."
         )
 

@@ -104,7 +104,7 @@ class Resolution:
         return {**asdict(self), "statement": str(self)}
 
     def __str__(self) -> str:
-        name = "half-bit curve" if self.criterion == "half-bit" else self.criterion
+        name = "the half-bit curve" if self.criterion == "half-bit" else self.criterion
         what = f"{self.curve} of {self.halves}"
         where = f"(mask: {self.mask_name}; region: {self.region})"
         again = ""
@@ -114,15 +114,15 @@ class Resolution:
             return f"No resolution: the region holds no Fourier voxel {where}."
         if self.status == "first shell":
             return (
-                f"No resolution: the {what} is below the {name} from the first shell on, "
+                f"No resolution: the {what} is below {name} from the first shell on, "
                 f"{self.first_angstrom:.3g} Å {where}.{again}"
             )
         if self.status == "nyquist":
             return (
-                f"Resolution {self.angstrom:.3g} Å or better: the {what} stays above the {name} "
+                f"Resolution {self.angstrom:.3g} Å or better: the {what} stays above {name} "
                 f"up to the last shell, where the sampling ends {where}."
             )
-        return f"Resolution {self.angstrom:.3g} Å: the {what} falls below the {name} there {where}.{again}"
+        return f"Resolution {self.angstrom:.3g} Å: the {what} falls below {name} there {where}.{again}"
 
 
 def crossing(frequency: np.ndarray, curve: np.ndarray, level: np.ndarray) -> tuple[float | None, Status, int]:
