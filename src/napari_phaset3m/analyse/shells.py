@@ -152,7 +152,8 @@ class ShellGrid:
     def plane(self, z: int) -> ShellPlane:
         """The points of plane ``kz[z]`` that lie in a shell (and in the region)."""
         radius = np.sqrt(self._in_plane + self.kz[z] ** 2).ravel()
-        shell = np.floor(radius / self.width + 0.5).astype(np.intp)
+        # A point on the border of two shells goes outwards, whatever the rounding.
+        shell = np.floor(radius / self.width + 0.5 + 1e-9).astype(np.intp)
         inside = (shell >= 1) & (shell <= self.n)
         if self._region is not None:
             inside &= self._region[z].ravel()
