@@ -2,109 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import options, overrides, reporting, running, subjects
-from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.report.subject import SLICE_ANGSTROM, Subject
-
-_HALVES = "Half volumes for the FSC"
-_KNOWN = "What is known of the specimen"
+from napari_phaset3m.cli import halving, options, overrides, report_flags, reporting, running, subjects
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.report.subject import Subject
 
 
 def _analyse(
-    volume: Annotated[Path, typer.Argument(help="Volume: .mrc, .tif, .h5, .ome.zarr")],
-    series: Annotated[
-        Path | None, typer.Option(help="The series it came from: missing wedge, SSNR, CTF, halves")
-    ] = None,
-    half1: Annotated[Path | None, typer.Option(help="First half volume", rich_help_panel=_HALVES)] = None,
-    half2: Annotated[Path | None, typer.Option(help="Second half volume", rich_help_panel=_HALVES)] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(help="Mask volume, 0..1, or auto: as phaset3m mask makes it", metavar="FILE|auto"),
-    ] = None,
-    cell: Annotated[
-        str | None,
-        typer.Option(
-            help="Unit cell: edge(s) in Å, angles in °, centring, e.g. '8.084 F'; else fitted to the peaks",
-            rich_help_panel=_KNOWN,
-        ),
-    ] = None,
-    cif: Annotated[Path | None, typer.Option(help="Unit cell from a CIF", rich_help_panel=_KNOWN)] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Known atoms (.xyz), Å from the rotation centre", rich_help_panel=_KNOWN),
-    ] = None,
-    thickness: Annotated[
-        float | None,
-        typer.Option(
-            "--slice", help=f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)", min=0
-        ),
-    ] = None,
-    voxel: Annotated[float | None, typer.Option(help="Voxel, Å, in place of what the file states")] = None,
-    report: Annotated[Path | None, typer.Option(help="One self-contained page, .html")] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the page, CSV, PNG and SVG")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON")] = False,
-    **fields: Any,
+    volume: Annotated[Path, typer.Argument(help="Volume: .mrc, .tif, .h5, .ome.zarr")], **given: Any
 ) -> None:
     """Measure a volume: resolution, Bragg peaks, atoms, missing wedge, SSNR; and report it."""
-    inputs = {"volume": volume, "series": series, "half1": half1, "half2": half2, "cif": cif, "model": model,
-              "mask": _mask_file(mask)}  # fmt: skip
-    _check(inputs)
-    subjects.check_targets(report, output, inputs)
-    subject = _subject(inputs, mask, cell, voxel, thickness, overrides.collect(fields))
-    settings = {
-        "cell": cell,
-        "slice_angstrom": subject.thickness_angstrom,
-        "mask": subject.mask_text,
-        "voxel_size_angstrom": subject.voxel_size_angstrom,
-        "halves": subject.halves_name,
-    }
+    given["volume"] = volume
+    inputs = _inputs(given)
+    _check(given)
+    subjects.check_targets(given["report"], given["output"], inputs)
+    subject = _subject(given)
+    if given["halves"]:
+        subject = halving.with_halves(subject, _wish(given, subject), quiet=given["as_json"])
     from napari_phaset3m.report.analysis import analyse as measure
 
-    with running.progress_bar(quiet=as_json) as show:
-        done = measure(subject, reporting.provenance_of(inputs, settings), show)
-    reporting.deliver(done, report, output, as_json=as_json)
+    with running.progress_bar(quiet=given["as_json"]) as show:
+        done = measure(subject, reporting.provenance_of(inputs, _settings(given, subject)), show)
+    reporting.deliver(done, given["report"], given["output"], as_json=given["as_json"])
 
 
-#: The command with a flag for each field of a series.
-analyse = options.with_flags(_analyse, overrides.parameters())
+#: The command with its flags and one for each field of a series.
+analyse = options.with_flags(
+    _analyse,
+    [
+        *report_flags.parameters(report_flags.ANALYSE, report_flags.KNOWN, report_flags.OUTPUT),
+        *overrides.parameters(),
+    ],
+)
 
 
-def _mask_file(given: str | None) -> Path | None:
-    return None if given in (None, subjects.AUTO) else Path(given)
+def _inputs(given: Mapping[str, Any]) -> dict[str, Path | None]:
+    files = {name: given[name] for name in ("volume", "series", "half1", "half2", "cif", "model", "source")}
+    return files | {"mask": subjects.mask_file(given["mask"])}
 
 
-def _check(inputs: dict[str, Path | None]) -> None:
-    if (inputs["half1"] is None) != (inputs["half2"] is None):
+def _check(given: Mapping[str, Any]) -> None:
+    """Combinations of flags that make no sense, in one line each."""
+    if (given["half1"] is None) != (given["half2"] is None):
         raise ConfigError("--half1: needs --half2, and the other way round. Give both half volumes")
+    halving.check_kind(given["halves"])
+    if given["halves"] and given["half1"]:
+        raise ConfigError("--halves: half volumes were given with --half1 and --half2. Use one or the other")
+    if given["halves"] and given["series"] is None:
+        raise DataError("needs --series", field="--halves", remedy="Name the series to reconstruct")
+    if given["source"] and not given["halves"]:
+        raise ConfigError("--from: only matters with --halves")
+    if given["device"] not in ("auto", "cpu", "cuda"):
+        raise DataError(f"is {given['device']!r}", field="--device", remedy="Use auto, cpu or cuda")
 
 
-def _subject(
-    inputs: dict[str, Path | None],
-    mask: str | None,
-    cell: str | None,
-    voxel: float | None,
-    thickness: float | None,
-    given: dict[str, Any],
-) -> Subject:
-    from dataclasses import replace
-
-    from napari_phaset3m.io.series import load_series
-
-    path = inputs["volume"]
-    assert path is not None
-    known: dict[str, Any] = {"cell": subjects.cell_of(cell, inputs["cif"]), "slice_angstrom": thickness}
-    if inputs["series"] is not None:
-        known["series"] = load_series(inputs["series"], **given)
-    subject = subjects.load_subject(path, voxel=voxel, mask=mask, **known)
-    one, two = inputs["half1"], inputs["half2"]
-    if one is None or two is None:
+def _subject(given: Mapping[str, Any]) -> Subject:
+    subject = subjects.load_subject(
+        given["volume"], voxel=given["voxel"], mask=given["mask"], **subjects.known(given)
+    )
+    one, two = given["half1"], given["half2"]
+    if one is None:
         return subject
     halves = subjects.same_grid(one, subject, "--half1"), subjects.same_grid(two, subject, "--half2")
     return replace(subject, halves=halves, halves_name=f"the half volumes {one.name} and {two.name}")
+
+
+def _wish(given: Mapping[str, Any], subject: Subject) -> halving.Wish:
+    record = subject.record if given["source"] is None else subjects.read_record(given["source"])
+    config, support = halving.settings_of(record, given["source"] or given["volume"])
+    halving.warn_if_changed(record, given["series"])
+    output = None
+    if given["output"] is not None:
+        reporting.make_folder(given["output"])
+        output = given["output"] / f"{given['volume'].name.partition('.')[0]}.mrc"
+    return halving.Wish(
+        kind=given["halves"], config=config, support=support, device=given["device"], output=output,
+        series_path=given["series"], seed=given["seed"],
+    )  # fmt: skip
+
+
+def _settings(given: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
+    names = ("cell", "halves", "seed", "aperture_mrad", "convergence_mrad", "species", "max_atoms")
+    return {name: given[name] for name in names} | {
+        "slice_angstrom": subject.thickness_angstrom,
+        "mask": subject.mask_text,
+        "voxel_size_angstrom": subject.voxel_size_angstrom,
+        "halves_are": subject.halves_name or None,
+    }

@@ -41,6 +41,22 @@ def deliver(report: Report, target: Path | None, folder: Path | None, *, as_json
         print(f"Written: {target}", file=sys.stderr)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results.
+
+    Raises
+    ------
+    OutputError
+        Its parent is missing, or it cannot be written.
+    """
+    from napari_phaset3m.io.atomic import output_error
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
 def _tell(report: Report) -> None:
     for section in report.sections:
         if section.problem is not None:

@@ -30,6 +30,54 @@ def record_of(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """The record in a file that was named for it.
+
+    Raises
+    ------
+    DataError
+        It is no JSON object.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot be read as JSON ({reason})", path=path, field="--from") from None
+    if not isinstance(record, dict):
+        raise DataError(
+            "is no record of a run", path=path, field="--from", remedy="Give the .json of a volume"
+        )
+    return record
+
+
+def known(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flags say of the specimen and its series, as fields of a subject.
+
+    Raises
+    ------
+    PhaseT3MError
+        A file cannot be read, or a cell makes no sense.
+    """
+    from napari_phaset3m.cli import overrides
+    from napari_phaset3m.io.series import load_series
+
+    fields: dict[str, Any] = {
+        "cell": cell_of(given["cell"], given["cif"]),
+        "slice_angstrom": given["slice_angstrom"],
+        "species": given["species"],
+        "max_atoms": given["max_atoms"],
+        "aperture_mrad": given.get("aperture_mrad"),
+        "convergence_mrad": given.get("convergence_mrad") or 0.0,
+    }
+    if given["model"] is not None:
+        from napari_phaset3m.io.xyz import read_xyz
+
+        fields["model"] = read_xyz(given["model"])
+    if given["series"] is not None:
+        fields["series"] = load_series(given["series"], **overrides.collect(given))
+    return fields
+
+
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Short names that differ: the stem, or with the folder, or with a number."""
     for names in ([p.name.partition(".")[0] for p in paths], [p.name for p in paths],
@@ -39,8 +87,8 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return [f"{n}: {p.name}" for n, p in enumerate(paths, 1)]
 
 
-def mask_of(given: str | None, volume: np.ndarray, voxel: float) -> tuple[np.ndarray | None, str]:
-    """The mask that --mask names, and what to call it.
+def mask_of(given: str | None, volume: np.ndarray, voxel: float) -> dict[str, Any]:
+    """The mask that --mask names, what to call it, and its recipe; as fields of a subject.
 
     Raises
     ------
@@ -48,14 +96,14 @@ def mask_of(given: str | None, volume: np.ndarray, voxel: float) -> tuple[np.nda
         It cannot be read or lies on another grid.
     """
     if given is None:
-        return None, ""
+        return {}
     if given == AUTO:
         from napari_phaset3m.analyse.masks import automatic
         from napari_phaset3m.analyse.masks_make import make_mask
 
         recipe = automatic(voxel)
         mask = np.asarray(make_mask(recipe, volume, voxel).mask, np.float32)
-        return mask, f"automatic: {recipe.describe()}"
+        return {"mask": mask, "mask_name": "automatic", "mask_recipe": recipe.describe()}
     from napari_phaset3m.io.mask import load_mask
 
     found = load_mask(given)
@@ -64,7 +112,12 @@ def mask_of(given: str | None, volume: np.ndarray, voxel: float) -> tuple[np.nda
             f"has shape {found.shape}, but the volume has {volume.shape}", path=given, field="--mask",
             remedy="Make it on this volume (phaset3m mask VOLUME -o MASK.mrc)",
         )  # fmt: skip
-    return found.mask, f"{found.path.name}{_recipe(found.recipe)}"
+    return {"mask": found.mask, "mask_name": found.path.name, "mask_recipe": _recipe(found.recipe)}
+
+
+def mask_file(given: str | None) -> Path | None:
+    """The file that --mask names; None without one."""
+    return None if given in (None, AUTO) else Path(str(given))
 
 
 def _recipe(recipe: Mapping[str, Any] | None) -> str:
@@ -73,7 +126,7 @@ def _recipe(recipe: Mapping[str, Any] | None) -> str:
     if not recipe:
         return ""
     try:
-        return f" ({Recipe.parse(**recipe).describe()})"
+        return Recipe.parse(**recipe).describe()
     except ConfigError:
         return ""
 
@@ -118,10 +171,10 @@ def load_subject(path: Path, *, voxel: float | None = None, name: str | None = N
     from napari_phaset3m.io.volume import load_volume
 
     volume = load_volume(path, voxel_size_angstrom=voxel)
-    mask, mask_name = mask_of(more.pop("mask", None), volume.data, volume.voxel_size_angstrom)
+    more |= mask_of(more.pop("mask", None), volume.data, volume.voxel_size_angstrom)
     return Subject(
         name=name or path.name, volume=volume.data, voxel_size_angstrom=volume.voxel_size_angstrom,
-        unit=volume.unit, record=record_of(path), mask=mask, mask_name=mask_name, **more,
+        unit=volume.unit, record=record_of(path), **more,
     )  # fmt: skip
 
 

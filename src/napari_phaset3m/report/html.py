@@ -17,6 +17,8 @@ _UNITS = {
     "_angstrom": "Å", "_per_angstrom": "Å⁻¹", "_deg": "°", "_nm3": "nm³", "_ev": "eV", "_volts": "V",
     "_percent": "%", "_seconds": "s", "_bytes": "B", "_angstrom2": "Å²", "_angstrom3": "Å³", "_rad": "rad",
 }  # fmt: skip
+#: Longer tables are for programs: they are in the CSV files only.
+MOST_ROWS = 600
 #: Nothing may be fetched, whatever a name in the data tries.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -119,8 +121,11 @@ def _figure(picture: Picture) -> str:
 
 
 def _table(table: Table) -> str:
-    inner = _grid(table.rows)
     caption = escape(table.caption)
+    if len(table.rows) > MOST_ROWS:
+        where = f"{len(table.rows)} rows, in {escape(table.name)}.csv of the report's folder (-o)"
+        return f'<p class="caption">{caption}: {where}</p>'
+    inner = _grid(table.rows)
     if table.folded:
         return f"<details><summary>{caption} ({len(table.rows)} rows)</summary>{inner}</details>"
     return f'<p class="caption">{caption}</p>{inner}'

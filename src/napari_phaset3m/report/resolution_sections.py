@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_phaset3m.analyse.figures import correlation, style
+from napari_phaset3m.analyse.figures import correlation, optics, style
 from napari_phaset3m.analyse.fsc import (
     CRITERIA,
     ConicalFsc,
@@ -15,6 +15,7 @@ from napari_phaset3m.analyse.fsc import (
     masked_fsc,
     wedge_fsc,
 )
+from napari_phaset3m.analyse.ssnr import ssnr_from_fsc
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.report.model import Picture, Section, Table, missing
 from napari_phaset3m.report.subject import Subject
@@ -31,8 +32,8 @@ def resolution(subject: Subject) -> Section:
     if subject.halves is None:
         return missing(KEY, TITLE, NEEDS)
     curve = _curve(subject)
-    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *curve.notes]
-    pictures = [_curve_picture(curve)]
+    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *curve.notes, *subject.halves_notes]
+    pictures = [_curve_picture(curve), _ssnr_picture(curve)]
     tables = [Table("fsc_resolution", "Resolution by each criterion", _criteria(curve)),
               Table("fsc", "FSC, shell by shell", curve.rows(), True)]  # fmt: skip
     data: dict[str, Any] = {"fsc": curve.as_dict()}
@@ -70,7 +71,7 @@ def _directions(
         statements.append("Without the series' tilts (--series) the missing wedge is not told apart.")
     else:
         wedge = wedge_fsc(a, b, voxel, tilts, **options)
-        statements.append(wedge.statement())
+        statements += [str(one.resolution("0.143")) for one in (wedge.measured, wedge.wedge)]
         pictures.append(_wedge_picture(wedge))
         tables.append(Table("fsc_wedge", "FSC outside and inside the missing wedge", wedge.rows(), True))
         data["wedge_fsc"] = wedge.as_dict()
@@ -102,6 +103,20 @@ def _curve_picture(curve: FscCurve) -> Picture:
         "In the shaded band the halves agree no better than noise would."
     )
     return Picture("fsc", text, draw)
+
+
+def _ssnr_picture(curve: FscCurve) -> Picture:
+    def draw() -> Any:
+        figure = style.new_figure(6.4, 4.2)
+        value = ssnr_from_fsc(curve)
+        optics.plot_volume_ssnr(figure.subplots(), [("both halves", curve.frequency_per_angstrom, value)])
+        return figure
+
+    text = (
+        "Spectral signal-to-noise ratio of the whole volume, 2 FSC / (1 − FSC) of its halves; above the "
+        "dashed line there is more signal than noise."
+    )
+    return Picture("volume_ssnr", text, draw)
 
 
 def _wedge_picture(wedge: WedgeFsc) -> Picture:

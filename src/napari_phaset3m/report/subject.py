@@ -34,15 +34,23 @@ class Subject:
         `(nz, ny, nx)` in 0..1.
     mask_name : str
         In words, for whoever reads the resolution.
+    mask_recipe : str
+        How it was made, where that is known.
     halves : tuple of ndarray, optional
         Two volumes of the volume's shape, reconstructed from independent halves of the data.
     halves_name : str
         How the data were halved.
+    halves_notes : tuple of str
+        What else qualifies them.
     series : TiltFocalSeries, optional
     cell : optional
         What :func:`analyse.bragg.bragg_report` takes.
-    model_angstrom : optional
+    model : optional
         Known atoms, see :mod:`.atom_sections`.
+    species : int
+        Kinds of atoms to tell apart.
+    max_atoms : int, optional
+        At most so many atoms are looked for.
     slice_angstrom : float, optional
         Thickness of slices; 2 Å or one voxel, whichever is more, when omitted.
     aperture_mrad : float, optional
@@ -63,11 +71,15 @@ class Subject:
     record: Mapping[str, Any] = field(default_factory=dict)
     mask: np.ndarray | None = None
     mask_name: str = ""
+    mask_recipe: str = ""
     halves: tuple[np.ndarray, np.ndarray] | None = None
     halves_name: str = ""
+    halves_notes: tuple[str, ...] = ()
     series: TiltFocalSeries | None = None
     cell: Any = None
     model: Any = None
+    species: int = 1
+    max_atoms: int | None = None
     slice_angstrom: float | None = None
     aperture_mrad: float | None = None
     convergence_mrad: float = 0.0

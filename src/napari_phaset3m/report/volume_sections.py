@@ -43,6 +43,7 @@ def _fact_rows(subject: Subject) -> list[dict[str, Any]]:
         ("mask", subject.mask_text),
     ]
     if subject.mask is not None:
+        rows.append(("recipe of the mask", subject.mask_recipe or "not known"))
         rows.append(("mask volume (nm³)", float(subject.mask.sum(dtype=np.float64)) * voxel**3 * 1e-3))
     parameters = record.get("parameters") or {}
     if parameters:
