@@ -70,6 +70,14 @@ def test_tilts_alternate_in_the_order_of_the_angles():
     np.testing.assert_array_equal(first[order, 0], [1, 0, 0, 1, 0, 1, 0])
 
 
+def test_images_at_one_angle_stay_together():
+    whole = series(7, 1, tilt_deg=[-10.0, -10.0, -10.0, 0.0, 0.0, 10.0, 12.0])
+    first, second = flags(split(whole, "tilts"))
+    np.testing.assert_array_equal(first[:, 0], [1, 1, 1, 0, 0, 1, 0])
+    with pytest.raises(DataError, match="all at one angle"):
+        split(series(3, 1, tilt_deg=[5.0, 5.0, 5.0]), "tilts")
+
+
 @pytest.mark.parametrize("n_focus", [2, 3, 4])
 def test_foci_are_dealt_so_that_both_halves_see_every_tilt_and_defocus(n_focus):
     whole = series(8, n_focus)

@@ -19,6 +19,8 @@ DESCRIPTION: dict[HalvesKind, str] = {
     "foci": "odd and even foci",
     "dose": "halves of the counts",
 }
+#: Angles closer than this are one tilt, degrees.
+_SAME_DEG = 0.01
 #: Counts may miss a whole number by this much (float32 rounding of large ones).
 _WHOLE = 0.02
 
@@ -33,8 +35,9 @@ def split(
     series : TiltFocalSeries
         Images that are not ``used`` belong to neither half.
     kind : {"tilts", "foci", "dose"}
-        ``tilts``: every other tilt in the order of the angles. Each half has the coarser angular
-        sampling of half the tilts, so their FSC underrates the whole.
+        ``tilts``: every other tilt in the order of the angles; images at one angle stay together,
+        because halves with the same angles share the artefacts of their geometry. Each half has the
+        coarser angular sampling of half the tilts, so their FSC underrates the whole.
         ``foci``: in each tilt the images are dealt out alternately in the order of defocus, and the
         half that gets the first one alternates from tilt to tilt: both halves see every tilt, all
         defoci and (nearly) the same dose, also with an odd number of foci.
@@ -76,15 +79,17 @@ def _by_flags(series: TiltFocalSeries, second: np.ndarray) -> tuple[TiltFocalSer
 def _tilt_flags(series: TiltFocalSeries) -> np.ndarray:
     """`(n_tilt, n_focus)` bool: belongs to the second half."""
     assert series.used is not None
-    ranks = [i for i in np.argsort(series.tilt_deg, kind="stable") if series.used[i].any()]
-    if len(ranks) < 2:
+    order = [i for i in np.argsort(series.tilt_deg, kind="stable") if series.used[i].any()]
+    angles = series.tilt_deg[order]
+    rank = np.cumsum(np.diff(angles, prepend=angles[:1]) > _SAME_DEG)
+    if not order or rank[-1] < 1:
         raise DataError(
-            f"{len(ranks)} tilt is used, which cannot be split",
+            f"the {len(order)} used images are all at one angle, which cannot be split",
             field="tilt_angles",
             remedy="Use halves of foci or dose",
         )
     second = np.zeros(series.used.shape, bool)
-    second[ranks[1::2]] = True
+    second[np.asarray(order)[rank % 2 == 1]] = True
     return second
 
 
