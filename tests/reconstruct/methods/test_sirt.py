@@ -73,7 +73,9 @@ def test_update_is_the_weighted_gradient(scene: Any) -> None:
 
     for tilt in range(4):
         moved, weights = x.copy(), method.column_weights(np.array([tilt]))[:, :, None]
-        assert method.update(moved, np.array([tilt]), 0.5, low=-np.inf, memory={}) == pytest.approx(loss(x, tilt))
+        assert method.update(moved, np.array([tilt]), 0.5, low=-np.inf, memory={}) == pytest.approx(
+            loss(x, tilt)
+        )
         gradient = np.divide(x - moved, 0.5 * weights, where=weights > 0, out=np.zeros_like(x))
         slope = np.vdot(gradient.astype(float), direction)
         step = 1e-2

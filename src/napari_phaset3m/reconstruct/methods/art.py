@@ -37,9 +37,7 @@ class ArtMethod(LinearMethod):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if self.config.rotation not in footprint.TAPS:
-            raise ConfigError(
-                f"rotation: {self.config.rotation} has no rays for ART; use linear"
-            )
+            raise ConfigError(f"rotation: {self.config.rotation} has no rays for ART; use linear")
         assert isinstance(self.projector, HostProjector)
         self._host = self.projector
 

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 
 Window = Literal["ramp", "shepp-logan", "cosine", "hamming", "hann"]
+#: A gap this many times wider than the median one is the missing wedge.
+_WEDGE = 2.5
 #: Width of the low-pass's cosine edge, as a fraction of its frequency.
 _EDGE = 0.2
 
@@ -48,18 +50,21 @@ def window(name: Window, size: int) -> np.ndarray:
 def angular_weights(tilt_deg: np.ndarray) -> np.ndarray:
     """`(n,)` share of each tilt in the integral over angles, radians.
 
-    Half the way to its neighbours on the circle of 180 degrees; across the missing wedge
-    a tilt reaches no farther than on its other side. Evenly spaced tilts get their
-    spacing, and 0 and 180 degrees share one place.
+    Half the way to its neighbours on the circle of 180 degrees. The widest gap, when it
+    is over 2.5 usual ones, is the missing wedge: a tilt beside it reaches no farther into it
+    than on its other side. Evenly spaced tilts get their spacing, and 0 and 180 degrees
+    share one place.
     """
     angles = np.radians(np.asarray(tilt_deg, np.float64)) % np.pi
     order = np.argsort(angles)
     gaps = np.diff(np.append(angles[order], angles[order[0]] + np.pi))  # to the next one
     before = np.roll(gaps, 1)
-    typical = 2.5 * np.median(gaps)
-    # A gap much wider than usual is the missing wedge: not measured, so nobody's.
-    ahead = np.where(gaps > typical, np.minimum(gaps, before), gaps)
-    behind = np.where(before > typical, np.minimum(gaps, before), before)
+    ahead, behind = gaps.copy(), before.copy()
+    widest = int(np.argmax(gaps))
+    if gaps.size > 1 and gaps[widest] > _WEDGE * np.median(gaps[gaps > 0]):
+        ahead[widest] = before[widest]
+        after = (widest + 1) % gaps.size
+        behind[after] = gaps[after]
     weights = np.empty_like(angles)
     weights[order] = 0.5 * (ahead + behind)
     return weights
