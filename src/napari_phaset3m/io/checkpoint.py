@@ -75,6 +75,15 @@ def _split(value: Any, where: str, arrays: dict[str, np.ndarray]) -> Any:
     raise TypeError(f"{where}: a checkpoint cannot hold {type(value).__name__}")
 
 
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one that :func:`save_checkpoint` wrote, whole or not."""
+    try:
+        with open_h5(os.fspath(path)) as file:
+            return bool(file.attrs.get("kind") == _KIND)
+    except DataError:
+        return False
+
+
 def load_checkpoint(path: str | os.PathLike[str], inputs: str | None = None) -> dict[str, Any]:
     """Read a state; tuples come back as lists.
 
@@ -100,10 +109,10 @@ def load_checkpoint(path: str | os.PathLike[str], inputs: str | None = None) -> 
                             remedy="Resume with the version that wrote it")  # fmt: skip
         if inputs is not None and str(file.attrs.get("inputs", "")) != inputs:
             raise DataError(
-                "belongs to another series or other parameters",
+                "belongs to another series, other settings or another start volume",
                 path=name,
                 field="inputs",
-                remedy="Resume with the same series and parameters, or start without --resume",
+                remedy="Resume with what the run was started with, or name another checkpoint",
             )
         text = read_array(file, "state", name)
         try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,32 @@ from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.reconstruct.events import SweepDone
+from napari_phaset3m.reconstruct.problem import basis_sigma, holdout_fraction
+from napari_phaset3m.reconstruct.sizing import sizing
 from napari_phaset3m.reconstruct.solver import SolverState
 from napari_phaset3m.reconstruct.stopping import Stopping
 
 
-def signature(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
+def signature(series: TiltFocalSeries, config: ReconstructionConfig, start: np.ndarray | None = None) -> str:
     """Hash of what must not change between a run and its resumption.
 
-    The number of sweeps may change: a run can be continued.
+    That is every field of the series (of its metadata what the model uses), the settings,
+    the held-out images and the start volume. The number of sweeps may change: a run can be
+    continued. So may the mask: the checkpoint holds it, and a change is recorded.
     """
-    digest = hashlib.sha256(series.images.tobytes())
-    for array in (series.tilt_deg, series.defocus_angstrom, series.shifts_px, series.used):
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-    digest.update(config.model_dump_json(exclude={"iterations", "patience", "tolerance"}).encode())
-    return digest.hexdigest()
+    from napari_phaset3m.io.checkpoint import signature as digest
+
+    told = {item.name: getattr(series, item.name) for item in fields(series) if item.name != "metadata"}
+    arrays = {name: value for name, value in told.items() if isinstance(value, np.ndarray)}
+    plain = {name: value for name, value in told.items() if name not in arrays}
+    settings = config.model_dump(mode="json", exclude={"iterations", "patience", "tolerance"})
+    held_out = holdout_fraction(config, basis_sigma(config, series, sizing(series, config).voxel_angstrom))
+    mtf = series.metadata.get("mtf")
+    return digest(list(arrays), *arrays.values(), plain, mtf, settings, held_out, start)
+
+
+#: Numbers of a :class:`Progress` that a checkpoint keeps together.
+_COUNTS = ("judged_from", "undone", "accepted")
 
 
 @dataclass(slots=True)
@@ -45,6 +56,10 @@ class Progress:
         See :meth:`.masking.RunMask.saved`.
     judged_from : int
         The sweep from which on errors are compared: a new mask begins anew.
+    undone : int
+        Sweeps undone in a row.
+    accepted : int
+        Sweeps of the run that were not undone.
     """
 
     stage: int
@@ -52,6 +67,8 @@ class Progress:
     history: list[SweepDone]
     mask: dict[str, Any] | None = None
     judged_from: int = 0
+    undone: int = 0
+    accepted: int = 0
 
 
 def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping: Stopping) -> None:
@@ -59,7 +76,6 @@ def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping
     from napari_phaset3m.io.checkpoint import save_checkpoint
 
     content: dict[str, Any] = {
-        "signature": mark,
         "reason": progress.reason,
         "stage": progress.stage,
         "volume": asnumpy(state.volume),
@@ -71,12 +87,12 @@ def save(path: Path, mark: str, progress: Progress, state: SolverState, stopping
             | {"last_error": stopping.last_error, "flat": stopping.flat}
         ),
         "mask": progress.mask,
-        "judged_from": progress.judged_from,
+        "counts": {name: getattr(progress, name) for name in _COUNTS},
         "history": json.dumps([asdict(h) for h in progress.history]),
     }
     if stopping.best is not None:
         content["best"] = asnumpy(stopping.best)
-    save_checkpoint(path, content)
+    save_checkpoint(path, content, mark)
 
 
 def load(path: Path, mark: str, stopping: Stopping) -> tuple[Progress, SolverState]:
@@ -85,18 +101,20 @@ def load(path: Path, mark: str, stopping: Stopping) -> tuple[Progress, SolverSta
     Raises
     ------
     DataError
-        Damaged, or of another series or other settings.
+        Damaged, or of another series, other settings or another start volume.
     """
     from napari_phaset3m.io.checkpoint import load_checkpoint
 
-    content = load_checkpoint(path)
-    if content.get("signature") != mark:
+    content = load_checkpoint(path, mark)
+    try:
+        return _restored(content, stopping)
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            "belongs to another series or other settings",
-            path=path,
-            field="signature",
-            remedy="Resume with the settings of the run, or start anew without --resume",
-        )
+            f"is no checkpoint of a reconstruction ({error!r})", path=path, remedy="Name another checkpoint"
+        ) from None
+
+
+def _restored(content: dict[str, Any], stopping: Stopping) -> tuple[Progress, SolverState]:
     numbers = json.loads(str(content["numbers"]))
     state = SolverState(
         np.array(content["volume"]),
@@ -108,7 +126,6 @@ def load(path: Path, mark: str, stopping: Stopping) -> tuple[Progress, SolverSta
         setattr(stopping, name, numbers[name])
     stopping.best = np.array(content["best"]) if "best" in content else None
     history = [SweepDone(**item) for item in json.loads(str(content["history"]))]
-    judged_from = int(content.get("judged_from", 0))
-    return Progress(
-        int(content["stage"]), str(content["reason"]), history, content.get("mask"), judged_from
-    ), state
+    counts = {name: int(content["counts"][name]) for name in _COUNTS}
+    where = int(content["stage"]), str(content["reason"])
+    return Progress(*where, history, content.get("mask"), **counts), state
