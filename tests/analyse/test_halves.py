@@ -72,7 +72,7 @@ def test_tilts_alternate_in_the_order_of_the_angles():
 
 def test_images_at_one_angle_stay_together():
     whole = series(7, 1, tilt_deg=[-10.0, -10.0, -10.0, 0.0, 0.0, 10.0, 12.0])
-    first, second = flags(split(whole, "tilts"))
+    first, _ = flags(split(whole, "tilts"))
     np.testing.assert_array_equal(first[:, 0], [1, 1, 1, 0, 0, 1, 0])
     with pytest.raises(DataError, match="all at one angle"):
         split(series(3, 1, tilt_deg=[5.0, 5.0, 5.0]), "tilts")

@@ -69,6 +69,27 @@ def test_two_halves_of_a_series_agree_where_there_is_signal(kind):
     assert [len(s) for s in result.sweeps] == [6, 6]
 
 
+def test_halves_of_the_counts_agree_less_at_less_dose():
+    curves = []
+    for dose in (4000.0, 100.0):
+        counts = np.random.default_rng(1).poisson(simulated(0.0).images * dose * PIXEL**2)
+        series = simulated().replace(
+            images=(counts / (dose * PIXEL**2)).astype(np.float32), dose_per_image=dose,
+            normalisation="counts", metadata={"counts": True, "scale": dose * PIXEL**2},
+        )  # fmt: skip
+        curves.append(finished(list(run_halves(series, SIRT, "dose", device="cpu"))).curve)
+    high, low = curves
+    assert high.fsc[:4].min() > 0.9 > low.fsc[3]
+    assert high.mean() > low.mean() + 0.1 and "halves of the counts" in str(high.resolution())
+
+
+@pytest.mark.parametrize("method", ["fbp", "cgls"])
+def test_direct_and_other_linear_methods(method):
+    config = ReconstructionConfig(method=method, threads=1)
+    result = finished(list(run_halves(simulated(), config, "foci", device="cpu")))
+    assert result.reason == "finished" and result.curve.fsc[1] > 0.9
+
+
 def test_halves_are_those_that_a_plain_reconstruction_gives():
     from napari_phaset3m.analyse.halves import split
     from napari_phaset3m.reconstruct.api import reconstruct
