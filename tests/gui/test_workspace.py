@@ -30,10 +30,10 @@ def make_series(**more) -> TiltFocalSeries:
 
 def test_guide_says_what_is_next_and_why_not():
     session = Session()
-    assert [step.state for step in steps(session)] == ["next", "blocked"]
+    assert [step.state for step in steps(session)] == ["next", "blocked", "next"]
     assert steps(session)[1].reason == "Open a series first."
     session.series = make_series()
-    assert [step.state for step in steps(session)] == ["done", "next"]
+    assert [step.state for step in steps(session)] == ["done", "next", "next"]
     assert hint(session) == ("Cs and Defocus are missing; only linear methods work without.", "warning")
     session.config = session.config.model_copy(update={"method": "sirt"})
     assert hint(session)[1] == "muted"

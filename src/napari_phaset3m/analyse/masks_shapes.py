@@ -131,3 +131,15 @@ def linear(mask: np.ndarray, shape: Zyx) -> np.ndarray:
     factors = [n / m for n, m in zip(shape, mask.shape, strict=True)]
     made = zoom(np.asarray(mask, np.float32), factors, order=1, mode="nearest", grid_mode=True)
     return np.asarray(np.clip(made, 0, 1), np.float32)
+
+
+def placed(mask: np.ndarray, voxel: Voxel, shape: Zyx, new_voxel: Voxel) -> np.ndarray:
+    """A mask on another grid with the same middle, float32, interpolated linearly; 0 beyond its box."""
+    from scipy.ndimage import affine_transform
+
+    ratio = np.asarray(voxel_zyx(new_voxel)) / np.asarray(voxel_zyx(voxel))
+    offset = (np.asarray(mask.shape) - 1) / 2 - ratio * (np.asarray(shape) - 1) / 2
+    made = affine_transform(
+        np.asarray(mask, np.float32), ratio, offset, shape, order=1, mode="grid-constant", cval=0.0
+    )
+    return np.asarray(np.clip(made, 0, 1), np.float32)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.metadata_form import missing_for_multislice
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
-from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
@@ -40,17 +39,26 @@ class Step:
 
 def steps(session: Session) -> tuple[Step, ...]:
     """Return the steps that exist with their states; a pure reading of the session."""
+    mask = _mask_step(session)
     if session.series is None:
         return (
             Step("Series", "next", "Open a tilt/focal series."),
             Step("Reconstruct", "blocked", "Open a series first."),
+            mask,
         )
     series = Step("Series", "done", "The series is open; its metadata can be edited.")
     if session.active_run is not None:
-        return series, Step("Reconstruct", "active", "A reconstruction is running.")
+        return series, Step("Reconstruct", "active", "A reconstruction is running."), mask
     if any(record.status == "finished" for record in session.runs):
-        return series, Step("Reconstruct", "done", "Done; change settings and start again at any time.")
-    return series, Step("Reconstruct", "next", "Check the settings and start.")
+        done = Step("Reconstruct", "done", "Done; change settings and start again at any time.")
+        return series, done, mask
+    return series, Step("Reconstruct", "next", "Check the settings and start."), mask
+
+
+def _mask_step(session: Session) -> Step:
+    if session.mask is not None or session.analysis_mask is not None:
+        return Step("Mask", "done", "A mask is in use; it can be changed at any time.")
+    return Step("Mask", "next", "Isolate the particle (optional): mask of a result, a preview or a file.")
 
 
 def hint(session: Session) -> tuple[str, str]:
@@ -94,7 +102,8 @@ class StepGuide(QWidget):
             button.setCheckable(True)
             set_role(button, "step")
             self._group.addButton(button, index)
-            self._row.addWidget(button, 1)
+            button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
+            self._row.addWidget(button)
             self.buttons.append(button)
         self._group.idClicked.connect(self.chosen)
         self.hint = label("", "muted", wrap=True)
@@ -104,7 +113,8 @@ class StepGuide(QWidget):
         layout.addLayout(self._row)
         layout.addWidget(self.hint)
         events = session.events
-        for signal in (events.series, events.active_run, events.message, events.config):
+        changes = (events.series, events.active_run, events.message, events.config)
+        for signal in (*changes, events.mask, events.analysis_mask):
             follow(signal, self.refresh)
         for signal in (session.run_changed, session.run_removed):
             follow(signal, self.refresh)
@@ -121,7 +131,7 @@ class StepGuide(QWidget):
     def refresh(self, *_: object) -> None:
         """Read the session again."""
         for number, (button, step) in enumerate(zip(self.buttons, steps(self._session), strict=True), 1):
-            button.setText(f"{_MARKS[step.state]} {number}  {step.name}")
+            button.setText(f"{_MARKS[step.state]} {step.name}")
             button.setEnabled(step.state != "blocked")
             button.setToolTip(step.reason)
             button.setAccessibleName(f"Step {number}, {step.name}: {step.state}")

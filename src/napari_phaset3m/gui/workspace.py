@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     import napari.components
 
 #: Module below gui and class of each step's panel, in the order of the guide.
-PANELS = (("series_panel", "SeriesPanel"), ("reconstruct_dock", "ReconstructDock"))
+PANELS = (
+    ("series_panel", "SeriesPanel"),
+    ("reconstruct_dock", "ReconstructDock"),
+    ("mask_panel", "MaskPanel"),
+)
 VIEWS_TITLE = "PhaseT3M views"
 _KEY = "views"
 
