@@ -73,6 +73,7 @@ class JobDriver(QObject):
         self._window = WindowWatch(self.stop, self)
         in_background(import_for_display, self._on_imported, self._on_import_failed)
         session.events.mask.connect(self._on_mask)
+        session.run_removed.connect(self._on_removed)
 
     def _on_imported(self, result: object) -> None:
         log.debug("display modules imported")
@@ -250,6 +251,9 @@ class JobDriver(QObject):
             self._on_stopped(run_id)
         elif run_id is not None:
             session.update_run(run_id)
+
+    def _on_removed(self, record: RunRecord) -> None:
+        self.publisher.forget(record.run_id)
 
     def _on_mask(self, mask: Any) -> None:
         if self.busy:

@@ -122,10 +122,13 @@ class LayerPublisher:
 
     #: A layer of ours was shown, hidden or put in; its key.
     visibility_changed: ClassVar[Signal] = Signal(str)
+    #: Something new was handed over for a key, whether or not its layer can show it.
+    published: ClassVar[Signal] = Signal(str, LayerSpec)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._shown: dict[str, _Shown] = {}
+        self._newest: dict[str, LayerSpec] = {}
 
     @property
     def viewer(self) -> ViewerModel | None:
@@ -148,6 +151,14 @@ class LayerPublisher:
         if viewer is not None:
             viewer.reset_view()
 
+    def newest(self, key: str) -> LayerSpec | None:
+        """What was handed over last for a key, also where its layer is hidden or deleted."""
+        return self._newest.get(key)
+
+    def forget(self, key: str) -> None:
+        """Let go of what was handed over for a key; its layer stays."""
+        self._newest.pop(key, None)
+
     def show(
         self, key: str, spec: LayerSpec, *, exact: bool = False, revive: bool = True, empty: bool = False
     ) -> Layer | None:
@@ -167,6 +178,8 @@ class LayerPublisher:
         empty : bool
             There is nothing to see yet; the next display range is taken as it is.
         """
+        self._newest[key] = spec
+        self.published.emit(key, spec)
         viewer = self._viewer()
         if viewer is None:
             return None

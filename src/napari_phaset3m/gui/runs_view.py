@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.binding import follow, format_seconds
+from napari_phaset3m.gui.compare_set import MOST
 from napari_phaset3m.gui.volume_layer import METHOD_LABELS
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
@@ -44,7 +45,7 @@ class RunsView(QWidget):
         self.table = QTreeWidget()
         self.table.setHeaderLabels(list(COLUMNS))
         self.table.setRootIsDecorated(False)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.header().setStretchLastSection(True)
         self.note = QLabel()
@@ -59,8 +60,12 @@ class RunsView(QWidget):
         self.remove_button = self._button(
             "Remove", "Forget the run and free its volume; layers stay", self._on_remove
         )
+        self.compare_button = self._button(
+            "Compare…", "Side by side with linked views; the older run is the reference", self._on_compare
+        )
         for button in (self.show_button, self.settings_button, self.save_button, self.remove_button):
             buttons.addWidget(button)
+        buttons.addWidget(self.compare_button)
         buttons.addWidget(self.note, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -84,9 +89,14 @@ class RunsView(QWidget):
         return button
 
     def selected(self) -> RunRecord | None:
-        """The run of the selected row."""
-        items = self.table.selectedItems()
-        return self._session.run(items[0].data(0, Qt.ItemDataRole.UserRole)) if items else None
+        """The run of the selected row, when it is one."""
+        records = self.all_selected()
+        return records[0] if len(records) == 1 else None
+
+    def all_selected(self) -> list[RunRecord]:
+        """The runs of the selected rows, oldest first."""
+        ids = [item.data(0, Qt.ItemDataRole.UserRole) for item in self.table.selectedItems()]
+        return [record for record in self._session.runs if record.run_id in ids]
 
     def _on_run(self, record: RunRecord) -> None:
         item = self._items.get(record.run_id)
@@ -107,8 +117,10 @@ class RunsView(QWidget):
         self._refresh_buttons()
 
     def _refresh_buttons(self) -> None:
-        record = self.selected()
-        reason = no_volume = active = "Select a run first" if record is None else ""
+        record, several = self.selected(), self.all_selected()
+        reason = no_volume = active = ""
+        if record is None:
+            reason = no_volume = active = "Select one run" if several else "Select a run first"
         if record is not None:
             no_volume = "" if record.volume is not None else "This run has no full-size volume"
             active = "The run is under way" if record.active else ""
@@ -117,9 +129,25 @@ class RunsView(QWidget):
             (self.save_button, no_volume),
             (self.settings_button, reason),
             (self.remove_button, active),
+            (self.compare_button, self._why_not_compare(several)),
         ):
             button.setEnabled(not why)
             button.setToolTip(why or button.property("tip"))
+
+    def _why_not_compare(self, several: list[RunRecord]) -> str:
+        if len(several) > MOST:
+            return f"At most {MOST} volumes can be compared"
+        if self._session.attachments.get("driver") is None:
+            return "There is no viewer to compare in"
+        return ""
+
+    def _on_compare(self) -> None:
+        from napari_phaset3m.gui.compare_dock import open_compare
+
+        viewer = self._session.attachments["driver"].publisher.viewer
+        keys = [f"run:{record.run_id}" for record in self.all_selected()]
+        if viewer is not None:
+            open_compare(viewer, keys if len(keys) > 1 else None)
 
     def _on_double_click(self, *_: object) -> None:
         if self.show_button.isEnabled():

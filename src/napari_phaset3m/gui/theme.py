@@ -51,6 +51,11 @@ def accents(theme_name: str) -> dict[str, str]:
     return _ACCENTS["dark" if is_dark(theme_name) else "light"]
 
 
+def curve_colours(tone: str) -> tuple[str, ...]:
+    """Colours of things that go together, for a ``"dark"`` or ``"light"`` background."""
+    return _CURVES[tone]
+
+
 def style_sheet(theme_name: str) -> str:
     """Rules for widgets that carry a ``role`` property, see :func:`set_role`."""
     from napari.utils.theme import get_theme

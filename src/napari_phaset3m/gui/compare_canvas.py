@@ -1,0 +1,186 @@
+"""The canvas of a comparison: columns of volumes with their transforms below, on linked cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import qtpy
+from qtpy.QtWidgets import QWidget
+
+from napari_phaset3m.gui.compare_pane import VIEWS, Pane
+from napari_phaset3m.gui.fourier_canvas import AZIMUTH, ELEVATION, fourier_cameras, silhouette
+from napari_phaset3m.gui.fourier_marks import FourierMarks
+
+#: Round lengths for the scale bar, Å.
+_BARS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+class Column:
+    """Two views above each other, with what is drawn in them beside the volumes."""
+
+    def __init__(self) -> None:
+        from vispy import scene
+        from vispy.scene.visuals import Text
+
+        self.above, self.below = scene.widgets.ViewBox(), scene.widgets.ViewBox()
+        self.cameras = [fourier_cameras(), fourier_cameras()]
+        self.marks = FourierMarks(self.below.scene)
+        self.title = Text("", color="white", font_size=8, anchor_x="left", anchor_y="bottom")
+        self.title.parent = self.above
+        self.title.pos, self.title.order = (8, 8), 10
+
+    def choose_cameras(self, *, solid: bool) -> None:
+        """Look at volumes, or at planes."""
+        for view, (turning, flat) in zip((self.above, self.below), self.cameras, strict=True):
+            wanted = turning if solid else flat
+            if view.camera is not wanted:
+                view.camera = wanted
+
+    def link(self, other: Column) -> None:
+        """Move and turn together with another column."""
+        for mine, its in zip(self.cameras, other.cameras, strict=True):
+            for one, two in zip(mine, its, strict=True):
+                one.link(two)
+
+
+class CompareCanvas:
+    """Columns of views in angstrom, each with one or (for blinking) several panes.
+
+    All views of a row share one camera's motion: drag, zoom or turn one, and the
+    others follow. Views are kept when the layout changes: making them takes time.
+    """
+
+    def __init__(self) -> None:
+        from vispy import app, scene
+
+        self._canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
+        self.widget: QWidget = self._canvas.native
+        self._grid: Any = None
+        self._shape = (0, False)
+        self._made: list[Column] = []
+        self._panes: list[list[Pane]] = []
+        self._solid = False
+        self._bar: ScaleBar | None = None
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of the present layout."""
+        return self._made[: len(self._panes)]
+
+    def lay_out(self, panes: list[list[Pane]], view: str, *, fourier: bool) -> None:
+        """Arrange panes anew; every view is framed.
+
+        Parameters
+        ----------
+        panes : list of list of Pane
+            One list for each column; panes of the same column lie on each other.
+        view : str
+            One of :data:`compare_pane.VIEWS`.
+        fourier : bool
+            With a row of Fourier transforms.
+        """
+        for pane in (pane for column in self._panes for pane in column):
+            if not any(pane in column for column in panes):
+                pane.put(None, None)
+        self._panes, self._solid = panes, VIEWS[view][0] is None
+        while len(self._made) < len(panes):
+            self._made.append(Column())
+            if len(self._made) > 1:
+                self._made[0].link(self._made[-1])
+        self._arrange_views(fourier)
+        for column, there in zip(self.columns, panes, strict=True):
+            column.choose_cameras(solid=self._solid)
+            for pane in there:
+                pane.put(column.above.scene, column.below.scene if fourier else None)
+        self.frame()
+
+    def _arrange_views(self, fourier: bool) -> None:
+        if self._shape == (len(self._panes), fourier):
+            return
+        self._shape = (len(self._panes), fourier)
+        for column in self._made:
+            column.above.parent = column.below.parent = None
+        if self._grid is not None:
+            self._grid.parent = None
+        self._grid = self._canvas.central_widget.add_grid(spacing=2)
+        for number, column in enumerate(self.columns):
+            self._grid.add_widget(column.above, row=0, col=number)
+            if fourier:
+                self._grid.add_widget(column.below, row=1, col=number)
+        if self._bar is None and self._made:
+            self._bar = ScaleBar(self._made[0].above.scene)
+
+    def frame(self) -> None:
+        """Bring everything into view."""
+        shots = [pane.shot for column in self._panes for pane in column if pane.shot is not None]
+        if not shots or self._bar is None:
+            return
+        half = max(max(s.content.volume.shape) * s.content.voxel_size_angstrom for s in shots) / 2
+        edge = max(0.5 / s.content.voxel_size_angstrom for s in shots)
+        for (turning, flat), reach in zip(self._made[0].cameras, (half, edge), strict=True):
+            if self._solid:
+                turning.elevation, turning.azimuth, turning.center = ELEVATION, AZIMUTH, (0, 0, 0)
+                turning.scale_factor = 2 * reach * silhouette(ELEVATION, AZIMUTH)
+            else:
+                flat.rect = (-1.03 * reach, -1.03 * reach, 2.06 * reach, 2.06 * reach)
+        for column in self.columns:
+            column.marks.place_rings(edge)
+            column.marks.show_rings(True)
+        self._bar.place(half)
+        self._canvas.update()
+
+    def framed(self) -> bool:
+        """Whether there was anything to frame in this layout."""
+        return any(pane.shot is not None for column in self._panes for pane in column)
+
+    def set_titles(self, titles: list[str]) -> None:
+        """Write the names of the columns."""
+        for column, title in zip(self.columns, titles, strict=False):
+            column.title.text = title
+        self._canvas.update()
+
+    def update(self) -> None:
+        """Paint again soon."""
+        self._canvas.update()
+
+    def screenshot(self) -> np.ndarray:
+        """`(height, width, 4)` uint8 picture of the canvas."""
+        return np.asarray(self._canvas.render())
+
+    def close(self) -> None:
+        """Release the context and the textures."""
+        self._canvas.close()
+
+
+class ScaleBar:
+    """A line of a round length in the lower left corner of what is framed.
+
+    Parameters
+    ----------
+    scene : vispy node
+        In angstrom.
+    """
+
+    def __init__(self, scene: Any) -> None:
+        from vispy.scene.visuals import Line, Text
+
+        self._line = Line(np.zeros((2, 3)), color="white", width=3, parent=scene)
+        self._text = Text("", color="white", font_size=8, anchor_x="center", parent=scene)
+        for visual in (self._line, self._text):
+            visual.set_gl_state("translucent", depth_test=False)
+            visual.order = 5
+
+    def place(self, half_angstrom: float) -> None:
+        """Fit it to what reaches ``half_angstrom`` from the centre."""
+        length = bar_length(half_angstrom)
+        left, bottom = -0.92 * half_angstrom, 0.92 * half_angstrom
+        self._line.set_data(np.array([[left, bottom, 0], [left + length, bottom, 0]]))
+        self._text.pos = (left + length / 2, bottom - 0.07 * half_angstrom, 0)
+        self._text.text = f"{length / 10:g} nm" if length >= 100 else f"{length:g} Å"
+
+
+def bar_length(half_angstrom: float) -> float:
+    """The longest round length of at most a third of the width, angstrom."""
+    fitting = [bar for bar in _BARS if bar <= 2 * half_angstrom / 3]
+    return float(fitting[-1]) if fitting else 2 * half_angstrom / 3

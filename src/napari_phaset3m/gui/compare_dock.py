@@ -1,0 +1,57 @@
+"""Opens the comparison beside a viewer, once, and brings it back to the front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import ref
+
+from qtpy.compat import isalive
+
+from napari_phaset3m.gui.views import dock_of
+from napari_phaset3m.session import session_for
+
+if TYPE_CHECKING:
+    import napari.components
+
+    from napari_phaset3m.gui.compare_view import CompareView
+
+COMPARE_TITLE = "Compare (PhaseT3M)"
+#: Size of the floating window, px.
+_WIDTH, _HEIGHT = 1100, 760
+_KEY = "compare"
+
+
+def open_compare(viewer: napari.components.ViewerModel, keys: list[str] | None = None) -> CompareView:
+    """Show the comparison of a viewer, made on first use.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    keys : list of str, optional
+        What to compare (``run:ID``, ...), the reference first; what was compared before when omitted.
+
+    Returns
+    -------
+    CompareView
+        In a floating dock of the viewer's window, or a window of its own where there is none.
+    """
+    from napari_phaset3m.gui.compare_view import CompareView
+
+    session = session_for(viewer)
+    kept = session.attachments.get(_KEY)
+    view = kept() if kept is not None else None
+    if view is None or not isalive(view):
+        view = CompareView(viewer)
+        session.attachments[_KEY] = ref(view)
+    window = getattr(viewer, "window", None)
+    dock = dock_of(view)
+    if dock is None and window is not None:
+        dock = window.add_dock_widget(view, name=COMPARE_TITLE, area="right", add_vertical_stretch=False)
+        dock.setFloating(True)
+        dock.resize(_WIDTH, _HEIGHT)
+    shown = dock if dock is not None else view
+    shown.show()
+    shown.raise_()
+    if keys:
+        view.compare(keys)
+    return view
