@@ -236,7 +236,7 @@ def test_another_mask_on_resuming_acts_at_once_and_is_said(series, tmp_path) -> 
     interrupted(series, settings, tmp_path / "c.h5", 2, mask=half(True))
     options = {"checkpoint": tmp_path / "c.h5", "resume": True, "mask": half(False)}
     events = list(iterate(series, settings, **options, **CPU))
-    started, done = events[0], events[-1]
+    started, done = next(e for e in events if isinstance(e, Started)), events[-1]
     assert isinstance(started, Started) and isinstance(done, Finished)
     assert "another mask than the checkpoint's is used from sweep 3 on" in started.notes
     assert not done.volume[:, :, N // 2 :].any() and done.volume[:, :, : N // 2].any()

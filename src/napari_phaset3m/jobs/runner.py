@@ -23,7 +23,16 @@ from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.jobs.device_lock import device_lock
 from napari_phaset3m.jobs.mailbox import Mailbox
 from napari_phaset3m.jobs.messages import JobEvent, PreviewFrame, Progress, Stopped, Waiting
-from napari_phaset3m.reconstruct.events import Event, Finished, Preview, Started, StepDone, SweepDone
+from napari_phaset3m.reconstruct.events import (
+    Event,
+    Finished,
+    Preparing,
+    Preview,
+    Started,
+    StepDone,
+    SweepDone,
+    Working,
+)
 
 #: A driver hears from a healthy job at least this often while it waits, seconds.
 POLL_SECONDS = 0.2
@@ -180,7 +189,9 @@ def _relay(
     clock = _Clock()
     sweeps: list[SweepDone] = []
     for event in events:
-        if isinstance(event, Preview):
+        if isinstance(event, Preparing):
+            yield Waiting(run_id, "preparing", event.message)
+        elif isinstance(event, Preview):
             deliver_preview(event, control, mailbox, run_id)
         elif isinstance(event, Finished):
             clock.tick()
@@ -188,7 +199,7 @@ def _relay(
                 mailbox.put(final_frame(event, run_id))
             yield event
             return
-        else:
+        elif not isinstance(event, Working):  # only a chance to ask what follows
             yield from _light(event, clock, sweeps, run_id)
         if control.paused:
             yield from _pause(control, run_id)

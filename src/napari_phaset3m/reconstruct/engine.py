@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, cast
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
     from napari_phaset3m.reconstruct.solver import SolverState
 
 
+class Interrupted(Exception):
+    """An update was cancelled; the volume is as it was before."""
+
+
 class Engine(Protocol):
     """The solver's passes over whole volumes, on one device."""
+
+    def cancel(self) -> None:
+        """Make the update that goes on end without effect, where it can (:class:`Interrupted`)."""
+        ...
 
     def upload(self, array: np.ndarray) -> Array:
         """A device copy, float32."""
@@ -96,6 +105,11 @@ class HostEngine:
         self._method, self._threads = method, threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="phaset3m")
         self._slots = np.zeros((min(threads, subset_size), *method.volume_shape), REAL)
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Gather no further tilt; see :class:`Engine`."""
+        self._cancelled.set()
 
     def upload(self, array: np.ndarray) -> np.ndarray:
         """A float32 copy."""
@@ -112,10 +126,15 @@ class HostEngine:
         count = len(self._slots)
 
         def work(slot: int) -> list[float]:
-            mine = tilts[slot::count]
+            mine = (t for t in tilts[slot::count] if not self._cancelled.is_set())
             return [self._method.accumulate(volume, int(t), self._slots[slot], slot) for t in mine]
 
-        return float(sum(sum(losses) for losses in spread(self._pool, work, range(count))))
+        losses = spread(self._pool, work, range(count))
+        if self._cancelled.is_set():
+            self._cancelled.clear()
+            self.discard()
+            raise Interrupted
+        return float(sum(sum(part) for part in losses))
 
     def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> np.ndarray:
         """The gathered gradient by the coefficients, times ``scale``."""
@@ -135,7 +154,7 @@ class HostEngine:
         if basis is not None:
             self._slots[0] = self.take_gradient(scale, basis)
             scale = 1.0
-        descend(self._pool, self._threads, volume, self._slots, scale, step, lows)
+        descend(self._pool, self._threads, volume, self._slots, scale=scale, step=step, lows=lows)
 
     def extrapolate(self, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
         """One fused pass."""
@@ -166,6 +185,9 @@ class CudaEngine:
     def __init__(self, method: CudaMultisliceMethod) -> None:
         self._method, self._xp = method, method.runtime.xp
         self._gradient = self._xp.zeros(method.volume_shape, REAL)
+
+    def cancel(self) -> None:
+        """A subset is over too soon to be cancelled."""
 
     def upload(self, array: np.ndarray) -> Array:
         """A float32 device copy."""
@@ -224,6 +246,9 @@ class MethodEngine:
     def __init__(self, method: UpdatingMethod) -> None:
         self._method = method
         self.upload, self.extrapolate, self.close = method.upload, method.extrapolate, method.close
+
+    def cancel(self) -> None:
+        """An update of the method's own runs to its end."""
 
     def update(
         self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]

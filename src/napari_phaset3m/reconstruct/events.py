@@ -14,6 +14,30 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """The problem is being set up; comes every so often until :class:`Started`.
+
+    Attributes
+    ----------
+    message : str
+        One line for the user.
+    """
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A long step goes on; a chance to pause, stop or finish.
+
+    ``sweep`` and ``step`` are those being computed, counted from 0.
+    """
+
+    sweep: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The problem is set up; nothing was iterated yet.
 
@@ -132,14 +156,14 @@ class Finished:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-Event = Started | StepDone | SweepDone | Preview | Finished
+Event = Preparing | Started | Working | StepDone | SweepDone | Preview | Finished
 
 
 class Control(Protocol):
-    """What a driver may ask of a running solver; polled at every step."""
+    """What a driver may ask of a running solver; polled at every step and while one lasts."""
 
     def finish_requested(self) -> bool:
-        """End after this step and keep the volume."""
+        """End at once, or after the first step when there is no volume yet, and keep the volume."""
         ...
 
     def preview_max_voxels(self) -> int:

@@ -68,6 +68,7 @@ def descend(
     threads: int,
     volume: np.ndarray,
     slots: np.ndarray,
+    *,
     scale: np.ndarray | float,
     step: float,
     lows: Sequence[float],
