@@ -227,6 +227,11 @@ def test_what_never_or_always_is_below_is_said():
     dip = curve_of([0.9, 0.05, 0.9, 0.0]).resolution()
     assert dip.status == "crossed" and dip.last_above_angstrom == pytest.approx(1 / 0.3)
     assert "above it again" in str(dip)
+    few = FscCurve(
+        frequency_per_angstrom=np.arange(1, 5) * 0.1, fsc=np.array([0.9, 0.05, 0.9, 0.2]),
+        n_voxels=np.full(4, 100.0), noise_bound=noise_bound(np.full(4, 100.0)),
+    )  # fmt: skip
+    assert few.resolution().last_above_angstrom == pytest.approx(1 / 0.3), "0.2 may be noise of 100 voxels"
     empty = curve_of([np.nan, np.nan]).resolution()
     assert empty.angstrom is None and "no Fourier voxel" in str(empty)
     skipped = curve_of([np.nan, 0.9, 0.05]).resolution()

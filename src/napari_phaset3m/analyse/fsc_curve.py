@@ -110,7 +110,7 @@ class FscCurve:
             when the curve never falls below the criterion or begins below it.
         """
         k = self.frequency_per_angstrom
-        at, status, last = crossing(k, self.best, self.threshold(criterion))
+        at, status, last = crossing(k, self.best, self.threshold(criterion), self.noise_bound)
         seen = k[~np.isnan(self.best)]
         return Resolution(
             angstrom=None if at is None else 1 / at,

@@ -77,8 +77,8 @@ class Resolution:
     first_angstrom, finest_angstrom : float or None
         Resolution at the first and the last shell.
     last_above_angstrom : float or None
-        Finest shell above the criterion, when the curve rises again after it fell: a crystal
-        correlates at its peaks, phase contrast has zeros.
+        Finest shell above the criterion and the noise bound, when the curve rises again after it
+        fell: a crystal correlates at its peaks, phase contrast has zeros.
     curve : str
         Which curve was read.
     """
@@ -125,13 +125,17 @@ class Resolution:
         return f"Resolution {self.angstrom:.3g} Å: the {what} falls below {name} there {where}.{again}"
 
 
-def crossing(frequency: np.ndarray, curve: np.ndarray, level: np.ndarray) -> tuple[float | None, Status, int]:
+def crossing(
+    frequency: np.ndarray, curve: np.ndarray, level: np.ndarray, noise: np.ndarray | None = None
+) -> tuple[float | None, Status, int]:
     """First place where a curve falls below a level.
 
     Parameters
     ----------
     frequency, curve, level : ndarray
         `(n,)`; shells whose ``curve`` is NaN (no Fourier voxel) are passed over.
+    noise : ndarray, optional
+        `(n,)` level that noise may reach: a shell under it does not count as above again.
 
     Returns
     -------
@@ -139,7 +143,7 @@ def crossing(frequency: np.ndarray, curve: np.ndarray, level: np.ndarray) -> tup
         Linear interpolation of ``curve - level`` between the two shells.
     status : str
     last : int
-        Index of the last shell at or above the level after it fell, -1 when there is none.
+        Index of the last shell at or above level and noise after the curve fell, -1 for none.
     """
     seen = np.flatnonzero(~np.isnan(curve))
     if seen.size == 0:
@@ -149,7 +153,8 @@ def crossing(frequency: np.ndarray, curve: np.ndarray, level: np.ndarray) -> tup
     if low.size == 0:
         return float(k[-1]), "nyquist", -1
     first = int(low[0])
-    later = np.flatnonzero(above[first:] >= 0)
+    again = above >= 0 if noise is None else (above >= 0) & (curve[seen] > noise[seen])
+    later = np.flatnonzero(again[first:])
     last = int(seen[first + later[-1]]) if later.size else -1
     if first == 0:
         return None, "first shell", last
