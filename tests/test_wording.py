@@ -47,7 +47,7 @@ from napari_phaset3m.simulate.config import SimulationConfig
          "acquisition.defocus_angstrom: must be 1 or more numbers (got ())"),
         (SimulationConfig, {"optics": {"aberrations": {"C12": "x"}}},
          "optics.aberrations: must be named values, each a number (got x)"),
-        (SimulationConfig, {"specimen": {"kind": "cif"}}, "specimen: path: kind cif needs "),
+        (SimulationConfig, {"specimen": {"kind": "cif"}}, "specimen.path: kind cif needs "),
     ],
 )  # fmt: skip
 def test_line(model: type[Model], values: dict[str, Any], line: str) -> None:

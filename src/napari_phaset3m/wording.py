@@ -34,7 +34,10 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
             parts.append(f"{where}: is missing")
         elif field is None or item["type"] in ("value_error", "assertion_error"):
             text = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            parts.append(f"{where}: {text}" if where else text)
+            owner = _owner(path, model)
+            # A section's validator names the field of the section that it is about.
+            joint = "." if text.split(":")[0] in owner.model_fields else ": "
+            parts.append(f"{where}{joint}{text}" if where else text)
         else:
             parts.append(f"{where}: must be {allowed(field.annotation, field.metadata)} (got {given})")
     return "; ".join(dict.fromkeys(parts))

@@ -64,6 +64,25 @@ def test_convert_to_text_and_back(tiny, tmp_path, capsys) -> None:
     assert first.spherical_aberration_angstrom == last.spherical_aberration_angstrom
 
 
+def test_info_tells_a_volume_from_a_series(tiny, tmp_path, capsys) -> None:
+    truth = tiny.with_name("tiny_truth_V.mrc")
+    assert main(["info", str(truth), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["shape_zyx"] == [32, 32, 32] and record["voxel_size_angstrom"] == 0.5
+    assert record["origin_zyx_angstrom"] == [-7.75] * 3 and record["unit"] == "V"
+    # told the angles, it is a series
+    told = ["--tilt-angles", ",".join(map(str, range(32))), "--energy", "3e5", "--normalise", "given"]
+    assert main(["info", str(truth), *told]) == 0
+    assert "n_tilt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["cif", "xyz"])
+def test_a_structure_that_is_not_there_is_said_so(tmp_path, capsys, kind) -> None:
+    flags = ["--kind", kind, "--path", str(tmp_path / f"none.{kind}")]
+    assert main(["simulate", "-o", str(tmp_path / "s.h5"), *flags]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
 def test_help_names_the_choices_of_a_word() -> None:
     texts = {p.name: p.annotation.__metadata__[0].help for p in options.parameters(SimulationConfig)}
     assert "one of co3o4, gold, cif, xyz, vesicles (default: co3o4)" in texts["kind"]

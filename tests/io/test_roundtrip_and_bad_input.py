@@ -330,3 +330,32 @@ def test_shared_data_opens(
     assert series.images.shape == shape
     assert series.pixel_size_angstrom == pytest.approx(pixel)
     assert series.tilt_axis_angle_deg == axis
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"dose_per_image": 0.0}, ("dose_per_image", "is 0 for tilt 0, focus 0")),
+        ({"dose_per_image": [[5.0, 5.0], [5.0, -1.0], [5.0, 5.0]]}, ("dose_per_image", "tilt 1, focus 1")),
+        ({"dose_per_image": 1e4, "counts": True}, ("dose_per_image", "scaled already")),
+        ({"dose_per_image": 1e-3, "counts": True}, ("dose_per_image", "Correct the dose")),
+        ({"defocus_angstrom": 500.0}, ("defocus_values", "1 value for 2 foci")),
+        ({"defocus_angstrom": [500.0]}, ("defocus_values", "--defocus 500,900")),
+    ],
+)
+def test_dose_and_defocus_that_cannot_be_meant(
+    tmp_path: Path, overrides: dict[str, object], words: tuple[str, ...]
+) -> None:
+    images = np.random.default_rng(0).uniform(0.8, 1.2, (3, 2, 8, 8)).astype(np.float32)
+    path = _five_keys(tmp_path / "s.h5", tilt_series=images, defocus_values=np.array([500.0, 900.0]))
+    load_series(path)
+    with pytest.raises(DataError) as caught:
+        load_series(path, **overrides)  # type: ignore[arg-type]
+    _one_line(caught.value, "s.h5", *words)
+
+
+def test_an_image_that_is_not_used_needs_no_dose(tmp_path: Path) -> None:
+    used = np.array([[True, False], [True, True], [True, True]])
+    path = _five_keys(tmp_path / "s.h5", tilt_series=np.ones((3, 2, 8, 8), np.float32))
+    series = load_series(path, used=used, dose_per_image=np.where(used, 5.0, 0.0))
+    assert series.dose_per_image is not None and series.dose_per_image[0, 1] == 0

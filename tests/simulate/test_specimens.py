@@ -141,7 +141,7 @@ def test_xyz_round_trip_and_damage(tmp_path):
         with pytest.raises(DataError, match=line) as caught:
             specimens.read_xyz(path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         specimens.read_xyz(tmp_path / "missing.xyz")
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from napari_phaset3m.cli import options, overrides, running
@@ -28,6 +29,8 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series
 
+    if not given and _is_volume(path):
+        return _describe_volume(path)
     series = load_series(path, **given)
     defocus = series.defocus_angstrom
     record = {
@@ -48,10 +51,39 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+def _is_volume(path: Path) -> bool:
+    from napari_phaset3m.io.napari_hooks import read_layers
+    from napari_phaset3m.io.volume import volume_format
+
+    if volume_format(path) in (None, "tiff"):
+        return False
+    return bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
+
+
+def _describe_volume(path: Path) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+    from napari_phaset3m.io.volume import load_volume
+
+    volume = load_volume(path)
+    record = {
+        "file": str(path),
+        "kind": "volume (no tilt angles are stated)",
+        "shape_zyx": volume.shape,
+        "voxel_size_angstrom": volume.voxel_size_angstrom,
+        "origin_zyx_angstrom": volume.origin,
+        "unit": volume.unit or None,
+        "least_mean_most": [float(f(volume.data)) for f in (np.min, np.mean, np.max)],
+    }
+    plain: dict[str, Any] = jsonable(record)
+    return plain
+
+
 def _info(
-    series: Annotated[Path, typer.Argument(help="Tilt/focal series")], as_json: Json = False, **fields: Any
+    series: Annotated[Path, typer.Argument(help="Tilt/focal series, or a volume")],
+    as_json: Json = False,
+    **fields: Any,
 ) -> None:
-    """Say what a series holds; defocus is the mean of each focus, at the rotation centre, Å."""
+    """Say what a series (or a volume) holds; defocus is the mean of each focus, at the rotation centre, Å."""
     _show(_describe(series, overrides.collect(fields)), as_json)
 
 

@@ -51,13 +51,14 @@ def _reconstruct(
     given = overrides.collect(fields, base.get("series_overrides"))
     job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume, "series": given}
     job["mask_sha256"] = known.get("sha256")
+    replaced = ", the older file was replaced" if output.exists() else ""
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
     else:
         errors = record["error_per_iteration"]
         ended = _ENDED.get(record["reason"], record["reason"])
-        print(f"{output}: {len(errors)} sweeps, error {errors[-1]:.4f}, {ended}")
+        print(f"{output}: {len(errors)} sweeps, error {errors[-1]:.4f}, {ended}{replaced}")
 
 
 #: The command with a flag for each parameter of the model and for each field of a series.

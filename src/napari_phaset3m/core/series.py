@@ -147,6 +147,15 @@ class TiltFocalSeries:
                 ) from None
 
     def _check_positive(self) -> None:
+        if self.dose_per_image is not None:
+            bad = np.argwhere((self.dose_per_image < 0) | (self.used & (self.dose_per_image == 0)))
+            if len(bad):
+                tilt, focus = bad[0]
+                raise DataError(
+                    f"is {self.dose_per_image[tilt, focus]:g} for tilt {tilt}, focus {focus}",
+                    field="dose_per_image",
+                    remedy="Give electrons per square angstrom, or mark the image as not used",
+                )
         checks = (
             ("pixel_size", self.pixel_size_angstrom, True),
             ("energy", self.energy_ev, True),

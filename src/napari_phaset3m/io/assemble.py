@@ -50,6 +50,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     )
     # An odd number of quarter turns makes the height the width.
     width = images.shape[-2] if round(angle / 90) % 2 else images.shape[-1]
+    _check_foci(raw, fields.get("defocus_angstrom"), images.shape[1])
     _refer_defocus(raw, fields, given, width)
     intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
     if angle:
@@ -173,6 +174,15 @@ def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...], notes: list[str
     if not np.isfinite(values).all() or np.abs(values).max() > 360:
         raise DataError("must be finite degrees within ±360", path=raw.path, field="tilt_angles")
     return values
+
+
+def _check_foci(raw: RawSeries, defocus: Any, n_focus: int) -> None:
+    """Refuse one value for several foci, which would make them all alike."""
+    if defocus is not None and np.size(defocus) == 1 and n_focus > 1:
+        raise DataError(
+            f"1 value for {n_focus} foci", path=raw.path, field="defocus_values",
+            remedy="Give one for each focus: --defocus 500,900 or defocus_angstrom=[500, 900]",
+        )  # fmt: skip
 
 
 def _refer_defocus(raw: RawSeries, fields: dict[str, Any], given: Mapping[str, Any], nx: int) -> None:

@@ -12,6 +12,8 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.limits import check_finite, check_memory
 from napari_phaset3m.io.raw import RawSeries, missing
 
+#: Counts per electron of the stated dose, mean of the images: beyond these one of them is wrong.
+_COUNTS_LEAST, _COUNTS_MOST = 0.05, 3.0
 _NORMALISE = ("auto", "given", "counts", "mean", "vacuum")
 
 
@@ -115,6 +117,7 @@ def _scale(
         if fields.get("dose_per_image") is None:
             raise missing("dose_per_image", raw.path)
         scale = fields["dose_per_image"] * fields["pixel_size_angstrom"] ** 2
+        _check_dose(raw, values, scale)
     elif method == "vacuum":
         if "vacuum_intensity" not in given:
             raise ConfigError(
@@ -132,6 +135,19 @@ def _scale(
             remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images",
         )
     return np.asarray(scale)
+
+
+def _check_dose(raw: RawSeries, values: np.ndarray, scale: np.ndarray) -> None:
+    """Counts and dose must speak of the same beam."""
+    level = values.mean(axis=(-2, -1), dtype=np.float64)
+    ratio = float(np.median(level / np.where(scale > 0, scale, np.nan)))
+    if ratio < _COUNTS_LEAST or ratio > _COUNTS_MOST:
+        raise DataError(
+            f"is {scale.mean():.3g} electrons per pixel, but images hold {level.mean():.3g} on average",
+            path=raw.path,
+            field="dose_per_image",
+            remedy="Correct the dose or the pixel size, or leave out counts if the images are scaled already",
+        )
 
 
 def _broadcast(value: Any, shape: tuple[int, ...], raw: RawSeries, key: str) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_phaset3m.core.install import install_command
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.limits import check_exists
 
 CO3O4_LATTICE = 8.084
 GOLD_LATTICE = 4.0782
@@ -107,6 +108,7 @@ def read_cif(path: str | Path) -> Crystal:
         from ase.io import read
     except ImportError:
         raise DataError("needs ase to be read", path=path, remedy=install_command("atoms")) from None
+    check_exists(path)
     try:
         atoms = read(str(path), format="cif")
     except Exception as error:  # ase raises whatever its parser met
@@ -125,6 +127,7 @@ def read_xyz(path: str | Path) -> Atoms:
     DataError
         Naming the line that cannot be read.
     """
+    check_exists(path)
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -193,12 +196,15 @@ def cut_particle(
     fractions = (cells.reshape(-1, 1, 3) + crystal.basis[None] - origin_fraction).reshape(-1, 3)
     positions = fractions @ crystal.cell
     symbols = np.tile(crystal.symbols, len(fractions) // len(crystal.symbols))
-    if shape == "sphere":
-        inside = (positions**2).sum(axis=1) <= radius**2
-    else:
-        face = radius / np.sqrt(2)
-        size = np.abs(positions)
-        inside = (size.max(axis=1) <= face) & (size.sum(axis=1) <= 2 * face)
+    inside = _inside(positions, radius, shape)
     if not inside.any():
         raise ConfigError(f"specimen.diameter_angstrom: {diameter_angstrom:g} Å holds no atom")
     return Atoms(symbols[inside], positions[inside] @ np.asarray(rotation).T)
+
+
+def _inside(positions: np.ndarray, radius: float, shape: str) -> np.ndarray:
+    """`(n,)` bool: within a sphere, or a cuboctahedron whose corners lie on it."""
+    if shape == "sphere":
+        return np.asarray((positions**2).sum(axis=1) <= radius**2)
+    face, size = radius / np.sqrt(2), np.abs(positions)
+    return np.asarray((size.max(axis=1) <= face) & (size.sum(axis=1) <= 2 * face))
