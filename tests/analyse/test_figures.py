@@ -93,7 +93,7 @@ def test_both_pages_of_a_figure_come_out_alike_each_time() -> None:
     volume = np.random.default_rng(0).random((16, 18, 20)).astype(np.float32)
     with style.sheet():
         figures = [overview.figure_slices(volume, VOXEL, 1.0, "V") for _ in range(2)]
-        svg = [style.to_svg(figure, "a", inline=True) for figure in figures]
+        svg = [style.inline(style.to_svg(figure), "a") for figure in figures]
         png = style.to_png(figures[0])
     assert svg[0] == svg[1]
     assert png[:4] == b"\x89PNG"
@@ -103,7 +103,9 @@ def test_an_inline_svg_is_self_contained_and_owns_its_ids() -> None:
     with style.sheet():
         figure, axes = axes_of()
         curves.plot_profiles(axes, [("one", np.arange(4.0), np.arange(4.0))], ylabel="V")
-        text = style.to_svg(figure, "one", inline=True)
+        raw = style.to_svg(figure)
+    text = style.inline(raw, "one")
+    assert 'fill="white"' in style.on_paper(raw) and style.INK in raw
     assert text.startswith("<svg") and "currentColor" in text and style.INK not in text
     ids = set(re.findall(r'\bid="([^"]+)"', text))
     used = set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text))

@@ -137,9 +137,10 @@ def test_csv_reads_back(tmp_path) -> None:
 
 def test_the_folder_holds_every_table_and_figure(tmp_path) -> None:
     seen: list[float] = []
-    written = write_folder(report(), tmp_path / "out ö", seen.append)
+    written = write_folder(report(), tmp_path / "out ö", page=tmp_path / "p.html", progress=seen.append)
     names = {path.name for path in (tmp_path / "out ö").iterdir()}
-    assert names == {path.name for path in written}
+    assert names | {"p.html"} == {path.name for path in written}
+    assert (tmp_path / "p.html").read_bytes() == (tmp_path / "out ö" / "report.html").read_bytes()
     assert names == {
         "report.html",
         "report.json",

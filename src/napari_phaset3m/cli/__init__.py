@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import analyse, demo, files, mask, reconstruct, running, system
+from napari_phaset3m.cli import analyse, compare, demo, files, mask, reconstruct, running, system
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("simulate")(files.simulate)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)
+app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)

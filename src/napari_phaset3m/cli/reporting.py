@@ -26,9 +26,12 @@ def deliver(report: Report, target: Path | None, folder: Path | None, *, as_json
     try:
         with running.progress_bar(quiet=as_json) as show:
             if folder is not None:
-                written += write_folder(report, folder, lambda part: show("Drawing", part))
-            if target is not None:
-                written.append(write_report(report, target))
+                written = write_folder(
+                    report, folder, page=target, progress=lambda part: show("Drawing", part)
+                )
+            elif target is not None:
+                show("Drawing", 0.0)
+                written = [write_report(report, target)]
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -23,13 +23,15 @@ MOST_ROWS = 600
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def render(report: Report) -> str:
+def render(report: Report, drawn: Mapping[str, str] | None = None) -> str:
     """The page as text.
 
     Parameters
     ----------
     report : Report
-        Its figures are drawn now (matplotlib).
+        Its figures are drawn now (matplotlib), but for those in ``drawn``.
+    drawn : mapping of str to str, optional
+        Names of pictures and their SVG, see :func:`analyse.figures.style.to_svg`.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def render(report: Report) -> str:
         Complete HTML, UTF-8, readable offline.
     """
     links = "".join(_link(section) for section in report.sections)
-    body = "\n".join(_section(section) for section in report.sections)
+    body = "\n".join(_section(section, drawn or {}) for section in report.sections)
     style = files("napari_phaset3m.report").joinpath("report.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -95,7 +97,7 @@ def _link(section: Section) -> str:
     return f"<a href='#{escape(section.key, quote=True)}'{css}>{escape(section.title)}</a>"
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, drawn: Mapping[str, str]) -> str:
     head = f'<section id="{escape(section.key, quote=True)}"><h2>{escape(section.title)}</h2>'
     if section.problem is not None:
         return f'{head}<p class="missing"><b>Not computed:</b> {escape(section.problem)}</p></section>'
@@ -104,16 +106,17 @@ def _section(section: Section) -> str:
         lines = "".join(f"<li>{escape(text)}</li>" for text in section.statements)
         parts.append(f'<ul class="statements">{lines}</ul>')
     if section.pictures:
-        parts.append(f'<div class="figures">{"".join(_figure(p) for p in section.pictures)}</div>')
+        parts.append(
+            f'<div class="figures">{"".join(_figure(p, drawn.get(p.name)) for p in section.pictures)}</div>'
+        )
     parts += [_table(table) for table in section.tables]
     return "\n".join(parts) + "</section>"
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: Picture, drawn: str | None) -> str:
     from napari_phaset3m.analyse.figures import style
 
-    with style.sheet():
-        svg = style.to_svg(picture.draw(), picture.name, inline=True)
+    svg = style.inline(picture.svg() if drawn is None else drawn, picture.name)
     caption = escape(picture.caption)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(picture.caption, quote=True)}"', 1)
     css = ' class="wide"' if picture.wide else ""

@@ -34,6 +34,13 @@ class Picture:
     draw: Callable[[], Any]
     wide: bool = False
 
+    def svg(self) -> str:
+        """The figure, drawn now, see :func:`analyse.figures.style.to_svg`."""
+        from napari_phaset3m.analyse.figures import style
+
+        with style.sheet():
+            return style.to_svg(self.draw())
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -35,7 +35,11 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> Path:
 
 
 def write_folder(
-    report: Report, folder: str | os.PathLike[str], progress: Callable[[float], None] | None = None
+    report: Report,
+    folder: str | os.PathLike[str],
+    *,
+    page: str | os.PathLike[str] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> list[Path]:
     """Write the page, its tables (CSV), figures (PNG and SVG) and results (JSON) into a folder.
 
@@ -44,6 +48,8 @@ def write_folder(
     report : Report
     folder : path-like
         Made when it is not there; its parent must be.
+    page : path-like, optional
+        The page goes there as well.
     progress : callable, optional
         Called with the done part, 0..1.
 
@@ -61,17 +67,25 @@ def write_folder(
         target.mkdir(exist_ok=True)
     except OSError as error:
         raise output_error(target, error) from error
-    written = [write_report(report, target / "report.html"), target / "report.json"]
-    write_text(written[1], json.dumps(jsonable(report.as_dict()), indent=2, ensure_ascii=False) + "\n")
+    svgs: dict[str, str] = {}
+    written: list[Path] = []
+    pictures = report.pictures()
+    for number, picture in enumerate(pictures, 1):
+        svgs[picture.name], paths = _draw(picture, target)
+        written += paths
+        if progress is not None:
+            progress(number / len(pictures))
     for table in report.tables():
         written.append(target / f"{table.name}.csv")
         write_text(written[-1], csv_text(table.rows))
-    pictures = report.pictures()
-    for number, picture in enumerate(pictures, 1):
-        written += _draw(picture, target)
-        if progress is not None:
-            progress(number / len(pictures))
-    return written
+    text = render(report, svgs)
+    first = [target / "report.html", target / "report.json"]
+    write_text(first[0], text)
+    write_text(first[1], json.dumps(jsonable(report.as_dict()), indent=2, ensure_ascii=False) + "\n")
+    if page is not None:
+        write_text(page, text)
+        first.insert(0, Path(page))
+    return first + written
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -90,14 +104,15 @@ def _plain(value: Any) -> Any:
     return " ".join(str(item) for item in plain) if isinstance(plain, list) else plain
 
 
-def _draw(picture: Picture, folder: Path) -> list[Path]:
+def _draw(picture: Picture, folder: Path) -> tuple[str, list[Path]]:
+    """Draw once: the SVG as text, and the files."""
     from napari_phaset3m.analyse.figures import style
 
     png, svg = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
     with style.sheet():
         figure = picture.draw()
-        data, text = style.to_png(figure), style.to_svg(figure, picture.name)
+        data, text = style.to_png(figure), style.to_svg(figure)
     with atomic_path(png, len(data)) as temporary:
         temporary.write_bytes(data)
-    write_text(svg, text)
-    return [png, svg]
+    write_text(svg, style.on_paper(text))
+    return text, [png, svg]

@@ -26,7 +26,7 @@ LINES: tuple[Any, ...] = (
     (0, (3, 1, 1, 1)),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
-#: Text, axes and criterion lines. An SVG made by :func:`to_svg` shows it in the page's own text colour.
+#: Text, axes and criterion lines. An SVG on a page (:func:`inline`) shows it in the page's own text colour.
 INK = "#3b3f45"
 #: What is written on a picture.
 LIGHT, DARK = "#f1f3f4", "#101214"
@@ -82,28 +82,31 @@ def to_png(figure: Any, dpi: int = _DPI) -> bytes:
     return stream.getvalue()
 
 
-def to_svg(figure: Any, name: str, *, inline: bool = False) -> str:
-    """The figure as SVG text: pictures embedded, letters as paths, nothing external.
+def to_svg(figure: Any) -> str:
+    """The figure as SVG text without paper: pictures embedded, letters as paths, nothing external."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", dpi=_DPI, facecolor="none", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def on_paper(svg: str) -> str:
+    """An SVG of :func:`to_svg` on white paper, as a file of its own."""
+    start = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:start]}\n <rect width="100%" height="100%" fill="white"/>{svg[start:]}'
+
+
+def inline(svg: str, name: str) -> str:
+    """An SVG of :func:`to_svg` for a web page: without XML head and fixed size, with ids of its own.
 
     Parameters
     ----------
-    figure : matplotlib Figure
+    svg : str
     name : str
-        Put before every id, so that several figures can share one page.
-    inline : bool
-        For a web page: without the XML head, without a fixed size, and :data:`INK` as ``currentColor``.
-        Else a file of its own, on white paper.
+        Put before every id, so that several figures can share one page. :data:`INK` becomes
+        ``currentColor``.
     """
-    stream = io.StringIO()
-    paper = "none" if inline else "white"
-    figure.savefig(stream, format="svg", dpi=_DPI, facecolor=paper, metadata={"Date": None, "Creator": None})
-    text = stream.getvalue()
-    if not inline:
-        return text
-    text = text[text.index("<svg") :]
+    text = svg[svg.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
-    text = re.sub(
-        r'<svg([^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'<svg\1 data-width="\2"', text, count=1
-    )
+    text = re.sub(r'<svg([^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"<svg\1", text, count=1)
     return re.sub(INK, "currentColor", text, flags=re.IGNORECASE)

@@ -1,0 +1,152 @@
+"""phaset3m analyse, from files to a page; bad input is one line and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main, subjects
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.volume import Volume, load_volume, save_volume
+
+
+@pytest.fixture(scope="session")
+def solved(tiny, tmp_path_factory) -> Path:
+    """A volume of the tiny series with its record."""
+    path = tmp_path_factory.mktemp("solved") / "vol.mrc"
+    flags = ["--iterations", "2", "--method", "sirt"]
+    assert main(["reconstruct", str(tiny), "-o", str(path), *flags]) == 0
+    return path
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = main(["analyse", *map(str, arguments)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_one_page_and_nothing_else(solved, tiny, tmp_path, capsys) -> None:
+    page = tmp_path / "out.html"
+    code, out, err = run(capsys, solved, "--series", tiny, "--report", page)
+    assert code == 0, err
+    assert list(tmp_path.iterdir()) == [page]
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>") and text.count("<svg") >= 5
+    assert "not computed" in out and "--half1" in out  # no halves were given, and it says so
+    assert str(tiny.resolve()) in text  # provenance
+
+
+def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, capsys) -> None:
+    folder = tmp_path / "out"
+    code, out, err = run(
+        capsys, solved, "--series", tiny, "--halves", "tilts", "--mask", "auto", "-o", folder, "--json"
+    )
+    assert code == 0, err
+    record = json.loads(out)
+    first = record["sections"]["fsc"]["statements"][0]
+    assert "odd and even tilts" in first and "mask: automatic" in first and "0.143" in first
+    assert record["provenance"]["parameters"]["halves"] == "tilts"
+    names = {path.name for path in folder.iterdir()}
+    assert {"report.html", "report.json", "fsc.csv", "fsc.png", "fsc.svg"} <= names
+    one, two = (load_volume(folder / f"vol_half{n}.mrc") for n in (1, 2))
+    assert one.shape == load_volume(solved).shape
+    assert not np.array_equal(one.data, two.data)
+    # the halves ran with the settings of the volume, not with the defaults
+    settings = json.loads((folder / "vol_half1.json").read_text())["parameters"]
+    assert (settings["method"], settings["iterations"]) == ("sirt", 2)
+    assert {str(folder / name) for name in ("report.html", "fsc.png")} <= set(record["written"])
+
+
+def test_given_halves_are_named(solved, tmp_path, capsys) -> None:
+    half = tmp_path / "a.mrc"
+    shutil.copy(solved, half)
+    code, out, err = run(capsys, solved, "--half1", half, "--half2", solved, "--json")
+    assert code == 0, err
+    fsc = json.loads(out)["sections"]["fsc"]
+    assert "the half volumes a.mrc and vol.mrc" in fsc["statements"][0]
+    assert np.nanmin(fsc["fsc"]["fsc"]) > 0.999  # a volume against itself
+    assert list(tmp_path.iterdir()) == [half]
+
+
+def bad(tmp_path: Path, solved: Path) -> dict[str, list[object]]:
+    other = tmp_path / "other.mrc"
+    save_volume(Volume(data=np.ones((8, 8, 8), np.float32), voxel_size_angstrom=1.0), other)
+    lone = tmp_path / "lone.mrc"
+    shutil.copy(solved, lone)
+    return {
+        "one half": [solved, "--half1", solved],
+        "another shape": [solved, "--half1", other, "--half2", solved],
+        "no volume": [tmp_path / "none.mrc"],
+        "mask of another grid": [solved, "--mask", other],
+        "halves without series": [solved, "--halves", "tilts"],
+        "unknown halves": [solved, "--halves", "eggs", "--series", "TINY"],
+        "no record": [lone, "--halves", "tilts", "--series", "TINY"],
+        "both cells": [solved, "--cell", "8", "--cif", other],
+        "no cell": [solved, "--cell", "big"],
+        "cell of zero": [solved, "--cell", "0"],
+        "no cif": [solved, "--cif", other],
+        "no model": [solved, "--model", other],
+        "no page": [solved, "--report", tmp_path / "out.pdf"],
+        "no such folder": [solved, "--report", tmp_path / "nowhere" / "out.html"],
+        "over the volume": [solved, "-o", solved],
+        "no device": [solved, "--device", "abacus"],
+        "no record named": [solved, "--halves", "tilts", "--series", "TINY", "--from", other],
+    }  # fmt: skip
+
+
+CASES = ("one half", "another shape", "no volume", "mask of another grid", "halves without series",
+         "unknown halves", "no record", "both cells", "no cell", "cell of zero", "no cif", "no model",
+         "no page", "no such folder", "over the volume", "no device", "no record named")  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_line_and_writes_nothing(solved, tiny, tmp_path, capsys, case) -> None:
+    cases = bad(tmp_path, solved)
+    assert set(cases) == set(CASES)
+    given = [tiny if part == "TINY" else part for part in cases[case]]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    if not any(str(part) in ("--report", "-o") for part in given):
+        given += ["-o", tmp_path / "out"]
+    code, out, err = run(capsys, *given)
+    assert code == 2, (out, err)
+    assert len(err.strip().splitlines()) == 1 and not out
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_missing_matplotlib_is_told_first(solved, tmp_path, capsys, monkeypatch) -> None:
+    import importlib.util
+
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "matplotlib" else known(n, *a)
+    )
+    code, _, err = run(capsys, solved, "--report", tmp_path / "out.html")
+    assert code == 2 and "matplotlib" in err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "edges", "centring"),
+    [("8.084", (8.084, 8.084, 8.084), "P"), ("8.084 F", (8.084, 8.084, 8.084), "F"),
+     ("3,4,5", (3, 4, 5), "P"), ("3,4,5,90,90,120 C", (3, 4, 5), "C")],
+)  # fmt: skip
+def test_cells_as_text(text, edges, centring) -> None:
+    cell = subjects.cell_of(text, None)
+    assert (cell.a, cell.b, cell.c) == edges and cell.centring == centring
+    if "120" in text:
+        assert cell.gamma == 120
+
+
+@pytest.mark.parametrize("text", ["", "F", "1,2", "8 Q", "nan"])
+def test_no_cells(text) -> None:
+    with pytest.raises(ConfigError, match="cell"):
+        subjects.cell_of(text, None)
+
+
+def test_names_differ() -> None:
+    assert subjects.unique_names([Path("a/one.mrc"), Path("b/two.mrc")]) == ["one", "two"]
+    assert subjects.unique_names([Path("a/v.mrc"), Path("b/v.mrc")]) == ["a/v.mrc", "b/v.mrc"]
+    assert len(set(subjects.unique_names([Path("v.mrc"), Path("v.mrc")]))) == 2
