@@ -15,7 +15,15 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, DeviceError, ResourceError
 from napari_phaset3m.reconstruct import stepsize
 from napari_phaset3m.reconstruct.api import forecast, iterate, reconstruct
-from napari_phaset3m.reconstruct.events import Finished, Preview, Started, StepDone, SweepDone
+from napari_phaset3m.reconstruct.events import (
+    Finished,
+    Preparing,
+    Preview,
+    Started,
+    StepDone,
+    SweepDone,
+    Working,
+)
 from napari_phaset3m.reconstruct.forecast import Forecast
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
@@ -103,7 +111,8 @@ def test_a_flipped_sign_fits_clearly_worse(wrong: str) -> None:
 
 
 def test_events_come_in_order_and_agree() -> None:
-    events = list(iterate(series(), config(subset_size=4), **CPU))
+    heard = iterate(series(), config(subset_size=4), **CPU)
+    events = [e for e in heard if not isinstance(e, Preparing | Working)]
     assert isinstance(events[0], Started) and isinstance(events[-1], Finished)
     assert events[0].n_steps == 3 and events[0].n_sweeps == 4
     steps = [e for e in events if isinstance(e, StepDone)]
@@ -176,7 +185,7 @@ def test_resuming_a_run_that_had_stopped_by_itself_adds_nothing(tmp_path: Path) 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.h5"
     reconstruct(series(), config(iterations=1), checkpoint=path, **CPU)
-    with pytest.raises(DataError, match="another series or other settings"):
+    with pytest.raises(DataError, match="other settings"):
         reconstruct(series(), config(seed=9), checkpoint=path, resume=True, **CPU)
     # More sweeps are not other settings: a run can be continued.
     assert len(reconstruct(series(), config(iterations=3), checkpoint=path, resume=True, **CPU).sweeps) == 3

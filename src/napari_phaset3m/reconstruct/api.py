@@ -14,6 +14,7 @@ from napari_phaset3m.core.backend import DeviceName, release_memory, resolve_dev
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started, SweepDone
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
+from napari_phaset3m.reconstruct.inputs import check_images
 from napari_phaset3m.reconstruct.masking import RunMask
 from napari_phaset3m.reconstruct.run import Run
 
@@ -95,8 +96,9 @@ def iterate(
     config = config or ReconstructionConfig()
     resolved = resolve_device(device)
     forecast(series, config, device=resolved.kind).check()
+    notes = check_images(series)
     path = Path(checkpoint) if checkpoint else None
-    run = Run(series, config, resolved, RunMask(mask), control, path)
+    run = Run(series, config, resolved, RunMask(mask), control, path, notes)
     try:
         yield from run.events(start, resume)
     finally:

@@ -47,7 +47,11 @@ class Stage:
         self.config, self.bin = config, bin_
         self.problem: Problem = build_problem(series, config, bin_)
         self.plan: Plan = make_plan(config, self.problem)
-        self.method = make_method(self.problem, config, self.plan.threads, device)
+        # Scattering methods need a workspace for each tilt in flight, linear ones share slabs.
+        slots = self.plan.threads
+        if not is_linear(config):
+            slots = min(slots, self.plan.subset_size)
+        self.method = make_method(self.problem, config, slots, device)
         self._on_result = METHODS[config.method].constrained == "result"
         voxel = self.problem.geometry.voxel_size_angstrom
         sigma = self.plan.basis_sigma_angstrom
@@ -55,12 +59,20 @@ class Stage:
         self.solver = Solver(
             self.method,
             config,
-            self.problem.tilts,
+            self._visited(),
             subset_size=self.plan.subset_size,
             threads=self.plan.threads,
             constraints=() if self._on_result else self.constraints,
-            basis=AtomicBasis(sigma, voxel) if sigma else None,
+            basis=AtomicBasis(sigma, voxel, threads=self.plan.threads) if sigma else None,
         )
+
+    def _visited(self) -> np.ndarray:
+        # Golden steps are steps of angle, so the tilts come sorted; files list them as acquired.
+        tilts = self.problem.tilts
+        if self.config.tilt_order != "golden":
+            return tilts
+        angles = np.asarray(self.problem.geometry.tilt_deg)[tilts]
+        return np.asarray(tilts[np.argsort(angles, kind="stable")])
 
     def _build_constraints(self, mask: np.ndarray | None) -> tuple[Constraint, ...]:
         updates = -(-self.problem.tilts.size // max(1, self.plan.subset_size))
@@ -69,6 +81,7 @@ class Stage:
             voxel_size_angstrom=self.problem.geometry.voxel_size_angstrom,
             volts_per_unit=self.method.volts_per_unit,
             mask=None if mask is None else self._engine_mask(mask),
+            threads=self.plan.threads,
             updates_per_sweep=1 if self._on_result else updates,
         )
 

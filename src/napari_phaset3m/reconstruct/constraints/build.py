@@ -37,7 +37,7 @@ def build_constraints(
     mask : ndarray, optional
         `(nz, nx, ny)`, values in 0..1.
     threads : int, optional
-        CPU threads of the total variation; all when omitted.
+        CPU threads of the filters and the total variation; all when omitted.
     updates_per_sweep : int
         How often they act in a sweep; a soft mask weights the volume once per sweep.
 
@@ -58,6 +58,7 @@ def build_constraints(
                 config.highpass_angstrom,
                 order=config.butterworth_order,
                 dimensions=config.filter_dimensions,
+                threads=threads,
                 schedule=config.filter_schedule,
             )
         )

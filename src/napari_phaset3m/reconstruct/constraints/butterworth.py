@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_phaset3m.config import Schedule
-from napari_phaset3m.core.backend import array_module
+from napari_phaset3m.core.backend import array_module, cpu_threads
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.constraints.base import Scheduled
@@ -53,6 +53,8 @@ class Butterworth(Scheduled):
     order : int
     dimensions : {2, 3}
         2: each `(nx, ny)` plane on its own, 3: the volume.
+    threads : int, optional
+        CPU threads; all when omitted. The result does not depend on it.
     schedule : Schedule, optional
 
     Raises
@@ -71,6 +73,7 @@ class Butterworth(Scheduled):
         *,
         order: int = 4,
         dimensions: Literal[2, 3] = 3,
+        threads: int | None = None,
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(schedule)
@@ -82,7 +85,7 @@ class Butterworth(Scheduled):
             )
         self.voxel_size_angstrom = voxel_size_angstrom
         self.lowpass_angstrom, self.highpass_angstrom = lowpass_angstrom, highpass_angstrom
-        self.order, self.dimensions = order, dimensions
+        self.order, self.dimensions, self.threads = order, dimensions, threads
 
     def gain(self, k: Array) -> Array:
         """Gain at spatial frequencies ``k`` (1/angstrom)."""
@@ -100,25 +103,23 @@ class Butterworth(Scheduled):
         for channel in volume:
             if flat is not None:
                 for image in channel:
-                    image[...] = _irfftn(xp, _rfftn(xp, image) * flat, image.shape)
+                    image[...] = self._irfftn(xp, self._rfftn(xp, image) * flat, image.shape)
                 continue
-            spectrum = _rfftn(xp, channel)
+            spectrum = self._rfftn(xp, channel)
             for z in range(nz):  # plane by plane: no volume of frequencies
                 spectrum[z] *= self.gain(xp.sqrt(plane + kz[z] ** 2))
-            channel[...] = _irfftn(xp, spectrum, channel.shape)
+            channel[...] = self._irfftn(xp, spectrum, channel.shape)
 
+    def _rfftn(self, xp: Any, array: Array) -> Array:
+        if xp is np:
+            from scipy import fft
 
-def _rfftn(xp: Any, array: Array) -> Array:
-    if xp is np:
-        from scipy import fft
+            return fft.rfftn(array, workers=self.threads or cpu_threads())
+        return xp.fft.rfftn(array)
 
-        return fft.rfftn(array, workers=-1)
-    return xp.fft.rfftn(array)
+    def _irfftn(self, xp: Any, spectrum: Array, shape: tuple[int, ...]) -> Array:
+        if xp is np:
+            from scipy import fft
 
-
-def _irfftn(xp: Any, spectrum: Array, shape: tuple[int, ...]) -> Array:
-    if xp is np:
-        from scipy import fft
-
-        return fft.irfftn(spectrum, s=shape, workers=-1, overwrite_x=True)
-    return xp.fft.irfftn(spectrum, s=shape)
+            return fft.irfftn(spectrum, s=shape, workers=self.threads or cpu_threads(), overwrite_x=True)
+        return xp.fft.irfftn(spectrum, s=shape)

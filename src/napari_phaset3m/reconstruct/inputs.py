@@ -1,0 +1,46 @@
+"""What a run is given besides its settings, looked at before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+
+
+def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
+    """Refuse images that hold nothing; say which intensities cannot be meant.
+
+    Returns
+    -------
+    tuple of str
+        Notes for the user.
+
+    Raises
+    ------
+    DataError
+        A used image has no intensity, or all of them are constant.
+    """
+    assert series.used is not None
+    negative, lowest, constant = 0, 0.0, True
+    for tilt, focus in np.argwhere(series.used):
+        image = series.images[tilt, focus]
+        low, high, mean = float(image.min()), float(image.max()), float(image.mean(dtype=np.float64))
+        if not mean > 0:
+            raise DataError(
+                f"image {focus} of tilt {tilt} has a mean intensity of {mean:g}; vacuum should be 1",
+                field="tilt_series",
+                remedy="Leave it out (used), or undo the offset or contrast inversion of the images",
+            )
+        constant &= low == high
+        negative, lowest = negative + (low < 0), min(lowest, low)
+    if constant:
+        raise DataError(
+            "every image is constant, so there is nothing to reconstruct",
+            field="tilt_series",
+            remedy="Check that the file holds the images",
+        )
+    if not negative:
+        return ()
+    which = "1 image has" if negative == 1 else f"{negative} images have"
+    return (f"{which} negative intensities (down to {lowest:.3g}); they count as 0",)
