@@ -36,7 +36,7 @@ def compress(source: Path, target: Path) -> None:
 
 def report(event: SimulationProgress) -> None:
     """One line that counts the tilts."""
-    print(f"\rtilt {event.done}/{event.total}, {event.seconds:.0f} s", end="", flush=True)
+    print(f"\r{event.text}, {event.seconds:.0f} s", end="", flush=True)
 
 
 def main() -> None:

@@ -204,12 +204,12 @@ def test_mtf_damps_the_finest_detail():
 def test_progress_and_cancelling():
     seen: list[SimulationProgress] = []
     simulate(small(), seen.append)
-    assert [event.stage for event in seen] == ["specimen", *["images"] * 3, "potential"]
-    assert [event.done for event in seen[1:4]] == [1, 2, 3] and seen[1].total == 3
+    assert [event.stage for event in seen] == ["specimen", *["images"] * 4, "potential"]
+    assert [event.done for event in seen[1:5]] == [0, 1, 2, 3] and seen[1].total == 3
     fractions = [event.fraction for event in seen]
     assert fractions == sorted(fractions) and fractions[0] == 0 and 0.9 < fractions[-1] <= 1
-    assert seen[1].remaining_seconds == pytest.approx(2 * seen[1].seconds) and seen[3].remaining_seconds == 0
-    assert seen[0].remaining_seconds is None and seen[2].text == "Tilt 2/3"
+    assert seen[2].remaining_seconds == pytest.approx(2 * seen[2].seconds) and seen[4].remaining_seconds == 0
+    assert seen[1].remaining_seconds is None and seen[3].text == "Tilt 2/3"
 
     def stop(event):
         raise KeyboardInterrupt

@@ -41,7 +41,7 @@ class SimulationProgress:
     stage : {"specimen", "images", "potential"}
         What is being computed; nearly all time goes into the images.
     done, total : int
-        Tilts of ``"images"``; 0 of 1 when another stage begins.
+        Tilts of ``"images"``; 0 when a stage begins.
     seconds : float
         Since the stage began.
     """
@@ -153,6 +153,7 @@ def _simulate_images(
 ) -> np.ndarray:
     """`(n_tilt, n_focus, ny, nx)` expected intensity; threads own tilts."""
     n_tilt, n_focus = true.defocus.shape
+    report(SimulationProgress("images", 0, n_tilt, 0.0))
     n = sampling.image_px
     images = np.empty((n_tilt, n_focus, n, n), REAL)
     asked = config.numerics.threads
