@@ -29,7 +29,7 @@ class Flag(NamedTuple):
 
 
 _CELL = "Unit cell: edge(s) Å, angles °, centring, e.g. '8.084 F'; else fitted to the peaks"
-_MANY = "At most so many atoms, the highest first (default: as many as the model)"
+_MANY = "Keep the strongest so many atoms (default: all over Otsu's threshold)"
 _SPREAD = "Illumination angle, standard deviation, mrad: spatial envelope"
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 
@@ -38,7 +38,7 @@ KNOWN = (
     Flag("cell", str, _CELL, _KNOWN),
     Flag("cif", Path, "Unit cell from a CIF", _KNOWN),
     Flag("model", Path, "Known atoms (.xyz), Å from the rotation centre", _KNOWN),
-    Flag("species", int, "Kinds of atoms to tell apart by their height", _KNOWN, 1),
+    Flag("species", int, "Kinds of atoms to tell apart (default: elements of the model, or 1)", _KNOWN),
     Flag("max_atoms", int, _MANY, _KNOWN),
 )
 OUTPUT = (

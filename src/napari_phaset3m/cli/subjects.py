@@ -70,7 +70,7 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
         "convergence_mrad": given.get("convergence_mrad") or 0.0,
     }
     if given["model"] is not None:
-        from napari_phaset3m.io.xyz import read_xyz
+        from napari_phaset3m.simulate.specimens import read_xyz
 
         fields["model"] = read_xyz(given["model"])
     if given["series"] is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from napari_phaset3m.analyse.bragg_table import BraggReport
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.report import (
+    atom_sections,
     bragg_sections,
     fourier_sections,
     optics_sections,
@@ -43,6 +44,7 @@ def analyse(subject: Subject, provenance: Mapping[str, Any], show: Show | None =
         ("slices", "Central slices", lambda: volume_sections.slices(subject)),
         (resolution_sections.KEY, resolution_sections.TITLE, lambda: resolution_sections.resolution(subject)),
         (bragg_sections.KEY, bragg_sections.TITLE, lambda: bragg_sections.section(subject, bench.bragg())),
+        (atom_sections.KEY, atom_sections.TITLE, lambda: atom_sections.section(subject)),
         ("fourier", "Fourier transform", lambda: fourier_sections.sections(subject, bench.lattice())),
         (optics_sections.KEY, optics_sections.TITLE, lambda: optics_sections.section(subject)),
         ("profiles", "Line profiles", lambda: volume_sections.profiles(subject)),

@@ -83,10 +83,10 @@ def compare_volumes(
         ("slices", "Slices side by side", partial(sections.slices, matched, found, reference)),
         ("transforms", "Fourier transforms side by side", partial(sections.transforms, matched, reference)),
         ("bragg", "Bragg peaks side by side", judged.peaks_section),
+        ("atoms", "Atoms side by side", judged.atoms_section),
         ("spectra", "Radial power spectra", partial(sections.spectra, matched, reference)),
     ]
     done = [attempt(key, title, build) for key, title, build in steps]
     names = ", ".join(one.name for one in match.everyone)
-    kind = "the truth" if match.known else "the reference"
     title = f"Comparison of {len(match.everyone)} volumes"
-    return Report(title, f"{names}; {kind}: {match.reference.name}", tuple(done), provenance)
+    return Report(title, f"{names}; reference: {match.reference.name}", tuple(done), provenance)

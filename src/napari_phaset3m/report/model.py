@@ -79,6 +79,8 @@ class Section:
     problem : str or None
     headline : str
         The statement that belongs at the top of the report; may be empty.
+    files : tuple of (str, str)
+        Names and texts of further files for the report's folder.
     """
 
     key: str
@@ -89,6 +91,7 @@ class Section:
     data: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
     headline: str = ""
+    files: tuple[tuple[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: statements, results and, when it was not computed, why."""

@@ -1,4 +1,4 @@
-"""What each volume of a comparison is worth: agreement with the truth, peaks."""
+"""What each volume of a comparison is worth: agreement with the truth, peaks, atoms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from napari_phaset3m.analyse.cell import family_name
 from napari_phaset3m.analyse.figures import peaks as figures
 from napari_phaset3m.analyse.figures import style
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.report import bragg_sections
+from napari_phaset3m.report import atom_sections, bragg_sections
+from napari_phaset3m.report.atom_sections import Found
 from napari_phaset3m.report.contest import Contest
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.scores import Score
@@ -30,12 +31,14 @@ class Judgement:
     match : Contest
     bragg : tuple of (BraggReport or str)
         One per volume; a string says why there is none.
+    atoms : tuple of (Found or str)
     lent : str or None
         Volume whose cell was used for those after it; None when the cell was given.
     """
 
     match: Contest
     bragg: tuple[BraggReport | str, ...]
+    atoms: tuple[Found | str, ...]
     lent: str | None = None
 
     @property
@@ -46,18 +49,18 @@ class Judgement:
     @property
     def notes(self) -> tuple[str, ...]:
         """What makes the numbers comparable, and what was left out."""
-        told = [f"{self.match.reference.name} is the truth."] if self.match.known else [
+        told = [f"{self.match.reference.name} is what the volumes should be."] if self.match.known else [
             f"No truth was given: agreement with {self.match.reference.name} does not say who is right."
         ]  # fmt: skip
         if self.lent is not None:
             told.append(f"The cell found in {self.lent} was used for the volumes after it.")
-        found = zip(self.names, self.bragg, strict=True)
-        told += [f"{name}: {problem}" for name, problem in found if isinstance(problem, str)]
+        for name, peaks, atoms in zip(self.names, self.bragg, self.atoms, strict=True):
+            told += [f"{name}: {problem}" for problem in (peaks, atoms) if isinstance(problem, str)]
         return tuple(dict.fromkeys(told))
 
     def scores(self) -> list[Score]:
         """Every quality for which more is better without doubt (or less)."""
-        return [*self._agreement(), *self._peaks()]
+        return [*self._agreement(), *self._peaks(), *atom_sections.scores(self.atoms)]
 
     def _agreement(self) -> list[Score]:
         if not self.match.known:
@@ -121,26 +124,32 @@ class Judgement:
         pictures = (Picture("families", text, draw, wide=True),)
         return Section(key, title, tuple(statements), pictures, tables, data)
 
+    def atoms_section(self) -> Section:
+        """Atoms side by side."""
+        return atom_sections.side_by_side(self.names, self.atoms)
+
 
 def judge(match: Contest, show: Callable[[str, float], None] | None = None) -> Judgement:
-    """Measure the peaks of every volume.
+    """Measure peaks and atoms of every volume.
 
     The first volume whose lattice is found lends its cell to the others when none was given: a
     lattice is a property of the specimen, and each volume is asked for the same peaks.
     """
     bragg: list[BraggReport | str] = []
+    atoms: list[Found | str] = []
     lender: tuple[str, Any] | None = None
     everyone = _everyone(match)
     for number, one in enumerate(everyone):
         if show is not None:
-            show(f"Peaks of {one.name}", 0.1 + 0.85 * number / len(everyone))
+            show(f"Peaks and atoms of {one.name}", 0.1 + 0.85 * number / len(everyone))
         subject = replace(one, cell=lender[1]) if one.cell is None and lender is not None else one
         found = _tried(partial(bragg_sections.measure, subject))
         bragg.append(found)
         if lender is None and one.cell is None and isinstance(found, BraggReport) and found.lattice:
             lender = one.name, found.lattice.cell
+        atoms.append(_tried(partial(atom_sections.measure, subject)))
     lent = lender[0] if lender is not None and len(everyone) > 1 else None
-    return Judgement(match, tuple(bragg), lent)
+    return Judgement(match, tuple(bragg), tuple(atoms), lent)
 
 
 def _tried(measure: Callable[[], Any]) -> Any:

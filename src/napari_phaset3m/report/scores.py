@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -94,14 +95,14 @@ def section(names: Sequence[str], scores: Sequence[Score], notes: Sequence[str] 
 
     def draw() -> Any:
         rows = (len(scores) + 1) // 2
-        figure = style.new_figure(10.2, (0.85 + 0.28 * len(names)) * rows)
+        figure = style.new_figure(10.2, (1.1 + 0.28 * len(names)) * rows)
         grid = np.ravel(figure.subplots(rows, 2, squeeze=False))
         for axes, score in zip(grid, scores, strict=False):
             values = [np.nan if v is None else v for v in score.values]
             unit = f" ({score.unit})" if score.unit else ""
             better = "less is better" if score.less_is_better else "more is better"
-            label = f"{score.quality}{unit}: {better}"
-            figures.plot_scores(axes, names, values, xlabel=label, total=score.total)
+            figures.plot_scores(axes, names, values, xlabel=better, total=score.total)
+            axes.set_title(fill(f"{score.quality}{unit}", 62), loc="left", fontsize=9.5)
         for axes in grid[len(scores) :]:
             axes.set_axis_off()
         return figure

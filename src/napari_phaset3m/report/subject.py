@@ -46,9 +46,9 @@ class Subject:
     cell : optional
         What :func:`analyse.bragg.bragg_report` takes.
     model : optional
-        Known atoms, see :mod:`.atom_sections`.
-    species : int
-        Kinds of atoms to tell apart.
+        Known atoms, as :func:`simulate.specimens.read_xyz` gives them.
+    species : int, optional
+        Kinds of atoms to tell apart; as many as the model's elements, or one, when omitted.
     max_atoms : int, optional
         At most so many atoms are looked for.
     slice_angstrom : float, optional
@@ -78,7 +78,7 @@ class Subject:
     series: TiltFocalSeries | None = None
     cell: Any = None
     model: Any = None
-    species: int = 1
+    species: int | None = None
     max_atoms: int | None = None
     slice_angstrom: float | None = None
     aperture_mrad: float | None = None

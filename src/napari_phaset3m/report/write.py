@@ -56,7 +56,7 @@ def write_folder(
     Returns
     -------
     list of Path
-        ``report.html``, ``report.json``, then ``NAME.csv``, ``NAME.png`` and ``NAME.svg``.
+        ``report.html``, ``report.json``, then figures, tables and other files.
 
     Raises
     ------
@@ -78,6 +78,9 @@ def write_folder(
     for table in report.tables():
         written.append(target / f"{table.name}.csv")
         write_text(written[-1], csv_text(table.rows))
+    for name, content in (file for section in report.sections for file in section.files):
+        written.append(target / name)
+        write_text(written[-1], content)
     text = render(report, svgs)
     first = [target / "report.html", target / "report.json"]
     write_text(first[0], text)
