@@ -33,7 +33,7 @@ __all__ = ["BraggReport", "bragg_report"]
 #: Reflections weaker than this part of the strongest are left out where the structure is known.
 WEAKEST = 0.01
 #: Off-lattice points tried per family.
-NULL_POINTS = 24
+NULL_POINTS = 12
 
 Family = Sequence[int] | np.ndarray
 

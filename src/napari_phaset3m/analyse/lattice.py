@@ -203,6 +203,8 @@ def _refined(
         hkl, miss = _indexed(q, cell, rotation)
         used = (miss < tolerance) & (length <= share * length.max() + 1e-9)
         if used.sum() < 4 or np.linalg.matrix_rank(hkl[used]) < 3:
+            if share < 1:
+                continue
             return None
         w, g = weights[used], hkl[used] @ cell.reciprocal
         if free:

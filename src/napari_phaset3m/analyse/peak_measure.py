@@ -55,7 +55,8 @@ def peak_snr(
     from scipy.spatial import cKDTree
 
     width = transform.width_angstrom
-    ball, tree = transform.ball(BACKGROUND_RADII[1] + 1), cKDTree(lattice_points)
+    ball, tree = transform.ball(BACKGROUND_RADII[1] + 0.3), cKDTree(lattice_points)
+    clearance = LATTICE_CLEARANCE / width
     snr = np.full(len(q), np.nan)
     for i, one in enumerate(q):
         index = transform.index(one) + ball
@@ -64,7 +65,7 @@ def peak_snr(
         radius = np.linalg.norm(k - one, axis=1) * width
         peak = radius <= PEAK_RADIUS
         shell = (radius >= BACKGROUND_RADII[0]) & (radius <= BACKGROUND_RADII[1])
-        shell[shell] = tree.query(k[shell])[0] * width >= LATTICE_CLEARANCE
+        shell[shell] = np.isinf(tree.query(k[shell], distance_upper_bound=clearance)[0])
         if shell.sum() < LEAST_BACKGROUND or not peak.any():
             if skip_crowded:
                 continue

@@ -16,7 +16,7 @@ from napari_phaset3m.errors import ConfigError, DataError
 #: Smoothing with which a particle is looked for, angstrom.
 _SMOOTH_ANGSTROM = 3.5
 #: Local contrast inside over outside below which no particle is taken to stand out.
-_LEAST_CONTRAST = 1.25
+_LEAST_CONTRAST = 1.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

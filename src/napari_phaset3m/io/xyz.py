@@ -1,72 +1,58 @@
-"""Atoms from XYZ files."""
+"""Atom positions in plain XYZ files."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import check_exists
-
-#: Larger text files are no list of atoms that this program could match.
-_MOST_BYTES = 500_000_000
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.atomic import write_text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AtomList:
-    """Atoms as a file lists them.
+def save_xyz(
+    path: str | os.PathLike[str],
+    positions_angstrom: np.ndarray,
+    symbols: Sequence[str],
+    *,
+    comment: str = "",
+    columns: np.ndarray | None = None,
+) -> Path:
+    """Write ``symbol x y z`` lines, atomically.
 
-    Attributes
+    Parameters
     ----------
-    symbols : tuple of str
+    path : path-like
     positions_angstrom : ndarray
-        `(n, 3)` float64 x, y, z; for this program from the rotation centre. Read-only.
-    """
-
-    symbols: tuple[str, ...]
-    positions_angstrom: np.ndarray
-
-
-def read_xyz(path: str | os.PathLike[str]) -> AtomList:
-    """Read an XYZ file: the number of atoms, a comment, and ``symbol x y z`` in angstrom per line.
-
-    Further columns are left alone.
+        `(n, 3)` x, y, z from the rotation centre.
+    symbols : sequence of str
+        One per atom, without spaces.
+    comment : str
+        Second line; line breaks become spaces.
+    columns : ndarray, optional
+        `(n, k)` numbers appended to the lines (intensities, say); most readers ignore them.
 
     Raises
     ------
-    DataError
-        It cannot be read, a line is no atom, or the number of atoms is another.
+    ConfigError
+        Lengths differ, a position is not finite, or a symbol is not one word.
+    OutputError
+        It could not be written; nothing half-written is left.
     """
-    found = check_exists(path)
-    if found.stat().st_size > _MOST_BYTES:
-        raise DataError(f"is larger than {_MOST_BYTES / 1e6:.0f} MB", path=path)
-    try:
-        lines = found.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as text ({' '.join(str(error).split())})", path=path) from None
-    try:
-        count = int(lines[0])
-    except (IndexError, ValueError):
-        raise DataError("does not begin with the number of atoms", path=path, field="line 1") from None
-    rows = [line for line in lines[2:] if line.strip()]
-    if count < 1 or len(rows) != count:
-        raise DataError(f"states {count} atoms but lists {len(rows)}", path=path, field="line 1")
-    symbols, positions = [], np.empty((count, 3))
-    for number, row in enumerate(rows):
-        words = row.split()
-        try:
-            positions[number] = [float(word) for word in words[1:4]]
-        except ValueError:
-            raise DataError(
-                f"is {row.strip()[:60]!r}",
-                path=path,
-                field=f"atom {number + 1}",
-                remedy="Write: symbol x y z",
-            ) from None
-        symbols.append(words[0])
+    positions = np.asarray(positions_angstrom, float)
+    if positions.ndim != 2 or positions.shape[1] != 3 or len(symbols) != len(positions):
+        raise ConfigError(f"symbols: {len(symbols)} given for positions of shape {positions.shape}")
     if not np.isfinite(positions).all():
-        raise DataError("holds NaN or infinite values", path=path, field="positions")
-    positions.flags.writeable = False
-    return AtomList(tuple(symbols), positions)
+        raise ConfigError("positions_angstrom: holds positions that are not finite")
+    wrong = next((s for s in symbols if len(s.split()) != 1 or s != s.strip()), None)
+    if wrong is not None:
+        raise ConfigError(f"symbols: {wrong!r} is not one word")
+    extra = np.empty((len(positions), 0)) if columns is None else np.asarray(columns, float)
+    lines = [
+        " ".join([symbol, *(f"{v:.5f}" for v in place), *(f"{v:.6g}" for v in more)])
+        for symbol, place, more in zip(symbols, positions, extra, strict=True)
+    ]
+    write_text(path, "\n".join([str(len(positions)), " ".join(comment.split()), *lines]) + "\n")
+    return Path(path)
