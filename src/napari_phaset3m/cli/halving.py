@@ -95,6 +95,7 @@ def with_halves(subject: Subject, wish: Wish, *, quiet: bool) -> Subject:
 
 
 def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
+    from napari_phaset3m.io.mask import load_mask
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.jobs.halves import HalvesProgress, HalvesResult, run_halves
 
@@ -103,7 +104,7 @@ def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
     device: Any = wish.device
     series = subject.series
     assert series is not None
-    support = running.mask_for(wish.support, series, wish.config)
+    support = None if wish.support is None else load_mask(wish.support)
     with running.stop_signals(control), running.progress_bar(quiet) as show:
         try:
             for event in run_halves(
