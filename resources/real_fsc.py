@@ -104,6 +104,7 @@ def draw(all_curves: dict[str, dict[str, FscCurve]], path: Path) -> None:
         axis.axhline(0.5, color="black", lw=0.8, ls=(0, (4, 4)), label="0.5")
         found = masked.resolution("0.143")
         told = "none" if found.angstrom is None else f"{found.angstrom / 10:.3g} nm"
+        told += " or better" if found.at_least else ""
         axis.set_title(f"{name}, SIRT, odd / even tilts: {told} at 0.143", fontsize=9)
         axis.set(xlabel="frequency, 1/nm", ylim=(-0.2, 1.03), xlim=(0, k[-1]))
     axes[0][0].set_ylabel("Fourier shell correlation")
