@@ -22,6 +22,13 @@ def test_the_names_are_those_of_the_config() -> None:
     assert len({entry.label for entry in METHODS.values()}) == len(METHODS)
 
 
+def test_help_tells_the_relaxation_that_auto_means() -> None:
+    told = ReconstructionConfig.model_fields["relaxation"].description or ""
+    for entry in METHODS.values():
+        if entry.relaxation is not None:
+            assert f"{entry.label.split()[0]} {entry.relaxation:g}" in told
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_entries_resolve_and_name_real_settings(name: str) -> None:
     entry = METHODS[name]
@@ -31,7 +38,7 @@ def test_entries_resolve_and_name_real_settings(name: str) -> None:
     assert set(entry.parameters) <= known
     assert unused(name) == SPECIFIC - set(entry.parameters)
     assert ("relaxation" in entry.parameters) == (entry.relaxation is not None)
-    assert ("momentum" in entry.parameters) == entry.momentum
+    assert not entry.accelerated or "momentum" in entry.parameters
     source = entry.factory("cpu").__module__
     documentation = __import__(source, fromlist=["x"]).__doc__ or ""
     assert any(year in documentation for year in ("(19", "(20")), f"{source} names no literature"

@@ -78,7 +78,9 @@ def exact_weights(tilt_deg: np.ndarray, diameter_px: float, size: int) -> np.nda
     ``max(0, 1 - D k |sin|)``: the weight is one over D times the sum over all planes.
     Harauz & van Heel, Optik 73 (1986) 146; Radermacher in Electron Tomography (ed. Frank,
     1992) 91; plane thickness: Crowther, DeRosier & Klug, Proc. R. Soc. A 317 (1970) 319.
-    Closely and evenly spaced tilts give the ramp.
+    Closely and evenly spaced tilts give the ramp. The sample at zero frequency stands for
+    the frequencies around it and relates to its neighbour as in :func:`ramp`: the mere
+    value there would lift the level of the whole volume.
     """
     angles = np.radians(np.asarray(tilt_deg, np.float64))
     k = np.fft.rfftfreq(size)
@@ -86,7 +88,10 @@ def exact_weights(tilt_deg: np.ndarray, diameter_px: float, size: int) -> np.nda
     overlap = np.empty((angles.size, k.size))
     for row, away in zip(overlap, distance, strict=True):
         row[:] = np.maximum(0, 1 - diameter_px * away[:, None] * k[None, :]).sum(0)
-    return np.asarray(1 / (diameter_px * overlap))
+    weights = 1 / (diameter_px * overlap)
+    first, second = ramp(size)[:2]
+    weights[:, 0] = weights[:, 1] * first / second
+    return np.asarray(weights)
 
 
 def lowpass(kx: np.ndarray, ky: np.ndarray, cutoff: float) -> np.ndarray:
