@@ -46,6 +46,7 @@ def analyse(subject: Subject, provenance: Mapping[str, Any], show: Show | None =
         (bragg_sections.KEY, bragg_sections.TITLE, lambda: bragg_sections.section(subject, bench.bragg())),
         (atom_sections.KEY, atom_sections.TITLE, lambda: atom_sections.section(subject)),
         ("fourier", "Fourier transform", lambda: fourier_sections.sections(subject, bench.lattice())),
+        ("spectrum", "Radial power spectrum", lambda: fourier_sections.spectrum(subject, bench.lattice())),
         (optics_sections.KEY, optics_sections.TITLE, lambda: optics_sections.section(subject)),
         ("profiles", "Line profiles", lambda: volume_sections.profiles(subject)),
     ]

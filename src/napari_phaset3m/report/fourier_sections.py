@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.bragg_table import BraggReport
 from napari_phaset3m.analyse.figures import curves, overview, style
+from napari_phaset3m.analyse.spectrum import radial_spectrum
 from napari_phaset3m.analyse.wedge import WedgeCompleteness, wedge_completeness
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.subject import Subject
 
 
-def sections(subject: Subject, bragg: Any = None) -> Section:
+def sections(subject: Subject, bragg: BraggReport | None = None) -> Section:
     """Three orthogonal central sections with shells and wedge; how full the wedge is."""
     span, tilts = subject.tilt_range_deg, subject.tilt_deg
 
@@ -54,3 +56,23 @@ def _wedge_picture(wedge: WedgeCompleteness) -> Picture:
 
     text = "Mean power in the missing wedge over mean power in the measured region, shell by shell."
     return Picture("wedge", text, draw)
+
+
+def spectrum(subject: Subject, bragg: BraggReport | None = None) -> Section:
+    """Radial power spectrum with the families of Bragg peaks marked."""
+    found = radial_spectrum(subject.volume, subject.voxel_size_angstrom, mask=subject.mask, report=bragg)
+    # A family of which less than half stands out is no peak of the mean.
+    marks = [(m.frequency_per_angstrom, m.name) for m in found.marks if 2 * m.found >= m.total]
+
+    def draw() -> Any:
+        figure = style.new_figure(6.8, 4.0)
+        curve = [(subject.name, found.frequency_per_angstrom, found.power)]
+        curves.plot_radial_power(figure.subplots(), curve, peaks=marks)
+        return figure
+
+    window = "Hann window" if subject.mask is None else f"mask: {subject.mask_text}"
+    text = f"Mean power of the 3D transform in shells ({window})"
+    text += "; families of which half the pairs were found are marked." if marks else "."
+    return Section("spectrum", "Radial power spectrum", (), (Picture("spectrum", text, draw),),
+                   (Table("spectrum", "Radial power spectrum", found.rows(), True),),
+                   {"spectrum": found.as_dict()})  # fmt: skip
