@@ -90,9 +90,13 @@ class ConstraintConfig(Model):
     )
     tv_weight: float = Field(0.0, ge=0, description="Total variation, in volts")
     tv_schedule: Schedule = Schedule()
-    shrink_volts: float = Field(0.0, ge=0, description="Soft threshold (L1), volts per sweep")
+    sparsity: Auto | Annotated[float, Field(ge=0)] = Field(
+        "auto",
+        description="L1 penalty on the potential, in standard deviations of the noise that the dose "
+        "leaves in its gradient; auto: 1; 0: off",
+    )
     threshold_volts: float = Field(0.0, ge=0, description="Hard threshold: smaller values become 0")
-    shrink_schedule: Schedule = Schedule()
+    threshold_schedule: Schedule = Schedule()
     lowpass_angstrom: PositiveFloat | None = Field(None, description="3D Butterworth low-pass, Å")
     highpass_angstrom: PositiveFloat | None = Field(None, description="3D Butterworth high-pass, Å")
     butterworth_order: PositiveInt = Field(4, description="Order of the Butterworth filters")
@@ -126,7 +130,9 @@ class ReconstructionConfig(Model):
         "auto", description="Tilts per update; all: one update per sweep"
     )
     tilt_order: Literal["random", "golden", "given"] = Field("random", description="Order of tilts")
-    momentum: Literal["nesterov", "none"] = Field("nesterov", description="Extrapolate between sweeps")
+    momentum: Literal["auto", "nesterov", "none"] = Field(
+        "auto", description="Extrapolate between sweeps; auto: as the method is published"
+    )
     coherence: Literal["envelope", "incoherent"] = Field(
         "envelope", description="Focal spread: coherent envelope, or incoherent sum over defoci"
     )
@@ -170,7 +176,7 @@ class ReconstructionConfig(Model):
         None, description="FBP and WBP: low-pass of the images (cosine edge), Å"
     )
     tv_strength: float = Field(
-        0.02, ge=0, description="TV least squares: weight of total variation, fraction of max |AᵀB|"
+        0.002, ge=0, description="TV least squares: weight of the total variation, fraction of max |Aᵀb|"
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")

@@ -151,13 +151,13 @@ def test_a_support_shared_by_both_halves_is_told():
 
 
 def test_settings_come_from_the_whole_series():
-    """Half the dose would choose another basis: 4000 e/A^2 is low, the whole is not."""
+    """Half the dose would choose a wider basis: 4000 e/A^2 is low, the whole is not."""
     dose = simulated(n_tilt=8).replace(dose_per_image=500.0, pixel_size_angstrom=0.5)
     config = ReconstructionConfig(iterations=2, slices=4, threads=1)
     result = finished(list(run_halves(dose, config, "tilts", device="cpu")))
-    assert result.config.constraints.atomic_basis_sigma_angstrom is None
+    assert result.config.constraints.atomic_basis_sigma_angstrom == 0.3
     assert result.config.loss == "poisson" and isinstance(result.config.step, float)
-    assert isinstance(result.config.subset_size, int)
+    assert result.config.subset_size == "all"  # nine tilts per update in the basis, of eight
     assert any("whole series" in note for note in result.notes)
     steps = {sweep.step_size for sweeps in result.sweeps for sweep in sweeps if not sweep.restarted}
     assert len(steps) == 1

@@ -33,7 +33,7 @@ from napari_phaset3m.reconstruct.stage import Stage
 
 N, VOXEL = 24, 0.8
 TILTS = np.linspace(-60, 60, 9)
-FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None)
+FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
 CPU: dict[str, Any] = {"device": "cpu"}
 
 

@@ -30,7 +30,7 @@ CPU: dict[str, Any] = {"device": "cpu"}
 
 
 def config(**changes: Any) -> ReconstructionConfig:
-    free = ConstraintConfig(atomic_basis_sigma_angstrom=None)
+    free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
     given = {"iterations": 5, "slices": 6, "constraints": free, "threads": 1, "holdout_fraction": 0.0}
     return ReconstructionConfig(**{**given, **changes})
 

@@ -15,7 +15,7 @@ from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.problem import build_problem, heaviest_ratio
 
 N = 24
-FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None)
+FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
 
 
 def config(**changes: Any) -> ReconstructionConfig:

@@ -49,7 +49,11 @@ CONSTRAINTS = (
         (("auto", "auto"), ("off", None), ("0.42 Å", 0.42), ("0.47 Å", 0.47), ("0.52 Å", 0.52)),
     ),
     Row("constraints.tv_weight", "Total variation", step=0.05, decimals=3, suffix=" V"),
-    Row("constraints.shrink_volts", "Shrink (L1)", step=0.01, decimals=3, suffix=" V"),
+    Row(
+        "constraints.sparsity",
+        "Sparsity (L1)",
+        (("auto", "auto"), ("off", 0.0), ("0.5", 0.5), ("1", 1.0), ("2", 2.0)),
+    ),
     Row("constraints.lowpass_angstrom", "Low-pass", special=("off", None), step=0.1, decimals=2, suffix=" Å"),
     Row("constraints.mask_soft_edge_angstrom", "Mask edge", step=0.5, decimals=1, suffix=" Å"),
     Row("constraints.recentre", "Keep centred"),

@@ -45,7 +45,7 @@ def common_settings(
         return config, (), False
     stage = Stage(series, config, device, mask, 1)
     try:
-        changes = _resolved(config, stage)
+        changes = _resolved(config, series, stage)
     finally:
         stage.solver.close()
     notes: tuple[str, ...] = (f"Both halves run with what the whole series resolves to: {_words(changes)}.",)
@@ -58,7 +58,7 @@ def common_settings(
     return config.model_copy(update=changes), notes, first_decides
 
 
-def _resolved(config: ReconstructionConfig, stage: Any) -> dict[str, Any]:
+def _resolved(config: ReconstructionConfig, series: TiltFocalSeries, stage: Any) -> dict[str, Any]:
     """Fields that the method uses, with what they were resolved to."""
     from napari_phaset3m.reconstruct.methods import unused
     from napari_phaset3m.reconstruct.problem import holdout_fraction
@@ -68,7 +68,7 @@ def _resolved(config: ReconstructionConfig, stage: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "slices": told["slices"],
         "subset_size": "all" if plan.subset_size >= stage.problem.tilts.size else plan.subset_size,
-        "holdout_fraction": holdout_fraction(config, sigma),
+        "holdout_fraction": holdout_fraction(config, series),
     }
     if "loss" in told:
         found["loss"] = told["loss"]

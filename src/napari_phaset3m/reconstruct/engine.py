@@ -13,7 +13,7 @@ from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.constraints import AtomicBasis
 from napari_phaset3m.reconstruct.methods.base import GradientMethod, Method, UpdatingMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
-from napari_phaset3m.reconstruct.update import descend, extrapolate, spread
+from napari_phaset3m.reconstruct.update import Limit, descend, extrapolate, spread
 
 if TYPE_CHECKING:
     from napari_phaset3m.reconstruct.solver import SolverState
@@ -35,7 +35,7 @@ class Engine(Protocol):
         ...
 
     def update(
-        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, limits: Sequence[Limit]
     ) -> float:
         """Change ``state.volume`` by one update over these tilts; returns their loss."""
         ...
@@ -74,9 +74,9 @@ class GradientEngine(Engine, Protocol):
         scale: Array | float,
         basis: AtomicBasis | None,
         step: float,
-        lows: Sequence[float],
+        limits: Sequence[Limit],
     ) -> None:
-        """``volume = max(volume - step * take_gradient(), low)`` of each channel, in place."""
+        """``volume = limit(volume - step * take_gradient())`` of each channel, in place."""
         ...
 
 
@@ -87,10 +87,10 @@ def _step_down(
     tilts: np.ndarray,
     *,
     basis: AtomicBasis | None,
-    lows: Sequence[float],
+    limits: Sequence[Limit],
 ) -> float:
     loss = engine.gradient(state.volume if basis is None else basis.synthesize(state.volume), tilts)
-    engine.descend(state.volume, method.preconditioner(tilts), basis, state.step, lows)
+    engine.descend(state.volume, method.preconditioner(tilts), basis, state.step, limits)
     return loss
 
 
@@ -116,10 +116,10 @@ class HostEngine:
         return np.array(array, REAL)
 
     def update(
-        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, limits: Sequence[Limit]
     ) -> float:
         """One step down the gradient of these tilts; returns their loss before it."""
-        return _step_down(self, self._method, state, tilts, basis=basis, lows=lows)
+        return _step_down(self, self._method, state, tilts, basis=basis, limits=limits)
 
     def gradient(self, volume: np.ndarray, tilts: np.ndarray) -> float:
         """Gather the gradient of these tilts; returns their loss."""
@@ -148,13 +148,13 @@ class HostEngine:
         scale: Array | float,
         basis: AtomicBasis | None,
         step: float,
-        lows: Sequence[float],
+        limits: Sequence[Limit],
     ) -> None:
         """One fused pass; with a basis its filter runs first."""
         if basis is not None:
             self._slots[0] = self.take_gradient(scale, basis)
             scale = 1.0
-        descend(self._pool, self._threads, volume, self._slots, scale=scale, step=step, lows=lows)
+        descend(self._pool, self._threads, volume, self._slots, scale=scale, step=step, limits=limits)
 
     def extrapolate(self, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
         """One fused pass."""
@@ -194,10 +194,10 @@ class CudaEngine:
         return self._xp.array(array, REAL)
 
     def update(
-        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, limits: Sequence[Limit]
     ) -> float:
         """One step down the gradient of these tilts; returns their loss before it."""
-        return _step_down(self, self._method, state, tilts, basis=basis, lows=lows)
+        return _step_down(self, self._method, state, tilts, basis=basis, limits=limits)
 
     def gradient(self, volume: Array, tilts: np.ndarray) -> float:
         """Gather the gradient of these tilts; returns their loss."""
@@ -215,13 +215,13 @@ class CudaEngine:
         scale: Array | float,
         basis: AtomicBasis | None,
         step: float,
-        lows: Sequence[float],
+        limits: Sequence[Limit],
     ) -> None:
         """One fused pass; with a basis its filter runs first."""
         if basis is not None:
             self._gradient[:] = self.take_gradient(1.0, basis)
-        for part, gradient, low in zip(volume, self._gradient, lows, strict=True):
-            self._method.descend(part, gradient, step * float(scale), low)
+        for part, gradient, limit in zip(volume, self._gradient, limits, strict=True):
+            self._method.descend(part, gradient, step * float(scale), limit)
 
     def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:
         """One fused pass."""
@@ -251,11 +251,11 @@ class MethodEngine:
         """An update of the method's own runs to its end."""
 
     def update(
-        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, lows: Sequence[float]
+        self, state: SolverState, tilts: np.ndarray, basis: AtomicBasis | None, limits: Sequence[Limit]
     ) -> float:
         """The method's own update of the volume; it knows no other basis than voxels."""
         assert basis is None
-        return self._method.update(state.volume, tilts, state.step, low=lows[0], memory=state.memory)
+        return self._method.update(state.volume, tilts, state.step, low=limits[0].low, memory=state.memory)
 
     def held_out(self, volume: Array, tilts: np.ndarray) -> float:
         """Summed loss of the held-out images of these tilts."""

@@ -12,10 +12,10 @@ from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem, is_linear
 from napari_phaset3m.reconstruct.solver import resolve_threads
 
-#: Upper bound of the sweeps when stopping is automatic.
+#: Upper bound of the sweeps when held-out images decide when to stop.
 MAX_SWEEPS = 40
-#: Sweeps in the atomic basis; beyond these it starts to fit noise (docs/decisions).
-ATOMIC_SWEEPS = 14
+#: Sweeps when the dose is known: by then the penalised misfit has converged (docs/decisions/0004).
+SWEEPS = 30
 #: Tilts per update in the atomic basis, whose filters cost as much as a tilt.
 ATOMIC_SUBSET = 9
 
@@ -42,7 +42,7 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
     entry, notes = METHODS[config.method], list(_notes(config))
     sigma = problem.basis_sigma_angstrom
     if sigma and config.constraints.atomic_basis_sigma_angstrom == "auto":
-        notes.append(f"low dose ({problem.total_dose:.0f} e/Å² in all): atomic basis of {sigma:g} Å")
+        notes.append(f"{problem.total_dose:.0f} e/Å² in all: atomic basis of {sigma:g} Å")
     holdout = float(problem.held_out.sum()) / problem.held_out.size
     if entry.direct:
         n_sweeps = 1
@@ -50,12 +50,11 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
         n_sweeps = config.iterations
     elif entry.sweeps is not None:
         n_sweeps = entry.sweeps
-    elif sigma:
-        n_sweeps = ATOMIC_SWEEPS
-    else:
+    elif holdout:
         n_sweeps = MAX_SWEEPS
-        if holdout:
-            notes.append(f"{problem.held_out.sum()} images are held out to decide when to stop")
+        notes.append(f"{problem.held_out.sum()} images are held out to decide when to stop")
+    else:
+        n_sweeps = SWEEPS
     if problem.microscope is not None and problem.microscope.focal_spread_angstrom == 0:
         notes.append("no focal spread is known: the beam is taken as temporally coherent")
     return Plan(

@@ -21,10 +21,9 @@ from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 AUTO_HOLDOUT = 0.08
 #: Coarsest voxel at which single atoms can be told apart, angstrom.
 ATOMIC_VOXEL = 0.8
-#: Total dose below which noise hides single atoms from free voxels, e/angstrom^2.
-LOW_DOSE = 6000.0
-#: Width of the atomic basis there: Gaussian standard deviation, angstrom.
-ATOMIC_SIGMA = 0.47
+#: Up to a total dose (e/angstrom^2), width of the atomic basis (Gaussian standard
+#: deviation, angstrom); docs/decisions/0004.
+BASIS_FOR_DOSE = ((6000.0, 0.40), (60_000.0, 0.30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,6 +67,14 @@ class Problem:
     border: int
 
     @property
+    def electrons_per_pixel(self) -> float | None:
+        """Mean electrons per pixel of this grid in a used image; None without a dose."""
+        if self.total_dose is None:
+            return None
+        n_used = int(((self.weight > 0) | self.held_out).sum())
+        return self.total_dose / n_used * self.grid.pixel_size_angstrom**2
+
+    @property
     def tilts(self) -> np.ndarray:
         """Indices of tilts with at least one image that drives the update."""
         return np.flatnonzero(self.weight.sum(1) > 0)
@@ -109,7 +116,7 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     images, pixel_weight = _padded(_resampled(series, size), size.border)
     grid = Grid(images.shape[2], images.shape[3], voxel)
     sigma = basis_sigma(config, series, voxel)
-    held_out = held_out_images(series, config, holdout_fraction(config, sigma))
+    held_out = held_out_images(series, config, holdout_fraction(config, series))
     weight = image_weights(series, held_out, by_dose=not is_linear(config))
     assert series.shifts_px is not None
     return Problem(
@@ -181,22 +188,27 @@ def total_dose(series: TiltFocalSeries) -> float | None:
 
 
 def basis_sigma(config: ReconstructionConfig, series: TiltFocalSeries, voxel_angstrom: float) -> float | None:
-    """Width of the atomic basis: as given; auto: only at atomic sampling and low dose."""
+    """Width of the atomic basis: as given; auto: only at atomic sampling, by the dose."""
     asked = config.constraints.atomic_basis_sigma_angstrom
     if is_linear(config) or asked is None:
         return None
     if asked != "auto":
         return float(asked)
     dose = total_dose(series)
-    if dose is None or dose > LOW_DOSE or voxel_angstrom > ATOMIC_VOXEL:
+    if dose is None or voxel_angstrom > ATOMIC_VOXEL or not config.constraints.positivity:
         return None
-    return ATOMIC_SIGMA if config.constraints.positivity else None
+    return next((sigma for limit, sigma in BASIS_FOR_DOSE if dose <= limit), None)
 
 
-def holdout_fraction(config: ReconstructionConfig, sigma: float | None) -> float:
-    """Fraction of images held out: as given, else only when they decide when to stop."""
+def holdout_fraction(config: ReconstructionConfig, series: TiltFocalSeries) -> float:
+    """Fraction of images held out: as given, else only when they decide when to stop.
+
+    They do where no dose tells how strong the noise is; where one does, the sparsity
+    penalty balances it and sweeps converge.
+    """
     if config.holdout_fraction == "auto":
-        decides = config.iterations == "auto" and not is_linear(config) and sigma is None
+        unknown = total_dose(series) is None or config.constraints.sparsity == 0
+        decides = config.iterations == "auto" and not is_linear(config) and unknown
         return AUTO_HOLDOUT if decides else 0.0
     if not 0 <= config.holdout_fraction < 0.5:
         raise ConfigError(f"holdout_fraction: {config.holdout_fraction} is not in 0 .. 0.5")

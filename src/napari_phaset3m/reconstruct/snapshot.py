@@ -14,8 +14,7 @@ from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.reconstruct.events import SweepDone
-from napari_phaset3m.reconstruct.problem import basis_sigma, holdout_fraction
-from napari_phaset3m.reconstruct.sizing import sizing
+from napari_phaset3m.reconstruct.problem import holdout_fraction
 from napari_phaset3m.reconstruct.solver import SolverState
 from napari_phaset3m.reconstruct.stopping import Stopping
 
@@ -33,7 +32,7 @@ def signature(series: TiltFocalSeries, config: ReconstructionConfig, start: np.n
     arrays = {name: value for name, value in told.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in told.items() if name not in arrays}
     settings = config.model_dump(mode="json", exclude={"iterations", "patience", "tolerance"})
-    held_out = holdout_fraction(config, basis_sigma(config, series, sizing(series, config).voxel_angstrom))
+    held_out = holdout_fraction(config, series)
     mtf = series.metadata.get("mtf")
     return digest(list(arrays), *arrays.values(), plain, mtf, settings, held_out, start)
 

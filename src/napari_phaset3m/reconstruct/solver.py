@@ -20,6 +20,7 @@ from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Pos
 from napari_phaset3m.reconstruct.engine import Engine, GradientEngine, make_engine
 from napari_phaset3m.reconstruct.events import StepDone
 from napari_phaset3m.reconstruct.methods import METHODS, GradientMethod, Method
+from napari_phaset3m.reconstruct.update import Limit
 
 #: A sweep whose error is this much above the last one is undone.
 DIVERGED = 1.3
@@ -96,6 +97,9 @@ class Solver:
         Applied in order after each update.
     basis : AtomicBasis, optional
         The volume is ``basis.synthesize(coefficients)``.
+    sparsity : float
+        Weight of the potential's L1 norm for each tilt, in the unit of the gradient; its
+        proximal step is part of every update.
     """
 
     def __init__(
@@ -108,13 +112,15 @@ class Solver:
         threads: int,
         constraints: Sequence[Constraint] = (),
         basis: AtomicBasis | None = None,
+        sparsity: float = 0.0,
     ) -> None:
         self.method, self.config, self.tilts = method, config, tilts
         self.subset_size = max(1, min(subset_size, tilts.size))
-        self.constraints, self.basis = tuple(constraints), basis
+        self.constraints, self.basis, self.sparsity = tuple(constraints), basis, sparsity
         entry = METHODS[config.method]
         self._direct = entry.direct
-        self._momentum = entry.momentum and config.momentum == "nesterov"
+        asked = config.momentum == "nesterov" and "momentum" in entry.parameters
+        self._momentum = entry.accelerated if config.momentum == "auto" else asked
         self.engine: Engine = make_engine(method, threads, self.subset_size)
         self._norm = sum(method.data_norm(int(t)) for t in tilts)
 
@@ -150,12 +156,11 @@ class Solver:
     def sweep(self, state: SolverState) -> Iterator[StepDone]:
         """Visit every tilt once; ``state.error`` holds the sweep's error afterwards."""
         order = tilt_order(self.config, self.tilts, state.sweep)
-        lows = lower_bounds(self.constraints, len(state.volume), state.sweep)
         loss = 0.0
         for number, first in enumerate(range(0, order.size, self.subset_size)):
             begun = time.perf_counter()
             subset = order[first : first + self.subset_size]
-            part = self.engine.update(state, subset, self.basis, lows)
+            part = self.engine.update(state, subset, self.basis, self._limits(state, subset.size))
             self._constrain(state)
             loss += part
             norm = sum(self.method.data_norm(int(t)) for t in subset)
@@ -163,6 +168,12 @@ class Solver:
             seconds = time.perf_counter() - begun
             yield StepDone(state.sweep, number, int(subset[-1]), error, seconds)
         state.error = loss / self._norm if self._norm > 0 else 0.0
+
+    def _limits(self, state: SolverState, n_tilt: int) -> list[Limit]:
+        lows = lower_bounds(self.constraints, len(state.volume), state.sweep)
+        # The L1 penalty is the potential's: absorption is not sparse.
+        shrinks = [state.step * n_tilt * self.sparsity, *([0.0] * (len(lows) - 1))]
+        return [Limit(low, shrink) for low, shrink in zip(lows, shrinks, strict=True)]
 
     def _constrain(self, state: SolverState) -> None:
         changed = False

@@ -19,6 +19,7 @@ from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
 from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
+from napari_phaset3m.reconstruct.sparsity import penalty
 from napari_phaset3m.reconstruct.stepsize import automatic_step, probed_subset
 from napari_phaset3m.reconstruct.volumes import binned, from_public, to_public
 
@@ -64,6 +65,7 @@ class Stage:
             threads=self.plan.threads,
             constraints=() if self._on_result else self.constraints,
             basis=AtomicBasis(sigma, voxel, threads=self.plan.threads) if sigma else None,
+            sparsity=penalty(config, self.problem),
         )
 
     def _visited(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, wait
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
@@ -17,8 +17,16 @@ R = TypeVar("R")
 _CHUNK = 2048
 
 
+class Limit(NamedTuple):
+    """What an update imposes on a channel: voxels move by ``shrink`` towards 0, and stay above ``low``."""
+
+    low: float = -np.inf
+    shrink: float = 0.0
+
+
 @njit(nogil=True, fastmath=True, cache=True)
-def _descend(volume, slots, scale, step, low, span):  # type: ignore[no-untyped-def]
+def _descend(volume, slots, scale, step, limit, span):  # type: ignore[no-untyped-def]
+    low, shrink = limit
     # Whole contiguous arrays and a span, not slices of them: strided views do not vectorise.
     total = np.empty(_CHUNK, np.float32)
     for start in range(span[0], span[1], _CHUNK):
@@ -36,6 +44,7 @@ def _descend(volume, slots, scale, step, low, span):  # type: ignore[no-untyped-
         part = volume[start : start + n]
         for i in range(n):
             value = part[i] - step * total[i]
+            value -= min(max(value, -shrink), shrink)
             part[i] = value if value > low else low
 
 
@@ -47,9 +56,10 @@ def _extrapolate(volume, previous, beta):  # type: ignore[no-untyped-def]
         previous[i] = value
 
 
-def _split(pool: Executor, parts: int, size: int, work: Callable[[slice], None]) -> None:
+def split(pool: Executor, parts: int, size: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(first, last)`` on even parts of a range, at once."""
     edges = [size * i // parts for i in range(parts + 1)]
-    spread(pool, work, [slice(a, b) for a, b in pairwise(edges)])
+    spread(pool, lambda part: work(*part), list(pairwise(edges)))
 
 
 def spread(pool: Executor, work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
@@ -71,9 +81,9 @@ def descend(
     *,
     scale: np.ndarray | float,
     step: float,
-    lows: Sequence[float],
+    limits: Sequence[Limit],
 ) -> None:
-    """``volume = max(volume - step * scale * sum(slots), low)``; slots become 0.
+    """``volume = limit(volume - step * scale * sum(slots))``; slots become 0.
 
     Parameters
     ----------
@@ -83,8 +93,8 @@ def descend(
         `(n_slot, *volume.shape)`.
     scale : ndarray or float
         Preconditioner of ``volume``'s size, or a number.
-    lows : sequence of float
-        Lower bound of each channel; ``-inf`` for none.
+    limits : sequence of Limit
+        Of each channel.
     """
     flat, flat_slots = volume.reshape(-1), slots.reshape(len(slots), -1)
     array = np.empty(0, volume.dtype) if np.isscalar(scale) else np.asarray(scale).reshape(-1)
@@ -92,20 +102,21 @@ def descend(
 
     n = volume[0].size
 
-    def work(part: slice) -> None:
-        for channel, low in enumerate(lows):
-            span = (channel * n + part.start, channel * n + part.stop)
-            _descend(flat, flat_slots, array, factor, np.float32(low), span)
+    def work(first: int, last: int) -> None:
+        for channel, limit in enumerate(limits):
+            span = (channel * n + first, channel * n + last)
+            pair = np.float32(limit.low), np.float32(limit.shrink)
+            _descend(flat, flat_slots, array, factor, pair, span)
 
-    _split(pool, threads, n, work)
+    split(pool, threads, n, work)
 
 
 def extrapolate(pool: Executor, threads: int, volume: np.ndarray, previous: np.ndarray, beta: float) -> None:
     """``volume, previous = volume + beta (volume - previous), volume`` in place."""
     flat, flat_previous = volume.reshape(-1), previous.reshape(-1)
-    _split(
+    split(
         pool,
         threads,
         flat.size,
-        lambda part: _extrapolate(flat[part], flat_previous[part], np.float32(beta)),
+        lambda first, last: _extrapolate(flat[first:last], flat_previous[first:last], np.float32(beta)),
     )

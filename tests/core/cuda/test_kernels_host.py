@@ -93,15 +93,24 @@ def test_update_kernels(host_runtime):
     volume, gradient, scale, previous = rng.standard_normal((4, 50)).astype(np.float32)
     expected = np.maximum(volume - np.float32(0.3) * scale * gradient, 0)
     host_runtime.launch(
-        "descend", 50, volume, gradient, scale, np.float32(0.3), np.float32(0), np.int64(50)
+        "descend", 50, volume, gradient, scale, np.float32(0.3), np.float32(0), np.float32(0), np.int64(50)
     )
     _close(volume, expected)
     assert not gradient.any()
     gradient[:] = 1
     host_runtime.launch(
-        "descend", 50, volume, gradient, NULL, np.float32(0.5), np.float32(-np.inf), np.int64(50)
+        "descend",
+        50,
+        volume,
+        gradient,
+        NULL,
+        np.float32(0.5),
+        np.float32(-np.inf),
+        np.float32(0.1),
+        np.int64(50),
     )
-    _close(volume, expected - 0.5)
+    moved = expected - 0.5
+    _close(volume, np.sign(moved) * np.maximum(np.abs(moved) - 0.1, 0))
     before, last = volume.copy(), previous.copy()
     host_runtime.launch("extrapolate", 50, volume, previous, np.float32(0.7), np.int64(50))
     _close(volume, before + np.float32(0.7) * (before - last))

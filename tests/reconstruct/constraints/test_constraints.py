@@ -16,7 +16,6 @@ from napari_phaset3m.reconstruct.constraints import (
     Mask,
     Positivity,
     Recentre,
-    SoftShrink,
     build_constraints,
     butterworth_gain,
     centre_of_mass,
@@ -43,7 +42,7 @@ def test_projections_are_idempotent_and_non_expansive(c: int, nz: int, nx: int, 
     for constraint in (Positivity(0), Positivity(1), Mask(mask)):
         once = imposed(constraint, a)
         np.testing.assert_array_equal(imposed(constraint, once), once)
-    for constraint in (Positivity(0), Mask(mask), SoftShrink(0.3)):
+    for constraint in (Positivity(0), Mask(mask)):
         moved = np.linalg.norm(imposed(constraint, a) - imposed(constraint, b))
         assert moved <= np.linalg.norm(a - b) * (1 + 1e-6)
 
@@ -55,13 +54,11 @@ def test_positivity_touches_only_its_channel() -> None:
     np.testing.assert_array_equal(imposed(Positivity(1), v[:1]), v[:1])
 
 
-def test_thresholds_against_their_formulas() -> None:
+def test_threshold_against_its_formula() -> None:
     v = random_volume((1, 4, 5, 6))
     np.testing.assert_array_equal(imposed(HardThreshold(0.5), v), np.where(abs(v) < 0.5, 0, v))
-    expected = np.sign(v) * np.maximum(abs(v) - np.float32(0.5), 0)
-    np.testing.assert_allclose(imposed(SoftShrink(0.5), v), expected, atol=1e-7)
-    with pytest.raises(ConfigError, match="shrink_volts"):
-        SoftShrink(-1)
+    with pytest.raises(ConfigError, match="threshold_volts"):
+        HardThreshold(-1)
 
 
 def test_schedule_decides_when_it_acts() -> None:
@@ -149,20 +146,19 @@ def test_recentring_an_empty_volume_and_a_wrong_axis() -> None:
 
 def test_building_follows_the_config_and_converts_volts() -> None:
     config = ConstraintConfig(
-        recentre=True, lowpass_angstrom=2.0, tv_weight=3.0, shrink_volts=1.0, threshold_volts=4.0,
-        mask_soft_edge_angstrom=2.0, shrink_schedule=Schedule(start=3),
+        recentre=True, lowpass_angstrom=2.0, tv_weight=3.0, threshold_volts=4.0,
+        mask_soft_edge_angstrom=2.0, threshold_schedule=Schedule(start=3),
     )  # fmt: skip
     built = build_constraints(config, 0.5, volts_per_unit=10.0, mask=np.ones((4, 4, 4)))
     assert [c.name for c in built] == [
-        "recentre", "butterworth", "total variation", "shrink",
+        "recentre", "butterworth", "total variation",
         "threshold", "positivity", "positivity", "mask",
     ]  # fmt: skip
     assert all(isinstance(c, Constraint) for c in built)
     levels = {c.name: c for c in built}
-    assert levels["shrink"].level == pytest.approx(0.1)  # type: ignore[attr-defined]
     assert levels["threshold"].level == pytest.approx(0.4)  # type: ignore[attr-defined]
     assert levels["total variation"].weight == pytest.approx(0.3)  # type: ignore[attr-defined]
     assert levels["mask"].soft_edge_voxels == 4  # type: ignore[attr-defined]
-    assert not levels["shrink"].active(2)
-    assert levels["shrink"].active(3)
+    assert not levels["threshold"].active(2)
+    assert levels["threshold"].active(3)
     assert build_constraints(ConstraintConfig(positivity=False, positivity_absorption=False), 1.0) == ()

@@ -171,16 +171,18 @@ extern "C" __global__ void loss(
     }
 }
 
-// volume = max(volume - step * scale * gradient, low), gradient = 0; scale may be null.
+// volume = volume - step * scale * gradient, moved by shrink towards 0, not below low;
+// gradient = 0; scale may be null.
 extern "C" __global__ void descend(
-    float *volume, float *gradient, const float *scale, float step, float low, i64 n)
+    float *volume, float *gradient, const float *scale, float step, float low, float shrink, i64 n)
 {
     FLAT(i, n)
     {
         float g = gradient[i];
         gradient[i] = 0.0f;
         if (scale) g *= scale[i];
-        volume[i] = fmaxf(volume[i] - step * g, low);
+        float v = volume[i] - step * g;
+        volume[i] = fmaxf(v - fminf(fmaxf(v, -shrink), shrink), low);
     }
 }
 

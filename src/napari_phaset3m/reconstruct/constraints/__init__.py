@@ -7,7 +7,7 @@ from napari_phaset3m.reconstruct.constraints.base import Constraint
 from napari_phaset3m.reconstruct.constraints.build import build_constraints
 from napari_phaset3m.reconstruct.constraints.butterworth import Butterworth, butterworth_gain
 from napari_phaset3m.reconstruct.constraints.mask import Mask, soft_edge
-from napari_phaset3m.reconstruct.constraints.pointwise import HardThreshold, Positivity, SoftShrink
+from napari_phaset3m.reconstruct.constraints.pointwise import HardThreshold, Positivity
 from napari_phaset3m.reconstruct.constraints.recentre import Recentre, centre_of_mass
 from napari_phaset3m.reconstruct.constraints.tv import TotalVariation, total_variation, tv_prox
 
@@ -19,7 +19,6 @@ __all__ = [
     "Mask",
     "Positivity",
     "Recentre",
-    "SoftShrink",
     "TotalVariation",
     "build_constraints",
     "butterworth_gain",

@@ -17,10 +17,10 @@ from numba import njit
 from napari_phaset3m.core.backend import array_module, cpu_threads
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.update import split
 
 #: Standard deviations after which the kernel is cut off.
 TRUNCATE = 4.0
-_CPU_CHUNK = 8
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -29,13 +29,19 @@ def _along_rows(plane, kernel, out):  # type: ignore[no-untyped-def]
     n, m = plane.shape
     radius = kernel.size - 1
     for i in range(n):
-        row = out[i]
-        row[:] = 0
-        for k in range(max(0, i - radius), min(n, i + radius + 1)):
-            w = kernel[abs(k - i)]
-            source = plane[k]
-            for y in range(m):
-                row[y] += w * source[y]
+        row, centre = out[i], plane[i]
+        for y in range(m):
+            row[y] = kernel[0] * centre[y]
+        for k in range(1, radius + 1):
+            w = kernel[k]
+            if i >= k and i + k < n:
+                below, above = plane[i - k], plane[i + k]
+                for y in range(m):
+                    row[y] += w * (below[y] + above[y])
+            elif i >= k or i + k < n:
+                one = plane[i - k] if i >= k else plane[i + k]
+                for y in range(m):
+                    row[y] += w * one[y]
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -106,7 +112,8 @@ class AtomicBasis:
                 f"not {sigma_angstrom} and {voxel_angstrom}"
             )
         self.sigma_angstrom, self.voxel_angstrom = float(sigma_angstrom), float(voxel_angstrom)
-        self.threads = threads
+        self.threads = threads or cpu_threads()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="phaset3m-basis")
         width = self.sigma_angstrom / self.voxel_angstrom
         distance = np.arange(int(np.ceil(TRUNCATE * width)) + 1)
         half = np.exp(-0.5 * (distance / width) ** 2)
@@ -161,15 +168,8 @@ class AtomicBasis:
 
     def _convolve_cpu(self, source: np.ndarray, target: np.ndarray) -> None:
         nz, nx, _ = source.shape
-        with ThreadPoolExecutor(self.threads or cpu_threads()) as pool:
-            for size, work in (
-                (nz, partial(_planes_xy, source, target, self.half_kernel)),
-                (nx, partial(_planes_z, target, self.half_kernel)),
-            ):
-                starts = range(0, size, _CPU_CHUNK)
-                jobs = [pool.submit(work, a, min(a + _CPU_CHUNK, size)) for a in starts]
-                for job in jobs:
-                    job.result()
+        split(self._pool, self.threads, nz, partial(_planes_xy, source, target, self.half_kernel))
+        split(self._pool, self.threads, nx, partial(_planes_z, target, self.half_kernel))
 
     def _convolve_arrays(self, xp: Any, source: Array, target: Array) -> None:
         kernel = [float(w) for w in self.half_kernel]

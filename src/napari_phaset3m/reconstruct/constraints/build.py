@@ -8,7 +8,7 @@ from napari_phaset3m.config import ConstraintConfig
 from napari_phaset3m.reconstruct.constraints.base import Constraint
 from napari_phaset3m.reconstruct.constraints.butterworth import Butterworth
 from napari_phaset3m.reconstruct.constraints.mask import Mask
-from napari_phaset3m.reconstruct.constraints.pointwise import HardThreshold, Positivity, SoftShrink
+from napari_phaset3m.reconstruct.constraints.pointwise import HardThreshold, Positivity
 from napari_phaset3m.reconstruct.constraints.recentre import Recentre
 from napari_phaset3m.reconstruct.constraints.tv import TotalVariation
 
@@ -44,7 +44,7 @@ def build_constraints(
     Returns
     -------
     tuple of Constraint
-        Re-centring, Butterworth, total variation, shrink, threshold, positivity, mask:
+        Re-centring, Butterworth, total variation, threshold, positivity, mask:
         what can create negative or masked-out density comes before what removes it.
     """
     found: list[Constraint] = []
@@ -65,10 +65,8 @@ def build_constraints(
     if config.tv_weight:
         weight = config.tv_weight / volts_per_unit
         found.append(TotalVariation(weight, threads=threads, schedule=config.tv_schedule))
-    if config.shrink_volts:
-        found.append(SoftShrink(config.shrink_volts / volts_per_unit, config.shrink_schedule))
     if config.threshold_volts:
-        found.append(HardThreshold(config.threshold_volts / volts_per_unit, config.shrink_schedule))
+        found.append(HardThreshold(config.threshold_volts / volts_per_unit, config.threshold_schedule))
     if config.positivity:
         found.append(Positivity(0))
     if config.positivity_absorption:

@@ -1,4 +1,4 @@
-"""Positivity, hard threshold and soft shrink: one voxel at a time."""
+"""Positivity and hard threshold: one voxel at a time."""
 
 from __future__ import annotations
 
@@ -63,33 +63,6 @@ class HardThreshold(Scheduled):
         xp = array_module(volume)
         for part in chunks(volume):
             part *= xp.abs(part) >= self.level
-
-
-class SoftShrink(Scheduled):
-    """Move every voxel by ``level`` towards zero, stopping there.
-
-    Parameters
-    ----------
-    level : float
-        In the volume's unit.
-    schedule : Schedule, optional
-
-    Notes
-    -----
-    The proximal map of ``level * ||v||_1`` (Donoho, IEEE Trans. Inf. Theory 41 (1995)
-    613; Daubechies, Defrise & De Mol, Commun. Pure Appl. Math. 57 (2004) 1413).
-    """
-
-    name = "shrink"
-
-    def __init__(self, level: float, schedule: Schedule | None = None) -> None:
-        super().__init__(schedule)
-        self.level = _not_negative(level, "shrink_volts")
-
-    def _impose(self, volume: Array) -> None:
-        xp = array_module(volume)
-        for part in chunks(volume):
-            part -= xp.clip(part, -self.level, self.level)
 
 
 def _not_negative(level: float, name: str) -> float:

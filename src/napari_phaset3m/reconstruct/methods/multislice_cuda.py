@@ -15,6 +15,7 @@ from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.errors import ConfigError, ResourceError
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
+from napari_phaset3m.reconstruct.update import Limit
 
 #: Small images are launch-bound below about this many tilts, larger batches gain nothing.
 MAX_BATCH = 16
@@ -203,11 +204,11 @@ class CudaMultisliceMethod:
         """Gradients of scattering are used as they are."""
         return 1.0
 
-    def descend(self, volume: Array, gradient: Array, step: float, low: float) -> None:
-        """``volume = max(volume - step * gradient, low)``; gradient becomes 0. In place."""
+    def descend(self, volume: Array, gradient: Array, step: float, limit: Limit) -> None:
+        """``volume = limit(volume - step * gradient)``; gradient becomes 0. In place."""
         self.runtime.launch(
-            "descend", volume.size, volume, gradient, NULL, np.float32(step), np.float32(low),
-            np.int64(volume.size),
+            "descend", volume.size, volume, gradient, NULL, np.float32(step),
+            np.float32(limit.low), np.float32(limit.shrink), np.int64(volume.size),
         )  # fmt: skip
 
     def extrapolate(self, volume: Array, previous: Array, beta: float) -> None:

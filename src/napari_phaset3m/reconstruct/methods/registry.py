@@ -16,6 +16,7 @@ _SCATTERING = (
     "step", "loss", "coherence", "quadrature_points", "absorption", "band_limit",
     "convergence_semiangle_mrad",
     "constraints.atomic_basis_sigma_angstrom", "constraints.positivity_absorption",
+    "constraints.sparsity", "momentum",
 )  # fmt: skip
 #: Settings of methods that project linearly.
 _LINEAR = ("projection", "ctf_correction", "wiener_snr", "amplitude_contrast", "convergence_semiangle_mrad")
@@ -46,8 +47,8 @@ class MethodEntry:
         Every update needs all tilts.
     relaxation : float or None
         The one meant by "auto"; None: it has none.
-    momentum : bool
-        Nesterov's extrapolation between sweeps makes sense for it.
+    accelerated : bool
+        Nesterov's extrapolation between sweeps is part of it; others only have it on request.
     constrained : {"updates", "result"}
         Where constraints act: after every update, or on what is handed out.
     parameters : tuple of str
@@ -65,7 +66,7 @@ class MethodEntry:
     subset: int | None = None
     whole: bool = False
     relaxation: float | None = None
-    momentum: bool = False
+    accelerated: bool = False
     constrained: Literal["updates", "result"] = "updates"
 
     def factory(self, kind: Literal["cpu", "cuda"]) -> Any:
@@ -85,18 +86,18 @@ METHODS: MappingProxyType[str, MethodEntry] = MappingProxyType(
         "multislice": MethodEntry(
             "PhaseT3M (multislice)", "Nonlinear phase retrieval with multiple scattering",
             "multislice:MultisliceMethod", "multislice_cuda:CudaMultisliceMethod",
-            ("slices", *_SCATTERING, *_SWEEPS, *_SUBSETS, "momentum"), linear=False, momentum=True,
+            ("slices", *_SCATTERING, *_SWEEPS, *_SUBSETS), linear=False, accelerated=True,
         ),
         "singleslice": MethodEntry(
             "Single-slice", "Phase retrieval in the projection approximation",
             "multislice:MultisliceMethod", "multislice_cuda:CudaMultisliceMethod",
-            (*_SCATTERING, *_SWEEPS, *_SUBSETS, "momentum"), linear=False, momentum=True,
+            (*_SCATTERING, *_SWEEPS, *_SUBSETS), linear=False, accelerated=True,
         ),
         "sirt": MethodEntry(
             "SIRT", "Simultaneous iterative reconstruction",
             "sirt:SirtMethod", "sirt:SirtMethod.on_gpu",
             (*_LINEAR, *_SWEEPS, *_SUBSETS, "relaxation", "momentum"),
-            sweeps=30, relaxation=1.0, momentum=True,
+            sweeps=30, relaxation=1.0,
         ),
         "sart": MethodEntry(
             "SART", "Simultaneous algebraic reconstruction, tilt by tilt",
@@ -133,7 +134,7 @@ METHODS: MappingProxyType[str, MethodEntry] = MappingProxyType(
             "TV least squares", "Least squares with total variation (FISTA)",
             "tv_least_squares:TvMethod", "tv_least_squares:TvMethod.on_gpu",
             (*_LINEAR, *_SWEEPS, "relaxation", "momentum", "tv_strength"),
-            sweeps=50, whole=True, relaxation=1.0, momentum=True,
+            sweeps=50, whole=True, relaxation=1.0, accelerated=True,
         ),
     }
 )  # fmt: skip
