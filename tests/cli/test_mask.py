@@ -201,8 +201,9 @@ def test_a_run_names_its_mask_and_replays_with_it(tiny, tmp_path, capsys) -> Non
     np.testing.assert_array_equal(load_volume(tmp_path / "b.mrc").data, first)
     capsys.readouterr()
     box_mask(tmp_path / "m.mrc", (32, 32, 32), 0.5, half=False)
-    assert main(again) == 0
-    assert "m.mrc: is not the mask that the parameters were used with" in capsys.readouterr().err
+    assert main(again) == 2
+    assert "m.mrc: --mask: is not the mask that the parameters were used with" in capsys.readouterr().err
+    assert main([*again, "--mask", str(tmp_path / "m.mrc")]) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.errors import OutputError, ResourceError
-from napari_phaset3m.io.volume import load_volume
+from napari_phaset3m.io.volume import Volume, load_volume, save_volume
 
 FAST = ["--iterations", "2", "--threads", "1"]
 
@@ -147,8 +147,9 @@ def test_absorption_is_kept(tiny, tmp_path) -> None:
 def test_every_format(tiny, tmp_path) -> None:
     volumes = []
     for suffix in (".mrc", ".tif", ".h5", ".ome.zarr"):
-        assert reconstruct(tiny, tmp_path / f"v{suffix}") == 0
-        volumes.append(load_volume(tmp_path / f"v{suffix}"))
+        name = f"v_{suffix[1:4]}{suffix}"
+        assert reconstruct(tiny, tmp_path / name) == 0
+        volumes.append(load_volume(tmp_path / name))
     for volume in volumes[1:]:
         np.testing.assert_array_equal(volume.data, volumes[0].data)
         assert volume.voxel_size_angstrom == pytest.approx(0.5)
@@ -243,14 +244,107 @@ def test_a_checkpoint_of_other_settings_is_refused(tiny, tmp_path, capsys) -> No
     assert not (tmp_path / "w.mrc").exists()
 
 
-def test_an_older_checkpoint_is_not_taken_for_this_runs(tiny, tmp_path, capsys, monkeypatch) -> None:
+def test_a_run_stopped_in_its_first_sweep_says_that_nothing_was_kept(
+    tiny, tmp_path, capsys, monkeypatch
+) -> None:
     import napari_phaset3m.jobs as jobs
 
-    checkpoint = tmp_path / "c.h5"
-    checkpoint.write_text("of another run")
     monkeypatch.setattr(jobs, "run", lambda *args, **options: iter([jobs.Stopped("r", ())]))
-    assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(checkpoint)) == 1
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(tmp_path / "c.h5")) == 1
     assert one_line(capsys).endswith("no volume was written, nor a checkpoint yet")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_that_is_no_checkpoint_is_never_overwritten(tiny, tmp_path, capsys, resume) -> None:
+    other = shutil.copy(tiny, tmp_path / "other_series.h5")
+    before = Path(other).read_bytes()
+    flags = ["--checkpoint", str(other), *(["--resume"] if resume else [])]
+    assert reconstruct(tiny, tmp_path / "v.mrc", *flags) == 2
+    assert "is no checkpoint" in one_line(capsys)
+    assert Path(other).read_bytes() == before and not (tmp_path / "v.mrc").exists()
+
+
+def test_a_checkpoint_is_not_begun_anew_over_a_run(tiny, tmp_path, capsys) -> None:
+    flags = ["--checkpoint", str(tmp_path / "c.h5")]
+    assert reconstruct(tiny, tmp_path / "v.mrc", *flags) == 0
+    before = (tmp_path / "c.h5").read_bytes()
+    capsys.readouterr()
+    assert reconstruct(tiny, tmp_path / "w.mrc", *flags) == 2
+    assert "Add --resume, or name another file" in one_line(capsys)
+    assert (tmp_path / "c.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ['{"atoms": 5}', "notes", '{"program": "napari-phaset3m", "file": "v.tif"}'])
+def test_a_json_of_something_else_is_never_overwritten(tiny, tmp_path, capsys, text) -> None:
+    (tmp_path / "v.json").write_text(text)
+    assert reconstruct(tiny, tmp_path / "v.mrc") == 2
+    assert "v.json" in one_line(capsys)
+    assert (tmp_path / "v.json").read_text() == text and not (tmp_path / "v.mrc").exists()
+
+
+def test_a_volume_and_its_own_record_may_be_made_again(tiny, tmp_path) -> None:
+    for seed in ("1", "2"):
+        assert reconstruct(tiny, tmp_path / "v.mrc", "--seed", seed) == 0
+    record = json.loads((tmp_path / "v.json").read_text())
+    assert (record["seed"], record["file"]) == (2, "v.mrc")
+
+
+def test_a_start_volume_is_used_recorded_and_replayed(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "a.mrc") == 0
+    assert reconstruct(tiny, tmp_path / "b.mrc", "--start", str(tmp_path / "a.mrc")) == 0
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "ab")
+    assert first["start"] is None and second["start"]["path"] == str(tmp_path / "a.mrc")
+    assert second["error_per_iteration"][0] < 0.8 * first["error_per_iteration"][0]
+    again = ["reconstruct", "--from", str(tmp_path / "b.json"), "-o", str(tmp_path / "c.mrc")]
+    assert main(again) == 0
+    b, c = (load_volume(tmp_path / f"{name}.mrc").data for name in "bc")
+    np.testing.assert_array_equal(b, c)
+    # Changed, missing, or left out on purpose.
+    capsys.readouterr()
+    shutil.copy(tmp_path / "b.mrc", tmp_path / "a.mrc")
+    assert main(again) == 2
+    assert "is not the start that the parameters were used with" in one_line(capsys)
+    (tmp_path / "a.mrc").unlink()
+    assert main(again) == 2
+    assert "a.mrc: --start: is not there" in one_line(capsys)
+    assert main([*again, "--start", "none"]) == 0
+    assert json.loads((tmp_path / "c.json").read_text())["start"] is None
+
+
+def test_a_start_volume_of_another_box_is_refused(tiny, tmp_path, capsys) -> None:
+    for name, n, voxel in (("big", 64, 0.5), ("odd", 33, 0.5), ("flat", (32, 32, 8), 0.5)):
+        shape = (n, n, n) if isinstance(n, int) else n
+        save_volume(
+            Volume(data=np.ones(shape, np.float32), voxel_size_angstrom=voxel), tmp_path / f"{name}.mrc"
+        )
+        assert reconstruct(tiny, tmp_path / "v.mrc", "--start", str(tmp_path / f"{name}.mrc")) == 2
+        assert "--start: is of" in one_line(capsys)
+    save_volume(
+        Volume(data=np.ones((64, 64, 64), np.float32), voxel_size_angstrom=0.25), tmp_path / "finer.mrc"
+    )
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--start", str(tmp_path / "finer.mrc")) == 0
+
+
+def test_a_mask_without_a_voxel_size_must_be_of_the_runs_shape(tiny, tmp_path, capsys) -> None:
+    mask = tmp_path / "m.mrc"
+    for n, code in ((64, 2), (32, 0)):
+        with mrcfile.new(mask, np.ones((n, n, n), np.float32), overwrite=True) as file:
+            file.voxel_size = 0.0
+        assert reconstruct(tiny, tmp_path / "v.mrc", "--mask", str(mask)) == code
+        if code:
+            assert "states no voxel size" in one_line(capsys)
+
+
+def test_a_replay_says_when_the_mask_of_the_run_is_not_known(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "a.mrc") == 0
+    record = json.loads((tmp_path / "a.json").read_text())
+    record["resolved"]["mask"] = [{"from_sweep": 1, "sha256": "ab", "fraction": 0.5}]
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    again = ["reconstruct", "--from", str(tmp_path / "a.json"), "-o", str(tmp_path / "b.mrc")]
+    capsys.readouterr()
+    assert main(again) == 2
+    assert "had a mask whose file is not known" in one_line(capsys)
+    assert main([*again, "--mask", "none"]) == 0
 
 
 def test_resume_without_a_checkpoint_yet(tiny, tmp_path, capsys) -> None:

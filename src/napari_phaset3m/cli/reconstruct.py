@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from napari_phaset3m.cli import options, overrides, running
+from napari_phaset3m.cli.given import given, start_for
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
 _ENDED = {
     "sweeps": "all sweeps done",
     "converged": "converged: the error falls no more",
-    "held-out": "stopped on the held-out images",
+    "held-out": "stopped on the {held_out_images} held-out images, which stay out of the volume",
     "diverged": "diverged: the last good volume was kept",
 }
 
@@ -26,9 +27,17 @@ def _reconstruct(
     output: Annotated[Path, typer.Option("-o", "--output", help="Volume: .mrc, .tif, .h5, .ome.zarr")] = Path(
         "volume.mrc"
     ),
-    mask: Annotated[Path | None, typer.Option(help="Support volume, 0..1, on the same grid")] = None,
+    *,
+    mask: Annotated[
+        Path | None, typer.Option(help="Support volume of the same box, 0..1; none: not that of --from")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Volume of the same box to start from, V; none: not that of --from")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; cuda never falls back")] = "auto",
-    checkpoint: Annotated[Path | None, typer.Option(help="File to keep checkpoints in (.h5)")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to keep checkpoints in (.h5); an older one needs --resume")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint")] = False,
     source: Annotated[
         Path | None, typer.Option("--from", help="Replay the parameters of RESULT.json; flags win")
@@ -46,18 +55,16 @@ def _reconstruct(
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:
         _warn_if_changed(base, path)
-    known = base.get("mask") or {} if mask is None else {}
-    mask = Path(known["path"]) if known.get("path") else mask
-    given = overrides.collect(fields, base.get("series_overrides"))
-    job = {"device": device, "mask": mask, "checkpoint": checkpoint, "resume": resume, "series": given}
-    job["mask_sha256"] = known.get("sha256")
+    job = {"device": device, "checkpoint": checkpoint, "resume": resume}
+    job |= {"mask": given("mask", mask, base), "start": given("start", start, base)}
+    job["series"] = overrides.collect(fields, base.get("series_overrides"))
     replaced = ", the older file was replaced" if output.exists() else ""
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
     else:
         errors = record["error_per_iteration"]
-        ended = _ENDED.get(record["reason"], record["reason"])
+        ended = _ENDED.get(record["reason"], record["reason"]).format(**record)
         print(f"{output}: {len(errors)} sweeps, error {errors[-1]:.4f}, {ended}{replaced}")
 
 
@@ -104,7 +111,7 @@ def _run_and_save(
     path: Path, config: ReconstructionConfig, output: Path, job: dict[str, Any], *, quiet: bool
 ) -> dict[str, Any]:
     from napari_phaset3m.core.backend import resolve_device
-    from napari_phaset3m.io.provenance import provenance_path
+    from napari_phaset3m.io.provenance import check_record, provenance_path
     from napari_phaset3m.io.series import load_series
     from napari_phaset3m.io.volume import volume_format
 
@@ -114,19 +121,23 @@ def _run_and_save(
     running.check_outputs(
         {"the volume": output, "its .json": provenance_path(output), "the checkpoint": checkpoint}
         | {"the absorptive part": absorption},
-        {"the series": path, "the mask": job["mask"]},
+        {"the series": path, "the mask": job["mask"].path, "the start volume": job["start"].path},
     )
+    running.check_checkpoint(checkpoint, resume=job["resume"])
+    check_record(output)
     device = resolve_device(job["device"])
     data = load_series(path, **job["series"])
     mask = running.mask_for(job["mask"], data, config)
-    if mask is not None and job["mask_sha256"] not in (None, mask.sha256):
-        print(f"{mask.path}: is not the mask that the parameters were used with", file=sys.stderr)
+    start = start_for(job["start"], data, config)
     if job["resume"] and not checkpoint.exists():
         print(f"{checkpoint}: is not there yet, so the run starts anew", file=sys.stderr)
     options = {"device": device, "mask": None if mask is None else mask.mask, "resume": job["resume"]}
+    options["start"] = None if start is None else start.data
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
     done = running.drive(data, config, options, quiet=quiet)
     record = running.run_record(path, config, device, done, job["series"])
     record["mask"] = None if mask is None else mask.record()
+    record["start"] = None if start is None else start.record
+    record["file"] = output.name
     running.keep(done, output, record, absorption)
     return record

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from napari_phaset3m.cli.given import Given
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import CancelledError, DivergedError, OutputError, PhaseT3MError
+from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
 
 #: Called with a description and the done part, 0..1.
 Show = Callable[[str, float], None]
@@ -81,6 +82,23 @@ def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None
         check_output(path)
 
 
+def check_checkpoint(path: Path | None, *, resume: bool) -> None:
+    """Refuse a checkpoint file that would be lost: of another run, or no checkpoint at all.
+
+    Raises
+    ------
+    OutputError
+    """
+    from napari_phaset3m.io.checkpoint import is_checkpoint
+
+    if path is None or not path.exists():
+        return
+    if not is_checkpoint(path):
+        raise OutputError(f"{path}: is there and is no checkpoint. Name another file for --checkpoint")
+    if not resume:
+        raise OutputError(f"{path}: holds a run that would be lost. Add --resume, or name another file")
+
+
 def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, quiet: bool) -> Any:
     """Run a job to its end; returns its ``Finished`` event.
 
@@ -98,14 +116,12 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
 
     control, begun = RunControl(), False
     checkpoint = options.get("checkpoint")
-    before = None if options.get("resume") else _written(checkpoint)
     with stop_signals(control), progress_bar(quiet) as show:
         try:
             for event in run(data, config, control=control, **options):
                 begun = _tell(event, show) or begun
                 if isinstance(event, Stopped):
-                    fresh = _written(checkpoint) != before
-                    raise CancelledError(_stopped(len(event.sweeps), checkpoint, fresh))
+                    raise CancelledError(_stopped(len(event.sweeps), checkpoint))
                 if isinstance(event, Finished):
                     return event
         except (CancelledError, DivergedError):
@@ -132,16 +148,11 @@ def _tell(event: Any, show: Show) -> bool:
     return False
 
 
-def _written(path: str | None) -> int | None:
-    """When a file was written last; None where there is none."""
-    return Path(path).stat().st_mtime_ns if path and Path(path).exists() else None
-
-
-def _stopped(sweeps: int, checkpoint: str | None, fresh: bool) -> str:
+def _stopped(sweeps: int, checkpoint: str | None) -> str:
     text = f"stopped after {sweeps} whole sweep{'' if sweeps == 1 else 's'}; no volume was written"
     if checkpoint is None:
         return f"{text}. With --checkpoint FILE a run can be resumed"
-    if not fresh:
+    if not Path(checkpoint).exists():
         return f"{text}, nor a checkpoint yet"
     return f"{text}. {checkpoint} holds the last sweep saved: go on with --resume"
 
@@ -164,6 +175,7 @@ def run_record(
         error_per_iteration=[s.error for s in done.sweeps],
         held_out_error_per_iteration=[s.held_out_error for s in done.sweeps],
         seconds_per_iteration=[s.seconds for s in done.sweeps],
+        held_out_images=done.settings.get("resolved", {}).get("held_out_images", 0),
         peak_memory_bytes=max((s.memory_bytes for s in done.sweeps), default=0),
     )  # fmt: skip
 
@@ -189,23 +201,29 @@ def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | Non
         raise RunFailed(str(error)) from error
 
 
-def mask_for(path: Path | None, series: Any, config: ReconstructionConfig) -> Any:
+def mask_for(mask_given: Given, series: Any, config: ReconstructionConfig) -> Any:
     """The mask of a run as it was read, checked against the run's volume; None without a path.
 
     Raises
     ------
     DataError
-        It cannot be read, has values outside 0..1, or is of another box.
+        It cannot be read, has values outside 0..1, is of another box, or is not the one of
+        the run that is replayed.
     """
     from napari_phaset3m.io.mask import check_box, load_mask
     from napari_phaset3m.reconstruct.forecast import result_grid
     from napari_phaset3m.reconstruct.volumes import check_proportions
 
+    path = mask_given.path
     if path is None:
         return None
     mask = load_mask(path)
+    mask_given.check(mask.sha256)
     shape, voxel = result_grid(series, config)
     nz, ny, nx = (n * voxel for n in shape)
     check_box(mask, (nz, ny, nx))
     check_proportions(mask.shape, shape, f"{path}: mask")
+    if mask.voxel_size_angstrom is None and mask.shape != shape:
+        problem = f"states no voxel size, so it must have {shape} voxels (z, y, x), not {mask.shape}"
+        raise DataError(problem, path=path, field="mask", remedy="State its voxel size, or resample it")
     return mask

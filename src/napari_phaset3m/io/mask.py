@@ -14,10 +14,16 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.volume import CENTRED, Volume, load_volume, save_volume, volume_format
+from napari_phaset3m.io.volume import (
+    CENTRED,
+    SAME_BOX,
+    Volume,
+    load_volume,
+    require_box,
+    save_volume,
+    volume_format,
+)
 
-#: Boxes that differ by less than this part count as the same.
-SAME_BOX = 0.01
 _SAMPLING = "Make it on a volume of this run (phaset3m mask VOLUME -o MASK.mrc)"
 
 
@@ -204,20 +210,8 @@ def check_box(mask: MaskFile, box_angstrom: tuple[float, float, float]) -> None:
         The message names both sizes.
     """
     edge = mask.voxel_size_angstrom
-    if edge is None:
-        return
-    found = tuple(n * edge for n in mask.shape)
-    # Half a voxel: another sampling of the same box is rounded to whole voxels.
-    if all(abs(a - b) <= max(SAME_BOX * b, edge / 2) for a, b in zip(found, box_angstrom, strict=True)):
-        return
-    have, want = (" x ".join(f"{v:.4g}" for v in size) for size in (found, box_angstrom))
-    raise DataError(
-        f"is of {have} Å (z, y, x; {' x '.join(map(str, mask.shape))} voxels of {edge:g} Å), "
-        f"but the reconstruction is of {want} Å",
-        path=mask.path,
-        field="mask",
-        remedy=_SAMPLING,
-    )
+    if edge is not None:
+        require_box(mask.shape, edge, box_angstrom, path=mask.path, field="mask", remedy=_SAMPLING)
 
 
 def crop_to_mask(

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m import __version__
+from napari_phaset3m.errors import OutputError
 from napari_phaset3m.io.atomic import write_text
 
 SCHEMA = 1
+PROGRAM = "napari-phaset3m"
 
 
 def package_version() -> str:
@@ -101,7 +103,7 @@ def provenance(
     parameters = jsonable(config) if config is not None else {}
     record = {
         "schema": SCHEMA,
-        "program": "napari-phaset3m",
+        "program": PROGRAM,
         "version": __version__,
         "revision": git_revision(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -135,8 +137,36 @@ def provenance_path(path: str | os.PathLike[str]) -> Path:
     return result.with_suffix(".json")
 
 
+def check_record(path: str | os.PathLike[str]) -> None:
+    """Refuse a result beside whose name there is a JSON that is not its own record.
+
+    Raises
+    ------
+    OutputError
+    """
+    target, name = provenance_path(path), Path(path).name
+    if not target.exists():
+        return
+    try:
+        known = json.loads(target.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = None
+    owner = known.get("file") if isinstance(known, dict) and known.get("program") == PROGRAM else None
+    if owner == name:
+        return
+    what = f"is the record of {owner}" if owner else f"is there and is not the record of {name}"
+    raise OutputError(f"{target}: {what}. Choose another name than {name}, or move it away")
+
+
 def write_provenance(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
-    """Write the record beside a result, atomically; return where."""
-    target = provenance_path(path)
-    write_text(target, json.dumps(jsonable(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write the record beside a result, atomically; return where.
+
+    Raises
+    ------
+    OutputError
+        It could not be written, or would replace something else (:func:`check_record`).
+    """
+    check_record(path)
+    target, named = provenance_path(path), {**record, "program": PROGRAM, "file": Path(path).name}
+    write_text(target, json.dumps(jsonable(named), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return target

@@ -17,6 +17,8 @@ from napari_phaset3m.io.limits import check_exists
 
 #: An origin that puts the volume's centre, (n - 1) / 2, at 0: where the specimen rotates.
 CENTRED = (math.nan, math.nan, math.nan)
+#: Boxes that differ by less than this part count as the same.
+SAME_BOX = 0.01
 _SUFFIXES = ".mrc, .tif, .h5 or .ome.zarr"
 
 
@@ -71,6 +73,37 @@ class Volume:
 def centred_origin(shape: Sequence[int], voxel_size_angstrom: float) -> tuple[float, ...]:
     """Where the centre of the first voxel lies, angstrom, when the middle `(n - 1) / 2` lies at 0."""
     return tuple(-(n - 1) / 2 * voxel_size_angstrom for n in shape)
+
+
+def require_box(
+    shape: Sequence[int],
+    voxel_size_angstrom: float,
+    box_angstrom: tuple[float, float, float],
+    *,
+    path: str | os.PathLike[str],
+    field: str,
+    remedy: str = "Resample or crop it to that box",
+) -> None:
+    """Refuse a volume that is not of a box, given as (z, y, x) edge lengths; any sampling of it will do.
+
+    Raises
+    ------
+    DataError
+        The message names both sizes.
+    """
+    found = tuple(n * voxel_size_angstrom for n in shape)
+    # Half a voxel: another sampling of the same box is rounded to whole voxels.
+    edge = voxel_size_angstrom
+    if all(abs(a - b) <= max(SAME_BOX * b, edge / 2) for a, b in zip(found, box_angstrom, strict=True)):
+        return
+    have, want = (" x ".join(f"{v:.4g}" for v in size) for size in (found, box_angstrom))
+    raise DataError(
+        f"is of {have} Å (z, y, x; {' x '.join(map(str, shape))} voxels of {voxel_size_angstrom:g} Å), "
+        f"but the reconstruction is of {want} Å",
+        path=path,
+        field=field,
+        remedy=remedy,
+    )
 
 
 def volume_format(path: str | os.PathLike[str]) -> str | None:
@@ -154,10 +187,11 @@ def save_volume(
     Raises
     ------
     OutputError
-        The suffix is unknown or it could not be written; nothing half-written is left.
+        The suffix is unknown, NAME.json is the record of something else, or it could not be
+        written; nothing half-written is left.
     """
     from napari_phaset3m.io import volume_files, volume_zarr
-    from napari_phaset3m.io.provenance import jsonable, write_provenance
+    from napari_phaset3m.io.provenance import check_record, jsonable, write_provenance
 
     writers = {
         "mrc": volume_files.write_mrc_volume,
@@ -168,6 +202,8 @@ def save_volume(
     kind = volume_format(path)
     if kind is None:
         raise OutputError(f"{os.fspath(path)}: cannot be written (unknown suffix). Use {_SUFFIXES}")
+    if provenance is not None:
+        check_record(path)
     given = provenance if provenance is not None else volume.metadata.get("provenance", {})
     record: dict[str, Any] = jsonable(given)
     writers[kind](volume, Path(path), record)
