@@ -232,7 +232,11 @@ def _threshold_of(value: np.ndarray) -> float:
 
     if len(value) < 2 or float(np.ptp(value)) == 0:
         return float(value.min()) if len(value) else 0.0
-    return float(threshold_otsu(value))
+    cut = float(threshold_otsu(value))
+    if not (value > cut).any():
+        return cut
+    # few atoms in much noise: any cut in the gap between them is as good to Otsu; take its middle
+    return float(value[value <= cut].max() + value[value > cut].min()) / 2
 
 
 def _apart(place: np.ndarray, distance: float) -> np.ndarray:

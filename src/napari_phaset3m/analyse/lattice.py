@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.analyse.cell import Cell
-from napari_phaset3m.analyse.lattice_search import cubic_axes, orientation_search, primitive_basis
+from napari_phaset3m.analyse.lattice_search import cubic_axes, orientation_search, primitive_bases
 from napari_phaset3m.analyse.peaks import PEAK_RADIUS, PeakList
 
 #: Strongest peaks that the search uses; the fit uses all.
@@ -134,21 +134,30 @@ def fit_lattice(
         return None
     q, weights = peaks.q_per_angstrom, np.minimum(peaks.snr, 30.0).astype(float)
     tolerance = PEAK_RADIUS / width_angstrom
+    starts: list[tuple[Cell, np.ndarray]]
     if cell is None:
-        basis = primitive_basis(q[:_SEARCH_PEAKS], weights[:_SEARCH_PEAKS], max_length=max_cell_angstrom)
-        if basis is None:
-            return None
-        start, rotation = _conventional(basis)
+        head = slice(0, _SEARCH_PEAKS)
+        bases = primitive_bases(q[head], weights[head], max_length=max_cell_angstrom)
+        starts = [_conventional(basis) for basis in bases]
     else:
         found = orientation_search(q[:_TURN_PEAKS], weights[:_TURN_PEAKS], cell, tolerance=tolerance)
-        if found is None:
-            return None
-        start, rotation = cell, found
-    free = cell is None and not start.is_cubic
-    lattice = _refined(q, weights, start, rotation, tolerance=tolerance, free=free)
-    if lattice is None or lattice.chance > CHANCE_LIMIT:
+        starts = [] if found is None else [(cell, found)]
+    lattices = []
+    for start, rotation in starts:
+        free = cell is None and not start.is_cubic
+        fitted = _refined(q, weights, start, rotation, tolerance=tolerance, free=free)
+        if fitted is not None and free:
+            # a rough basis may hide that the metric is cubic; the fitted one does not
+            start, rotation = _conventional(fitted.cell.edges @ fitted.orientation.T)
+            if start.is_cubic:
+                fitted = _refined(q, weights, start, rotation, tolerance=tolerance, free=False)
+        if fitted is not None and fitted.chance <= CHANCE_LIMIT:
+            lattices.append(fitted)
+    if not lattices:
         return None
-    return replace(lattice, given=cell is not None, scale=lattice.cell.a / cell.a if cell else 1.0)
+    # a cell too large indexes strays as well, but chance accounts for its dense points
+    best = min(lattices, key=lambda f: (f.chance, not f.cell.is_cubic, f.cell.primitive_volume))
+    return replace(best, given=cell is not None, scale=best.cell.a / cell.a if cell else 1.0)
 
 
 def refit_lattice(peaks: PeakList, width_angstrom: float, lattice: Lattice) -> Lattice | None:

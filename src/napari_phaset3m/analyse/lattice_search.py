@@ -12,12 +12,13 @@ from napari_phaset3m.analyse.cell import Cell, Centring
 _GRID_STEP = 0.35
 #: A period explains a peak when their product is this close to a whole number.
 _WHOLE = 0.2
-#: A period counts when it does at least this well compared with the best one.
-_AS_GOOD = 0.8
+#: A period counts when it does at least this well compared with the best one; from strict, for
+#: few peaks that wrong periods fit almost as well, to lax, for many with errors.
+_AS_GOOD = (0.95, 0.9, 0.8, 0.7)
 
 
-def primitive_basis(q: np.ndarray, weights: np.ndarray, *, max_length: float) -> np.ndarray | None:
-    """Reduced primitive direct basis of the lattice most peaks lie on.
+def primitive_bases(q: np.ndarray, weights: np.ndarray, *, max_length: float) -> list[np.ndarray]:
+    """Reduced primitive direct bases that may be that of the lattice most peaks lie on.
 
     Parameters
     ----------
@@ -30,8 +31,8 @@ def primitive_basis(q: np.ndarray, weights: np.ndarray, *, max_length: float) ->
 
     Returns
     -------
-    ndarray or None
-        `(3, 3)` rows; None when there are not three periods.
+    list of ndarray
+        `(3, 3)` rows each; empty when there are not three periods.
 
     Notes
     -----
@@ -41,16 +42,17 @@ def primitive_basis(q: np.ndarray, weights: np.ndarray, *, max_length: float) ->
     shortest independent ones are a primitive basis.
     """
     t, score = _periods(q, weights / weights.sum(), max_length)
-    if len(t) < 3:
-        return None
-    good = t[score >= _AS_GOOD * score.max()]
-    good = good[np.argsort(np.linalg.norm(good, axis=1), kind="stable")]
-    basis = _shortest_independent(good)
-    if basis is None:
-        return None
-    for _ in range(4):
-        basis = _fit_basis(q, weights, basis)
-    return _shortest_independent(_combinations(basis, 2))
+    bases: list[np.ndarray] = []
+    for share in _AS_GOOD if len(t) >= 3 else ():
+        basis = _shortest_independent(t[score >= share * score.max()])
+        if basis is None:
+            continue
+        for _ in range(4):
+            basis = _fit_basis(q, weights, basis)
+        reduced = _shortest_independent(_combinations(basis, 2))
+        if reduced is not None:
+            bases.append(reduced)
+    return bases
 
 
 def _periods(q: np.ndarray, weights: np.ndarray, max_length: float) -> tuple[np.ndarray, np.ndarray]:

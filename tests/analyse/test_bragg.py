@@ -1,0 +1,224 @@
+"""Bragg reports of simulated crystals, and against the independent score of the shared data."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _crystals import VOXEL, noisy, particle, rotation
+
+from napari_phaset3m.analyse.bragg import bragg_report
+from napari_phaset3m.analyse.cell import Cell, misorientation_deg, read_cell
+from napari_phaset3m.analyse.wedge import measured_region, wedge_completeness
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.volume import load_volume
+from napari_phaset3m.simulate.specimens import gold_crystal
+
+FAMILIES = [(1, 1, 1), (2, 2, 0), (3, 1, 1), (4, 0, 0), (4, 2, 2), (4, 4, 0)]
+TILTS = np.arange(-60, 61, 5)
+TURN = rotation(7)
+
+
+def scrambled(volume: np.ndarray, seed: int) -> np.ndarray:
+    """Random phases, as a wrong transfer makes them: every amplitude stays as it is."""
+    noise = np.random.default_rng(seed).normal(size=volume.shape)
+    random = np.exp(1j * np.angle(np.fft.fftn(noise)))  # of a real array: keeps the symmetry
+    return np.fft.ifftn(np.fft.fftn(volume) * random).real.astype(np.float32)
+
+
+def wave_scrambled(volume: np.ndarray, defocus: float) -> np.ndarray:
+    """Multiply with the sign of a transfer sin(pi lambda z k^2): contrast is reversed in some shells."""
+    k = np.fft.fftfreq(volume.shape[0], VOXEL)
+    k2 = k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[None, None] ** 2
+    sign = np.sign(np.sin(np.pi * 0.0197 * defocus * k2) + 1e-9)
+    return np.fft.ifftn(np.fft.fftn(volume) * sign).real.astype(np.float32)
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_lattice_comes_from_the_volume_alone_in_any_orientation(seed: int) -> None:
+    turn = rotation(seed)
+    report = bragg_report(noisy(particle(turn), 0.5, seed), VOXEL)
+    assert report.lattice is not None
+    assert report.a_angstrom == pytest.approx(8.084, abs=0.05)
+    assert misorientation_deg(report.orientation, turn, report.lattice.cell) < 0.5
+    assert report.lattice.cell.centring == "F"
+    assert report.false_alarm_rate is not None
+    assert report.false_alarm_rate <= 0.05
+
+
+def test_gold_is_found_too_and_a_mirror_image_is_turned() -> None:
+    volume = noisy(particle(TURN, crystal=gold_crystal(), sigma=0.4), 0.5)
+    one, other = (bragg_report(v, VOXEL) for v in (volume, volume[::-1].copy()))
+    assert one.a_angstrom == pytest.approx(4.078, abs=0.03)
+    mirror = np.diag([1.0, 1.0, -1.0])
+    assert misorientation_deg(mirror @ other.orientation, one.orientation, Cell.cubic(4)) < 0.3
+    assert misorientation_deg(other.orientation, one.orientation, Cell.cubic(4)) > 2
+
+
+def test_a_blurred_volume_keeps_its_cell() -> None:
+    volume = particle(TURN, sigma=0.85)
+    report = bragg_report(noisy(volume, 0.02), VOXEL)
+    assert report.falloff_angstrom2 > 5
+    assert report.a_angstrom == pytest.approx(8.084, abs=0.05)
+
+
+def test_heights_stay_and_phases_go_and_the_report_tells_them_apart() -> None:
+    truth = particle(TURN)
+    right = [noisy(truth, 0.5, s) for s in (1, 2)]
+    kwargs = {"cell": Cell.cubic(8.084, "F"), "families": FAMILIES, "tilt_deg": TILTS}
+    good = bragg_report(truth, VOXEL, halves=(right[0], right[1]), **kwargs)
+    wrong = bragg_report(truth, VOXEL, halves=(right[0], wave_scrambled(right[1], 400.0)), **kwargs)
+    assert good.found.all()
+    assert good.phase_agreed.all()
+    assert "Resolved to {440} at 1.43 Å" in good.statement()
+    assert "6 of 6 found, 6 with phases that agree" in good.statement()
+    np.testing.assert_array_equal(wrong.snr, good.snr)
+    assert wrong.phase_agreed.mean() < 0.7
+    assert wrong.phase_agreement.min() < -0.5
+    assert good.false_alarms.phase_rate < 0.5
+
+
+def test_without_halves_no_resolution_is_claimed() -> None:
+    report = bragg_report(noisy(particle(TURN), 0.5), VOXEL)
+    text = report.statement()
+    assert "Peak heights only; phases not checked" in text
+    assert "states no resolution" in text
+    assert "Resolved" not in text
+    assert report.phase_agreement is None
+    assert report.in_wedge is None
+    assert all(row["phase_agreement"] is None and row["in_wedge"] is None for row in report.rows())
+
+
+def test_phases_at_random_agree_at_about_a_quarter_of_the_peaks() -> None:
+    volume = noisy(particle(TURN), 0.3)
+    report = bragg_report(volume, VOXEL, halves=(volume, scrambled(volume, 3)), families=FAMILIES)
+    assert report.phase_agreed.mean() < 0.45
+
+
+def test_rows_and_counts_of_a_volume_with_an_empty_wedge() -> None:
+    volume = noisy(particle(TURN), 0.1)
+    region = measured_region(volume.shape, TILTS, voxel_size_angstrom=VOXEL)
+    emptied = np.fft.ifftn(np.fft.fftn(volume) * np.fft.ifftshift(region)).real.astype(np.float32)
+    c = (np.arange(64) - 31.5) * VOXEL
+    mask = (c[:, None, None] ** 2 + c[None, :, None] ** 2 + c[None, None] ** 2 <= 11**2).astype(np.float32)
+    full, empty = (
+        bragg_report(v, VOXEL, tilt_deg=TILTS, mask=mask, families=FAMILIES) for v in (volume, emptied)
+    )
+    found, expected, outside, expected_outside = empty.counts()
+    assert full.counts() == (expected, expected, expected_outside, expected_outside)
+    assert expected + expected_outside == 43
+    assert outside == expected_outside
+    deep = empty.deep_in_wedge
+    assert deep.any()
+    assert not empty.found[deep].any()
+    one, other = (
+        wedge_completeness(v, VOXEL, TILTS, mask=mask, report=r)
+        for v, r in ((volume, full), (emptied, empty))
+    )
+    assert one.peak_fraction == 1
+    assert other.peak_fraction == found / expected < 1
+    assert np.nanmean(other.power_ratio) < 0.5 * np.nanmean(one.power_ratio)
+    assert f"{found} of {expected} expected" in other.statement()
+    row = empty.rows()[0]
+    assert {"h", "k", "l", "d_angstrom", "snr", "in_wedge", "found", "phase_agreement"} <= set(row)
+    for row in empty.rows():
+        tilt = -np.degrees(np.arctan2(row["qz_per_angstrom"], row["qx_per_angstrom"]))
+        assert row["in_wedge"] == (abs((tilt + 90) % 180 - 90) > 60)
+    json.dumps(empty.as_dict())
+
+
+def test_expected_families_are_those_seen_outside_the_wedge() -> None:
+    report = bragg_report(noisy(particle(TURN), 0.1), VOXEL, tilt_deg=TILTS)
+    names = {f.name: f for f in report.families()}
+    assert names["{200}"].found == 0  # allowed by the centring, absent by the glide plane
+    expected = {row["family"] for row, e in zip(report.rows(), report.expected(), strict=True) if e}
+    assert "{200}" not in expected
+    assert {"{111}", "{220}", "{311}", "{400}", "{440}"} <= expected
+
+
+def test_a_cif_limits_the_families_to_those_with_strength(shared_data: Path) -> None:
+    cell = read_cell(shared_data / "real" / "structures" / "Co3O4_P1_from_BGMN.cif")
+    report = bragg_report(noisy(particle(TURN), 0.1), VOXEL, cell=cell)
+    names = {f.name for f in report.families()}
+    assert "{200}" not in names
+    assert {"{111}", "{220}", "{311}", "{222}", "{400}", "{440}"} <= names
+    assert report.lattice.given
+    assert report.lattice.scale == pytest.approx(1, abs=0.005)
+
+
+def test_noise_has_no_lattice_and_the_report_says_so() -> None:
+    noise = np.random.default_rng(0).normal(size=(48, 48, 48)).astype(np.float32)
+    report = bragg_report(noise, VOXEL, tilt_deg=TILTS)
+    assert report.lattice is None
+    assert "No lattice found" in report.statement()
+    assert report.rows() == []
+    assert report.families() == []
+    assert report.a_angstrom is report.orientation is report.false_alarm_rate is None
+    json.dumps(report.as_dict())
+
+
+def test_bad_input_is_named() -> None:
+    volume = noisy(particle(TURN), 0.1)
+    with pytest.raises(ConfigError, match="halves"):
+        bragg_report(volume, VOXEL, halves=(volume, volume[:32]))
+    with pytest.raises(ConfigError, match=r"families: \(1, 0, 0\)"):
+        bragg_report(volume, VOXEL, families=[(1, 0, 0)])
+    with pytest.raises(ConfigError, match="max_frequency"):
+        bragg_report(volume, VOXEL, max_frequency=0.05)
+
+
+def load_score(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("co3o4_score", folder / "score.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the score leaves its files open
+def test_peak_list_and_lattice_agree_with_the_independent_score(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shared_data / "co3o4"
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    score = load_score(folder)
+    oracle = score.Oracle("co3o4_dev")
+    volume = load_volume(folder / "co3o4_dev_truth_V.mrc").data
+    # as a reconstruction at low dose: nothing in the wedge, noise that buries the weak peaks
+    region = measured_region(volume.shape, oracle.meta["tilts_deg"], voxel_size_angstrom=0.52)
+    volume = np.fft.ifftn(np.fft.fftn(volume) * np.fft.ifftshift(region)).real.astype(np.float32)
+    volume = noisy(volume, 4.0)
+    theirs = score.bragg(volume, oracle)
+    ours = bragg_report(
+        volume, 0.52, mask=(oracle.r <= 13.5).astype(np.float32), tilt_deg=oracle.meta["tilts_deg"],
+        families=FAMILIES, halves=(volume, oracle.V),
+    )  # fmt: skip
+    to_xyz = oracle.R[[1, 0, 2]]  # theirs is crystal to (y, x, z)
+    assert ours.a_angstrom == pytest.approx(8.08, abs=0.05)
+    assert misorientation_deg(ours.orientation, to_xyz, Cell.cubic(8)) < 0.5
+    q = np.array([to_xyz @ np.array(r["hkl"]) / 8.084 for r in theirs["rows"]])
+    disagree = 0
+    for row, one in zip(ours.rows(), ours.q_per_angstrom, strict=True):
+        distance = np.minimum(np.linalg.norm(q - one, axis=1), np.linalg.norm(q + one, axis=1))
+        other = theirs["rows"][int(distance.argmin())]
+        assert distance.min() < 0.01
+        assert row["in_wedge"] != other["measured"]
+        if abs(other["snr"] - 5) > 0.5:
+            disagree += row["found"] != (other["snr"] >= 5)
+        if other["snr"] > 6:
+            assert row["phase_agreement"] == pytest.approx(other["phase_cc"], abs=0.1)
+    assert disagree <= 1
+    assert 10 < sum(r["snr"] >= 5 for r in theirs["rows"]) < 40
+    assert ours.false_alarm_rate <= 0.05
