@@ -148,7 +148,9 @@ class ReconstructionConfig(Model):
         (), description="Bins to run through before full size, falling, e.g. 4, 2; each with all iterations"
     )
     holdout_fraction: float | Auto = Field(
-        "auto", description="Fraction of images held out to decide when to stop"
+        "auto",
+        description="Fraction of images held out to decide when to stop; they stay out of the volume. "
+        "With one image at each tilt: whole tilts, spread evenly over the angles",
     )
     tolerance: float = Field(1e-4, ge=0, description="Stop when the error falls by less per sweep")
     patience: PositiveInt = Field(4, description="Sweeps without gain before stopping")

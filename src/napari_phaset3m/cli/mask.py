@@ -205,7 +205,8 @@ def _check_outputs(path: Path, output: Path, crop: Path | None, steps: list[dict
 
 
 def _other(name: str, edge: float) -> Any:
-    from napari_phaset3m.io.mask import SAME_BOX, load_mask
+    from napari_phaset3m.io.mask import load_mask
+    from napari_phaset3m.io.volume import SAME_BOX
 
     other = load_mask(name)
     if other.voxel_size_angstrom is not None and abs(other.voxel_size_angstrom / edge - 1) > SAME_BOX:

@@ -55,7 +55,7 @@ def _reconstruct(
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:
         _warn_if_changed(base, path)
-    job = {"device": device, "checkpoint": checkpoint, "resume": resume}
+    job: dict[str, Any] = {"device": device, "checkpoint": checkpoint, "resume": resume}
     job |= {"mask": given("mask", mask, base), "start": given("start", start, base)}
     job["series"] = overrides.collect(fields, base.get("series_overrides"))
     replaced = ", the older file was replaced" if output.exists() else ""

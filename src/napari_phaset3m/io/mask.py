@@ -196,6 +196,7 @@ def save_mask(
     record = provenance(
         source, None, None, kind="mask", recipe=recipe, mask_sha256=mask_sha256(data), **extra
     )
+    record["file"] = Path(path).name
     volume = Volume(data=data, voxel_size_angstrom=voxel_size_angstrom, unit="", origin=origin)
     save_volume(volume, path, record)
     return record

@@ -23,7 +23,7 @@ AUTO_HOLDOUT = 0.08
 ATOMIC_VOXEL = 0.8
 #: Up to a total dose (e/angstrom^2), width of the atomic basis (Gaussian standard
 #: deviation, angstrom); docs/decisions/0004.
-BASIS_FOR_DOSE = ((6000.0, 0.40), (60_000.0, 0.30))
+BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,9 +42,9 @@ class Problem:
     pixel_weight : ndarray
         `(nx, ny)` float32: 0 in the padding.
     defocus_angstrom : ndarray or None
-        `(n_tilt, n_focus)`.
+        `(n_tilt, n_focus)` float64, the problem's own: refiners change it between sweeps.
     shifts_px : ndarray
-        `(n_tilt, n_focus, 2)` (y, x), in pixels of this grid.
+        `(n_tilt, n_focus, 2)` float64 (y, x), in pixels of this grid; as above.
     total_dose : float or None
         Of all used images, e/angstrom^2.
     basis_sigma_angstrom : float or None
@@ -127,7 +127,7 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
         weight=weight,
         held_out=held_out,
         pixel_weight=pixel_weight,
-        defocus_angstrom=series.defocus_angstrom,
+        defocus_angstrom=None if series.defocus_angstrom is None else np.array(series.defocus_angstrom),
         shifts_px=series.shifts_px * (series.pixel_size_angstrom / voxel),
         total_dose=total_dose(series),
         basis_sigma_angstrom=sigma,
@@ -260,6 +260,7 @@ def image_weights(series: TiltFocalSeries, held_out: np.ndarray, *, by_dose: boo
         A tilt weighs as the dose of its used images does, 1 on average; else every tilt
         weighs 1.
     """
+    assert series.used is not None
     dose = np.where(series.used, 1.0 if series.dose_per_image is None else series.dose_per_image, 0.0)
     weight = np.where(held_out, 0.0, dose)
     total = weight.sum(1, keepdims=True)

@@ -173,11 +173,11 @@ class Run:
     ) -> Generator[Event, None, StepDone | None]:
         # Once there is a volume, a step that is being computed need not be waited for.
         wanted = self._finishing if self.history or busy.step else None
-        return (
-            yield from self.background.run(
-                partial(next, steps, None), busy, stage.solver.engine.cancel, wanted
-            )
-        )
+
+        def work() -> StepDone | None:
+            return next(steps, None)
+
+        return (yield from self.background.run(work, busy, stage.solver.engine.cancel, wanted))
 
     def _finishing(self) -> bool:
         return self.control is not None and self.control.finish_requested()

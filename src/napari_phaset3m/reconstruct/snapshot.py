@@ -125,6 +125,8 @@ def _restored(content: dict[str, Any], stopping: Stopping) -> tuple[Progress, So
         setattr(stopping, name, numbers[name])
     stopping.best = np.array(content["best"]) if "best" in content else None
     history = [SweepDone(**item) for item in json.loads(str(content["history"]))]
-    counts = {name: int(content["counts"][name]) for name in _COUNTS}
     where = int(content["stage"]), str(content["reason"])
-    return Progress(*where, history, content.get("mask"), **counts), state
+    progress = Progress(*where, history, content.get("mask"))
+    for name in _COUNTS:
+        setattr(progress, name, int(content["counts"][name]))
+    return progress, state
