@@ -306,6 +306,9 @@ def test_the_wedge_is_told_from_the_measured_part():
     np.testing.assert_allclose(total, fsc(a, b, VOXEL).n_voxels)
     assert "inside the missing wedge of tilts -60 to 60°" in found.statement()
     assert len(found.rows()) == total.size
+    cut = wedge_fsc(a, b, VOXEL, [-60, 60], mask=ball(shape, 6), mask_name="ball")
+    assert cut.wedge.corrected is not None and cut.wedge.unmasked is None
+    assert cut.wedge.best[3:].mean() < cut.measured.best[3:].mean()
     # the slab of one plane holds the first shell, the wedge of that plane the rest
     plane = wedge_fsc(a, b, VOXEL, [0.0], particle_diameter_angstrom=24.0)
     assert plane.measured.n_voxels[-1] < plane.wedge.n_voxels[-1]

@@ -268,7 +268,7 @@ def _curve(prepared: Prepared, grid: ShellGrid, names: dict[str, str]) -> FscCur
         noise_bound=noise_bound(effective),
         corrected=fixed,
         n_effective=effective,
-        unmasked=prepared.unmasked,
+        unmasked=prepared.unmasked if grid.whole else None,
         randomised=randomised,
         randomised_beyond_per_angstrom=beyond,
         notes=notes,

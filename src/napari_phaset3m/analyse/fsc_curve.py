@@ -49,7 +49,8 @@ class FscCurve:
         `(n,)` as ``n_voxels``, fewer where a mask makes neighbours in Fourier space depend on
         each other. ``n_voxels`` when omitted.
     unmasked, randomised : ndarray or None
-        `(n,)` the FSC without the mask; the FSC of the phase-randomised volumes with it.
+        `(n,)` the FSC without the mask (all directions only); the FSC of the phase-randomised
+        volumes with it.
     randomised_beyond_per_angstrom : float or None
         From which frequency the phases were randomised.
     notes : tuple of str

@@ -143,6 +143,11 @@ class ShellGrid:
         self._weight = weight.ravel()
         self._region = None if region is None else self._half(region)
 
+    @property
+    def whole(self) -> bool:
+        """All directions count."""
+        return self._region is None
+
     def _half(self, region: np.ndarray) -> np.ndarray:
         region = np.asarray(region, bool)
         if region.shape != self.shape:
