@@ -34,6 +34,7 @@ from napari_phaset3m.gui.reconstruct_rows import (
     with_value,
 )
 from napari_phaset3m.gui.theme import LINE_SPACING, set_role, theme_colours
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.session import Session
 
 
@@ -166,12 +167,16 @@ class ReconstructForm(QWidget):
         super().__init__(parent)
         self._session = session
         self.editors: dict[str, Editor] = {}
+        self._labels: dict[str, QLabel] = {}
         self.main = QFormLayout()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self.main)
         self._fill(self.main, MAIN)
-        self._fill(self.main, METHOD)
+        self._own = QFormLayout()
+        layout.addLayout(self._own)
+        self._fill(self._own, METHOD)
+        self._own_of = ""
         self.constraints = self._folded("Constraints", CONSTRAINTS)
         self.advanced = self._folded("Advanced", ADVANCED)
         layout.addWidget(self.constraints)
@@ -200,6 +205,7 @@ class ReconstructForm(QWidget):
             label.setMinimumWidth(100)
             label.setBuddy(editor.widget)
             label.setToolTip(editor.tip)
+            self._labels[row.path] = label
             form.addRow(label, editor.widget)
 
     def _on_edited(self, *_: object) -> None:
@@ -218,17 +224,23 @@ class ReconstructForm(QWidget):
     def refresh(self) -> None:
         """Show what the session's config holds."""
         config = self._session.config
+        if config.method != self._own_of:
+            self._arrange(config.method)
         for path, editor in self.editors.items():
             editor.show_value(value_at(config, path))
-            reason = reason_unused(config.method, path)
-            if editor.row in METHOD:
-                self._show_row(editor, not reason)
+            reason = reason_unused(config, path)
             editor.widget.setEnabled(not reason)
             editor.widget.setToolTip(reason or editor.tip)
 
-    def _show_row(self, editor: Editor, shown: bool) -> None:
-        # Not QFormLayout.setRowVisible: Qt 5 has none.
-        editor.widget.setVisible(shown)
-        label = self.main.labelForField(editor.widget)
-        if label is not None:
-            label.setVisible(shown)
+    def _arrange(self, method: str) -> None:
+        # Rows are taken out, not hidden: hidden ones leave their spacing, and Qt 5 cannot hide rows.
+        self._own_of = method
+        labels = {row.path: self._labels[row.path] for row in METHOD}
+        while self._own.rowCount():
+            self._own.takeRow(0)
+        for row in METHOD:
+            used = row.path in METHODS[method].parameters
+            for widget in (labels[row.path], self.editors[row.path].widget):
+                widget.setVisible(used)
+            if used:
+                self._own.addRow(labels[row.path], self.editors[row.path].widget)

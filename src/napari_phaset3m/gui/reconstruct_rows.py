@@ -93,7 +93,7 @@ ADVANCED = (
     Row("threads", "Threads", special=_AUTO, high=512),
     Row("seed", "Seed", high=99999),
 )
-#: Settings of a few methods only: their rows are shown for these, and hidden for others.
+#: Settings of a few methods only: their rows are there for these methods, and taken away for others.
 METHOD = (
     Row("projection", "Projection", (("1 − I", "one_minus"), ("−ln I", "log"))),
     Row(
@@ -138,9 +138,15 @@ METHOD = (
 )
 
 
-def reason_unused(method: str, path: str) -> str:
-    """Why a row has no effect on a method; empty when it has."""
-    return f"{METHODS[method].label} does not use this" if path in unused(method) else ""
+def reason_unused(config: ReconstructionConfig, path: str) -> str:
+    """Why a row has no effect with these settings; empty when it has."""
+    if path in unused(config.method):
+        return f"{METHODS[config.method].label} does not use this"
+    if path == "wiener_snr" and config.ctf_correction != "wiener":
+        return "Used by the Wiener correction only"
+    if path == "amplitude_contrast" and config.ctf_correction == "none":
+        return "CTF correction is off"
+    return ""
 
 
 def field_of(path: str) -> Any:
