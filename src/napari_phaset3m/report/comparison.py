@@ -79,7 +79,11 @@ def compare_volumes(
     matched, found, reference = match.matched(), match.comparisons, match.reference
     steps: list[tuple[str, str, Callable[[], Section]]] = [
         ("better", "By how much", partial(scores.section, judged.names, judged.scores(), judged.notes)),
-        ("agreement", f"Agreement with {reference.name}", partial(sections.agreement, found, reference)),
+        (
+            "agreement",
+            f"Agreement with {reference.name}",
+            partial(sections.agreement, found, reference, match.known),
+        ),
         ("slices", "Slices side by side", partial(sections.slices, matched, found, reference)),
         ("transforms", "Fourier transforms side by side", partial(sections.transforms, matched, reference)),
         ("bragg", "Bragg peaks side by side", judged.peaks_section),

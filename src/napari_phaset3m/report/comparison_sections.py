@@ -18,7 +18,7 @@ from napari_phaset3m.report.subject import Subject
 Matched = Sequence[tuple[str, np.ndarray]]
 
 
-def agreement(comparisons: Sequence[Comparison], reference: Subject) -> Section:
+def agreement(comparisons: Sequence[Comparison], reference: Subject, known: bool) -> Section:
     """Correlation, SSIM, difference and FSC of each volume with the reference."""
     rows = [
         {
@@ -47,10 +47,13 @@ def agreement(comparisons: Sequence[Comparison], reference: Subject) -> Section:
         f"{', corrected by phase randomisation' if reference.mask is not None else ''}."
     )
     curves_table = [{"volume": found.names[1], **row} for found in comparisons for row in found.fsc.rows()]
+    told = [found.statement() for found in comparisons]
+    if not known:
+        told.append(f"No truth was given: agreement with {reference.name} does not say who is right.")
     return Section(
         "agreement",
         f"Agreement with {reference.name}",
-        tuple(found.statement() for found in comparisons),
+        tuple(told),
         (Picture("agreement", text, draw),),
         (Table("agreement", f"After alignment and scaling; mask: {reference.mask_text}", rows),
          Table("agreement_fsc", "FSC with the reference, shell by shell", curves_table, True)),

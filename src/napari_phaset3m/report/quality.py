@@ -49,9 +49,9 @@ class Judgement:
     @property
     def notes(self) -> tuple[str, ...]:
         """What makes the numbers comparable, and what was left out."""
-        told = [f"{self.match.reference.name} is what the volumes should be."] if self.match.known else [
-            f"No truth was given: agreement with {self.match.reference.name} does not say who is right."
-        ]  # fmt: skip
+        told = []
+        if self.match.known:
+            told.append(f"{self.match.reference.name} is what the volumes should be.")
         if self.lent is not None:
             told.append(f"The cell found in {self.lent} was used for the volumes after it.")
         for name, peaks, atoms in zip(self.names, self.bragg, self.atoms, strict=True):
@@ -101,7 +101,7 @@ class Judgement:
         key, title = "bragg", "Bragg peaks side by side"
         known = [(n, b) for n, b in zip(self.names, self.bragg, strict=True) if isinstance(b, BraggReport)]
         indexed = [(name, one) for name, one in known if one.lattice is not None]
-        statements = [f"{name}: {one.statement()}" for name, one in known]
+        statements = [f"{name}: {self._words(one)}" for name, one in known]
         told = zip(self.names, self.bragg, strict=True)
         statements += [f"{name}: not computed: {b}" for name, b in told if isinstance(b, str)]
         if not indexed:
@@ -123,6 +123,11 @@ class Judgement:
         data = {"bragg": {name: one.as_dict() for name, one in known}}
         pictures = (Picture("families", text, draw, wide=True),)
         return Section(key, title, tuple(statements), pictures, tables, data)
+
+    def _words(self, report: BraggReport) -> str:
+        """The report's statement; where phases were compared with the truth it says so."""
+        text = report.statement()
+        return text.replace("between the halves", "with the truth") if self.match.known else text
 
     def atoms_section(self) -> Section:
         """Atoms side by side."""

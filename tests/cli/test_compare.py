@@ -1,0 +1,88 @@
+"""phaset3m compare, from files or methods to a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import comparing, main
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.volume import Volume, load_volume, save_volume
+
+
+@pytest.fixture
+def volumes(tmp_path, tiny) -> list[Path]:
+    truth = load_volume(tiny.with_name("tiny_truth_V.mrc"))
+    paths = []
+    rng = np.random.default_rng(0)
+    for name, noise in (("good", 5.0), ("poor", 60.0)):
+        paths.append(tmp_path / f"{name}.mrc")
+        data = truth.data + noise * rng.normal(size=truth.shape).astype(np.float32)
+        save_volume(Volume(data=data, voxel_size_angstrom=truth.voxel_size_angstrom), paths[-1])
+    return paths
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = main(["compare", *map(str, arguments)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_the_report_says_by_how_much(volumes, tiny, tmp_path, capsys) -> None:
+    truth = tiny.with_name("tiny_truth_V.mrc")
+    page = tmp_path / "out.html"
+    model = tiny.with_name("tiny_truth_atoms.xyz")
+    code, out, err = run(capsys, *volumes, "--truth", truth, "--model", model, "--report", page, "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    rows = record["sections"]["better"]["scores"]
+    correlation = next(row for row in rows if row["quality"].startswith("Correlation"))
+    assert correlation["best"] == "good" and correlation["good"] > correlation["poor"]
+    assert any("atoms of the model" in row["quality"] for row in rows)
+    roles = {item["role"] for item in record["provenance"]["inputs"]}
+    assert roles == {"volume 1", "volume 2", "truth", "model"}
+    assert page.read_text(encoding="utf-8").count("<svg") >= 5
+    assert record["written"] == [str(page)]
+
+
+def test_methods_are_run_on_the_series_and_kept(tiny, tmp_path, capsys) -> None:
+    folder = tmp_path / "out"
+    flags = ["--methods", "sirt,singleslice", "--iterations", "2,1", "-o", folder]
+    code, out, err = run(capsys, "--series", tiny, *flags)
+    assert code == 0, err
+    names = {path.name for path in folder.iterdir()}
+    assert {"report.html", "sirt.mrc", "sirt.json", "singleslice.mrc", "side_by_side.png"} <= names
+    record = json.loads((folder / "singleslice.json").read_text())
+    assert record["parameters"]["iterations"] == 1
+    assert "singleslice against sirt" in out and "No truth was given" in out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["ONE"], [], ["ONE", "GONE"], ["ONE", "TWO", "--methods", "sirt"], ["ONE", "TWO", "--iterations", "3"],
+     ["--methods", "sirt", "--series", "TINY"], ["ONE", "TWO", "--report", "x.txt"],
+     ["ONE", "TWO", "--mask", "TINY"], ["ONE", "--methods", "magic", "--series", "TINY"], ["ONE", "TWO", "--device", "abacus"],
+     ["ONE", "--methods", "sirt,sirt", "--series", "TINY"]],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_writes_nothing(volumes, tiny, tmp_path, capsys, flags) -> None:
+    names = {"ONE": volumes[0], "TWO": volumes[1], "TINY": tiny, "GONE": tmp_path / "gone.mrc"}
+    before = sorted(tmp_path.iterdir())
+    given = [names.get(flag, flag) for flag in flags]
+    if "--report" not in flags:
+        given += ["-o", tmp_path / "out"]
+    code, out, err = run(capsys, *given)
+    assert code == 2, (out, err)
+    assert len(err.strip().splitlines()) == 1 and not out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_sweeps_per_method() -> None:
+    found = comparing.plans("multislice, sirt", "5,auto")
+    assert [(one.method, one.iterations) for one in found] == [("multislice", 5), ("sirt", "auto")]
+    assert [one.iterations for one in comparing.plans("multislice,sirt", "7")] == [7, 7]
+    assert comparing.plans(None, None) == []
+    with pytest.raises(ConfigError, match="2 numbers for 3"):
+        comparing.plans("a,b,c", "1,2")
