@@ -232,7 +232,9 @@ def _threshold_of(value: np.ndarray) -> float:
 
     if len(value) < 2 or float(np.ptp(value)) == 0:
         return float(value.min()) if len(value) else 0.0
-    cut = float(threshold_otsu(value))
+    bins = 256
+    # the threshold is the centre of the last bin that is out; what else lies in that bin is out too
+    cut = float(threshold_otsu(value, nbins=bins)) + float(np.ptp(value)) / (2 * bins)
     if not (value > cut).any():
         return cut
     # few atoms in much noise: any cut in the gap between them is as good to Otsu; take its middle

@@ -62,8 +62,9 @@ def bragg_report(
         fitted. When omitted, cell and orientation come from the peaks alone.
     halves : tuple of two ndarray, optional
         Half volumes of the same shape, reconstructed independently: adds the agreement of
-        phases at each peak, after their relative shift was removed. Halves made with the same
-        wrong optics can agree; halves of different defoci cannot.
+        phases at each peak, after their relative shift was removed. Halves of different foci
+        are the sharper test of the optics: an error of the transfer differs between them, while
+        halves of tilts share it.
     tilt_deg : sequence of float, optional
         Tilts of the series: says which peaks lie in the missing wedge.
     mask : ndarray, optional
