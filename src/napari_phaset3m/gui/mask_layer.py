@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -66,6 +67,8 @@ def _suit_canvas(publisher: LayerPublisher, layer: Any) -> None:
     """Outlines in slices; in 3D the surface of what is wholly inside, which the soft edge would hide."""
     dims, target = publisher.viewer.dims, ref(layer)  # type: ignore[union-attr]
     ours = layer.opacity
+    # napari draws once before anybody else hears of the turn, and would warn every time.
+    warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
 
     def suit(event: object = None) -> None:
         nonlocal ours
@@ -75,13 +78,12 @@ def _suit_canvas(publisher: LayerPublisher, layer: Any) -> None:
             return
         flat = dims.ndisplay == 2
         found.contour = 1 if flat else 0
+        found.colormap = _colormap(edge=flat)
         if found.opacity == ours:  # else the user has set it
             ours = found.opacity = 1.0 if flat else 0.5
-        found.colormap = _colormap(edge=flat)
 
     suit()
-    # First: napari warns of contours in 3D as soon as it draws.
-    dims.events.ndisplay.connect(suit, position="first")
+    dims.events.ndisplay.connect(suit)
 
 
 def painting(layer: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMenu, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QShortcut, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse.masks import automatic
 from napari_phaset3m.gui.binding import follow
@@ -74,7 +74,7 @@ class MaskPanel(QWidget):
         self.actions_.said.connect(self._say)
         self.actions_.opened.connect(self._on_opened)
         work.changed.connect(self._refresh)
-        work.computed.connect(self._refresh)
+        work.computed.connect(self._on_computed)
         for signal in (self._session.run_changed, self._session.run_removed, self._session.events.frame):
             follow(signal, self._list_sources)
         for signal in (self._session.events.mask, self._session.events.analysis_mask):
@@ -224,6 +224,12 @@ class MaskPanel(QWidget):
             return work.error
         return "" if work.result is not None and not work.preview else "The mask is being worked out."
 
+    def _on_computed(self) -> None:
+        self._refresh()
+        source = self._work.source
+        if source is not None and source.live and not self._work.busy:
+            self._list_sources()  # a newer preview may have come meanwhile
+
     def _refresh(self, *_: object) -> None:
         work, ui, why = self._work, self.ui, self.why_not()
         problem = work.error or (why if work.result is None else "")
@@ -258,6 +264,14 @@ class MaskPanel(QWidget):
             self.ui.clear, "There is no mask" if nothing else "", "Remove all steps; no mask is used any more"
         )
         self.ui.show_use(used, used and self.actions_.in_reconstruction is not work.result, analysed)
+
+    def showEvent(self, event: Any) -> None:
+        """Learn which window the mask belongs to, and catch up with a live preview."""
+        super().showEvent(event)
+        window = self.window()
+        if isinstance(window, QMainWindow):
+            self._work.watch_window(window)
+        self._list_sources()
 
     def closeEvent(self, event: Any) -> None:
         """Put the brush down; the mask stays."""

@@ -84,7 +84,7 @@ class StepRow(QWidget):
         if self.kind == "threshold":
             line.addWidget(self._combo("value", (("Otsu", "otsu"), ("level", "level"))), 1)
         if self.kind in _SINGLE:
-            most = self._box / 8
+            most = self._box / 4
             line.addWidget(self._slider(_SINGLE[self.kind], most, " Å", f"{TITLES[self.kind]}, Å"), 1)
         elif self.kind == "largest":
             line.addWidget(self._count(), 0)

@@ -22,7 +22,7 @@ from napari_phaset3m.gui.mask_compute import (
 from napari_phaset3m.gui.mask_layer import MASK, show_mask
 from napari_phaset3m.gui.mask_sources import MaskSource
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
-from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.gui.worker import WindowWatch, in_background
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -69,6 +69,11 @@ class MaskWork(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._launch)
+        self._window = WindowWatch(self.close, self)
+
+    def watch_window(self, window: QObject) -> None:
+        """Give up what is being worked out when this window is closed."""
+        self._window.watch(window)
 
     @property
     def busy(self) -> bool:
@@ -162,7 +167,7 @@ class MaskWork(QObject):
 
     def _on_outcome(self, outcome: tuple[int, Outcome | None, Exception | None]) -> None:
         token, found, error = outcome
-        if token != self._token or isinstance(error, CancelledError):
+        if token != self._token or isinstance(error, CancelledError) or self._window_gone():
             return
         if found is None:
             self._running = 0
@@ -175,6 +180,11 @@ class MaskWork(QObject):
         else:
             self._running = 0
         self.computed.emit()
+
+    def _window_gone(self) -> bool:
+        # A closed window leaves its viewer behind, in which nothing may be shown any more.
+        window = getattr(self.publisher.viewer, "window", None)
+        return window is not None and not hasattr(window, "_qt_window")
 
     def _fail(self, error: str) -> None:
         """There is no mask: its layer is emptied, so that no outline of before misleads."""
@@ -200,6 +210,10 @@ class MaskWork(QObject):
     # painting
 
     def _on_paint(self, event: object = None) -> None:
+        # napari tells of a stroke before its last voxels are set.
+        QTimer.singleShot(0, self._take_stroke)
+
+    def _take_stroke(self) -> None:
         layer: Any = self.publisher.layer(MASK)
         if layer is None or self.source is None or layer.data.shape != self.source.data.shape:
             return
