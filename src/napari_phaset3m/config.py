@@ -106,6 +106,21 @@ class ConstraintConfig(Model):
     recentre_schedule: Schedule = Schedule(start=1, stop=6)
 
 
+class RefineConfig(Model):
+    """What is refined between sweeps, from the images themselves."""
+
+    refine_shifts: bool = Field(False, description="Refine the shift of each image")
+    refine_defocus: Literal["off", "tilt", "image"] = Field(
+        "off", description="Refine defocus: one change for each tilt, or one for each image"
+    )
+    refine_schedule: Schedule = Schedule(start=2)
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is refined."""
+        return self.refine_shifts or self.refine_defocus != "off"
+
+
 class ReconstructionConfig(Model):
     """Everything a reconstruction needs besides the series, the mask and the device."""
 
@@ -183,6 +198,7 @@ class ReconstructionConfig(Model):
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     constraints: ConstraintConfig = ConstraintConfig()
+    refine: RefineConfig = RefineConfig()
 
     @field_validator("multiresolution")
     @classmethod

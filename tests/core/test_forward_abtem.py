@@ -9,10 +9,11 @@ import pytest
 
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.core.multislice import Multislice, TransferModel
+from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.propagation import NO_BAND_LIMIT
 from napari_phaset3m.core.rotation import RotatorKind, make_rotator
+from napari_phaset3m.core.transfer import TransferModel
 
 ENERGY, CS, SPREAD = 300e3, 2.3e7, 44.5
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from napari_phaset3m.core import kernels_cpu as kernels
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.core.multislice import Multislice, TransferModel, defocus_factor, shift_factors
+from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.transfer import TransferModel, defocus_factor, shift_factors
 
 HEIGHTS = np.arange(4) * 2.0 - 3.0
 DEFOCUS = [900.0, 1700.0, 2700.0]
@@ -50,7 +51,9 @@ class Model:
         factors = np.concatenate(
             [shift_factors(self.grid), defocus_factor(self.grid, self.microscope.wavelength_angstrom)]
         )
-        optics = self.engine.transfer_derivatives(4, self.engine.slope, transfer, factors)
+        optics, self.normal = self.engine.transfer_equations(
+            4, transfer, factors, self.engine.slope, self.weight
+        )
         self.engine.backpropagate(self.engine.slope, transfer, phase, HEIGHTS, absorption)
         return phase, absorption, optics
 
@@ -94,6 +97,26 @@ def test_gradient_by_shift_and_defocus_matches_finite_differences(loss: str, nod
             numeric = (ends[0] - ends[1]) / (2 * step)
             scale = np.abs(optics[:, parameter]).max()
             assert numeric == pytest.approx(optics[focus, parameter], rel=0.02, abs=0.02 * scale)
+
+
+def test_normal_equations_are_those_of_the_amplitudes() -> None:
+    model = Model("amplitude", angle=0.0)
+    model.gradients()
+    columns = []
+    for parameter, step in ((0, 0.02), (1, 0.02), (2, 1.0)):
+        ends = []
+        for sign in (1, -1):
+            defocus, shifts = list(DEFOCUS), [list(s) for s in SHIFTS]
+            if parameter == 2:
+                defocus[1] += sign * step
+            else:
+                shifts[1][parameter] += sign * step
+            model.forward(model.phase, model.absorption, defocus, shifts)
+            ends.append(np.sqrt(model.engine.intensity[1].astype(np.float64)))
+        columns.append((ends[0] - ends[1]) / (2 * step))
+    expected = np.einsum("pxy,qxy,xy->pq", columns, columns, model.weight[1])
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs((model.normal[1] - expected) / scale).max() < 0.01
 
 
 def test_losses_agree_near_the_data() -> None:

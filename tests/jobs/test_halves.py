@@ -150,19 +150,24 @@ def test_a_support_shared_by_both_halves_is_told():
     assert any("same mask" in note for note in result.curve.notes)
 
 
-def test_settings_come_from_the_whole_series():
-    """Half the dose would choose a wider basis: 4000 e/A^2 is low, the whole is not."""
-    dose = simulated(n_tilt=8).replace(dose_per_image=500.0, pixel_size_angstrom=0.5)
+@pytest.mark.parametrize("dose", [500.0, 4000.0])
+def test_settings_come_from_the_whole_series(dose):
+    from napari_phaset3m.reconstruct.api import iterate
+
+    whole = simulated(n_tilt=8).replace(dose_per_image=dose, pixel_size_angstrom=0.5)
     config = ReconstructionConfig(iterations=2, slices=4, threads=1)
-    result = finished(list(run_halves(dose, config, "tilts", device="cpu")))
-    assert result.config.constraints.atomic_basis_sigma_angstrom == 0.3
-    assert result.config.loss == "poisson" and isinstance(result.config.step, float)
-    assert result.config.subset_size == "all"  # nine tilts per update in the basis, of eight
+    result = finished(list(run_halves(whole, config, "foci", device="cpu")))
+    events = iterate(whole, config, device="cpu")
+    resolved = next(event for event in events if isinstance(event, Started)).settings["resolved"]
+    events.close()
+    n = resolved["subset_size"]
+    assert result.config.subset_size == ("all" if n >= whole.n_tilt else n)
+    assert result.config.loss == resolved["loss"] and isinstance(result.config.step, float)
+    basis = result.config.constraints.atomic_basis_sigma_angstrom
+    assert basis == resolved["atomic_basis_sigma_angstrom"] and basis != "auto"
     assert any("whole series" in note for note in result.notes)
     steps = {sweep.step_size for sweeps in result.sweeps for sweep in sweeps if not sweep.restarted}
     assert len(steps) == 1
-    low = finished(list(run_halves(dose.replace(dose_per_image=100.0), config, "foci", device="cpu")))
-    assert low.config.constraints.atomic_basis_sigma_angstrom == pytest.approx(0.47)
 
 
 def test_the_first_half_decides_the_sweeps_of_both():

@@ -92,6 +92,12 @@ ADVANCED = (
     Row("holdout_fraction", "Held out", special=_AUTO, high=0.5, step=0.01, decimals=2),
     Row("threads", "Threads", special=_AUTO, high=512),
     Row("seed", "Seed", high=99999),
+    Row("refine.refine_shifts", "Refine shifts"),
+    Row(
+        "refine.refine_defocus",
+        "Refine defocus",
+        (("off", "off"), ("per tilt", "tilt"), ("per image", "image")),
+    ),
 )
 #: Settings of a few methods only: their rows are there for these methods, and taken away for others.
 METHOD = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
 from napari_phaset3m.reconstruct.inputs import check_images
 from napari_phaset3m.reconstruct.masking import RunMask
+from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.run import Run
 
 __all__ = ["Forecast", "Reconstruction", "forecast", "iterate", "reconstruct"]
@@ -58,6 +59,7 @@ def iterate(
     control: Control | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    hooks: Sequence[Hook] = (),
 ) -> Iterator[Event]:
     """Reconstruct, yielding an event after every step (Lee et al. 2025, Algorithm 1).
 
@@ -78,6 +80,9 @@ def iterate(
         HDF5 file that is rewritten after each sweep.
     resume : bool
         Continue from ``checkpoint`` when it exists.
+    hooks : sequence of Hook
+        Refine shifts or defoci between sweeps (:mod:`.refine`), besides what
+        ``config.refine`` switches on.
 
     Yields
     ------
@@ -98,7 +103,7 @@ def iterate(
     forecast(series, config, device=resolved.kind).check()
     notes = check_images(series)
     path = Path(checkpoint) if checkpoint else None
-    run = Run(series, config, resolved, RunMask(mask), control, path, notes)
+    run = Run(series, config, resolved, RunMask(mask), control, path, notes, hooks=hooks)
     try:
         yield from run.events(start, resume)
     finally:

@@ -16,7 +16,9 @@ from napari_phaset3m.reconstruct.solver import resolve_threads
 MAX_SWEEPS = 40
 #: Sweeps when the dose is known: by then the penalised misfit has converged (docs/decisions/0004).
 SWEEPS = 30
-#: Tilts per update in the atomic basis, whose filters cost as much as a tilt.
+#: A basis this wide (angstrom) stands for low dose, where more tilts per update average noise.
+WIDE_BASIS = 0.35
+#: Tilts per update there.
 ATOMIC_SUBSET = 9
 
 
@@ -103,7 +105,7 @@ def subset_size(config: ReconstructionConfig, n_tilt: int, sigma: float | None) 
         return min(n, config.subset_size)
     if entry.linear:
         return min(n, entry.subset or n)
-    if sigma:
+    if sigma and sigma >= WIDE_BASIS:
         return min(n, ATOMIC_SUBSET)
     # Two tilts per update converge as fast as one and keep two threads busy; more
     # threads get more tilts, as long as a sweep stays a dozen updates.

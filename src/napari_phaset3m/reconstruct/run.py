@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from napari_phaset3m.reconstruct.events import (
 )
 from napari_phaset3m.reconstruct.masking import RunMask, confine, take_newer
 from napari_phaset3m.reconstruct.memory import peak_memory_bytes
+from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.solver import SolverState
 from napari_phaset3m.reconstruct.stage import Stage
 from napari_phaset3m.reconstruct.stopping import Stopping
@@ -57,6 +58,7 @@ class Run:
     accepted: int = 0
     first_error: float = 1.0
     judged_from: int = 0
+    hooks: Sequence[Hook] = ()
     background: Background = field(default_factory=Background)
 
     def events(self, start: np.ndarray | None, resume: bool) -> Iterator[Event]:
@@ -68,7 +70,9 @@ class Run:
             first, state, another_mask = self._resumed(mark, stopping)
         coarser: tuple[Stage, np.ndarray] | None = None
         for number in range(first, len(bins)):
-            make = partial(Stage, self.series, self.config, self.device, self.mask.values, bins[number])
+            make = partial(
+                Stage, self.series, self.config, self.device, self.mask.values, bins[number], self.hooks
+            )
             stage = yield from self._prepare("the images, kernels and FFT plans", make)
             try:
                 if state is None:
@@ -76,7 +80,7 @@ class Run:
                     step = yield from self._prepare("the step size", stage.step, stage)
                     state = stage.solver.initial_state(begin, step)
                 elif number == first:
-                    stage.solver.adopt(state)
+                    stage.adopt(state)
                 if another_mask:
                     self.begin_anew(stage, state, stopping)
                     another_mask = False
@@ -193,6 +197,8 @@ class Run:
         undone = state.step < step
         self.undone = self.undone + 1 if undone else 0
         self.accepted += not undone
+        if not undone:
+            stage.refine(state)
         held_out = stage.solver.held_out_error(state.previous, stage.problem.held_out)
         done = SweepDone(
             len(self.history),

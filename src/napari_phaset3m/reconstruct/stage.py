@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from napari_phaset3m.reconstruct.events import Event, Preview
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
 from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
+from napari_phaset3m.reconstruct.refine import Hook, hooks_for, recall, refined, remember
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
 from napari_phaset3m.reconstruct.sparsity import penalty
 from napari_phaset3m.reconstruct.stepsize import automatic_step, probed_subset
@@ -35,6 +36,8 @@ class Stage:
     mask : ndarray, optional
         `(nz, ny, nx)` in 0..1.
     bin_ : int
+    hooks : sequence of Hook
+        Called after every accepted sweep, after those that the parameters switch on.
     """
 
     def __init__(
@@ -44,8 +47,9 @@ class Stage:
         device: Device,
         mask: np.ndarray | None,
         bin_: int = 1,
+        hooks: Sequence[Hook] = (),
     ) -> None:
-        self.config, self.bin = config, bin_
+        self.series, self.config, self.bin = series, config, bin_
         self.problem: Problem = build_problem(series, config, bin_)
         self.plan: Plan = make_plan(config, self.problem)
         # Scattering methods need a workspace for each tilt in flight, linear ones share slabs.
@@ -53,6 +57,7 @@ class Stage:
         if not is_linear(config):
             slots = min(slots, self.plan.subset_size)
         self.method = make_method(self.problem, config, slots, device)
+        self.hooks: tuple[Hook, ...] = (*hooks_for(config, self.method), *hooks)
         self._on_result = METHODS[config.method].constrained == "result"
         voxel = self.problem.geometry.voxel_size_angstrom
         sigma = self.plan.basis_sigma_angstrom
@@ -105,8 +110,25 @@ class Stage:
                 coefficients *= array_module(coefficients).asarray(constraint.values > 0)
 
     def settings(self) -> dict[str, object]:
-        """Resolved settings as plain data."""
-        return settings(self.config, self.problem, self.plan)
+        """Resolved settings as plain data; what was refined, as it stands."""
+        found = settings(self.config, self.problem, self.plan)
+        if self.hooks:
+            found["refined"] = refined(self.problem, self.series)
+        return found
+
+    def refine(self, state: SolverState) -> None:
+        """Let the hooks see the last sweep's volume; keeps for a resumed run what they changed."""
+        acting = [hook for hook in self.hooks if hook.active(state.sweep - 1)]
+        volume = self.solver.potential(state.previous) if acting else None
+        for hook in acting:
+            hook.refine(self.method, self.problem, volume)
+        if self.hooks:
+            remember(self.problem, state.memory)
+
+    def adopt(self, state: SolverState) -> None:
+        """Go on from a state that was read from a file."""
+        recall(self.problem, state.memory)
+        self.solver.adopt(state)
 
     def step(self) -> float:
         """Step size in the solver's unit."""
@@ -130,16 +152,27 @@ class Stage:
         engine = from_public(volume, shape, self.problem.border, "start volume")
         result = np.zeros(self.method.volume_shape, REAL)
         result[0] = engine / self.method.volts_per_unit
-        return result
+        return self._coefficients(result)
+
+    def _coefficients(self, volume: np.ndarray) -> np.ndarray:
+        """What the solver iterates on, of a volume in its unit."""
+        basis = self.solver.basis
+        return volume if basis is None else asnumpy(basis.fit(volume))
 
     def upsample(self, coefficients: Array, other: Stage) -> np.ndarray:
         """Result of this stage on a finer stage's grid, in that stage's unit."""
         potential = asnumpy(self.solver.potential(coefficients)) * self.method.volts_per_unit
+        if self.hooks:
+            other.problem.shifts_px[...] = self.problem.shifts_px * (
+                self.problem.grid.pixel_size_angstrom / other.problem.grid.pixel_size_angstrom
+            )
+            if self.problem.defocus_angstrom is not None and other.problem.defocus_angstrom is not None:
+                other.problem.defocus_angstrom[...] = self.problem.defocus_angstrom
         finer = fourier_resample(potential, other.method.volume_shape[1:])
         finer /= other.method.volts_per_unit
         if self.config.constraints.positivity:
             np.maximum(finer, 0, out=finer)
-        return finer
+        return other._coefficients(finer)
 
     def public(self, coefficients: Array) -> tuple[np.ndarray, np.ndarray | None]:
         """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""

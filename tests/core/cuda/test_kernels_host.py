@@ -11,9 +11,10 @@ from napari_phaset3m.core.cuda.rotation import CudaRotator
 from napari_phaset3m.core.cuda.runtime import NULL
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.core.multislice import Multislice, TransferModel
+from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.rotation import make_rotator
+from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.errors import ConfigError
 
 ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0)

@@ -10,9 +10,9 @@ import pytest
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.contrast import contrast_transfer
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.core.multislice import TransferModel
 from napari_phaset3m.core.optics import Microscope, ctf_curve
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.reconstruct.api import reconstruct
 from napari_phaset3m.reconstruct.methods import make_method

@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.core.multislice import Transfer
 from napari_phaset3m.core.precision import COMPLEX, REAL, Array
 from napari_phaset3m.core.propagation import NO_BAND_LIMIT, band_limit_mask
+from napari_phaset3m.core.transfer import Transfer
 
 LOSS_KINDS = {"amplitude": 0, "poisson": 1, "intensity": 2}
 

@@ -11,9 +11,10 @@ import numpy as np
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.detector import Detector
 from napari_phaset3m.core.kernels_cpu import LOSSES
-from napari_phaset3m.core.multislice import Multislice, Transfer, TransferModel
+from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.rotation import make_rotator
+from napari_phaset3m.core.transfer import Transfer, TransferModel, defocus_factor, shift_factors
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.problem import Problem
 
@@ -130,17 +131,29 @@ class MultisliceMethod:
 
     def accumulate(self, volume: np.ndarray, tilt: int, gradient: np.ndarray, slot: int) -> float:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
+        loss, slices = self._slice_gradients(volume, tilt, slot)
+        for channel, part in enumerate(slices):
+            self.rotator.backproject(part, tilt, gradient[channel])
+        return loss
+
+    def optics_equations(self, volume: np.ndarray, tilt: int, slot: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Newton equations of one tilt's image shifts and defoci.
+
+        Returns
+        -------
+        gradient : ndarray
+            `(n_focus, 3)` float64: derivatives of the loss by the shift (y, x; pixels of this
+            grid) and the defocus (angstrom) of each image.
+        normal : ndarray
+            `(n_focus, 3, 3)` float64. The detector's blur is left out of it.
+        """
         n, transfer = self._forward(volume, tilt, slot)
-        loss = self._loss(tilt, slot, self.problem.weight[tilt])
-        ws = self._slots[slot]
+        self._loss(tilt, slot, self.problem.weight[tilt])
+        ws, grid = self._slots[slot], self.problem.grid
         if self._detector is not None:
             self._detector.apply(ws.model.slope)
-        absorption = None if ws.absorption is None else ws.absorption[:n]
-        ws.model.backpropagate(ws.model.slope, transfer, ws.phase[:n], self._heights[tilt], absorption)
-        self.rotator.backproject(ws.phase[:n], tilt, gradient[0])
-        if absorption is not None:
-            self.rotator.backproject(absorption, tilt, gradient[1])
-        return loss
+        factors = np.concatenate([shift_factors(grid), defocus_factor(grid, ws.model.wavelength)])
+        return ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
 
     def tilt_derivative(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian.

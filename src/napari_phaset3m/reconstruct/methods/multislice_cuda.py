@@ -10,8 +10,8 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.cuda.multislice import CudaMultislice, batch_bytes
 from napari_phaset3m.core.cuda.rotation import CudaRotator
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
-from napari_phaset3m.core.multislice import Transfer, TransferModel
 from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError, ResourceError
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem

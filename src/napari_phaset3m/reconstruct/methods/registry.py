@@ -16,7 +16,7 @@ _SCATTERING = (
     "step", "loss", "coherence", "quadrature_points", "absorption", "band_limit",
     "convergence_semiangle_mrad",
     "constraints.atomic_basis_sigma_angstrom", "constraints.positivity_absorption",
-    "constraints.sparsity", "momentum",
+    "constraints.sparsity", "momentum", "refine.refine_shifts", "refine.refine_defocus",
 )  # fmt: skip
 #: Settings of methods that project linearly.
 _LINEAR = ("projection", "ctf_correction", "wiener_snr", "amplitude_contrast", "convergence_semiangle_mrad")

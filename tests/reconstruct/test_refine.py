@@ -1,0 +1,113 @@
+"""Refinement between sweeps: known errors are found, the specimen's translation is not, runs resume."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, iterate, reconstruct
+from napari_phaset3m.config import ConstraintConfig, RefineConfig, Schedule
+from napari_phaset3m.core.backend import resolve_device
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.events import SweepDone
+from napari_phaset3m.reconstruct.methods import make_method
+from napari_phaset3m.reconstruct.problem import build_problem
+
+N, VOXEL = 32, 0.7
+TILTS = np.linspace(-60, 60, 13)
+BOTH = RefineConfig(refine_shifts=True, refine_defocus="tilt", refine_schedule=Schedule(start=2))
+
+
+def config(**changes: Any) -> ReconstructionConfig:
+    free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
+    return ReconstructionConfig(
+        **{"iterations": 20, "slices": 8, "constraints": free, "threads": 1, **changes}
+    )
+
+
+@lru_cache
+def scene() -> tuple[TiltFocalSeries, np.ndarray, np.ndarray]:
+    """Images with known shifts and defocus errors, stated without them."""
+    rng = np.random.default_rng(4)
+    shifts = rng.normal(0, 0.8, (TILTS.size, 2, 2))
+    radians = np.radians(TILTS)
+    shifts[..., 0] -= shifts[..., 0].mean()
+    model = np.repeat(np.stack([np.cos(radians), -np.sin(radians)], 1), 2, axis=0)
+    across = shifts[..., 1].ravel()
+    shifts[..., 1] = (across - model @ np.linalg.lstsq(model, across, rcond=None)[0]).reshape(-1, 2)
+    error = rng.normal(0, 40.0, TILTS.size)
+    stated = np.array([400.0, 900.0])
+    true = TiltFocalSeries(
+        images=np.ones((TILTS.size, 2, N, N), np.float32),
+        tilt_deg=TILTS,
+        pixel_size_angstrom=VOXEL,
+        energy_ev=3e5,
+        defocus_angstrom=stated + error[:, None],
+        spherical_aberration_angstrom=1.2e7,
+        focal_spread_angstrom=20.0,
+        shifts_px=shifts,
+    )
+    problem = build_problem(true, config())
+    method = make_method(problem, config(), 1, resolve_device("cpu"))
+    centres = rng.uniform(-6, 6, (12, 3))
+    axis = np.arange(N) - (N - 1) / 2
+    z, x, y = np.meshgrid(axis, axis, axis, indexing="ij")
+    potential = sum(30 * np.exp(-((z - a) ** 2 + (x - b) ** 2 + (y - c) ** 2) / 2) for a, b, c in centres)
+    phase = np.ascontiguousarray(potential[None] / method.volts_per_unit, np.float32)
+    images = np.stack([method.predict(phase, t) for t in range(TILTS.size)]).swapaxes(2, 3)
+    return true.replace(images=images, shifts_px=None, defocus_angstrom=stated), shifts, error
+
+
+def test_known_shifts_and_defoci_are_found() -> None:
+    series, shifts, error = scene()
+    plain = reconstruct(series, config(), device="cpu")
+    found = reconstruct(series, config(refine=BOTH), device="cpu")
+    assert found.sweeps[-1].error < 0.3 * plain.sweeps[-1].error
+    refined = found.settings["refined"]
+    left = np.array(refined["shifts_px"]) - shifts
+    # Across the axis a bent path of the specimen over the tilts is nearly as good.
+    assert np.std(left[..., 0]) < 0.15 * np.std(shifts) and np.std(left[..., 1]) < 0.4 * np.std(shifts)
+    defocus = np.array(refined["defocus_angstrom"])[:, 0] - 400.0
+    assert np.std(defocus - error) < 0.4 * np.std(error)
+
+
+def test_a_refined_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:
+    series, *_ = scene()
+    whole = reconstruct(series, config(iterations=5, refine=BOTH), device="cpu")
+    checkpoint = tmp_path / "c.h5"
+    done = 0
+    for event in iterate(series, config(iterations=5, refine=BOTH), device="cpu", checkpoint=checkpoint):
+        done += isinstance(event, SweepDone)
+        if done == 4:
+            break
+    again = reconstruct(
+        series, config(iterations=5, refine=BOTH), device="cpu", checkpoint=checkpoint, resume=True
+    )
+    assert again.settings["refined"] == whole.settings["refined"]
+    np.testing.assert_array_equal(again.volume, whole.volume)
+
+
+def test_hooks_of_ones_own_see_every_accepted_sweep() -> None:
+    series, *_ = scene()
+    seen = []
+
+    class Mine:
+        def active(self, sweep: int) -> bool:
+            return sweep >= 1
+
+        def refine(self, method: Any, problem: Any, volume: np.ndarray) -> None:
+            seen.append(float(volume.max()))
+            problem.shifts_px[...] = 0.25
+
+    result = reconstruct(series, config(iterations=4), device="cpu", hooks=(Mine(),))
+    assert len(seen) == 3 and seen[-1] > seen[0] > 0
+    assert np.unique(result.settings["refined"]["shifts_px"]) == [0.25]
+
+
+def test_linear_methods_refuse() -> None:
+    with pytest.raises(ConfigError, match="refine"):
+        reconstruct(scene()[0], config(method="sirt", refine=BOTH), device="cpu")
