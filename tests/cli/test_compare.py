@@ -64,8 +64,8 @@ def test_methods_are_run_on_the_series_and_kept(tiny, tmp_path, capsys) -> None:
     "flags",
     [["ONE"], [], ["ONE", "GONE"], ["ONE", "TWO", "--methods", "sirt"], ["ONE", "TWO", "--iterations", "3"],
      ["--methods", "sirt", "--series", "TINY"], ["ONE", "TWO", "--report", "x.txt"],
-     ["ONE", "TWO", "--mask", "TINY"], ["ONE", "--methods", "magic", "--series", "TINY"], ["ONE", "TWO", "--device", "abacus"],
-     ["ONE", "--methods", "sirt,sirt", "--series", "TINY"]],
+     ["ONE", "TWO", "--mask", "TINY"], ["ONE", "--methods", "magic", "--series", "TINY"],
+     ["ONE", "TWO", "--device", "abacus"], ["ONE", "--methods", "sirt,sirt", "--series", "TINY"]],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_writes_nothing(volumes, tiny, tmp_path, capsys, flags) -> None:
     names = {"ONE": volumes[0], "TWO": volumes[1], "TINY": tiny, "GONE": tmp_path / "gone.mrc"}

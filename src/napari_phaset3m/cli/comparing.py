@@ -88,7 +88,7 @@ def with_mask(
 ) -> tuple[Subject | None, list[Subject]]:
     """The truth, where there is one, and the volumes; the reference among them gets the mask."""
     if truth is not None:
-        return subjects.load_subject(truth, name=f"the truth {truth.name}", mask=mask, **known), found
+        return subjects.load_subject(truth, name=truth.name.partition(".")[0], mask=mask, **known), found
     first = found[0]
     masked = subjects.mask_of(mask, first.volume, first.voxel_size_angstrom)
     return None, [replace(first, **masked), *found[1:]]

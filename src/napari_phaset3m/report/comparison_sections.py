@@ -82,7 +82,7 @@ def slices(matched: Matched, comparisons: Sequence[Comparison], reference: Subje
     )
     return Section("slices", "Slices side by side", (),
                    (Picture("side_by_side", text, draw, wide=True),
-                    Picture("difference", rest, difference, wide=len(comparisons) > 1)))  # fmt: skip
+                    Picture("difference", rest, difference, wide=len(comparisons) > 2)))  # fmt: skip
 
 
 def transforms(matched: Matched, reference: Subject) -> Section:
