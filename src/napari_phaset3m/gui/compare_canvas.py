@@ -19,14 +19,15 @@ _BARS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 class Column:
     """Two views above each other, with what is drawn in them beside the volumes."""
 
-    def __init__(self) -> None:
+    def __init__(self, fonts: Any) -> None:
         from vispy import scene
         from vispy.scene.visuals import Text
 
         self.above, self.below = scene.widgets.ViewBox(), scene.widgets.ViewBox()
         self.cameras = [fourier_cameras(), fourier_cameras()]
-        self.marks = FourierMarks(self.below.scene)
-        self.title = Text("", color="white", font_size=8, anchor_x="left", anchor_y="bottom")
+        self.marks = FourierMarks(self.below.scene, fonts)
+        looks = {"anchor_x": "left", "anchor_y": "bottom", "font_manager": fonts}
+        self.title = Text("", color="white", font_size=8, **looks)
         self.title.parent = self.above
         self.title.pos, self.title.order = (8, 8), 10
 
@@ -53,7 +54,9 @@ class CompareCanvas:
 
     def __init__(self) -> None:
         from vispy import app, scene
+        from vispy.visuals.text.text import FontManager
 
+        self._fonts = FontManager()
         self._canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
         self.widget: QWidget = self._canvas.native
         self._grid: Any = None
@@ -85,7 +88,7 @@ class CompareCanvas:
                 pane.put(None, None)
         self._panes, self._solid = panes, VIEWS[view][0] is None
         while len(self._made) < len(panes):
-            self._made.append(Column())
+            self._made.append(Column(self._fonts))
             if len(self._made) > 1:
                 self._made[0].link(self._made[-1])
         self._arrange_views(fourier)
@@ -109,7 +112,7 @@ class CompareCanvas:
             if fourier:
                 self._grid.add_widget(column.below, row=1, col=number)
         if self._bar is None and self._made:
-            self._bar = ScaleBar(self._made[0].above.scene)
+            self._bar = ScaleBar(self._made[0].above.scene, self._fonts)
 
     def frame(self) -> None:
         """Bring everything into view."""
@@ -160,13 +163,14 @@ class ScaleBar:
     ----------
     scene : vispy node
         In angstrom.
+    fonts : vispy FontManager
     """
 
-    def __init__(self, scene: Any) -> None:
+    def __init__(self, scene: Any, fonts: Any) -> None:
         from vispy.scene.visuals import Line, Text
 
         self._line = Line(np.zeros((2, 3)), color="white", width=3, parent=scene)
-        self._text = Text("", color="white", font_size=8, anchor_x="center", parent=scene)
+        self._text = Text("", color="white", font_size=8, anchor_x="center", font_manager=fonts, parent=scene)
         for visual in (self._line, self._text):
             visual.set_gl_state("translucent", depth_test=False)
             visual.order = 5

@@ -139,7 +139,9 @@ class ViewRow(QWidget):
         self.position, self.position_text = self._slider("Slice", "Position of the slice from the centre, Å")
         self.level, self.level_text = self._slider("Level", "")
         self.level.setRange(0, _STEPS)
-        self.level.setValue(self.level_for(99.9))
+        #: Slider position of each way to show a volume: a surface wants to lie lower than white.
+        self._levels = {"mip": self.level_for(99.9), "iso": self.level_for(99.0)}
+        self.level.setValue(self._levels["mip"])
         self.fourier = QCheckBox("Fourier")
         self.fourier.setChecked(True)
         self.fourier.setToolTip("Fourier transforms below, with rings at round resolutions")
@@ -207,10 +209,14 @@ class ViewRow(QWidget):
         return self.position.value() * getattr(self, "_step", 1.0)
 
     def _on_arranged(self, *_: object) -> None:
+        blocked = self.level.blockSignals(True)
+        self.level.setValue(self._levels[VIEWS[self.view.currentText()][1]])
+        self.level.blockSignals(blocked)
         self._explain()
         self.arranged.emit()
 
     def _on_adjusted(self, *_: object) -> None:
+        self._levels[VIEWS[self.view.currentText()][1]] = self.level.value()
         self._explain()
         self.adjusted.emit()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from qtpy.compat import isalive
+from qtpy.QtCore import QPoint
 
 from napari_phaset3m.gui.views import dock_of
 from napari_phaset3m.session import session_for
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 COMPARE_TITLE = "Compare (PhaseT3M)"
 #: Size of the floating window, px.
 _WIDTH, _HEIGHT = 1100, 760
+#: Where it appears beside the corner of the viewer, px.
+_OFFSET = 60
 _KEY = "compare"
 
 
@@ -49,6 +52,7 @@ def open_compare(viewer: napari.components.ViewerModel, keys: list[str] | None =
         dock = window.add_dock_widget(view, name=COMPARE_TITLE, area="right", add_vertical_stretch=False)
         dock.setFloating(True)
         dock.resize(_WIDTH, _HEIGHT)
+        dock.move(window._qt_window.pos() + QPoint(_OFFSET, _OFFSET))
     shown = dock if dock is not None else view
     shown.show()
     shown.raise_()

@@ -21,15 +21,21 @@ class FourierMarks:
     ----------
     scene : vispy node
         In 1/Å.
+    fonts : vispy FontManager, optional
+        Of the canvas: drawing letters takes time, and each manager draws its own.
     """
 
-    def __init__(self, scene: Any) -> None:
+    def __init__(self, scene: Any, fonts: Any = None) -> None:
         from vispy.scene.visuals import Line, Text
+        from vispy.visuals.text.text import FontManager
+
+        fonts = fonts or FontManager()
 
         self.rings = Line(np.zeros((2, 3)), color=(1, 1, 1, 0.5), connect="segments", parent=scene)
-        self.labels = Text("", color="white", font_size=7, anchor_x="left", parent=scene)
+        looks = {"anchor_x": "left", "font_manager": fonts, "parent": scene}
+        self.labels = Text("", color="white", font_size=7, **looks)
         self.mark = Line(np.zeros((2, 3)), color=_MARK_COLOUR, width=2, connect="segments", parent=scene)
-        self.mark_label = Text("", color=_MARK_COLOUR, font_size=8, anchor_x="left", parent=scene)
+        self.mark_label = Text("", color=_MARK_COLOUR, font_size=8, **looks)
         for visual, order in ((self.rings, 1), (self.labels, 2), (self.mark, 3), (self.mark_label, 4)):
             visual.set_gl_state("translucent", depth_test=False)
             visual.order = order

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayou
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
+from napari_phaset3m.gui.peaks_view import PeaksView
 from napari_phaset3m.session import Session
 
 if TYPE_CHECKING:
@@ -43,10 +44,14 @@ class FourierView(QWidget):
         self.rings = QCheckBox("Rings")
         self.rings.setChecked(True)
         self.rings.setToolTip("Resolution rings, labelled in Å")
+        self.peaks_button = QCheckBox("Peaks")
+        self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
+        self.peaks = PeaksView(session)
+        self.peaks.hide()
         self.info = QLabel("The Fourier transform appears here while a run is going on")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
-        for widget in (self.view, self.rings, self.info):
+        for widget in (self.view, self.rings, self.peaks_button, self.info):
             bar.addWidget(widget)
         bar.addStretch(1)
         layout = QVBoxLayout(self)
@@ -54,9 +59,14 @@ class FourierView(QWidget):
         layout.setSpacing(2)
         layout.addLayout(bar)
         self._place = QVBoxLayout()
-        layout.addLayout(self._place, 1)
+        row = QHBoxLayout()
+        row.addLayout(self._place, 1)
+        row.addWidget(self.peaks, 1)
+        layout.addLayout(row, 1)
         self.view.currentTextChanged.connect(self._on_view)
         self.rings.toggled.connect(self._on_rings)
+        self.peaks_button.toggled.connect(self.peaks.setVisible)
+        self.peaks.wanted.connect(self.fly_to)
         follow(session.events.frame, self._on_frame)
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -81,6 +91,11 @@ class FourierView(QWidget):
             self._place.removeWidget(self.canvas.widget)
             self.canvas.close()
         self.canvas = self._shown = None
+
+    def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
+        """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, circled and named."""
+        if self.canvas is not None:
+            self.canvas.fly_to(frequency, text)
 
     def _on_shown(self) -> None:
         if self.isVisible():

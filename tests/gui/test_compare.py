@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qtpy")
+from qtpy.compat import isalive
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _fake import FakeSolver, small_series
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.gui import compare_set
+from napari_phaset3m.gui.compare_canvas import bar_length
+from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
+from napari_phaset3m.gui.compare_dock import open_compare
+from napari_phaset3m.gui.compare_items import Content, shot_of
+from napari_phaset3m.gui.compare_pane import VIEWS
+from napari_phaset3m.gui.driver import driver_for
+from napari_phaset3m.gui.runs_view import RunsView
+from napari_phaset3m.io.volume import Volume, save_volume
+from napari_phaset3m.jobs import runner as runner_module
+from napari_phaset3m.session import RunRecord, session_for
+
+pytestmark = pytest.mark.gui
+WAIT = 60_000
+N, VOXEL = 16, 0.5
+
+
+def blob(width: float, seed: int = 0, shift: int = 0) -> np.ndarray:
+    z, y, x = np.indices((N, N, N), dtype=np.float32) - (N - 1) / 2
+    noise = np.random.default_rng(seed).standard_normal((N, N, N)).astype(np.float32)
+    return np.exp(-((z - shift) ** 2 + y**2 + x**2) / (2 * width**2)).astype(np.float32) + 0.01 * noise
+
+
+def add_run(session, volume, method="multislice") -> RunRecord:
+    record = RunRecord(
+        f"id{len(session.runs)}", ReconstructionConfig(method=method), status="finished", volume=volume,
+        voxel_size_angstrom=VOXEL,
+    )  # fmt: skip
+    session.add_run(record)
+    return record
+
+
+@pytest.fixture
+def viewer(qtbot):
+    from napari.components import ViewerModel
+
+    model = ViewerModel()
+    driver_for(session_for(model), model)
+    yield model
+    driver = session_for(model).attachments["driver"]
+    driver.stop()
+    qtbot.waitUntil(lambda: not driver.busy, timeout=WAIT)
+    kept = session_for(model).attachments.get("compare")
+    view = kept() if kept is not None else None
+    if view is not None and isalive(view):
+        view.release()
+        view.close()
+
+
+@pytest.fixture
+def two(viewer):
+    """(session, SIRT's record, PhaseT3M's record)."""
+    session = session_for(viewer)
+    return session, add_run(session, blob(3.0), "sirt"), add_run(session, 2 * blob(2.5, seed=1))
+
+
+def shown(qtbot, viewer, keys=None):
+    view = open_compare(viewer, keys)
+    qtbot.addWidget(view)
+    view.resize(700, 500)
+    qtbot.waitUntil(lambda: view.canvas is not None and len(view.panes) > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: all(pane.shot is not None for pane in view.panes), timeout=WAIT)
+    return view
+
+
+def test_runs_tab_opens_two_runs_with_the_older_as_reference(qtbot, viewer, two):
+    session, sirt, phaset3m = two
+    runs = RunsView(session)
+    qtbot.addWidget(runs)
+    runs.table.selectAll()
+    assert runs.compare_button.isEnabled() and not runs.show_button.isEnabled()
+    runs.compare_button.click()
+    view = shown(qtbot, viewer)
+    assert [item.candidate.key for item in view.set.items] == [f"run:{sirt.run_id}", f"run:{phaset3m.run_id}"]
+    assert [column.title.text for column in view.canvas.columns] == [
+        "A  SIRT · run 1 · final",
+        "B  PhaseT3M · run 2 · final",
+    ]
+    qtbot.waitUntil(lambda: "correlation" in view.numbers.text(), timeout=WAIT)
+    found = view.set.numbers[f"run:{phaset3m.run_id}"].comparison
+    # independent of the package: the best scale between the two, and their correlation
+    expected = np.corrcoef(sirt.volume.ravel(), phaset3m.volume.ravel())[0, 1]
+    assert found.correlation == pytest.approx(expected, abs=0.02)
+    assert f"{found.correlation:.3f}" in view.numbers.text() and "0.143" in view.numbers.text()
+    again = open_compare(viewer)
+    assert again is view and len(view.set.items) == 2
+
+
+def test_cameras_slice_and_level_are_common(qtbot, viewer, two):
+    view = shown(qtbot, viewer)
+    above = [column.above.camera for column in view.canvas.columns]
+    below = [column.below.camera for column in view.canvas.columns]
+    above[1].rect = (-2, -3, 4, 4)
+    assert above[0].rect.pos == (-2, -3) and below[0].rect.pos != (-2, -3)
+    below[0].rect = (-0.1, -0.2, 0.3, 0.3)
+    assert below[1].rect.pos == (-0.1, -0.2) and above[0].rect.pos == (-2, -3)
+    view.controls.position.setValue(4)  # voxels of 0.5 Å: 2 Å from the centre
+    assert view.controls.position_angstrom == 2.0 and "z = 2 Å" in view.controls.position_text.text()
+    assert {pane.plane_index() for pane in view.panes} == {12}, "centre 7.5, plus 4, rounded up"
+    view.controls.view.setCurrentText("Surface")
+    percentile = view.controls.percentile
+    for pane, record in zip(view.panes, session_for(viewer).runs, strict=True):
+        expected = np.percentile(record.volume, percentile)
+        span = float(np.ptp(record.volume))
+        assert pane.solid.method == "iso" and pane.solid.threshold == pytest.approx(expected, abs=0.02 * span)
+    above = [column.above.camera for column in view.canvas.columns]
+    above[0].azimuth = 33.0
+    assert above[1].azimuth == 33.0
+
+
+@pytest.mark.parametrize("layout", [SIDE_BY_SIDE, BLINK, DIFFERENCE])
+@pytest.mark.parametrize("name", ["x–z slice", "Projection"])
+def test_every_layout_draws_something(qtbot, viewer, two, layout, name):
+    view = shown(qtbot, viewer)
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    view.controls.layouts.setCurrentText(layout)
+    view.controls.view.setCurrentText(name)
+    columns = {SIDE_BY_SIDE: 2, BLINK: 1, DIFFERENCE: 3}[layout]
+    assert len(view.canvas.columns) == columns
+    picture = view.canvas.screenshot()[..., :3].max(axis=2)
+    for part in np.array_split(picture, columns, axis=1):
+        for half in np.array_split(part, 2, axis=0):
+            assert (half > 60).mean() > 0.01, "nothing to see in one of the views"
+
+
+def test_blink_goes_round_by_key_and_by_itself(qtbot, viewer, two):
+    view = shown(qtbot, viewer)
+    view.controls.blink.setChecked(False)
+    view.controls.layouts.setCurrentText(BLINK)
+    assert [pane.flat.visible for pane in view.panes] == [True, False]
+    view.blink()
+    assert [pane.flat.visible for pane in view.panes] == [False, True]
+    assert view.canvas.columns[0].title.text.startswith("B  PhaseT3M")
+    view.blink()
+    view.controls.interval.setValue(100)
+    view.controls.blink.setChecked(True)
+    qtbot.waitUntil(lambda: view.panes[1].flat.visible, timeout=WAIT)
+    view.controls.layouts.setCurrentText(SIDE_BY_SIDE)
+    assert not view._blink.isActive() and all(pane.flat.visible for pane in view.panes)
+
+
+def test_difference_is_aligned_and_scaled(qtbot, viewer):
+    session = session_for(viewer)
+    add_run(session, blob(3.0))
+    add_run(session, 5 * blob(3.0, shift=2))
+    view = shown(qtbot, viewer)
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    view.controls.layouts.setCurrentText(DIFFERENCE)
+    measured = view.set.numbers["run:id1"]
+    assert abs(measured.comparison.shift_angstrom[0]) == pytest.approx(2 * VOXEL, abs=0.1)
+    assert measured.comparison.scale == pytest.approx(0.2, rel=0.1)
+    rest = view._difference.shot.content.volume
+    assert np.abs(rest).max() < 0.1, "only noise is left"
+    low, high = view._difference.limits()
+    assert low == -high
+
+
+def test_follows_a_run_that_is_still_going_on(qtbot, viewer, two, monkeypatch):
+    session, sirt, _ = two
+    solver = FakeSolver(n_sweeps=10_000, step_seconds=0.01)
+    monkeypatch.setattr(runner_module, "open_events", solver)
+    session.series, session.device = small_series(), "cpu"
+    driver = session.attachments["driver"]
+    record = driver.start()
+    view = open_compare(viewer, [f"run:{sirt.run_id}", f"run:{record.run_id}"])
+    qtbot.addWidget(view)
+    qtbot.waitUntil(lambda: any(pane.shot is not None for pane in view.panes[1:]), timeout=WAIT)
+    first = view.panes[1].shot.content
+    assert first.state.startswith("sweep")
+    (layer,) = [la for la in viewer.layers if la.name.startswith("PhaseT3M")]
+    layer.visible = False
+    qtbot.waitUntil(lambda: view.panes[1].shot.content.volume is not first.volume, timeout=WAIT)
+    viewer.layers.remove(layer)
+    second = view.panes[1].shot.content
+    qtbot.waitUntil(lambda: view.panes[1].shot.content.volume is not second.volume, timeout=WAIT)
+    view.hide()
+    assert not view.set.active
+    driver.finish()
+    qtbot.waitUntil(lambda: session.active_run is None, timeout=WAIT)
+    view.show()
+    qtbot.waitUntil(lambda: view.panes[1].shot.content.volume is record.volume, timeout=WAIT)
+    assert view.canvas.columns[1].title.text.endswith("final")
+
+
+def test_layers_and_files_and_their_going(qtbot, viewer, two, tmp_path):
+    session, sirt, _ = two
+    cube = {"units": ("nm",) * 3, "axis_labels": ("z", "y", "x")}
+    layer = viewer.add_image(blob(2.0), name="mine", scale=(0.05,) * 3, **cube)
+    flat = viewer.add_image(blob(2.0), name="flat", scale=(0.05, 0.05, 0.1), **cube)
+    viewer.add_image(blob(2.0), name="pixels")
+    view = shown(qtbot, viewer)
+    known = {candidate.label: candidate for candidate in view.set.candidates()}
+    assert known["mine"].fetch().voxel_size_angstrom == pytest.approx(0.5)
+    assert "no cubes" in known["flat"].problem and "unit of length" in known["pixels"].problem
+    view.compare([f"run:{sirt.run_id}", known["mine"].key])
+    qtbot.waitUntil(lambda: all(pane.shot is not None for pane in view.panes), timeout=WAIT)
+    layer.name = "renamed"
+    viewer.layers.remove(layer)
+    viewer.layers.remove(flat)
+    assert view.canvas.columns[1].title.text == "B  mine · removed" and view.panes[1].shot is not None
+    path = tmp_path / "other.mrc"
+    save_volume(Volume(data=blob(2.2)[:14], voxel_size_angstrom=0.6, unit="V"), path)
+    view.set.open_file(path)
+    qtbot.waitUntil(lambda: len(view.panes) == 3 and view.panes[2].shot is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(view.set.numbers) == 2, timeout=WAIT)
+    assert "C against A" in view.numbers.text() and "resampled" in view.numbers.text()
+    session.remove_run(sirt.run_id)
+    assert view.canvas.columns[0].title.text.endswith("removed")
+    view.set.open_file(tmp_path / "absent.mrc")
+    qtbot.waitUntil(lambda: "absent.mrc" in view.problem.text(), timeout=WAIT)
+    assert "\n" not in view.problem.text()
+
+
+def test_what_cannot_be_compared_is_said(qtbot, viewer, monkeypatch):
+    session = session_for(viewer)
+    add_run(session, np.zeros((N, N, N), np.float32))
+    add_run(session, np.full((N, N, N), np.nan, np.float32))
+    view = shown(qtbot, viewer)
+    qtbot.waitUntil(lambda: not view.problem.isHidden(), timeout=WAIT)
+    assert "finite" in view.problem.text()
+
+
+def test_closed_and_opened_again(qtbot, viewer, two):
+    view = shown(qtbot, viewer)
+    keys = [item.candidate.key for item in view.set.items]
+    view.close()
+    assert view.canvas is None and not view.set.active
+    again = open_compare(viewer)
+    assert again is view
+    qtbot.waitUntil(lambda: view.canvas is not None and len(view.panes) == 2, timeout=WAIT)
+    assert [item.candidate.key for item in view.set.items] == keys
+
+
+def test_opens_with_nothing_and_one_volume(qtbot, viewer):
+    view = open_compare(viewer)
+    qtbot.addWidget(view)
+    qtbot.waitUntil(lambda: view.canvas is not None, timeout=WAIT)
+    assert "Choose two volumes" in view.numbers.text() and view.panes == []
+    add_run(session_for(viewer), blob(3.0))
+    assert view.slots.slots[0].count() == 2
+    view.slots.slots[0].setCurrentIndex(1)
+    view.slots.slots[0].activated.emit(1)
+    qtbot.waitUntil(lambda: any(pane.shot is not None for pane in view.panes), timeout=WAIT)
+    for layout in (BLINK, DIFFERENCE, SIDE_BY_SIDE):
+        view.controls.layouts.setCurrentText(layout)
+
+
+def test_levels_are_percentiles():
+    volume = blob(3.0)
+    shot = shot_of(Content(volume, VOXEL, "final"))
+    for percentile in (1, 50, 99, 99.9):
+        assert shot.level(percentile) == pytest.approx(np.percentile(volume, percentile), abs=0.01)
+    assert shot.power.shape == volume.shape
+    assert [bar_length(h) for h in (20, 48, 1200)] == [10, 20, 500]
+    assert {cut for cut, _ in VIEWS.values()} == {0, 1, 2, None}
+    assert compare_set.MOST == 4
