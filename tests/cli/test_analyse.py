@@ -59,6 +59,11 @@ def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, 
     settings = json.loads((folder / "vol_half1.json").read_text())["parameters"]
     assert (settings["method"], settings["iterations"]) == ("sirt", 2)
     assert {str(folder / name) for name in ("report.html", "fsc.png")} <= set(record["written"])
+    # given later as files, they still say what they are
+    halves = [folder / "vol_half1.mrc", folder / "vol_half2.mrc"]
+    code, out, err = run(capsys, solved, "--half1", halves[0], "--half2", halves[1], "--json")
+    first = json.loads(out)["sections"]["fsc"]["statements"][0]
+    assert code == 0 and "odd and even tilts (vol_half1.mrc, vol_half2.mrc)" in first
 
 
 def test_given_halves_are_named(solved, tmp_path, capsys) -> None:

@@ -70,7 +70,17 @@ def _subject(given: Mapping[str, Any]) -> Subject:
     if one is None:
         return subject
     halves = subjects.same_grid(one, subject, "--half1"), subjects.same_grid(two, subject, "--half2")
-    return replace(subject, halves=halves, halves_name=f"the half volumes {one.name} and {two.name}")
+    return replace(subject, halves=halves, halves_name=_name_halves(one, two))
+
+
+def _name_halves(one: Path, two: Path) -> str:
+    """What the halves are, by their records where these agree, and their files."""
+    from napari_phaset3m.analyse.halves import DESCRIPTION
+
+    kinds = [subjects.record_of(path).get("halves") for path in (one, two)]
+    if kinds[0] == kinds[1] and kinds[0] in DESCRIPTION:
+        return f"{DESCRIPTION[kinds[0]]} ({one.name}, {two.name})"
+    return f"the half volumes {one.name} and {two.name}"
 
 
 def _wish(given: Mapping[str, Any], subject: Subject) -> halving.Wish:

@@ -109,4 +109,6 @@ def inline(svg: str, name: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", text)
     text = re.sub(r'<svg([^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"<svg\1", text, count=1)
+    # The page may lighten the blue where its paper is dark.
+    text = re.sub(BLUE, f"var(--blue, {BLUE})", text, flags=re.IGNORECASE)
     return re.sub(INK, "currentColor", text, flags=re.IGNORECASE)
