@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.analyse.atom_fit import fit_gaussians, parabola_tops
+from napari_phaset3m.analyse.atom_match import rmsd_against
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError, DataError
+
+__all__ = ["Atoms", "classify", "find_atoms", "rmsd_against"]
 
 #: More local maxima than this are noise, and would take all memory.
 _MAX_MAXIMA = 200_000
