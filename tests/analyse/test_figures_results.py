@@ -172,3 +172,27 @@ def test_side_by_side_has_a_column_per_volume() -> None:
     low, high = two.axes[0].images[0].get_clim()
     assert low == -high  # zero difference is white
     assert len(three.axes) == 7
+
+
+def test_atoms_lie_where_they_are_with_rows_downward() -> None:
+    from napari_phaset3m.analyse.atom_match import rmsd_against
+    from napari_phaset3m.analyse.atoms import Atoms
+    from napari_phaset3m.analyse.figures import atoms as figures
+
+    place = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0], [0.0, 0.5, 1.0]])
+    value = np.array([9.0, 8.0, 2.0])
+    found = Atoms(
+        place, value, value.copy(), np.full(3, 0.4), np.ones(3, bool), np.array([0, 0, 1]), 1.0, 1.4
+    )
+    with style.sheet():
+        figure = figures.figure_positions(found, ("Co", "O"), place + 0.1)
+        axes = figure.axes[1]  # x to the right, z downward
+        co = next(line for line in axes.lines if line.get_label() == "Co")
+        np.testing.assert_allclose(np.column_stack(co.get_data()), place[:2][:, [0, 2]])
+        assert axes.yaxis_inverted() and axes.get_xlabel() == "x → (Å)"
+        figure.draw_without_rendering()
+        other = style.new_figure(5, 4)
+        figures.plot_distances(other.subplots(), [("all", rmsd_against(place, place + 0.1))])
+        other.draw_without_rendering()
+    names = [text.get_text() for text in other.axes[0].get_legend().get_texts()]
+    assert "all: 3 of 3, RMSD 0.17 Å" in names

@@ -66,6 +66,28 @@ def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, 
     assert code == 0 and "odd and even tilts (vol_half1.mrc, vol_half2.mrc)" in first
 
 
+def test_ctrl_c_during_the_halves_is_one_line(solved, tiny, tmp_path, capsys, monkeypatch) -> None:
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.jobs import halves
+
+    def stopped(*given, control, **more):
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGINT)  # what Ctrl-C does
+        assert control.wait_for_stop(5)
+        yield halves.HalvesResult(
+            run_id="r", kind="tilts", reason="stopped", volumes=(None, None), curve=None, unit="",
+            voxel_size_angstrom=None, sweeps=(), config=ReconstructionConfig(), paths=(Path("kept.mrc"),),
+        )  # fmt: skip
+
+    monkeypatch.setattr(halves, "run_halves", stopped)
+    page = tmp_path / "out.html"
+    code, out, err = run(capsys, solved, "--series", tiny, "--halves", "tilts", "--report", page)
+    assert code == 1 and "kept: kept.mrc" in err and len(err.strip().splitlines()) == 1
+    assert not out and not list(tmp_path.iterdir())
+
+
 def test_given_halves_are_named(solved, tmp_path, capsys) -> None:
     half = tmp_path / "a.mrc"
     shutil.copy(solved, half)

@@ -99,10 +99,9 @@ def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.jobs.halves import HalvesProgress, HalvesResult, run_halves
 
-    control, begun = RunControl(), False
+    control, begun, series = RunControl(), False, subject.series
     kind: Any = wish.kind
     device: Any = wish.device
-    series = subject.series
     assert series is not None
     support = None if wish.support is None else load_mask(wish.support)
     with running.stop_signals(control), running.progress_bar(quiet) as show:
