@@ -92,8 +92,10 @@ NEGATIVE = ConstraintConfig(atomic_basis_sigma_angstrom=None, positivity=False)
     [
         {}, {"subset_size": "all"}, {"momentum": "none"}, {"method": "sirt"}, {"method": "singleslice"},
         {"padding_px": 2, "depth_angstrom": N * VOXEL}, {"multiresolution": (2,)}, {"constraints": NEGATIVE},
+        {"constraints": ConstraintConfig(atomic_basis_sigma_angstrom=0.9)},
     ],
-    ids=["plain", "all tilts", "no momentum", "sirt", "one slice", "padded", "coarse first", "no positivity"],
+    ids=["plain", "all tilts", "no momentum", "sirt", "one slice", "padded", "coarse first", "no positivity",
+         "atomic basis"],
 )  # fmt: skip
 def test_outside_is_empty_from_the_next_sweep_on_and_the_run_goes_on(series, changes) -> None:
     settings = config(iterations=6, **changes)

@@ -177,6 +177,8 @@ class Stage:
     def public(self, coefficients: Array) -> tuple[np.ndarray, np.ndarray | None]:
         """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""
         volume = asnumpy(self.solver.potential(coefficients))
+        if self.solver.basis is not None:
+            self.confine(volume)  # the tails of Gaussians at the mask's edge
         if self._on_result:
             volume = volume.copy()
             for constraint in self.constraints:
