@@ -62,6 +62,47 @@ def test_package_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+ORDERS = """
+from napari_phaset3m import SimulationConfig, simulate
+from napari_phaset3m import simulate, SimulationConfig
+from napari_phaset3m import iterate, reconstruct
+from napari_phaset3m import Reconstruction, reconstruct
+from napari_phaset3m import *
+import napari_phaset3m.reconstruct.solver, napari_phaset3m.simulate.api
+from napari_phaset3m.reconstruct import solver; from napari_phaset3m.simulate import config
+import napari_phaset3m; napari_phaset3m.simulate; import napari_phaset3m.simulate.carbon
+"""
+# Modules of this package are forgotten in between; only what they import stays loaded.
+IN_EVERY_ORDER = """
+import inspect, sys
+for lines in sys.argv[1].strip().splitlines():
+    for name in [name for name in sys.modules if name.partition(".")[0] == "napari_phaset3m"]:
+        del sys.modules[name]
+    space = {}
+    exec(lines, space)
+    import napari_phaset3m as package
+    for name in ("reconstruct", "simulate"):
+        found = (getattr(package, name), space.get(name, package.iterate))
+        if not all(map(inspect.isfunction, found)):
+            print(lines, name, found)
+"""
+
+
+def test_public_functions_are_functions_in_every_order_of_imports() -> None:
+    command = [sys.executable, "-c", IN_EVERY_ORDER, ORDERS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_other_attributes_of_the_package_can_be_set() -> None:
+    import napari_phaset3m
+
+    assert importlib.import_module("napari_phaset3m.reconstruct").__name__ == "napari_phaset3m.reconstruct"
+    napari_phaset3m.config = "other"  # type: ignore[assignment]
+    assert napari_phaset3m.config == "other"
+    napari_phaset3m.config = importlib.import_module("napari_phaset3m.config")
+
+
 def test_manifest_is_valid_and_its_commands_exist() -> None:
     from npe2 import PluginManifest
 

@@ -7,6 +7,8 @@ next to nothing and needs neither Qt nor a GPU.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -35,6 +37,18 @@ if TYPE_CHECKING:
     from napari_phaset3m.reconstruct.api import Reconstruction, iterate, reconstruct
     from napari_phaset3m.simulate.api import simulate
     from napari_phaset3m.simulate.config import SimulationConfig
+
+
+class _Package(ModuleType):
+    """Keeps public names that sub-packages share: importing one would put itself in the name's place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _EXPORTS and isinstance(value, ModuleType):
+            return  # docs/decisions/0006-names.md
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
