@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from napari_phaset3m.cli import main, overrides
 from napari_phaset3m.cli.options import build, fields_of, flag
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.raw import FIELDS, OPTIONS
 from napari_phaset3m.simulate.config import SimulationConfig
 
@@ -136,3 +138,25 @@ def test_info_completes_a_file_by_flags(tmp_path, capsys) -> None:
 def test_aberrations_and_angles_by_flags() -> None:
     found = overrides.collect({"aberrations": "C12=50,phi12=0.3", "tilt_deg": "-1,0,1", "n_focus": "3"})
     assert found == {"aberrations": {"C12": 50.0, "phi12": 0.3}, "tilt_deg": [-1.0, 0.0, 1.0], "n_focus": 3}
+
+
+def test_none_is_a_word_where_the_field_knows_it_and_nothing_where_it_allows_that() -> None:
+    words = {"momentum": "none", "ctf_correction": "none"}
+    built = build(ReconstructionConfig, words)
+    assert (built.momentum, built.ctf_correction) == ("none", "none")
+    base = {"voxel_angstrom": 2.0, "constraints": {"atomic_basis_sigma_angstrom": 0.4}}
+    nothing = {"voxel_angstrom": "none", "atomic_basis_sigma_angstrom": "none"}
+    built = build(ReconstructionConfig, nothing, base)
+    assert built.voxel_angstrom is None and built.constraints.atomic_basis_sigma_angstrom is None
+    with pytest.raises(ConfigError, match="seed"):
+        build(ReconstructionConfig, {"seed": "none"})
+
+
+def test_every_word_none_of_a_model_can_be_given() -> None:
+    for model in (ReconstructionConfig, SimulationConfig):
+        for path, field in fields_of(model):
+            if get_origin(field.annotation) is Literal and "none" in get_args(field.annotation):
+                built = build(model, {path[-1]: "none"})
+                for name in path:
+                    built = getattr(built, name)
+                assert built == "none", path

@@ -88,7 +88,7 @@ def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Paramet
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _value(name: str, text: Any, default: Any) -> Any:
+def _value(name: str, text: Any, kind: Any, default: Any) -> Any:
     if not isinstance(text, str):
         return text
     if isinstance(default, Schedule):
@@ -101,7 +101,14 @@ def _value(name: str, text: Any, default: Any) -> Any:
         return tuple(part for part in text.split(",") if part and part != "none")
     if "," in text and name in _LISTS:
         return tuple(text.split(","))
-    return _DASHED.get(text, text)
+    return _DASHED.get(text, text) if _may_be_none(kind) else text
+
+
+def _may_be_none(kind: Any) -> bool:
+    """Whether a field has None among its values; where it has not, ``none`` is a word of its own."""
+    if get_origin(kind) is Annotated:
+        return _may_be_none(get_args(kind)[0])
+    return kind is type(None) or (get_origin(kind) is not Literal and any(map(_may_be_none, get_args(kind))))
 
 
 def build(model: type[Model], values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Any:
@@ -112,7 +119,7 @@ def build(model: type[Model], values: Mapping[str, Any], base: Mapping[str, Any]
             target = merged
             for name in path[:-1]:
                 target = target.setdefault(name, {})
-            target[path[-1]] = _value(path[-1], values[path[-1]], field.default)
+            target[path[-1]] = _value(path[-1], values[path[-1]], field.annotation, field.default)
     return model.parse(**merged)
 
 
