@@ -29,11 +29,7 @@ def labels_of(mask: np.ndarray) -> np.ndarray:
 
 
 def show_mask(
-    publisher: LayerPublisher,
-    labels: np.ndarray,
-    voxel: tuple[float, ...],
-    origin: tuple[float, ...],
-    name: str,
+    publisher: LayerPublisher, labels: np.ndarray, voxel: tuple[float, ...], origin: tuple[float, ...]
 ) -> Labels | None:
     """Show labels as the mask's layer, made when there is none (or the user deleted it)."""
     layer: Any = publisher.layer(MASK)
@@ -47,7 +43,7 @@ def show_mask(
         layer.mode = "pan_zoom"
     spec = LayerSpec(
         data=labels,
-        name=name,
+        name="Mask",
         axis_labels=("z", "y", "x"),
         scale=tuple(voxel),
         translate=tuple(origin),

@@ -80,7 +80,7 @@ class MaskPanel(QWidget):
         for signal in (self._session.events.mask, self._session.events.analysis_mask):
             follow(signal, self._refresh)
         for signal in (self._session.events.active_run, self._session.events.series):
-            follow(signal, self._refresh)
+            follow(signal, self._on_run)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             follow(event, self._on_layers)
         standard = QKeySequence.StandardKey
@@ -223,6 +223,10 @@ class MaskPanel(QWidget):
         if work.error:
             return work.error
         return "" if work.result is not None and not work.preview else "The mask is being worked out."
+
+    def _on_run(self) -> None:
+        self._say("", "muted")  # what was said of a run is over with it
+        self._refresh()
 
     def _on_computed(self) -> None:
         self._refresh()

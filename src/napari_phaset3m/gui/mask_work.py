@@ -201,8 +201,7 @@ class MaskWork(QObject):
             raise error
 
     def _show(self, found: Outcome) -> None:
-        name = f"Mask · {self.source.name}" if self.source is not None else "Mask"
-        layer = show_mask(self.publisher, found.labels, found.voxel, found.origin, name)
+        layer = show_mask(self.publisher, found.labels, found.voxel, found.origin)
         if layer is not None and layer is not self._painted_on:
             self._painted_on = layer
             layer.events.paint.connect(self._on_paint)
