@@ -96,3 +96,29 @@ def test_one_volume_is_no_comparison() -> None:
 def test_a_mask_of_another_grid_is_refused() -> None:
     with pytest.raises(DataError, match="mask: has shape"):
         subject("one", 0.0, mask=np.ones((3, 3, 3), np.float32))
+
+
+def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
+    from napari_phaset3m.analyse.bragg_table import BraggReport
+    from napari_phaset3m.report.contest import Contest
+    from napari_phaset3m.report.quality import Judgement
+
+    def report(
+        hkl: list[tuple[int, int, int]], family: list[tuple[int, int, int]], snr: list[float]
+    ) -> BraggReport:
+        return BraggReport(
+            window=None, peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=True,
+            hkl=np.array(hkl), family=np.array(family), q_per_angstrom=np.array(hkl) / 8.0, snr=np.array(snr),
+            wedge_gap_per_angstrom=np.array([0.0, 0.1, 0.0][: len(hkl)]),
+            phase_agreement=np.array([0.9, 0.9, -0.9][: len(hkl)]),
+        )  # fmt: skip
+
+    good = report([(1, 1, 1), (1, 1, -1), (2, 2, 0)], [(1, 1, 1), (1, 1, 1), (2, 2, 0)], [9, 9, 9])
+    poor = report([(1, 1, 1), (1, 1, -1)], [(1, 1, 1), (1, 1, 1)], [9, 1])
+    one, two = subject("one", 0.0), subject("two", 0.1)
+    judged = Judgement(Contest(one, (two,), (), False), (good, poor), ("none", "none"))
+    outside, inside = judged.scores()
+    # {220} is not among poor's; good's is high there with the wrong phase
+    assert (outside.values, outside.total) == ((1.0, 1.0), 1.0)
+    assert (inside.values, inside.total) == ((1.0, 0.0), 1.0)
+    assert "phases agree between the halves" in inside.quality and "missing wedge" in inside.quality

@@ -71,9 +71,9 @@ class Judgement:
         similar = tuple(one.ssim for one in found)
         return [
             Score(f"Correlation with the truth{mask}", "", tuple(one.correlation for one in found)),
-            Score("Mean FSC with the truth up to Nyquist", "", tuple(one.fsc.mean() for one in found)),
-            Score("FSC with the truth falls below 0.5 at", "Å", resolution, less_is_better=True),
-            Score("SSIM with the truth", "", similar),
+            Score(f"Mean FSC with the truth up to Nyquist{mask}", "", tuple(one.fsc.mean() for one in found)),
+            Score(f"FSC with the truth first below 0.5 at{mask}", "Å", resolution, less_is_better=True),
+            Score(f"SSIM with the truth{mask}", "", similar),
         ]
 
     def _peaks(self) -> list[Score]:
@@ -192,8 +192,11 @@ def _shared(one: Subject, match: Contest) -> Subject:
 
 
 def _families(reports: list[BraggReport]) -> set[str]:
-    """Families that any of the volumes evidently has."""
-    return {family_name(r.family[i]) for r in reports for i in r.expected().nonzero()[0]}
+    """Families that any of the volumes evidently has, of those that were measured on all."""
+    evident = {family_name(r.family[i]) for r in reports for i in r.expected().nonzero()[0]}
+    for report in reports:
+        evident &= {f.name for f in report.families()}
+    return evident
 
 
 def _count(report: BraggReport, families: set[str]) -> tuple[int, int, int, int]:
