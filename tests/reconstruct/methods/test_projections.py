@@ -152,3 +152,35 @@ def test_correction_needs_the_microscope(scene: Any) -> None:
     ):
         with pytest.raises(DataError, match=f"{field}: is missing, and ctf_correction cannot do without it"):
             reconstruct(data.replace(**known), scene.config("fbp", ctf_correction="phase_flip"), device="cpu")
+
+
+def test_correction_helps_on_independent_simulations(shared_data: Any) -> None:
+    """Co3O4 by abTEM: the linear volume agrees with the true potential only with the right signs."""
+    import mrcfile
+
+    from napari_phaset3m.io.series import load_series
+
+    folder = shared_data / "co3o4"
+    with mrcfile.open(folder / "co3o4_dev_truth_V.mrc") as file:
+        truth = np.array(file.data)
+    series = load_series(folder / "co3o4_dev.h5")
+    found = {
+        name: correlation(
+            reconstruct(
+                given, ReconstructionConfig(method="sirt", iterations=6, **changes), device="cpu"
+            ).volume,
+            truth,
+        )
+        for name, given, changes in (
+            ("plain", series, {}),
+            ("flip", series, {"ctf_correction": "phase_flip"}),
+            ("wiener", series, {"ctf_correction": "wiener"}),
+            (
+                "wrong",
+                series.replace(defocus_angstrom=-series.defocus_angstrom),
+                {"ctf_correction": "wiener"},
+            ),
+        )
+    }
+    assert found["flip"] > found["plain"] + 0.15 and found["wiener"] > found["plain"] + 0.15, found
+    assert found["wrong"] < 0.1, found
