@@ -104,6 +104,8 @@ def bad(tmp_path: Path, solved: Path) -> dict[str, list[object]]:
     save_volume(Volume(data=np.ones((8, 8, 8), np.float32), voxel_size_angstrom=1.0), other)
     lone = tmp_path / "lone.mrc"
     shutil.copy(solved, lone)
+    old = tmp_path / "old.json"
+    old.write_text('{"parameters": {"method": "sirt", "gone": 1}}')
     return {
         "one half": [solved, "--half1", solved],
         "another shape": [solved, "--half1", other, "--half2", solved],
@@ -121,13 +123,15 @@ def bad(tmp_path: Path, solved: Path) -> dict[str, list[object]]:
         "no such folder": [solved, "--report", tmp_path / "nowhere" / "out.html"],
         "over the volume": [solved, "-o", solved],
         "no device": [solved, "--device", "abacus"],
+        "old settings": [solved, "--halves", "tilts", "--series", "TINY", "--from", old],
         "no record named": [solved, "--halves", "tilts", "--series", "TINY", "--from", other],
     }  # fmt: skip
 
 
 CASES = ("one half", "another shape", "no volume", "mask of another grid", "halves without series",
          "unknown halves", "no record", "both cells", "no cell", "cell of zero", "no cif", "no model",
-         "no page", "no such folder", "over the volume", "no device", "no record named")  # fmt: skip
+         "no page", "no such folder", "over the volume", "no device", "no record named",
+         "old settings")  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)

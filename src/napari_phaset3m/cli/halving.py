@@ -54,7 +54,11 @@ def settings_of(record: Mapping[str, Any], volume: Path) -> tuple[Reconstruction
         problem = "does not say how the volume was reconstructed, so its halves cannot be made alike"
         remedy = "Keep VOL.json beside VOL.mrc, name it with --from, or give --half1 and --half2"
         raise DataError(problem, path=volume, field="--halves", remedy=remedy)
-    config = ReconstructionConfig.parse(**parameters)
+    try:
+        config = ReconstructionConfig.parse(**parameters)
+    except ConfigError as error:
+        remedy = "Reconstruct it again, or name settings with --from"
+        raise DataError(str(error), path=volume, field="parameters", remedy=remedy) from None
     known = record.get("mask")
     path = known.get("path") if isinstance(known, dict) else known
     if not path:
