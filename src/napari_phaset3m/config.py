@@ -152,8 +152,10 @@ class ReconstructionConfig(Model):
         "envelope", description="Focal spread: coherent envelope, or incoherent sum over defoci"
     )
     quadrature_points: int = Field(5, ge=3, le=15, description="Defoci of the incoherent sum")
-    convergence_semiangle_mrad: float = Field(
-        0.0, ge=0, description="Illumination half-angle (standard deviation) of spatial coherence, mrad"
+    convergence_semiangle_mrad: Annotated[float, Field(ge=0)] | None = Field(
+        None,
+        description="Illumination half-angle (standard deviation) of spatial coherence, mrad; "
+        "none: as the series states, else 0",
     )
     absorption: bool = Field(False, description="Reconstruct an absorptive part as well")
     band_limit: float = Field(

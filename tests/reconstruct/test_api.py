@@ -343,8 +343,7 @@ def test_tilt_orders_are_permutations() -> None:
 
 
 def test_the_detector_blur_is_part_of_the_model() -> None:
-    curve = ((0.0, 1.0, 1.5), (1.0, 0.4, 0.2))
-    s = series().replace(metadata={"mtf": curve})
+    s = series().replace(mtf=((0.0, 1.0), (1.0, 0.4), (1.5, 0.2)))
     method = make_method(build_problem(s, config()), config(), 1, _cpu())
     phase = np.ascontiguousarray(truth().transpose(0, 2, 1)[None] / method.volts_per_unit, np.float32)
     blurred = method.predict(phase, 4)

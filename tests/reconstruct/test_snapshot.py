@@ -40,7 +40,7 @@ CONFIG = ReconstructionConfig(
         {"aberrations": {"C12": 50.0}}, {"dose_per_image": 20.0}, {"shifts_px": 0.5},
         {"tilt_deg": np.array([-30.0, 0.0, 31.0])}, {"defocus_angstrom": 300.0},
         {"used": np.array([[True, False]] * 3)}, {"images": SERIES.images * 0.5},
-        {"metadata": {"mtf": ((0.0, 1.0), (1.0, 0.5))}},
+        {"mtf": ((0.0, 1.0), (1.0, 0.5))}, {"convergence_semiangle_mrad": 0.2},
     ],
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip

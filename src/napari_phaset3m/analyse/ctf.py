@@ -125,8 +125,22 @@ class CtfCurve:
         return f"CTF at {self.defocus_angstrom:.0f} Å underfocus; limits: {text}."
 
 
-def series_microscope(series: TiltFocalSeries, *, convergence_semiangle_mrad: float = 0.0) -> Microscope:
+def series_microscope(
+    series: TiltFocalSeries,
+    *,
+    convergence_semiangle_mrad: float | None = None,
+    pixel_size_angstrom: float | None = None,
+) -> Microscope:
     """The microscope that a series states.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    convergence_semiangle_mrad : float, optional
+        In place of the series' own; 0 where neither is known.
+    pixel_size_angstrom : float, optional
+        Of the grid that the images are resampled to: the MTF is a curve over fractions of *their*
+        Nyquist frequency.
 
     Raises
     ------
@@ -135,13 +149,20 @@ def series_microscope(series: TiltFocalSeries, *, convergence_semiangle_mrad: fl
     """
     if series.spherical_aberration_angstrom is None:
         raise DataError("is missing", field="spherical_aberration", remedy="Give it with --cs")
+    convergence = convergence_semiangle_mrad
+    if convergence is None:
+        convergence = series.convergence_semiangle_mrad
+    mtf = None
+    if series.mtf is not None:
+        coarser = (pixel_size_angstrom or series.pixel_size_angstrom) / series.pixel_size_angstrom
+        mtf = tuple(series.mtf[:, 0] * coarser), tuple(series.mtf[:, 1])
     return Microscope(
         series.energy_ev,
         series.spherical_aberration_angstrom,
         series.resolved_focal_spread_angstrom,
-        convergence_semiangle_mrad * 1e-3,
+        (convergence or 0.0) * 1e-3,
         series.aberrations,
-        series.metadata.get("mtf"),
+        mtf,
     )
 
 

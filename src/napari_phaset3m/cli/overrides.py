@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from pathlib import Path
+import re
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.io.raw import FIELDS, OPTIONS
 
 #: One value for each image: for a file or for Python, not for a flag.
 _NOT_FLAGS = ("shifts_px", "used")
 _SWITCHES = ("counts", "dark_field")
-_WORDS = ("focus_order", "defocus_reference", "normalise")
+_WORDS = ("focus_order", "defocus_reference", "normalise", "unused")
+_FILES = ("tilt_deg", "mtf")
 _LISTS = ("tilt_deg", "defocus_angstrom", "dose_per_image")
 _OPTION_HELP = {
     "n_focus": "Sections per tilt in a stack",
@@ -27,15 +29,20 @@ _OPTION_HELP = {
     "vacuum_intensity": "Value of the images without a specimen",
     "intensity_offset": "Subtracted from the images",
     "dark_field": "Invert STEM images",
+    "unused": "Images to leave out, numbered from 0 tilt by tilt, e.g. 3,7-9",
 }
+_NUMBERS = re.compile(r"[-+.,\deE ]+")
 _PANEL = "What the series file lacks or states wrongly"
 
 
-def parameters() -> list[inspect.Parameter]:
-    """One keyword parameter for each field of a series and for each way to read it."""
+def parameters(without: Collection[str] = ()) -> list[inspect.Parameter]:
+    """One keyword parameter for each field of a series and for each way to read it.
+
+    ``without`` names those that the command has as its own.
+    """
     flags = {name: (flag, text) for name, (_, flag, text) in FIELDS.items() if name not in _NOT_FLAGS}
     flags |= {name: (flag, _OPTION_HELP[name]) for name, flag in OPTIONS.items()}
-    return [_parameter(name, flag, text) for name, (flag, text) in flags.items()]
+    return [_parameter(name, flag, text) for name, (flag, text) in flags.items() if name not in without]
 
 
 def _parameter(name: str, flag: str, text: str) -> inspect.Parameter:
@@ -55,16 +62,20 @@ def _parameter(name: str, flag: str, text: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def collect(values: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def collect(
+    values: Mapping[str, Any], base: Mapping[str, Any] | None = None, without: Collection[str] = ()
+) -> dict[str, Any]:
     """The overrides that were given, on top of ``base``, as ``load_series`` takes them.
 
     Raises
     ------
     ConfigError
         A value is not a number.
+    DataError
+        A file is not there.
     """
     found = dict(base or {})
-    for parameter in parameters():
+    for parameter in parameters(without):
         value = values.get(parameter.name)
         if value is not None:
             found[parameter.name] = _value(parameter.name, value)
@@ -74,9 +85,9 @@ def collect(values: Mapping[str, Any], base: Mapping[str, Any] | None = None) ->
 def _value(name: str, value: Any) -> Any:
     if name in _SWITCHES or name in _WORDS:
         return value
-    if name == "tilt_deg" and Path(value).exists():
-        return str(Path(value).resolve())
     flag = FIELDS[name][1] if name in FIELDS else OPTIONS[name]
+    if name in _FILES and not _NUMBERS.fullmatch(value):
+        return str(check_exists(value).resolve())
     try:
         if name == "aberrations":
             pairs = (part.split("=") for part in value.split(","))

@@ -14,6 +14,8 @@ from napari_phaset3m.cli.given import given, start_for
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
+#: Fields of a series whose flag sets the parameter of the same name: that one wins over the series.
+_OWN = frozenset(ReconstructionConfig.model_fields)
 _ENDED = {
     "sweeps": "all sweeps done",
     "converged": "converged: the error falls no more",
@@ -57,7 +59,7 @@ def _reconstruct(
         _warn_if_changed(base, path)
     job: dict[str, Any] = {"device": device, "checkpoint": checkpoint, "resume": resume}
     job |= {"mask": given("mask", mask, base), "start": given("start", start, base)}
-    job["series"] = overrides.collect(fields, base.get("series_overrides"))
+    job["series"] = overrides.collect(fields, base.get("series_overrides"), _OWN)
     replaced = ", the older file was replaced" if output.exists() else ""
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
@@ -70,7 +72,7 @@ def _reconstruct(
 
 #: The command with a flag for each parameter of the model and for each field of a series.
 reconstruct = options.with_flags(
-    _reconstruct, [*options.parameters(ReconstructionConfig), *overrides.parameters()]
+    _reconstruct, [*options.parameters(ReconstructionConfig), *overrides.parameters(_OWN)]
 )
 
 

@@ -28,6 +28,27 @@ def _frozen(value: Any, dtype: Any, shape: tuple[int, ...], name: str) -> np.nda
     return array
 
 
+def _curve(value: Any) -> np.ndarray:
+    try:
+        table = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2:
+        raise DataError(
+            f"has shape {table.shape}, but (n, 2) is needed",
+            field="mtf",
+            remedy="Give two or more rows: fraction of Nyquist, value",
+        )
+    table = _frozen(table, np.float64, table.shape, "mtf")
+    if table.min() < 0 or np.any(np.diff(table[:, 0]) <= 0):
+        raise DataError(
+            "is no curve",
+            field="mtf",
+            remedy="Give rising fractions of Nyquist, and values that are not negative",
+        )
+    return table
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TiltFocalSeries:
     """HRTEM images at many tilts and one or several defoci per tilt.
@@ -50,6 +71,10 @@ class TiltFocalSeries:
         Standard deviation of the beam energy.
     focal_spread_angstrom : float, optional
         Standard deviation sigma_f of defocus.
+    convergence_semiangle_mrad : float, optional
+        Standard deviation of the illumination angle in one direction. None: not known.
+    mtf : array_like, optional
+        Detector MTF, `(n, 2)`: rising fractions of the images' Nyquist frequency, values.
     aberrations : mapping of str to float
         Krivanek coefficients beyond defocus and Cs: magnitudes ``C12`` ... ``C56``
         in angstrom, azimuths ``phi12`` ... in radians (from +x towards +y).
@@ -82,6 +107,8 @@ class TiltFocalSeries:
     chromatic_aberration_angstrom: float | None = None
     energy_spread_ev: float | None = None
     focal_spread_angstrom: float | None = None
+    convergence_semiangle_mrad: float | None = None
+    mtf: np.ndarray | None = None
     aberrations: Mapping[str, float] = field(default_factory=dict)
     dose_per_image: np.ndarray | None = None
     shifts_px: np.ndarray | None = None
@@ -107,6 +134,8 @@ class TiltFocalSeries:
             )
         self._set("tilt_deg", _frozen(tilts, np.float64, (n_tilt,), "tilt_angles"))
         self._freeze_per_image(n_tilt, n_focus)
+        if self.mtf is not None:
+            self._set("mtf", _curve(self.mtf))
         self._check_positive()
         self._set("aberrations", MappingProxyType(dict(self.aberrations)))
         self._set("metadata", MappingProxyType(dict(self.metadata)))
@@ -161,6 +190,7 @@ class TiltFocalSeries:
             ("energy", self.energy_ev, True),
             ("focal_spread", self.focal_spread_angstrom, False),
             ("energy_spread", self.energy_spread_ev, False),
+            ("convergence_semiangle", self.convergence_semiangle_mrad, False),
         )
         for name, value, strictly in checks:
             if value is None:

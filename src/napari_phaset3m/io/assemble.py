@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io import sidecar
 from napari_phaset3m.io.intensity import scale_intensity
+from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
 
 _SCALAR_NAMES = tuple(
-    name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name != "defocus_angstrom"
+    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name != "defocus_angstrom"
 )
 
 
@@ -40,11 +43,15 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     check_names(given)
     notes = list(raw.notes)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
-    if isinstance(fields.get("tilt_deg"), str) or hasattr(fields.get("tilt_deg"), "__fspath__"):
-        fields["tilt_deg"] = sidecar.read_angles(fields["tilt_deg"])
+    for name, read in (("tilt_deg", sidecar.read_angles), ("mtf", sidecar.read_mtf)):
+        value = fields.get(name)
+        if isinstance(value, str | os.PathLike):
+            fields[name] = read(value)
     images = divide(raw, given.get("n_focus"), given.get("focus_order", "tilt-major"))
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
     _check_numbers(raw, fields)
+    notes += doubtful_units(fields["energy_ev"], fields.get("spherical_aberration_angstrom"))
+    fields["used"] = used_images(raw, fields.get("used"), given.get("unused"), images.shape[:2])
     angle = as_number(
         given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0, raw.path, "tilt_axis_angle"
     )

@@ -27,8 +27,9 @@ _SCALARS = (
     "chromatic_aberration_angstrom",
     "energy_spread_ev",
     "focal_spread_angstrom",
+    "convergence_semiangle_mrad",
 )
-_ARRAYS = ("tilt_deg", "defocus_angstrom", "dose_per_image", "shifts_px", "used")
+_ARRAYS = ("tilt_deg", "defocus_angstrom", "dose_per_image", "shifts_px", "used", "mtf")
 
 
 def read_h5(path: str | Path) -> RawSeries:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.leave_out import fill_unused
 from napari_phaset3m.io.limits import check_finite, check_memory
 from napari_phaset3m.io.raw import RawSeries, missing
 
@@ -26,11 +27,12 @@ def scale_intensity(
     the images, the normalisation's name, and metadata with ``scale``: by what each image was divided.
     Raises DataError or ConfigError.
     """
-    values, metadata = _copy(raw, images, given)
+    used = fields.get("used")
+    values, metadata = _copy(raw, images, given, used)
     pixel = fields["pixel_size_angstrom"]
     counts = bool(given.get("counts", raw.counts))
     if counts:
-        _check_counts(raw, values)
+        _check_counts(raw, values if used is None else values[used])
     level = values.mean(axis=(-2, -1), dtype=np.float64)
     if fields.get("dose_per_image") is not None:
         dose = _broadcast(fields["dose_per_image"], values.shape[:2], raw, "dose_per_image")
@@ -56,9 +58,12 @@ def scale_intensity(
     return values, method, metadata
 
 
-def _copy(raw: RawSeries, images: Any, given: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _copy(
+    raw: RawSeries, images: Any, given: Mapping[str, Any], used: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, Any]]:
     check_memory(images.shape, 4, raw.path, "tilt_series")
     values = np.array(images, dtype=REAL)
+    fill_unused(values, used)
     check_finite(values, raw.path, "tilt_series")
     metadata = dict(raw.metadata)
     offset = float(given.get("intensity_offset", 0.0))
@@ -126,13 +131,16 @@ def _scale(
         scale = _broadcast(given["vacuum_intensity"], shape, raw, "vacuum_intensity")
     else:
         scale = values.mean(axis=(-2, -1), dtype=np.float64)
+    if fields.get("used") is not None:  # what is left out need not make sense
+        scale = np.where(~fields["used"] & ~(scale > 0), 1.0, scale)
     if not np.isfinite(scale).all() or scale.min() <= 0:
         index = int(np.argmin(scale))
         raise DataError(
             f"image {index} cannot be scaled to 1: its {method} level is {scale.flat[index]:.4g}",
             path=raw.path,
             field="tilt_series",
-            remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images",
+            remedy="Give vacuum_intensity, intensity_offset, or dark_field for STEM images, "
+            f"or leave it out with --unused {index}",
         )
     return np.asarray(scale)
 

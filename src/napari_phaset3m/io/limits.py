@@ -139,5 +139,7 @@ def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
                 f"image {index} holds {bad} NaN or infinite values",
                 path=path,
                 field=field,
-                remedy="Replace them (phaset3m prepare) or leave the image out with used",
+                remedy=f"Repair the image, or leave it out with --unused {index} (unused={index!r} in Python)"
+                if field == "tilt_series"
+                else "Replace them with numbers",
             )

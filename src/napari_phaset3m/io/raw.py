@@ -21,6 +21,16 @@ FIELDS: Mapping[str, tuple[str, str, str]] = {
     "chromatic_aberration_angstrom": ("chromatic_aberration", "--cc", "angstrom"),
     "energy_spread_ev": ("energy_spread", "--energy-spread", "standard deviation, eV"),
     "focal_spread_angstrom": ("focal_spread", "--focal-spread", "standard deviation, angstrom"),
+    "convergence_semiangle_mrad": (
+        "convergence_semiangle",
+        "--convergence-semiangle",
+        "illumination half-angle (standard deviation), mrad",
+    ),
+    "mtf": (
+        "mtf",
+        "--mtf",
+        "detector MTF: text file (or array) of two columns, fraction of Nyquist and value",
+    ),
     "aberrations": ("aberrations", "--aberration", "Krivanek names and values"),
     "dose_per_image": ("dose_per_image", "--dose", "electrons per square angstrom"),
     "shifts_px": ("shifts", "--shifts", "pixels (y, x)"),
@@ -37,6 +47,7 @@ OPTIONS: Mapping[str, str] = {
     "vacuum_intensity": "--vacuum-intensity",
     "intensity_offset": "--intensity-offset",
     "dark_field": "--dark-field",
+    "unused": "--unused",
 }
 
 

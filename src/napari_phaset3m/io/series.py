@@ -35,7 +35,8 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
         ``tilt_axis_angle_deg`` (SerialEM's: from +y towards −x; images are turned by it; 0: do not
         turn), ``defocus_reference`` (``"center"`` or ``"exit"``), ``counts``, ``normalise`` (``"auto"``,
         ``"given"``, ``"counts"``, ``"mean"``, ``"vacuum"``), ``vacuum_intensity``, ``intensity_offset``,
-        ``dark_field`` (invert STEM images so that 1 − I is the signal).
+        ``dark_field`` (invert STEM images so that 1 − I is the signal), ``unused`` (numbers of images
+        to leave out, from 0 and tilt by tilt: ``"3,7-9"`` or integers).
 
     Returns
     -------

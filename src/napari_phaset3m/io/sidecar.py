@@ -62,6 +62,32 @@ def read_angles(path: str | os.PathLike[str]) -> np.ndarray:
     return np.asarray(angles)
 
 
+def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
+    """Detector MTF from a text file: `(n, 2)`, fraction of Nyquist and value; # begins a comment.
+
+    Raises
+    ------
+    DataError
+        A line holds other than two numbers.
+    """
+    rows = []
+    for number, line in enumerate(read_text_file(path).splitlines(), 1):
+        words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        try:
+            frequency, value = map(float, words)
+        except ValueError:
+            raise DataError(
+                f"line {number} does not hold two numbers",
+                path=path,
+                field="mtf",
+                remedy="Write fraction of Nyquist and value in each line",
+            ) from None
+        rows.append((frequency, value))
+    return np.array(rows).reshape(-1, 2)
+
+
 @dataclass
 class Mdoc:
     """A SerialEM `.mdoc`: what holds for all, what each section says, and the free text lines."""

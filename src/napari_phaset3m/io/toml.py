@@ -25,7 +25,9 @@ _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None
 _IMAGE_KEYS = {"file", "section", "tilt", "tilt_deg", *_PER_IMAGE}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
-_SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev")) and name in _TOP_KEYS)
+_SCALARS = tuple(
+    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS
+)
 _WRITER = "napari-phaset3m"
 
 
@@ -56,6 +58,8 @@ def read_toml(path: str | Path) -> RawSeries:
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
     raw.fields |= {key: value for key, value in table.items() if key in FIELDS}
+    if isinstance(raw.fields.get("mtf"), str):
+        raw.fields["mtf"] = base.parent / raw.fields["mtf"]
     raw.fields["tilt_deg"] = np.array([row[0]["tilt_deg"] for row in rows], dtype=np.float64)
     _per_image(raw, rows, base)
     raw.defocus_reference = str(table.get("defocus_reference", "center"))
@@ -203,6 +207,8 @@ def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
         value = getattr(series, name)
         if value is not None:
             yield f"{name} = {float(value)!r}"
+    if series.mtf is not None:
+        yield f"mtf = {series.mtf.tolist()}"
     yield f"rotated_deg = {float(series.tilt_axis_angle_deg)!r}"
     yield f"normalisation = {json.dumps(series.normalisation)}"
     yield 'defocus_reference = "center"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 
@@ -27,10 +28,11 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
         image = series.images[tilt, focus]
         low, high, mean = float(image.min()), float(image.max()), float(image.mean(dtype=np.float64))
         if not mean > 0:
+            number = tilt * series.n_focus + focus
             raise DataError(
                 f"image {focus} of tilt {tilt} has a mean intensity of {mean:g}; vacuum should be 1",
                 field="tilt_series",
-                remedy="Leave it out (used), or undo the offset or contrast inversion of the images",
+                remedy=f"Leave it out (--unused {number}), or undo the offset or inversion of the images",
             )
         constant &= low == high
         negative, lowest = negative + (low < 0), min(lowest, low)
@@ -40,7 +42,8 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
             field="tilt_series",
             remedy="Check that the file holds the images",
         )
+    doubts = doubtful_units(series.energy_ev, series.spherical_aberration_angstrom)
     if not negative:
-        return ()
+        return doubts
     which = "1 image has" if negative == 1 else f"{negative} images have"
-    return (f"{which} negative intensities (down to {lowest:.3g}); they count as 0",)
+    return (f"{which} negative intensities (down to {lowest:.3g}); they count as 0", *doubts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
@@ -122,7 +123,7 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     return Problem(
         grid=grid,
         geometry=size.geometry,
-        microscope=_microscope(series, config) if needs_microscope(config) else None,
+        microscope=_microscope(series, config, voxel) if needs_microscope(config) else None,
         images=images,
         weight=weight,
         held_out=held_out,
@@ -144,16 +145,9 @@ def _need(value: object, field: str, flag: str, what: str) -> None:
         )
 
 
-def _microscope(series: TiltFocalSeries, config: ReconstructionConfig) -> Microscope:
-    assert series.spherical_aberration_angstrom is not None
-    return Microscope(
-        series.energy_ev,
-        series.spherical_aberration_angstrom,
-        series.resolved_focal_spread_angstrom,
-        config.convergence_semiangle_mrad * 1e-3,
-        series.aberrations,
-        series.metadata.get("mtf"),
-    )
+def _microscope(series: TiltFocalSeries, config: ReconstructionConfig, voxel: float) -> Microscope:
+    angle = config.convergence_semiangle_mrad
+    return series_microscope(series, convergence_semiangle_mrad=angle, pixel_size_angstrom=voxel)
 
 
 def _resampled(series: TiltFocalSeries, size: Sizing) -> np.ndarray:

@@ -33,8 +33,7 @@ def signature(series: TiltFocalSeries, config: ReconstructionConfig, start: np.n
     plain = {name: value for name, value in told.items() if name not in arrays}
     settings = config.model_dump(mode="json", exclude={"iterations", "patience", "tolerance"})
     held_out = holdout_fraction(config, series)
-    mtf = series.metadata.get("mtf")
-    return digest(list(arrays), *arrays.values(), plain, mtf, settings, held_out, start)
+    return digest(list(arrays), *arrays.values(), plain, settings, held_out, start)
 
 
 #: Numbers of a :class:`Progress` that a checkpoint keeps together.

@@ -25,7 +25,7 @@ def section(subject: Subject) -> Section:
         return missing(KEY, TITLE, "the series is needed (--series)")
     if series.defocus_angstrom is None:
         raise DataError("is missing in the series", field="defocus_values", remedy="Give it with --defocus")
-    microscope = series_microscope(series, convergence_semiangle_mrad=subject.convergence_mrad)
+    microscope = series_microscope(series, convergence_semiangle_mrad=subject.convergence_mrad or None)
     tilt = int(np.argmin(np.abs(series.tilt_deg)))
     defoci = np.sort(series.defocus_angstrom[tilt])
     options: dict[str, Any] = {"pixel_size_angstrom": series.pixel_size_angstrom,
@@ -63,7 +63,8 @@ def _unknown(subject: Subject) -> str:
     absent = []
     if subject.aperture_mrad is None:
         absent.append("the objective aperture (--aperture), so no diffraction limit is drawn")
-    if subject.convergence_mrad == 0:
+    stated = subject.series.convergence_semiangle_mrad if subject.series else None
+    if not (subject.convergence_mrad or stated):
         absent.append("the illumination angle (--convergence), so spatial coherence counts as perfect")
     return f"Not given: {'; '.join(absent)}." if absent else ""
 
@@ -74,7 +75,10 @@ def _facts(series: TiltFocalSeries, microscope: Microscope, subject: Subject) ->
         ("wavelength (Å)", microscope.wavelength_angstrom),
         ("spherical aberration (mm)", (series.spherical_aberration_angstrom or 0.0) * 1e-7),
         ("focal spread, standard deviation (Å)", microscope.focal_spread_angstrom),
-        ("illumination half-angle, standard deviation (mrad)", subject.convergence_mrad or None),
+        (
+            "illumination half-angle, standard deviation (mrad)",
+            microscope.convergence_semiangle_rad * 1e3 or None,
+        ),
         ("objective aperture, half-angle (mrad)", subject.aperture_mrad),
         ("pixel (Å)", series.pixel_size_angstrom),
     ]

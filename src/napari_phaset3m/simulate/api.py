@@ -251,6 +251,8 @@ def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
         chromatic_aberration_angstrom=optics.chromatic_aberration_angstrom,
         energy_spread_ev=optics.energy_spread_ev,
         focal_spread_angstrom=optics.sigma_f_angstrom,
+        convergence_semiangle_mrad=optics.convergence_semiangle_mrad,
+        mtf=None if acquisition.mtf is None else np.transpose(acquisition.mtf),
         aberrations=optics.aberrations,
         dose_per_image=None if acquisition.dose_per_image is None else np.asarray(acquisition.dose_per_image),
         metadata={"simulated": f"napari-phaset3m; {_source(config)}; seed {config.seed}"},
