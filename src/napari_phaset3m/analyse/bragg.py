@@ -8,6 +8,7 @@ and a resolution is stated only where phases were compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -88,51 +89,60 @@ def bragg_report(
     DataError
         A volume is constant or not finite.
     """
+    if halves is not None and any(np.shape(h) != volume.shape for h in halves):
+        raise ConfigError(f"halves: have shapes {[np.shape(h) for h in halves]}, the volume {volume.shape}")
     window = particle_window(volume, voxel_size_angstrom, mask)
     transform = windowed_transform(volume, window)
     peaks = find_peaks(transform)
     lattice, falloff = find_lattice(volume, window, transform, peaks, cell=cell)
-    if halves is not None and any(np.shape(h) != volume.shape for h in halves):
-        raise ConfigError(f"halves: have shapes {[np.shape(h) for h in halves]}, the volume {volume.shape}")
+    common: dict[str, Any] = {"window": window, "peaks": peaks, "voxel_size_angstrom": voxel_size_angstrom}
     if lattice is None:
-        return BraggReport(
-            window=window,
-            peaks=peaks,
-            phases_checked=False,
-            lattice=None,
-            voxel_size_angstrom=voxel_size_angstrom,
-        )
+        return BraggReport(**common, phases_checked=False, lattice=None)
     limit = 0.9 * transform.nyquist if max_frequency is None else max_frequency
     hkl = _chosen(lattice, limit, families)
+    gap = None
+    if tilt_deg is not None:
+        q = lattice.vectors(hkl)
+        gap = wedge_gap(q[:, 2], q[:, 0], tilt_deg)
+    return BraggReport(
+        **common,
+        **_measured(lattice, hkl, window, transform, halves),
+        lattice=lattice,
+        hkl=hkl,
+        family=lattice.cell.family(hkl),
+        wedge_gap_per_angstrom=gap,
+        phases_checked=halves is not None,
+        falloff_angstrom2=falloff,
+        families_given=families is not None,
+    )
+
+
+def _measured(
+    lattice: Lattice,
+    hkl: np.ndarray,
+    window: ParticleWindow,
+    transform: WindowedTransform,
+    halves: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, Any]:
+    """What is read off the transform at the peaks, and off the lattice to know how often chance would."""
     q = lattice.vectors(hkl)
     points = lattice.vectors(lattice.cell.lattice_points(transform.nyquist * 2))
     null = off_lattice_points(transform, q, lattice.cell.family(hkl), points, NULL_POINTS)
     snr, null_snr = peak_snr(transform, q, points), peak_snr(transform, null, points, skip_crowded=True)
     null, null_snr = null[np.isfinite(null_snr)], null_snr[np.isfinite(null_snr)]
     phase, null_phase, shift = _phases(halves, window, transform, q, null)
-    gap = None if tilt_deg is None else wedge_gap(q[:, 2], q[:, 0], tilt_deg)
     alarms = FalseAlarms(
         points=len(null),
         over_threshold=int((null_snr >= SNR_THRESHOLD).sum()),
         phases_agree=None if null_phase is None else int((null_phase >= PHASE_THRESHOLD).sum()),
     )
-    return BraggReport(
-        window=window,
-        peaks=peaks,
-        lattice=lattice,
-        voxel_size_angstrom=voxel_size_angstrom,
-        hkl=hkl,
-        family=lattice.cell.family(hkl),
-        q_per_angstrom=q,
-        snr=snr,
-        wedge_gap_per_angstrom=gap,
-        phase_agreement=phase,
-        phases_checked=halves is not None,
-        false_alarms=alarms,
-        half_shift_angstrom=shift,
-        falloff_angstrom2=falloff,
-        families_given=families is not None,
-    )
+    return {
+        "q_per_angstrom": q,
+        "snr": snr,
+        "phase_agreement": phase,
+        "half_shift_angstrom": shift,
+        "false_alarms": alarms,
+    }
 
 
 def _chosen(lattice: Lattice, limit: float, families: Sequence[Family] | None) -> np.ndarray:

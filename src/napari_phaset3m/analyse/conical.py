@@ -173,29 +173,28 @@ def conical_fsc(
     counts, total = _in_cones(prepared.pair, grid, axes, half_angle_deg)
     noise = [_in_cones(pair, grid, axes, half_angle_deg)[1] for pair in prepared.randomised]
     randomised = np.mean(noise, axis=0) if noise else None
-    name = (mask_name or "unnamed") if checked is not None else NO_MASK
-    curves = []
-    for i, (x, y, z) in enumerate(axes):
+
+    def curve(i: int) -> FscCurve:
         effective = counts[i] * prepared.independent
         fixed = None if checked is None else total[i]
         if randomised is not None:
             fixed = corrected(total[i], randomised[i], prepared.beyond)
-        where = f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})"
-        curve = FscCurve(
+        x, y, z = axes[i]
+        return FscCurve(
             frequency_per_angstrom=grid.frequency,
             fsc=total[i],
             n_voxels=counts[i],
             noise_bound=noise_bound(effective),
             corrected=fixed,
-            mask_name=name,
+            mask_name=(mask_name or "unnamed") if checked is not None else NO_MASK,
             halves=halves,
-            region=where,
+            region=f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})",
             n_effective=effective,
             randomised=None if randomised is None else randomised[i],
         )
-        curves.append(curve)
+
     span = None if tilt_deg is None else (float(np.min(tilt_deg)), float(np.max(tilt_deg)))
-    return ConicalFsc(axes, half_angle_deg, tuple(curves), span)
+    return ConicalFsc(axes, half_angle_deg, tuple(curve(i) for i in range(len(axes))), span)
 
 
 def _axes(directions: int | Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
