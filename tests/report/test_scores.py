@@ -122,3 +122,18 @@ def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
     assert (outside.values, outside.total) == ((1.0, 1.0), 1.0)
     assert (inside.values, inside.total) == ((1.0, 0.0), 1.0)
     assert "phases agree between the halves" in inside.quality and "missing wedge" in inside.quality
+
+
+def test_the_first_volume_names_the_spacings() -> None:
+    from napari_phaset3m.analyse.bragg_table import BraggReport
+    from napari_phaset3m.report.quality import _side_by_side
+
+    hkl = np.array([[1, 1, 1], [2, 2, 0]])
+    one, two = (
+        BraggReport(window=None, peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=False,
+                    hkl=hkl, family=hkl, q_per_angstrom=hkl / a, snr=np.array([9.0, 1.0]))
+        for a in (8.0, 9.0)
+    )  # fmt: skip
+    rows = _side_by_side([("one", one), ("two", two)])
+    assert [row["d_angstrom"] for row in rows] == pytest.approx([8 / np.sqrt(3), 8 / np.sqrt(8)])
+    assert [row["two found"] for row in rows] == ["1 of 1", "0 of 1"]

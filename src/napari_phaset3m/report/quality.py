@@ -212,7 +212,7 @@ def _count(report: BraggReport, families: set[str]) -> tuple[int, int, int, int]
 def _side_by_side(reports: list[tuple[str, BraggReport]]) -> list[dict[str, Any]]:
     spacing: dict[str, float] = {}
     for _, report in reports:
-        spacing |= {f.name: f.d_angstrom for f in report.families()}
+        spacing = {f.name: f.d_angstrom for f in report.families()} | spacing
     rows = []
     for name in sorted(spacing, key=lambda n: -spacing[n]):
         row: dict[str, Any] = {"family": name, "d_angstrom": spacing[name]}

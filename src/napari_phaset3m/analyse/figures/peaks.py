@@ -103,7 +103,7 @@ def plot_families(axes: Any, reports: Sequence[tuple[str, BraggReport]]) -> None
     spacings: dict[str, float] = {}
     for _, report in reports:
         evident = {f.name for f in report.families() if f.found}
-        spacings |= {f.name: f.d_angstrom for f in report.families() if f.name in evident}
+        spacings = {f.name: f.d_angstrom for f in report.families() if f.name in evident} | spacings
     names = sorted(spacings, key=lambda name: -spacings[name])
     for number, (label, report) in enumerate(reports):
         counts = {f.name: (f.found if f.agreed is None else f.agreed) / f.total for f in report.families()}
