@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("qtpy")
 from qtpy.compat import isalive
+from qtpy.QtCore import Qt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
@@ -244,6 +245,26 @@ def test_closed_and_opened_again(qtbot, viewer, two):
     assert again is view
     qtbot.waitUntil(lambda: view.canvas is not None and len(view.panes) == 2, timeout=WAIT)
     assert [item.candidate.key for item in view.set.items] == keys
+
+
+def test_floating_and_docking_builds_the_canvas_anew(qtbot, viewer, two):
+    """An OpenGL widget that changes its window gets another context; the old textures are gone."""
+    from qtpy.QtWidgets import QDockWidget, QMainWindow
+
+    window = QMainWindow()
+    qtbot.addWidget(window)
+    dock = QDockWidget()
+    view = shown(qtbot, viewer)
+    dock.setWidget(view)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    window.show()
+    qtbot.waitUntil(lambda: view.canvas is not None and len(view.panes) == 2, timeout=WAIT)
+    for floating in (True, False):
+        before = view.canvas
+        dock.setFloating(floating)
+        qtbot.waitUntil(lambda old=before: view.canvas not in (None, old), timeout=WAIT)
+        assert view.canvas.screenshot()[..., :3].max() > 60
+    view.release()
 
 
 def test_opens_with_nothing_and_one_volume(qtbot, viewer):

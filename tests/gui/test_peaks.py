@@ -138,12 +138,12 @@ def test_finds_peaks_of_the_newest_volume(qtbot, monkeypatch):
     view.find.click()
     qtbot.waitUntil(lambda: view.report is not None, timeout=WAIT)
     assert asked[0][0] is volume and asked[0][1] == 0.5
-    assert view.table.model().rowCount() == 1 and "{422}" in view.says.text()
+    assert view.table.model().rowCount() == 1 and "{422}" in view.says.full_text()
 
     def fail(*args):
         raise DataError("the volume is constant")
 
     monkeypatch.setattr(peaks_view, "find_peaks", fail)
     view.find.click()
-    qtbot.waitUntil(lambda: "constant" in view.says.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "constant" in view.says.full_text(), timeout=WAIT)
     assert view.find.isEnabled()

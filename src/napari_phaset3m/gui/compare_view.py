@@ -39,6 +39,7 @@ class CompareView(QWidget):
         self._session = session_for(napari_viewer)
         self.set = CompareSet(self._session, publisher_for(self._session, napari_viewer), self)
         self.canvas: CompareCanvas | None = None
+        self._home: QWidget | None = None
         self.panes: list[Pane] = []
         self._difference: Pane | None = None
         self._turn = 0
@@ -89,11 +90,14 @@ class CompareView(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Build the canvas once the window has its shape, and catch up."""
         super().showEvent(event)
+        if self.window() is not self._home:
+            self.release()  # docked or floated: the OpenGL context has gone with the old window
         QTimer.singleShot(0, self._on_shown)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Compute nothing while nobody looks."""
+        """Compute nothing and hold no textures while nobody looks."""
         self.set.active = False
+        self.release()
         self._blink.stop()
         super().hideEvent(event)
 
@@ -120,7 +124,7 @@ class CompareView(QWidget):
         if not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas = CompareCanvas()
+            self.canvas, self._home = CompareCanvas(), self.window()
             self._place.addWidget(self.canvas.widget)
             self._make_panes()
         self.set.wake()

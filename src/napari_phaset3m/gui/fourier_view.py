@@ -37,6 +37,7 @@ class FourierView(QWidget):
         super().__init__()
         self._session = session
         self.canvas: FourierCanvas | None = None
+        self._home: QWidget | None = None
         self._shown: PreviewFrame | None = None
         self.view = QComboBox()
         self.view.addItems(list(VIEWS))
@@ -73,6 +74,8 @@ class FourierView(QWidget):
         """Ask for transforms; the canvas is built as soon as the window has its shape."""
         super().showEvent(event)
         self._session.watch_fourier = True
+        if self.window() is not self._home:
+            self.release()  # docked or floated: the OpenGL context has gone with the old window
         QTimer.singleShot(0, self._on_shown)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -104,7 +107,7 @@ class FourierView(QWidget):
 
     def _build(self) -> FourierCanvas:
         if self.canvas is None:
-            self.canvas = FourierCanvas()
+            self.canvas, self._home = FourierCanvas(), self.window()
             self.canvas.name = self.view.currentText()
             self.canvas.rings_wanted = self.rings.isChecked()
             self.canvas.widget.setMinimumHeight(60)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
-from napari_phaset3m.gui.theme import label, set_role
+from napari_phaset3m.gui.theme import ElidedLabel, set_role
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
 
@@ -35,7 +35,8 @@ class PeaksView(QWidget):
         self.report: Any = None
         self.find = QPushButton("Find peaks")
         self.find.clicked.connect(self._on_find)
-        self.says = label("", "muted", wrap=True)
+        self.says = ElidedLabel()
+        set_role(self.says, "muted")
         self.table = PeakTable()
         self.table.chosen.connect(self._on_chosen)
         row = QHBoxLayout()
@@ -94,8 +95,7 @@ class PeaksView(QWidget):
 
     def _say(self, text: str, role: str = "muted") -> None:
         set_role(self.says, role)
-        self.says.setText(text)
-        self.says.setToolTip(text)
+        self.says.set_full_text(text)
 
     def _on_chosen(self, row: dict[str, Any]) -> None:
         self.wanted.emit(frequency_of(row), f"{peak_name(row)}   {row['d_angstrom']:.2f} Å")
