@@ -56,7 +56,7 @@ class CompareView(QWidget):
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setContentsMargins(6, 12, 6, 4)
         layout.setSpacing(4)
         layout.addWidget(self.slots)
         layout.addWidget(self.controls)

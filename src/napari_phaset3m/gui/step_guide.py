@@ -111,7 +111,9 @@ class StepGuide(QWidget):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(self._row)
-        layout.addWidget(self.hint)
+        self._below = QHBoxLayout()
+        self._below.addWidget(self.hint, 1)
+        layout.addLayout(self._below)
         events = session.events
         changes = (events.series, events.active_run, events.message, events.config)
         for signal in (*changes, events.mask, events.analysis_mask):
@@ -121,8 +123,8 @@ class StepGuide(QWidget):
         self.refresh()
 
     def add_corner(self, widget: QWidget) -> None:
-        """Put a small control at the right end of the row."""
-        self._row.addWidget(widget)
+        """Put a small control at the right end of the line below the steps."""
+        self._below.addWidget(widget)
 
     def select(self, index: int) -> None:
         """Mark a step as the one that is shown."""
