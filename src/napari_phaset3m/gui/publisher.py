@@ -35,7 +35,7 @@ class LayerSpec:
     Attributes
     ----------
     data : ndarray
-        `(ny, nx)` or `(nz, ny, nx)`.
+        `(ny, nx)` or `(nz, ny, nx)`; `(n, 3)` points; `(n, m, 3)` shapes.
     name : str
         Of a new layer; an existing one keeps the name it has.
     axis_labels : tuple of str
@@ -45,10 +45,10 @@ class LayerSpec:
     metadata : mapping
         Entry of ``layer.metadata["phaset3m"]``; updates what is there.
     limits : tuple of float, optional
-        Display range; None for labels.
+        Display range; None for all but images.
     looks : mapping
         Further arguments of a new layer (``colormap``, ``rendering``, ...).
-    kind : {"image", "labels"}
+    kind : {"image", "labels", "points", "shapes"}
     """
 
     data: np.ndarray
@@ -59,7 +59,7 @@ class LayerSpec:
     metadata: Mapping[str, Any]
     limits: tuple[float, float] | None = None
     looks: Mapping[str, Any] = field(default_factory=dict)
-    kind: Literal["image", "labels"] = "image"
+    kind: Literal["image", "labels", "points", "shapes"] = "image"
 
 
 class SteadyContrast:
@@ -243,17 +243,15 @@ class LayerPublisher:
     def _add(self, viewer: ViewerModel, key: str, spec: LayerSpec, empty: bool) -> Layer:
         from napari import layers
 
-        made = layers.Image if spec.kind == "image" else layers.Labels
-        more = {} if spec.limits is None else {"contrast_limits": spec.limits}
-        layer = made(
+        layer = getattr(layers, spec.kind.capitalize())(
             spec.data,
             name=spec.name,
             scale=spec.scale,
             translate=spec.translate,
-            units=("angstrom",) * spec.data.ndim,
+            units=("angstrom",) * len(spec.scale),
             axis_labels=spec.axis_labels,
             metadata={METADATA_KEY: dict(spec.metadata)},
-            **more,
+            **({} if spec.limits is None else {"contrast_limits": spec.limits}),
             **spec.looks,
         )
         contrast = SteadyContrast(layer) if spec.limits is not None else None
