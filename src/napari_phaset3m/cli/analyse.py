@@ -98,7 +98,7 @@ def _wish(given: Mapping[str, Any], subject: Subject) -> halving.Wish:
 
 
 def _settings(given: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
-    names = ("cell", "halves", "seed", "aperture_mrad", "convergence_mrad", "species", "max_atoms")
+    names = ("cell", "halves", "seed", "aperture_mrad", "species", "max_atoms")
     return {name: given[name] for name in names} | {
         "slice_angstrom": subject.thickness_angstrom,
         "mask": subject.mask_text,

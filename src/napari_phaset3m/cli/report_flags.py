@@ -30,7 +30,6 @@ class Flag(NamedTuple):
 
 _CELL = "Unit cell: edge(s) Å, angles °, centring, e.g. '8.084 F'; else fitted to the peaks"
 _MANY = "Keep the strongest so many atoms (default: all over Otsu's threshold)"
-_SPREAD = "Illumination angle, standard deviation, mrad: spatial envelope"
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 
 KNOWN = (
@@ -51,7 +50,6 @@ ANALYSE = (
     Flag("series", Path, "The series it came from: missing wedge, SSNR, CTF, halves"),
     Flag("voxel", float, "Voxel, Å, in place of what the file states"),
     Flag("aperture_mrad", float, "Objective aperture, half-angle, mrad", spelling=("--aperture",)),
-    Flag("convergence_mrad", float, _SPREAD, None, 0.0, spelling=("--convergence",)),
     Flag("half1", Path, "First half volume", _HALVES),
     Flag("half2", Path, "Second half volume", _HALVES),
     Flag("halves", str, "Reconstruct halves with the volume's settings: tilts, foci or dose", _HALVES),

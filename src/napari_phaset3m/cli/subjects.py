@@ -67,7 +67,6 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
         "species": given["species"],
         "max_atoms": given["max_atoms"],
         "aperture_mrad": given.get("aperture_mrad"),
-        "convergence_mrad": given.get("convergence_mrad") or 0.0,
     }
     if given["model"] is not None:
         from napari_phaset3m.simulate.specimens import read_xyz

@@ -25,7 +25,7 @@ def section(subject: Subject) -> Section:
         return missing(KEY, TITLE, "the series is needed (--series)")
     if series.defocus_angstrom is None:
         raise DataError("is missing in the series", field="defocus_values", remedy="Give it with --defocus")
-    microscope = series_microscope(series, convergence_semiangle_mrad=subject.convergence_mrad or None)
+    microscope = series_microscope(series)
     tilt = int(np.argmin(np.abs(series.tilt_deg)))
     defoci = np.sort(series.defocus_angstrom[tilt])
     options: dict[str, Any] = {"pixel_size_angstrom": series.pixel_size_angstrom,
@@ -64,8 +64,10 @@ def _unknown(subject: Subject) -> str:
     if subject.aperture_mrad is None:
         absent.append("the objective aperture (--aperture), so no diffraction limit is drawn")
     stated = subject.series.convergence_semiangle_mrad if subject.series else None
-    if not (subject.convergence_mrad or stated):
-        absent.append("the illumination angle (--convergence), so spatial coherence counts as perfect")
+    if not stated:
+        absent.append(
+            "the illumination angle (--convergence-semiangle), so spatial coherence counts as perfect"
+        )
     return f"Not given: {'; '.join(absent)}." if absent else ""
 
 

@@ -55,8 +55,6 @@ class Subject:
         Thickness of slices; 2 Å or one voxel, whichever is more, when omitted.
     aperture_mrad : float, optional
         Half-angle of the objective aperture.
-    convergence_mrad : float
-        Standard deviation of the illumination angle.
 
     Raises
     ------
@@ -82,7 +80,6 @@ class Subject:
     max_atoms: int | None = None
     slice_angstrom: float | None = None
     aperture_mrad: float | None = None
-    convergence_mrad: float = 0.0
 
     def __post_init__(self) -> None:
         others = {"mask": self.mask}
