@@ -13,16 +13,32 @@ from functools import lru_cache
 
 import numpy as np
 
+from napari_phaset3m.core.install import pip_install
 from napari_phaset3m.core.precision import COMPLEX
+from napari_phaset3m.errors import ConfigError
 
+#: What pip calls them.
+_PACKAGES = {"pyfftw": "pyFFTW", "mkl_fft": "mkl_fft", "scipy": "scipy"}
 FFT_BACKENDS = ("pyfftw", "mkl_fft", "scipy")
 
 
 @lru_cache(maxsize=1)
 def fft_backend() -> str:
-    """Name of the FFT library in use; ``PHASET3M_FFT`` overrides the choice."""
+    """Name of the FFT library in use; ``PHASET3M_FFT`` overrides the choice.
+
+    Raises
+    ------
+    ConfigError
+        ``PHASET3M_FFT`` names no library, or one that is not installed.
+    """
     asked = os.environ.get("PHASET3M_FFT", "")
-    if asked in FFT_BACKENDS:
+    if asked:
+        if asked not in FFT_BACKENDS:
+            raise ConfigError(f"PHASET3M_FFT: is {asked!r}. Use one of {', '.join(FFT_BACKENDS)}")
+        if importlib.util.find_spec(asked) is None:
+            raise ConfigError(
+                f"PHASET3M_FFT: {asked} is not installed. Install it: {pip_install(_PACKAGES[asked])}"
+            )
         return asked
     for name in FFT_BACKENDS[:-1]:
         if importlib.util.find_spec(name) is not None:
