@@ -91,7 +91,8 @@ def test_the_curve_is_over_the_detectors_nyquist_whatever_the_voxel() -> None:
 
 def test_a_simulation_states_what_it_blurred_with(tmp_path: Path) -> None:
     config = SimulationConfig(
-        acquisition={"n_tilt": 1, "image_size_px": 16, "mtf": ((0.0, 1.0), (1.0, 0.4)), "defocus_angstrom": (300,)},
+        acquisition={"n_tilt": 1, "image_size_px": 16, "mtf": ((0.0, 1.0), (1.0, 0.4)),
+                     "defocus_angstrom": (300,)},
         optics={"convergence_semiangle_mrad": 0.2},
         specimen={"diameter_angstrom": 4.0},
         numerics={"supersampling": 1, "slice_thickness_angstrom": 4.0, "padding_px": 0},

@@ -167,8 +167,8 @@ def make(path: Path, output: Path, steps: list[dict[str, Any]], job: dict[str, A
     """Make, write and describe a mask; ``job`` has crop, margin, keep_outside and voxel."""
     from napari_phaset3m.analyse.masks import Recipe, automatic
     from napari_phaset3m.analyse.masks_make import make_mask
-    from napari_phaset3m.io.mask import require_cubic, save_mask
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.mask import save_mask
+    from napari_phaset3m.io.volume import load_volume, require_cubic
 
     wanted = Recipe.parse(steps=tuple(steps)) if steps else None
     _check_outputs(path, output, job["crop"], steps)

@@ -71,6 +71,7 @@ def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None
     OutputError
     """
     from napari_phaset3m.io.atomic import check_output
+    from napari_phaset3m.io.volume import require_library
 
     taken = {path.resolve(): name for name, path in inputs.items() if path is not None}
     for name, path in outputs.items():
@@ -79,6 +80,7 @@ def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None
         other = taken.setdefault(path.resolve(), name)
         if other != name:
             raise OutputError(f"{path}: {name} would overwrite {other}. Choose another name")
+        require_library(path)
         check_output(path)
 
 

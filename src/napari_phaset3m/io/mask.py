@@ -16,12 +16,11 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.volume import (
     CENTRED,
-    SAME_BOX,
     Volume,
     load_volume,
     require_box,
+    require_cubic,
     save_volume,
-    volume_format,
 )
 
 _SAMPLING = "Make it on a volume of this run (phaset3m mask VOLUME -o MASK.mrc)"
@@ -102,6 +101,8 @@ def load_mask(path: str | os.PathLike[str]) -> MaskFile:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[Volume, float | None]:
+    if Path(path).is_file():
+        require_cubic(path)
     try:
         volume = load_volume(path)
     except DataError as error:
@@ -109,33 +110,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Volume, float | None]:
             raise
         # Other programs write masks without a voxel size; their shape is still checked.
         return load_volume(path, voxel_size_angstrom=1.0), None
-    require_cubic(path)
     return volume, volume.voxel_size_angstrom
-
-
-def require_cubic(path: str | os.PathLike[str]) -> None:
-    """Refuse an MRC file whose header states unequal voxel edges: volumes here have one.
-
-    Raises
-    ------
-    DataError
-    """
-    if volume_format(path) != "mrc":
-        return
-    with Path(path).open("rb") as stream:
-        block = stream.read(216)
-    order = ">" if block[212:213] == b"\x11" else "<"
-    intervals, cell = np.frombuffer(block[28:40], order + "i4"), np.frombuffer(block[40:52], order + "f4")
-    if (intervals <= 0).any() or not np.isfinite(cell).all() or (cell <= 0).any():
-        return
-    x, y, z = (float(value) for value in cell / intervals)
-    if max(x, y, z) / min(x, y, z) > 1 + SAME_BOX:
-        raise DataError(
-            f"has voxels of {x:g} x {y:g} x {z:g} Å (x, y, z)",
-            path=path,
-            field="voxel_size",
-            remedy="Resample it to cubic voxels",
-        )
 
 
 def _recipe_beside(path: Path, metadata: Mapping[str, Any], digest: str) -> dict[str, Any] | None:
@@ -167,13 +142,8 @@ def save_mask(
 
     Parameters
     ----------
-    path : path-like
-        ``.mrc``, ``.tif``, ``.h5`` or ``.ome.zarr``.
-    mask : ndarray
-        `(nz, ny, nx)` in 0..1.
-    voxel_size_angstrom : float
-    origin : tuple of float
-        As a volume's; the rotation centre in the middle when not given.
+    path, mask, voxel_size_angstrom, origin
+        As of a volume: a name by format, `(nz, ny, nx)` in 0..1, float, (z, y, x) angstrom.
     recipe : Recipe or dict, optional
     source : path-like, optional
         The volume that it was made from; named with its SHA-256.
@@ -215,6 +185,17 @@ def check_box(mask: MaskFile, box_angstrom: tuple[float, float, float]) -> None:
         require_box(mask.shape, edge, box_angstrom, path=mask.path, field="mask", remedy=_SAMPLING)
 
 
+def _bounds(mask: np.ndarray, grow: int) -> tuple[slice, slice, slice]:
+    cut = []
+    for axis, size in enumerate(mask.shape):
+        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if hits.size == 0:
+            raise DataError("is empty", field="mask")
+        cut.append(slice(max(0, int(hits[0]) - grow), min(size, int(hits[-1]) + 1 + grow)))
+    z, y, x = cut
+    return z, y, x
+
+
 def crop_to_mask(
     volume: Volume, mask: np.ndarray, margin_angstrom: float = 0.0, *, keep_outside: bool = False
 ) -> Volume:
@@ -243,18 +224,11 @@ def crop_to_mask(
     if mask.shape != volume.shape:
         raise DataError(f"has shape {mask.shape} (z, y, x), but the volume has {volume.shape}", field="mask")
     edge = volume.voxel_size_angstrom
-    cut = []
-    for axis, size in enumerate(volume.shape):
-        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if hits.size == 0:
-            raise DataError("is empty", field="mask")
-        grow = round(margin_angstrom / edge)
-        cut.append(slice(max(0, int(hits[0]) - grow), min(size, int(hits[-1]) + 1 + grow)))
-    box = tuple(cut)
+    box = _bounds(mask, round(margin_angstrom / edge))
     data = np.array(volume.data[box], REAL)
     if not keep_outside:
         data *= mask[box]
-    z, y, x = (o + s.start * edge for o, s in zip(volume.origin, cut, strict=True))
+    z, y, x = (o + s.start * edge for o, s in zip(volume.origin, box, strict=True))
     return Volume(
         data=data, voxel_size_angstrom=edge, unit=volume.unit, origin=(z, y, x), metadata=volume.metadata
     )

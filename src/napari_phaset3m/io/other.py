@@ -13,6 +13,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.h5safe import open_h5, read_array
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory, check_memory, check_real
 from napari_phaset3m.io.raw import RawSeries
+from napari_phaset3m.io.tiff import bottom_up
 
 _COMPRESSED = 15  # miCOMPRESSED
 
@@ -30,7 +31,7 @@ def read_gif(path: Path) -> RawSeries:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise DataError(f"cannot be read as GIF ({str(error).splitlines()[0]})", path=path) from None
-    return RawSeries(path, np.stack(frames), metadata={"format": "gif"})
+    return RawSeries(path, bottom_up(np.stack(frames)), metadata={"format": "gif"})
 
 
 def read_npy(path: Path) -> RawSeries:

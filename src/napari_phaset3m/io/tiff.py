@@ -19,6 +19,8 @@ _ANGSTROM = {
     "angstrom": 1.0, "å": 1.0, "a": 1.0, "ang": 1.0, "nm": 10.0, "nanometer": 10.0, "pm": 0.01, "um": 1e4,
     "µm": 1e4, "μm": 1e4, "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7,
 }  # fmt: skip
+#: Values of the tag Orientation: rows run downwards (when it is absent too); 3 and 4 run upwards.
+_TOP_DOWN = (None, 1, 2)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _MARKED = re.compile(
     r"(?:tilt|angle|deg)[ _=]*([-+]?\d+(?:\.\d+)?)|([-+]?\d+(?:\.\d+)?)[ _]*deg", re.IGNORECASE
@@ -27,6 +29,8 @@ _MARKED = re.compile(
 
 def read_stack(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """All pages of a TIFF as `(n, ny, nx)` (or `(ny, nx)`), and what its metadata says.
+
+    Rows come from the bottom of the picture upwards, as an MRC file stores them: see :func:`bottom_up`.
 
     Raises
     ------
@@ -42,13 +46,30 @@ def read_stack(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
             check_memory(series.shape, series.dtype.itemsize, path, "pages")
             check_real(series, path, "pages")
             info = _info(file)
+            upright = _tag(file, "Orientation") in _TOP_DOWN
             data = series.asarray()
     except DataError:
         raise
     except Exception as error:  # tifffile lets struct, index and codec errors through
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"cannot be read as TIFF ({reason})", path=path) from None
-    return np.squeeze(data) if data.ndim > 3 else data, info
+    data = np.squeeze(data) if data.ndim > 3 else data
+    return bottom_up(data) if upright else data, info
+
+
+def bottom_up(images: np.ndarray) -> np.ndarray:
+    """Turn rows of pictures, `(..., ny, nx)`, from top-first to bottom-first, or back.
+
+    TIFF and GIF store the top row first, MRC the bottom row (its origin is the lower left corner: IMOD's
+    ``tif2mrc`` turns the rows over, and Bio-Formats does when it reads an MRC file). One picture is
+    one array here, whichever of them it comes from, or volumes would be each other's mirror images.
+    """
+    return np.ascontiguousarray(images[..., ::-1, :])
+
+
+def _tag(file: Any, name: str) -> Any:
+    tag = file.pages[0].tags.get(name)
+    return None if tag is None else tag.value
 
 
 def _info(file: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.install import install_command, pip_install
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.limits import check_exists
@@ -19,6 +21,8 @@ from napari_phaset3m.io.limits import check_exists
 CENTRED = (math.nan, math.nan, math.nan)
 #: Boxes that differ by less than this part count as the same.
 SAME_BOX = 0.01
+#: What writes and reads each format.
+_LIBRARIES = {"mrc": "mrcfile", "tiff": "tifffile", "h5": "h5py", "zarr": "zarr"}
 _SUFFIXES = ".mrc, .tif, .h5 or .ome.zarr"
 
 
@@ -118,6 +122,48 @@ def volume_format(path: str | os.PathLike[str]) -> str | None:
     return "zarr" if name.endswith(".zarr") else None
 
 
+def require_cubic(path: str | os.PathLike[str]) -> None:
+    """Refuse an MRC file whose header states unequal voxel edges: volumes here have one.
+
+    Raises
+    ------
+    DataError
+    """
+    if volume_format(path) != "mrc":
+        return
+    with Path(path).open("rb") as stream:
+        block = stream.read(216)
+    order = ">" if block[212:213] == b"\x11" else "<"
+    intervals, cell = np.frombuffer(block[28:40], order + "i4"), np.frombuffer(block[40:52], order + "f4")
+    if (intervals <= 0).any() or not np.isfinite(cell).all() or (cell <= 0).any():
+        return
+    x, y, z = (float(value) for value in cell / intervals)
+    if max(x, y, z) / min(x, y, z) > 1 + SAME_BOX:
+        raise DataError(
+            f"has voxels of {x:g} x {y:g} x {z:g} Å (x, y, z)",
+            path=path,
+            field="voxel_size",
+            remedy="Resample it to cubic voxels, or state one size (voxel_size_angstrom=..., --voxel)",
+        )
+
+
+def require_library(path: str | os.PathLike[str]) -> None:
+    """Refuse a name whose format needs a library that is not installed; any other name passes.
+
+    Raises
+    ------
+    OutputError
+        With the command that installs it.
+    """
+    kind = volume_format(path)
+    library = _LIBRARIES.get(kind or "", "math")
+    if importlib.util.find_spec(library) is None:
+        command = install_command("zarr") if kind == "zarr" else pip_install(library)
+        raise OutputError(
+            f"{os.fspath(path)}: needs {library}, which is not installed. Install it: {command}"
+        )
+
+
 def load_volume(
     path: str | os.PathLike[str], *, voxel_size_angstrom: float | None = None, lazy: bool = False
 ) -> Volume:
@@ -149,6 +195,8 @@ def load_volume(
     kind = volume_format(path)
     if kind is None:
         raise DataError("is no volume format that is known", path=path, remedy=f"Use {_SUFFIXES}")
+    if kind == "mrc" and voxel_size_angstrom is None:
+        require_cubic(found)
     data, voxel, rest = readers[kind](found, lazy)
     return _checked(data, voxel if voxel_size_angstrom is None else voxel_size_angstrom, rest, path)
 
@@ -200,6 +248,7 @@ def save_volume(
         "zarr": volume_zarr.write_zarr_volume,
     }
     kind = volume_format(path)
+    require_library(path)
     if kind is None:
         raise OutputError(f"{os.fspath(path)}: cannot be written (unknown suffix). Use {_SUFFIXES}")
     if provenance is not None:

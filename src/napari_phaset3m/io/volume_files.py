@@ -30,6 +30,23 @@ def _real(data: np.ndarray, path: Path, field: str = "volume") -> np.ndarray:
     return data
 
 
+def _origin(value: Any, path: Path) -> tuple[float, float, float]:
+    try:
+        z, y, x = (float(item) for item in np.asarray(value, float).reshape(-1))
+    except (TypeError, ValueError):
+        raise DataError("must be three numbers (z, y, x; angstrom)", path=path, field="origin") from None
+    return z, y, x
+
+
+def _provenance(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(
+            f"is no JSON ({error})", path=path, field="provenance", remedy="Delete it, or copy the file again"
+        ) from None
+
+
 def read_mrc_volume(path: Path, lazy: bool = False) -> Read:
     """MRC of any mode; voxel size and, where it is stated, origin from the header."""
     from napari_phaset3m.io.mrc import map_mrc
@@ -72,8 +89,8 @@ def read_tiff_volume(path: Path, lazy: bool = False) -> Read:
     data, info = read_stack(path)
     stored = info.get("phaset3m", {})
     rest = {"unit": str(stored.get("unit", "")), "metadata": {**stored, "source": str(path)}}
-    if len(stored.get("origin", ())) == 3:
-        rest["origin"] = tuple(stored["origin"])
+    if stored.get("origin"):
+        rest["origin"] = _origin(stored["origin"], path)
     return _real(data, path), info.get("pixel_size_angstrom"), rest
 
 
@@ -81,13 +98,15 @@ def write_tiff_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
     """ImageJ hyperstack: float32, spacing and unit set, provenance in the description."""
     import tifffile
 
+    from napari_phaset3m.io.tiff import bottom_up
+
     stored = {"unit": volume.unit, "origin": list(volume.origin), "provenance": record,
               "voxel_size_angstrom": volume.voxel_size_angstrom}  # fmt: skip
     per_pixel = 1.0 / volume.voxel_size_angstrom
     with atomic_path(path, volume.data.nbytes) as temporary:
         tifffile.imwrite(
             temporary,
-            np.ascontiguousarray(volume.data, np.float32),
+            bottom_up(np.asarray(volume.data, np.float32)),
             imagej=True,
             resolution=(per_pixel, per_pixel),
             metadata={
@@ -116,10 +135,10 @@ def read_h5_volume(path: Path, lazy: bool = False) -> Read:
         text = read_text(file, "provenance", path) or "{}"
         rest: dict[str, Any] = {
             "unit": str(attributes.get("unit", "")),
-            "metadata": {"provenance": json.loads(text), "source": str(path)},
+            "metadata": {"provenance": _provenance(text, path), "source": str(path)},
         }
         if "origin" in attributes:
-            rest["origin"] = tuple(np.asarray(attributes["origin"], float).reshape(-1))
+            rest["origin"] = _origin(attributes["origin"], path)
     size = None if voxel is None else float(np.asarray(voxel, float).reshape(-1)[0])
     return _real(data, path) if data is not None else None, size, rest
 
