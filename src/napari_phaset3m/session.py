@@ -28,6 +28,47 @@ RunStatus = Literal["queued", "preparing", "running", "paused", "finished", "sto
 ACTIVE: tuple[RunStatus, ...] = ("queued", "preparing", "running", "paused")
 
 
+@dataclass(frozen=True, eq=False)
+class NamedMask:
+    """A mask with what is needed to check it against a volume.
+
+    Attributes
+    ----------
+    mask : ndarray
+        `(nz, ny, nx)` float32 in 0..1.
+    voxel_size_angstrom : tuple of float
+        (z, y, x).
+    name : str
+        What to call it in figures and reports.
+    recipe : dict
+        The steps it was made with.
+    """
+
+    mask: np.ndarray
+    voxel_size_angstrom: tuple[float, float, float]
+    name: str
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesSource:
+    """Where a series comes from, so that it can be read again as it is.
+
+    Attributes
+    ----------
+    path : Path or None
+        None when it was never read from a file, or its images were changed since.
+    overrides : dict
+        What ``load_series`` was given on top of the file.
+    edits : dict
+        Fields changed after that, see :mod:`napari_phaset3m.io.series_edits`.
+    """
+
+    path: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    edits: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass(eq=False)
 class RunRecord:
     """One reconstruction: what was asked for and what became of it.
@@ -41,11 +82,17 @@ class RunRecord:
     device : str
         What it runs on, as the solver named it.
     series_name : str
+    source : SeriesSource
+        File of the series as it was at the start, and what was changed in it.
+    mask : NamedMask or None
+        What confined it from the start.
     sweeps : list of SweepDone
     n_sweeps : int
         Planned sweeps, 0 before the start.
     volume : ndarray or None
         `(nz, ny, nx)` float32 result, full size; None until finished.
+    absorption : ndarray or None
+        The absorptive part, as ``volume``; None when none was asked for.
     voxel_size_angstrom : float or None
         Of ``volume``.
     unit : str
@@ -70,9 +117,12 @@ class RunRecord:
     status: RunStatus = "preparing"
     device: str = ""
     series_name: str = ""
+    source: SeriesSource = field(default_factory=SeriesSource)
+    mask: NamedMask | None = None
     sweeps: list[SweepDone] = field(default_factory=list)
     n_sweeps: int = 0
     volume: np.ndarray | None = None
+    absorption: np.ndarray | None = None
     voxel_size_angstrom: float | None = None
     unit: str = "V"
     layer_names: list[str] = field(default_factory=list)
@@ -89,28 +139,6 @@ class RunRecord:
         return self.status in ACTIVE
 
 
-@dataclass(frozen=True, eq=False)
-class NamedMask:
-    """A mask with what is needed to check it against a volume.
-
-    Attributes
-    ----------
-    mask : ndarray
-        `(nz, ny, nx)` float32 in 0..1.
-    voxel_size_angstrom : tuple of float
-        (z, y, x).
-    name : str
-        What to call it in figures and reports.
-    recipe : dict
-        The steps it was made with.
-    """
-
-    mask: np.ndarray
-    voxel_size_angstrom: tuple[float, float, float]
-    name: str
-    recipe: dict[str, Any]
-
-
 @dataclass(eq=False)
 class Session:
     """What belongs to one viewer.
@@ -120,10 +148,18 @@ class Session:
     series : TiltFocalSeries or None
     series_path : Path or None
         File it came from.
+    series_overrides : dict
+        What it was completed with when it was read.
+    series_read : TiltFocalSeries or None
+        The series as it was read; ``series`` differs from it where it was edited.
     config : ReconstructionConfig
     device : {"auto", "cpu", "cuda"}
     mask : ndarray or None
         `(nz, ny, nx)`, 0..1; goes into runs, also into the one that is active.
+    mask_name : str
+        What to call it.
+    mask_recipe : dict
+        The steps that ``mask`` was made with; empty when they are not known.
     analysis_mask : NamedMask or None
         What analysis is confined to.
     active_run : str or None
@@ -148,6 +184,8 @@ class Session:
         equality_operators={
             "series": operator.is_,
             "mask": operator.is_,
+            "series_overrides": operator.is_,
+            "series_read": operator.is_,
             "analysis_mask": operator.is_,
             "frame": operator.is_,
             "runs": operator.is_,
@@ -160,9 +198,13 @@ class Session:
 
     series: TiltFocalSeries | None = None
     series_path: Path | None = None
+    series_overrides: dict[str, Any] = field(default_factory=dict)
+    series_read: TiltFocalSeries | None = None
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     device: DeviceName = "auto"
     mask: np.ndarray | None = None
+    mask_name: str = ""
+    mask_recipe: dict[str, Any] = field(default_factory=dict)
     analysis_mask: NamedMask | None = None
     active_run: str | None = None
     progress: Progress | None = None
@@ -201,6 +243,16 @@ class Session:
             return
         self.runs.remove(record)
         self.run_removed.emit(record)
+
+    def source(self) -> SeriesSource:
+        """Where the series comes from; without a path when it cannot be read again as it is."""
+        from napari_phaset3m.io.series_edits import series_edits
+
+        read, now = self.series_read, self.series
+        edits = series_edits(read, now) if read is not None and now is not None else None
+        if edits is None:
+            return SeriesSource()
+        return SeriesSource(self.series_path, dict(self.series_overrides), edits)
 
     @property
     def series_name(self) -> str:

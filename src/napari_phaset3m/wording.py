@@ -10,7 +10,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 _NUMBERS = {int: "a whole number", float: "a number"}
+_UNITS = ("_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3", "_e_per_angstrom2")
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
+
+
+def flag(name: str) -> str:
+    """``voxel_angstrom`` -> ``--voxel``: a field's flag; the unit is told by the help text."""
+    for unit in _UNITS:
+        name = name.removesuffix(unit)
+    return "--" + name.replace("_", "-")
 
 
 def one_line(error: ValidationError, model: type[BaseModel]) -> str:

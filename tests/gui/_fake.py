@@ -42,6 +42,8 @@ class FakeSolver:
     shape: tuple[int, int, int] = (16, 16, 16)
     bin: int = 1
     held_out: bool = True
+    absorption: bool = False
+    settings: dict[str, Any] = field(default_factory=lambda: {"slices": 8})
     fail_at: tuple[int, Exception] | None = None
     closed: list[str] = field(default_factory=list)
     started: int = 0
@@ -78,6 +80,7 @@ class FakeSolver:
                 yield done
                 if reason == "finished early":
                     break
-            yield Finished(self.volume(9, self.shape), None, 0.5, "V", reason, tuple(sweeps), {"slices": 8})
+            second = self.volume(2, self.shape) if self.absorption else None
+            yield Finished(self.volume(9, self.shape), second, 0.5, "V", reason, tuple(sweeps), self.settings)
         finally:
             self.closed.append(current_thread().name)

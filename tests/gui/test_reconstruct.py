@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import DataError, ResourceError
 from napari_phaset3m.gui import forecast_line
 from napari_phaset3m.gui.plots import ErrorPlot
 from napari_phaset3m.gui.publisher import METADATA_KEY
@@ -127,17 +127,19 @@ def test_runtime_error_surfaces_and_the_panel_works_again(qtbot, panel, fake, mo
 def test_users_error_is_inline_and_names_the_field(qtbot, panel, fake):
     fake.fail_at = (0, DataError("is missing", field="defocus_values", remedy="Type it in the Series panel"))
     record = run_to_end(qtbot, panel)
-    assert record.status == "failed" and "defocus_values" in panel.error.text()
+    assert record.status == "failed" and panel.error.text().startswith("Failed: Defocus is missing")
+    assert "Series step" in panel.error.text()
 
 
 def test_forecast_problem_blocks_start_with_its_reason(qtbot, panel, monkeypatch):
     def refuse(*args):
-        raise DataError("is missing", field="defocus_values")
+        raise ResourceError("needs 9 GiB; use larger voxels (--voxel), a thinner box (--depth) or crop")
 
     monkeypatch.setattr(forecast_line, "forecast_of", refuse)
     panel._session.config = ReconstructionConfig(slices=5)
-    qtbot.waitUntil(lambda: "defocus_values" in panel.error.text(), timeout=WAIT)
-    assert not panel.start.isEnabled() and "defocus_values" in panel.start.toolTip()
+    qtbot.waitUntil(lambda: "larger voxels (“Voxel”)" in panel.error.text(), timeout=WAIT)
+    assert not panel.start.isEnabled() and "(“Depth”)" in panel.start.toolTip()
+    assert "--" not in panel.error.text()
     monkeypatch.setattr(forecast_line, "forecast_of", lambda *a: FakeForecast())
     panel._session.config = ReconstructionConfig(slices=6)
     qtbot.waitUntil(lambda: "16 × 16 × 16" in panel.forecast.text(), timeout=WAIT)

@@ -10,18 +10,11 @@ import typer
 
 from napari_phaset3m.config import Model, Schedule
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.wording import flag
 
-_UNITS = ("_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3", "_e_per_angstrom2")
 #: Optional fields that hold several numbers.
 _LISTS = ("orientation_deg", "origin_fraction")
 _DASHED = {"none": None, "None": None}
-
-
-def flag(name: str) -> str:
-    """``voxel_angstrom`` -> ``--voxel``; the unit is told by the help text."""
-    for unit in _UNITS:
-        name = name.removesuffix(unit)
-    return "--" + name.replace("_", "-")
 
 
 def _is_section(kind: Any) -> bool:

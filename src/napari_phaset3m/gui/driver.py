@@ -15,7 +15,14 @@ from qtpy.QtCore import QObject, QTimer
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.pictures import TICK_MS, PictureFeed
 from napari_phaset3m.gui.publisher import publisher_for
-from napari_phaset3m.gui.volume_layer import import_for_display, publish_empty, turn_to_volume
+from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
+from napari_phaset3m.gui.run_words import closing_line, in_window
+from napari_phaset3m.gui.volume_layer import (
+    absorption_key,
+    import_for_display,
+    publish_empty,
+    turn_to_volume,
+)
 from napari_phaset3m.gui.worker import JobWorker, PreviewFrame, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
@@ -30,13 +37,6 @@ if TYPE_CHECKING:
 
 _KEY = "driver"
 log = logging.getLogger(__name__)
-_REASONS = {
-    "sweeps": "all sweeps done",
-    "converged": "converged",
-    "held-out": "held-out images stopped improving",
-    "finished early": "finished early, volume kept",
-    "diverged": "diverged; the last good volume is kept",
-}
 
 
 def driver_for(session: Session, viewer: ViewerModel) -> JobDriver:
@@ -95,7 +95,10 @@ class JobDriver(QObject):
         session = self._session
         if self.busy or session.series is None:
             return None
-        record = RunRecord(new_run_id(), session.config, series_name=session.series_name)
+        record = RunRecord(
+            new_run_id(), session.config, series_name=session.series_name,
+            source=session.source(), mask=mask_in_use(session, session.series),
+        )  # fmt: skip
         self._starting, self._control = True, RunControl()
         session.progress = self._progress = None
         session.active_run = record.run_id
@@ -128,7 +131,7 @@ class JobDriver(QObject):
             device=self._session.device,
             control=self._control,
             mailbox=self.pictures.mailbox,
-            mask=self._session.mask,
+            mask=None if record.mask is None else record.mask.mask,
             run_id=record.run_id,
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
@@ -157,7 +160,11 @@ class JobDriver(QObject):
 
     def show(self, record: RunRecord) -> None:
         """Bring the result of an earlier run back into the viewer."""
-        layer = self.publisher.layer(record.run_id)
+        layer, second = (self.publisher.layer(key) for key in (record.run_id, absorption_key(record.run_id)))
+        if second is not None:
+            second.visible = True
+        else:
+            self.pictures.show_absorption(record)
         if layer is not None:
             layer.visible = True
         elif record.volume is not None and record.voxel_size_angstrom is not None:
@@ -209,14 +216,18 @@ class JobDriver(QObject):
             run_id,
             status="finished",
             volume=event.volume,
+            absorption=event.absorption,
             voxel_size_angstrom=event.voxel_size_angstrom,
             unit=event.unit,
             reason=event.reason,
             settings=event.settings,
         )
         self.pictures.drain()
-        reason = _REASONS.get(event.reason, event.reason)
-        self._session.message = f"Finished: {reason}"
+        record = self._session.run(run_id)
+        if record is not None:
+            self._session.message = closing_line(record)
+            # In a turn of its own: a new layer takes napari longer than the window may be held up.
+            QTimer.singleShot(0, partial(self.pictures.show_absorption, record))
 
     def _on_stopped(self, run_id: str) -> None:
         self._session.update_run(run_id, status="stopped", reason="stopped")
@@ -226,7 +237,7 @@ class JobDriver(QObject):
 
     def _on_error(self, error: Exception) -> None:
         run_id = self._session.active_run
-        text = str(error) or type(error).__name__
+        text = in_window(error)
         if not isinstance(error, PhaseT3MError | MemoryError):
             text = f"{type(error).__name__}: {text}"
         if run_id is not None:
@@ -254,8 +265,10 @@ class JobDriver(QObject):
 
     def _on_removed(self, record: RunRecord) -> None:
         self.publisher.forget(record.run_id)
+        self.publisher.forget(absorption_key(record.run_id))
 
     def _on_mask(self, mask: Any) -> None:
+        note_mask(self._session)
         if self.busy:
             self._control.set_mask(mask)
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
+from napari_phaset3m.gui.run_words import in_window
 from napari_phaset3m.gui.theme import set_role
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
@@ -90,7 +91,7 @@ class ForecastLine(QLabel):
             return
         self.setText("")
         known = isinstance(error, PhaseT3MError)
-        self.blocker = str(error) if known else f"{type(error).__name__}: {error}"
+        self.blocker = in_window(error) if known else f"{type(error).__name__}: {error}"
         self.changed.emit()
 
 

@@ -46,12 +46,11 @@ class SeriesLoader(QObject):
         self.path: Path | None = None
         self.overrides: dict[str, Any] = {}
         self.error: Exception | None = None
-        self._on_disk: TiltFocalSeries | None = None
 
     @property
     def edited(self) -> bool:
         """Whether the series differs from what is in its file."""
-        return self._session.series is not None and self._session.series is not self._on_disk
+        return self._session.series is not None and self._session.series is not self._session.series_read
 
     @property
     def busy(self) -> bool:
@@ -106,7 +105,8 @@ class SeriesLoader(QObject):
         if series is None:
             self._fail(error or PhaseT3MError("The series could not be read"))
             return
-        self._on_disk = series
+        self._session.series_read = series
+        self._session.series_overrides = self.overrides
         self._session.series_path = self.path
         self._session.series = series
         remember(self.path)

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.forms import QUANTITIES, Quantity, QuantityRow, show
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 
@@ -26,7 +27,7 @@ def field_text(series: TiltFocalSeries, quantity: Quantity) -> str:
     if not quantity.many:
         return show(float(value), quantity.unit)
     row = value[0]
-    if np.all(row == row[0]):
+    if np.all(row == row[0]) and quantity.name != "defocus_angstrom":
         row = row[:1]
     return " / ".join(show(float(item), quantity.unit) for item in row)
 
@@ -53,6 +54,26 @@ def field_remark(series: TiltFocalSeries, quantity: Quantity) -> tuple[str, str,
     if quantity.needed == "multislice":
         return "missing", f"{quantity.label} is missing; multislice needs it.", "missing"
     return "not stated", "", "ok"
+
+
+def changes_for(series: TiltFocalSeries, quantity: Quantity, values: list[float]) -> dict[str, Any]:
+    """The field of the series that typed values stand for; none typed: not known.
+
+    Raises
+    ------
+    ConfigError
+        There are more or fewer values than foci.
+    """
+    if not values:
+        return {quantity.name: None}
+    if not quantity.many:
+        return {quantity.name: values[0]}
+    # One defocus for several foci would make them all alike; files and flags are refused it too.
+    same = quantity.name != "defocus_angstrom" and series.n_focus > 1
+    if len(values) != series.n_focus and not (same and len(values) == 1):
+        wanted = f"{'1 or ' if same else ''}{series.n_focus}"
+        raise ConfigError(f"{quantity.label}: {len(values)} given, but {wanted} needed")
+    return {quantity.name: np.broadcast_to(values, (series.n_tilt, series.n_focus)).copy()}
 
 
 class MetadataForm(QWidget):
@@ -118,16 +139,10 @@ class MetadataForm(QWidget):
         if not values and quantity.needed == "always":
             row.say(f"{quantity.label} is needed.", "wrong")
             return
-        value: Any = None
-        if values and quantity.many:
-            if len(values) not in (1, series.n_focus):
-                wanted = "1 value" if series.n_focus == 1 else f"1 or {series.n_focus} values"
-                row.say(f"{quantity.label}: {len(values)} values, but {wanted} needed.", "wrong")
-                return
-            value = np.broadcast_to(values, (series.n_tilt, series.n_focus)).copy()
-        elif values:
-            value = values[0]
-        elif varies_with_tilt(series, quantity):
+        if not values and varies_with_tilt(series, quantity):
             self._show_row(row)
             return
-        self.changed.emit({quantity.name: value})
+        try:
+            self.changed.emit(changes_for(series, quantity, values))
+        except ConfigError as error:
+            row.say(f"{error}.", "wrong")

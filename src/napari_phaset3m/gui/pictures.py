@@ -8,7 +8,12 @@ from functools import partial
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.publisher import LayerPublisher
-from napari_phaset3m.gui.volume_layer import PREVIEW_MAX_VOXELS, publish_frame, turn_to_volume
+from napari_phaset3m.gui.volume_layer import (
+    PREVIEW_MAX_VOXELS,
+    publish_absorption,
+    publish_frame,
+    turn_to_volume,
+)
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
 from napari_phaset3m.session import RunRecord, Session
 
@@ -68,9 +73,15 @@ class PictureFeed(QObject):
 
     def publish(self, record: RunRecord, frame: PreviewFrame) -> None:
         """Show a frame in the viewer only."""
-        name = publish_frame(self._publisher, record, frame)
-        if name is not None and record.layer_names != [name]:
-            self._session.update_run(record.run_id, layer_names=[name])
+        self._note_layer(record, publish_frame(self._publisher, record, frame))
+
+    def show_absorption(self, record: RunRecord) -> None:
+        """Show the absorptive part of a run, when it has one."""
+        self._note_layer(record, publish_absorption(self._publisher, record))
+
+    def _note_layer(self, record: RunRecord, name: str | None) -> None:
+        if name is not None and name not in record.layer_names:
+            self._session.update_run(record.run_id, layer_names=[*record.layer_names, name])
 
     def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
         if frame.final or record.volume is None:  # the result may have overtaken a preview

@@ -27,6 +27,7 @@ from napari_phaset3m.gui.reconstruct_rows import (
     CONSTRAINTS,
     MAIN,
     METHOD,
+    MORE,
     Row,
     field_of,
     reason_unused,
@@ -74,7 +75,7 @@ class Editor:
             box = QSpinBox()
             box.setMaximum(int(row.high))
             box.setSingleStep(int(row.step))
-        box.setMinimum(0)
+        box.setMinimum(-row.step if row.zero else 0)
         box.setSuffix(row.suffix)
         box.setKeyboardTracking(False)
         if row.special is not None:
@@ -108,7 +109,9 @@ class Editor:
         widget, special = self.widget, self.row.special
         widget.blockSignals(True)
         if isinstance(widget, QComboBox):
-            index = widget.findData(value)
+            # Not findData: Qt compares Python objects such as tuples by identity.
+            held = [widget.itemData(i) for i in range(widget.count())]
+            index = held.index(value) if value in held else -1
             if index < 0:
                 widget.addItem(f"{value}", value)
                 index = widget.count() - 1
@@ -179,8 +182,9 @@ class ReconstructForm(QWidget):
         self._own_of = ""
         self.constraints = self._folded("Constraints", CONSTRAINTS)
         self.advanced = self._folded("Advanced", ADVANCED)
-        layout.addWidget(self.constraints)
-        layout.addWidget(self.advanced)
+        self.more = self._folded("More", MORE)
+        for fold in (self.constraints, self.advanced, self.more):
+            layout.addWidget(fold)
         follow(session.events.config, self.refresh)
         self.refresh()
 

@@ -21,10 +21,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.forecast_line import ForecastLine
+from napari_phaset3m.gui.needed_fields import NeededFields, why_lacking
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
+from napari_phaset3m.gui.run_mask import RunMaskLine
+from napari_phaset3m.gui.run_words import in_window
 from napari_phaset3m.gui.theme import (
     PANEL_MAX_WIDTH,
     follow_theme,
@@ -60,7 +64,8 @@ class ReconstructPanel(QWidget):
         follow(session.events.device, self._on_device_changed)
         follow(session.events.progress, self._on_progress)
         follow(session.events.message, self._refresh)
-        follow(session.events.active_run, self._refresh)
+        for name in ("active_run", "series", "config"):
+            follow(session.events[name], self._refresh)
         follow(session.run_changed, self._on_run)
         follow_theme(self, viewer)
         on_theme_change(self._restyle)
@@ -88,6 +93,10 @@ class ReconstructPanel(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.form.layout().addStretch(1)
         layout.addWidget(scroll, 1)
+        self.mask = RunMaskLine(self._session)
+        layout.addWidget(self.mask)
+        self.needed = NeededFields(self._session)
+        layout.addWidget(self.needed)
         self.forecast = ForecastLine(self._session)
         self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
@@ -172,7 +181,7 @@ class ReconstructPanel(QWidget):
             self._driver.pause()
 
     def _on_refused(self, text: str) -> None:
-        self._refused = text
+        self._refused = text if not text else in_window(ConfigError(text))
         self._refresh()
 
     def _on_device_changed(self) -> None:
@@ -220,11 +229,12 @@ class ReconstructPanel(QWidget):
 
     def why_not_start(self) -> str:
         """Why a run cannot be started now; empty when it can."""
-        if self._session.series is None:
+        series = self._session.series
+        if series is None:
             return NO_SERIES
         if self._session.active_run is not None:
             return "A run is under way"
-        return self._refused or self.forecast.blocker
+        return why_lacking(series, self._session.config) or self._refused or self.forecast.blocker
 
     def _refresh(self) -> None:
         record = self._session.run(self._session.active_run)
@@ -244,7 +254,9 @@ class ReconstructPanel(QWidget):
             self.bar.setRange(0, 1000)
         self._show(self.numbers, self._numbers())
         failure = self._session.message if self._session.message.startswith("Failed") else ""
-        problem = self._refused or self.forecast.blocker or failure
+        series = self._session.series
+        lacks = why_lacking(series, self._session.config) if series is not None and record is None else ""
+        problem = lacks or self._refused or self.forecast.blocker or failure
         self._show(self.error, problem)
         message = "" if problem and record is None else self._session.message
         self._show(self.status, message or (why if why == NO_SERIES else ""))

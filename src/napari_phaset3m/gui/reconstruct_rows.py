@@ -22,6 +22,8 @@ class Row:
         A combo box; empty: a spin box or, for booleans, a check box.
     special : tuple of (text, value), optional
         What the lowest position of the spin box stands for.
+    zero : bool
+        0 is a value of its own, and the special one lies a step below it.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Row:
     step: float = 1.0
     decimals: int = 0
     suffix: str = ""
+    zero: bool = False
 
 
 _AUTO = ("auto", "auto")
@@ -89,7 +92,7 @@ ADVANCED = (
     Row("tilt_order", "Tilt order", (("random", "random"), ("golden", "golden"), ("given", "given"))),
     Row("coherence", "Focal spread", (("envelope", "envelope"), ("incoherent sum", "incoherent"))),
     Row("absorption", "Absorption"),
-    Row("holdout_fraction", "Held out", special=_AUTO, high=0.5, step=0.01, decimals=2),
+    Row("holdout_fraction", "Held out", special=_AUTO, high=0.49, step=0.01, decimals=2, zero=True),
     Row("threads", "Threads", special=_AUTO, high=512),
     Row("seed", "Seed", high=99999),
     Row("refine.refine_shifts", "Refine shifts"),
@@ -99,6 +102,23 @@ ADVANCED = (
         (("off", "off"), ("per tilt", "tilt"), ("per image", "image")),
     ),
 )
+#: What is seldom changed.
+MORE = (
+    Row(
+        "multiresolution",
+        "Coarse first",
+        (("off", ()), ("bin 2", (2,)), ("bins 4, 2", (4, 2)), ("bins 8, 4, 2", (8, 4, 2))),
+    ),
+    Row("constraints.highpass_angstrom", "High-pass", special=("off", None), high=9999.0, step=1.0,
+        decimals=2, suffix=" Å"),
+    Row("constraints.threshold_volts", "Threshold", high=9999.0, step=0.1, decimals=3, suffix=" V"),
+    Row("convergence_semiangle_mrad", "Coherence angle", special=("as series", None), high=99.0, step=0.01,
+        decimals=3, suffix=" mrad", zero=True),
+    Row("momentum", "Momentum", (("auto", "auto"), ("Nesterov", "nesterov"), ("none", "none"))),
+    Row("refine.refine_schedule.start", "Refine from sweep"),
+    Row("tolerance", "Least gain", high=1.0, step=1e-4, decimals=6),
+    Row("patience", "Patience", special=None, suffix=" sweeps"),
+)  # fmt: skip
 #: Settings of a few methods only: their rows are there for these methods, and taken away for others.
 METHOD = (
     Row("projection", "Projection", (("1 − I", "one_minus"), ("−ln I", "log"))),
@@ -142,6 +162,8 @@ METHOD = (
     ),
     Row("tv_strength", "TV strength", high=1.0, step=0.005, decimals=4),
 )
+
+ALL = (*MAIN, *METHOD, *CONSTRAINTS, *ADVANCED, *MORE)
 
 
 def reason_unused(config: ReconstructionConfig, path: str) -> str:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.binding import follow, format_seconds
 from napari_phaset3m.gui.compare_set import MOST
+from napari_phaset3m.gui.save_run import save_record
 from napari_phaset3m.gui.volume_layer import METHOD_LABELS
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
@@ -180,25 +181,14 @@ class RunsView(QWidget):
     def save(self, record: RunRecord, path: Path) -> None:
         """Write the volume of a run, in a worker thread."""
         self.note.setText(f"Saving {path.name}")
-        in_background(partial(_save, record, path, self._session.series_path), self._on_saved, self._on_error)
+        in_background(partial(save_record, record, path), self._on_saved, self._on_error)
 
-    def _on_saved(self, path: Path) -> None:
-        self.note.setText(f"Saved {path}")
+    def _on_saved(self, written: list[Path]) -> None:
+        others = ", ".join(path.name for path in written[1:])
+        self.note.setText(f"Saved {written[0]}{f', with {others}' if others else ''}")
 
     def _on_error(self, error: Exception) -> None:
         self.note.setText(f"Not saved: {error}")
-
-
-def _save(record: RunRecord, path: Path, series_path: Path | None) -> Path:
-    from napari_phaset3m.io.provenance import provenance
-    from napari_phaset3m.io.volume import Volume, save_volume
-
-    assert record.volume is not None and record.voxel_size_angstrom is not None
-    resolved = record.settings.get("resolved", {})
-    origin = provenance(series_path, record.config, record.device, resolved=resolved)
-    volume = Volume(data=record.volume, voxel_size_angstrom=record.voxel_size_angstrom, unit=record.unit)
-    save_volume(volume, path, provenance=origin)
-    return path
 
 
 def row_of(record: RunRecord) -> tuple[str, ...]:

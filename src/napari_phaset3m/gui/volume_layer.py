@@ -10,6 +10,7 @@ import numpy as np
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
 from napari_phaset3m.io.volume import centred_origin
+from napari_phaset3m.jobs.runner import display_limits
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
@@ -45,6 +46,29 @@ def publish_frame(publisher: LayerPublisher, record: RunRecord, frame: PreviewFr
     layer = publisher.show(record.run_id, spec, exact=frame.final, revive=frame.final)
     if first and alone:
         publisher.reset_view()
+    return None if layer is None else str(layer.name)
+
+
+def absorption_key(run_id: str) -> str:
+    """Under which the publisher knows the absorptive part of a run."""
+    return f"{run_id}:absorption"
+
+
+def publish_absorption(publisher: LayerPublisher, record: RunRecord) -> str | None:
+    """Show the absorptive part of a finished run over its volume; returns the layer's name."""
+    data, voxel = record.absorption, record.voxel_size_angstrom
+    if data is None or voxel is None:
+        return None
+    spec = LayerSpec(
+        data=data,
+        name=f"Absorption · {layer_name(record)}",
+        axis_labels=AXIS_LABELS,
+        **placement(data.shape, voxel),
+        metadata=_metadata(record, "final", len(record.sweeps), record.unit, voxel) | {"role": "absorption"},
+        limits=display_limits(data),
+        looks={"colormap": "inferno", "rendering": "mip", "blending": "additive"},
+    )
+    layer = publisher.show(absorption_key(record.run_id), spec, exact=True)
     return None if layer is None else str(layer.name)
 
 

@@ -1,0 +1,81 @@
+"""The mask that goes into runs, as the Reconstruct step shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.forms import show_number
+from napari_phaset3m.gui.theme import ElidedLabel
+from napari_phaset3m.gui.volume_layer import expected_volume
+from napari_phaset3m.session import NamedMask, Session
+
+if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
+
+#: Where the Mask step keeps what it works on.
+_WORK = "mask work"
+
+
+def note_mask(session: Session) -> None:
+    """Write down name and recipe of the mask just taken, before the Mask step goes on to another."""
+    work = session.attachments.get(_WORK)
+    known = session.mask is not None and work is not None and work.result is not None
+    session.mask_name = work.source.name if known and work.source is not None else ""
+    session.mask_recipe = work.result.as_dict()["recipe"] if known else {}
+
+
+def mask_in_use(session: Session, series: TiltFocalSeries) -> NamedMask | None:
+    """The mask of runs of a series, with the voxels it has there; None when there is none."""
+    if session.mask is None:
+        return None
+    shape, voxel = expected_volume(series, session.config)
+    z, y, x = (n * voxel / m for n, m in zip(shape, session.mask.shape, strict=True))
+    return NamedMask(session.mask, (z, y, x), session.mask_name, session.mask_recipe)
+
+
+def mask_text(mask: NamedMask) -> str:
+    """Name and volume: ``Mask: Multislice · co3o4, 12.3 nm³``."""
+    z, y, x = mask.voxel_size_angstrom
+    volume = float(mask.mask.sum(dtype="f8")) * z * y * x / 1000.0
+    name = f" {mask.name}," if mask.name else ""
+    return f"Mask:{name} {show_number(volume, 3)} nm³"
+
+
+class RunMaskLine(QWidget):
+    """Says which mask confines the runs, and takes it out; not there without one.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.text = ElidedLabel()
+        self.clear = QPushButton("Clear")
+        self.clear.setToolTip(
+            "Use no mask; in a run under way from its next sweep on. The Mask step keeps it"
+        )
+        self.clear.clicked.connect(self._on_clear)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.text, 1)
+        layout.addWidget(self.clear)
+        for name in ("mask", "mask_name", "series", "config"):
+            follow(session.events[name], self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what the session has."""
+        series = self._session.series
+        mask = None if series is None else mask_in_use(self._session, series)
+        self.setVisible(mask is not None)
+        if mask is not None:
+            self.text.set_full_text(mask_text(mask), f"{mask_text(mask)}. Nothing is left outside of it")
+
+    def _on_clear(self) -> None:
+        self._session.mask = None
