@@ -60,6 +60,7 @@ def _reconstruct(
     job: dict[str, Any] = {"device": device, "checkpoint": checkpoint, "resume": resume}
     job |= {"mask": given("mask", mask, base), "start": given("start", start, base)}
     job["series"] = overrides.collect(fields, base.get("series_overrides"), _OWN)
+    job["edits"] = _edits_of(base, fields)
     replaced = ", the older file was replaced" if output.exists() else ""
     record = _run_and_save(path, config, output, job, quiet=as_json)
     if as_json:
@@ -103,10 +104,17 @@ def _warn_if_changed(record: dict[str, Any], path: Path) -> None:
 
 
 def _absorption_path(output: Path, config: ReconstructionConfig) -> Path | None:
-    if not config.absorption:
-        return None
-    stem, dot, suffix = output.name.partition(".")
-    return output.with_name(f"{stem}_absorption{dot}{suffix}")
+    from napari_phaset3m.jobs.run_files import beside
+
+    return beside(output, "absorption") if config.absorption else None
+
+
+def _edits_of(record: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What was changed in the series of the run that is replayed; flags win."""
+    edits = record.get("series_edits") or {}
+    flags = {name for name, value in given.items() if value is not None}
+    flags |= {"used"} if "unused" in flags else set()
+    return {name: value for name, value in edits.items() if name not in flags}
 
 
 def _run_and_save(
@@ -115,6 +123,7 @@ def _run_and_save(
     from napari_phaset3m.core.backend import resolve_device
     from napari_phaset3m.io.provenance import check_record, provenance_path
     from napari_phaset3m.io.series import load_series
+    from napari_phaset3m.io.series_edits import apply_edits
     from napari_phaset3m.io.volume import volume_format
 
     if volume_format(output) is None:
@@ -128,7 +137,7 @@ def _run_and_save(
     running.check_checkpoint(checkpoint, resume=job["resume"])
     check_record(output)
     device = resolve_device(job["device"])
-    data = load_series(path, **job["series"])
+    data = apply_edits(load_series(path, **job["series"]), job["edits"])
     mask = running.mask_for(job["mask"], data, config)
     start = start_for(job["start"], data, config)
     if job["resume"] and not checkpoint.exists():
@@ -137,7 +146,7 @@ def _run_and_save(
     options["start"] = None if start is None else start.data
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
     done = running.drive(data, config, options, quiet=quiet)
-    record = running.run_record(path, config, device, done, job["series"])
+    record = running.run_record(path, config, device, done, job["series"], job["edits"])
     record["mask"] = None if mask is None else mask.record()
     record["start"] = None if start is None else start.record
     record["file"] = output.name

@@ -165,21 +165,12 @@ def run_record(
     device: Any,
     done: Any,
     overrides: dict[str, Any] | None = None,
+    edits: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The provenance of a finished run: what is written as VOL.json."""
-    from napari_phaset3m.io.provenance import provenance
+    """The provenance of a finished run, as every driver writes it (:func:`.run_files.run_record`)."""
+    from napari_phaset3m.jobs import run_files
 
-    return provenance(
-        path, config, device,
-        series_overrides=overrides or {},
-        resolved=done.settings.get("resolved", {}), reason=done.reason, unit=done.unit,
-        voxel_size_angstrom=done.voxel_size_angstrom, volume_shape_zyx=done.volume.shape,
-        error_per_iteration=[s.error for s in done.sweeps],
-        held_out_error_per_iteration=[s.held_out_error for s in done.sweeps],
-        seconds_per_iteration=[s.seconds for s in done.sweeps],
-        held_out_images=done.settings.get("resolved", {}).get("held_out_images", 0),
-        peak_memory_bytes=max((s.memory_bytes for s in done.sweeps), default=0),
-    )  # fmt: skip
+    return run_files.run_record(path, config, device, done, overrides, edits)
 
 
 def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | None = None) -> None:
@@ -190,15 +181,10 @@ def keep(done: Any, output: Path, record: dict[str, Any], absorption: Path | Non
     RunFailed
         One could not be written.
     """
-    from napari_phaset3m.io.volume import Volume, save_volume
-
-    def volume(data: Any) -> Volume:
-        return Volume(data=data, voxel_size_angstrom=done.voxel_size_angstrom, unit=done.unit)
+    from napari_phaset3m.jobs.run_files import save_run
 
     try:
-        if absorption is not None and done.absorption is not None:
-            save_volume(volume(done.absorption), absorption)
-        save_volume(volume(done.volume), output, record)
+        save_run(done, output, record, absorption)
     except OutputError as error:
         raise RunFailed(str(error)) from error
 
