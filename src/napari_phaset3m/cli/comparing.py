@@ -64,14 +64,14 @@ def reconstruct_all(
         Ctrl-C.
     RunFailed
     """
-    from napari_phaset3m.core.backend import resolve_device
+    from napari_phaset3m.reconstruct.device import choose_device
 
     if not configs:
         return []
-    device = resolve_device(run["device"])
     found = []
     for config in configs:
-        done = running.drive(known["series"], config, {"device": device}, quiet=quiet)
+        device, _ = choose_device(run["device"], known["series"], config)  # the run tells why
+        done = running.drive(known["series"], config, {"device": run["device"]}, quiet=quiet)
         record = running.run_record(run["path"], config, device, done, run["given"])
         if run["folder"] is not None:
             reporting.make_folder(run["folder"])

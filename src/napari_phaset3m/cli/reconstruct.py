@@ -14,6 +14,7 @@ from napari_phaset3m.cli.given import given, start_for
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
+_OUTPUT_HELP = "Volume: .mrc, .tif, .h5, .ome.zarr; an older result of that name is replaced"
 #: Fields of a series whose flag sets the parameter of the same name: that one wins over the series.
 _OWN = frozenset(ReconstructionConfig.model_fields)
 _ENDED = {
@@ -26,9 +27,7 @@ _ENDED = {
 
 def _reconstruct(
     series: Annotated[Path | None, typer.Argument(help="Tilt/focal series (not needed with --from)")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Volume: .mrc, .tif, .h5, .ome.zarr")] = Path(
-        "volume.mrc"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help=_OUTPUT_HELP)] = Path("volume.mrc"),
     *,
     mask: Annotated[
         Path | None, typer.Option(help="Support volume of the same box, 0..1; none: not that of --from")
@@ -36,7 +35,9 @@ def _reconstruct(
     start: Annotated[
         Path | None, typer.Option(help="Volume of the same box to start from, V; none: not that of --from")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda; cuda never falls back")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto (GPU where the run has a version for it), cpu or cuda")
+    ] = "auto",
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to keep checkpoints in (.h5); an older one needs --resume")
     ] = None,
@@ -125,6 +126,7 @@ def _run_and_save(
     from napari_phaset3m.io.series import load_series
     from napari_phaset3m.io.series_edits import apply_edits
     from napari_phaset3m.io.volume import volume_format
+    from napari_phaset3m.reconstruct.device import choose_device
 
     if volume_format(output) is None:
         raise OutputError(f"{output}: unknown suffix. Use .mrc, .tif, .h5 or .ome.zarr")
@@ -136,13 +138,14 @@ def _run_and_save(
     )
     running.check_checkpoint(checkpoint, resume=job["resume"])
     check_record(output)
-    device = resolve_device(job["device"])
+    resolve_device(job["device"])  # one that does not work is said before anything is read
     data = apply_edits(load_series(path, **job["series"]), job["edits"])
+    device, _ = choose_device(job["device"], data, config)  # the run tells why
     mask = running.mask_for(job["mask"], data, config)
     start = start_for(job["start"], data, config)
     if job["resume"] and not checkpoint.exists():
         print(f"{checkpoint}: is not there yet, so the run starts anew", file=sys.stderr)
-    options = {"device": device, "mask": None if mask is None else mask.mask, "resume": job["resume"]}
+    options = {"device": job["device"], "mask": None if mask is None else mask.mask, "resume": job["resume"]}
     options["start"] = None if start is None else start.data
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
     done = running.drive(data, config, options, quiet=quiet)

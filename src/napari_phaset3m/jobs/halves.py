@@ -12,7 +12,7 @@ import numpy as np
 from napari_phaset3m.analyse.fsc import FscCurve, fsc, masked_fsc
 from napari_phaset3m.analyse.halves import DESCRIPTION, HalvesKind, split
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import Device, DeviceName, resolve_device
+from napari_phaset3m.core.backend import Device, DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.jobs.control import RunControl
@@ -155,8 +155,10 @@ def run_halves(
     PhaseT3MError
         The series cannot be split so, or whatever the solver raises. Volumes already written stay.
     """
+    from napari_phaset3m.reconstruct.device import choose_device
+
     control, run_id = control or RunControl(), run_id or new_run_id()
-    resolved = device if isinstance(device, Device) else resolve_device(device)
+    resolved, _ = choose_device(device, series, config)
     pair = split(series, kind, seed=seed)
     files = None if output is None else HalvesFiles(output, series_path, resolved)
     yield HalfEvent(0, Waiting(run_id, "preparing", "Preparing: settings of both halves"))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import Device, DeviceName, release_memory, resolve_device
+from napari_phaset3m.core.backend import Device, DeviceName, release_memory
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.jobs.device_lock import device_lock
@@ -117,15 +117,16 @@ def run(
     Yields
     ------
     JobEvent
-        ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last, ``Finished`` or ``Stopped``.
-        Only ``Finished`` carries an array. Raises whatever the solver raises (PhaseT3MError).
+        ``Waiting``, ``Started``, ``Progress``, ``SweepDone`` and, last, ``Finished`` or ``Stopped``. Only
+        ``Finished`` carries an array. Raises whatever the solver raises (PhaseT3MError).
     """
+    from napari_phaset3m.reconstruct.device import choose_device
     from napari_phaset3m.reconstruct.forecast import result_grid
 
     control = control or RunControl()
-    resolved = device if isinstance(device, Device) else resolve_device(device)
-    options: dict[str, Any] = {"device": resolved.kind, "control": control, "mask": mask, "start": start}
-    options |= {"checkpoint": checkpoint, "resume": resume}
+    resolved, _ = choose_device(device, series, config)  # the solver tells why
+    options: dict[str, Any] = {"control": control, "mask": mask, "start": start}
+    options |= {"device": getattr(device, "kind", device), "checkpoint": checkpoint, "resume": resume}
     control.expect_masks_of(result_grid(series, config)[0])
     job = partial(open_events, series, config, options)
     yield from _in_turn(job, resolved, control, mailbox, run_id or new_run_id())

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import DeviceName, release_memory, resolve_device
+from napari_phaset3m.core.backend import DeviceName, release_memory
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.reconstruct.device import choose_device
 from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started, SweepDone
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
 from napari_phaset3m.reconstruct.inputs import check_images
@@ -69,6 +70,7 @@ def iterate(
     config : ReconstructionConfig, optional
         Defaults suit the dose at hand.
     device : {"auto", "cpu", "cuda"}
+        auto: a GPU that works where the run has a version for it, else the CPU (a note says so).
     mask : ndarray, optional
         `(nz, ny, nx)` support in 0..1. A resumed run keeps the one in its checkpoint when
         none is given.
@@ -99,9 +101,9 @@ def iterate(
         The device cannot be used, or the run would not fit.
     """
     config = config or ReconstructionConfig()
-    resolved = resolve_device(device)
+    resolved, device_notes = choose_device(device, series, config)
     forecast(series, config, device=resolved.kind).check()
-    notes = check_images(series)
+    notes = (*device_notes, *check_images(series))
     path = Path(checkpoint) if checkpoint else None
     run = Run(series, config, resolved, RunMask(mask), control, path, notes, hooks=hooks)
     try:

@@ -34,6 +34,6 @@ def make_method(problem: Problem, config: ReconstructionConfig, n_slots: int, de
     """
     factory = METHODS[config.method].factory(device.kind)
     if factory is None:
-        raise DeviceError(f"method {config.method} has no GPU version yet; use --device cpu")
+        raise DeviceError(f"method {config.method} has no GPU version; use --device cpu, or auto")
     made: Method = factory(problem, config, n_slots if device.kind == "cpu" else 1)
     return made
