@@ -36,7 +36,8 @@ def without(source: Path, target: Path, *keys: str) -> Path:
 
 
 def one_line(capsys) -> str:
-    lines = capsys.readouterr().err.strip().splitlines()
+    told = capsys.readouterr().err.strip().splitlines()
+    lines = [line for line in told if not line.startswith("multislice: ")]  # what a run says when it begins
     assert len(lines) == 1, lines
     return lines[0]
 
@@ -350,3 +351,25 @@ def test_a_replay_says_when_the_mask_of_the_run_is_not_known(tiny, tmp_path, cap
 def test_resume_without_a_checkpoint_yet(tiny, tmp_path, capsys) -> None:
     assert reconstruct(tiny, tmp_path / "v.mrc", "--checkpoint", str(tmp_path / "c.h5"), "--resume") == 0
     assert "starts anew" in one_line(capsys)
+
+
+def test_a_run_says_what_it_chose_and_the_record_holds_it(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "v.mrc", "--iterations", "2", "--slices", "4") == 0
+    line = next(text for text in capsys.readouterr().err.splitlines() if text.startswith("multislice: "))
+    record = json.loads((tmp_path / "v.json").read_text())
+    chosen = record["resolved"]
+    for said in ("4 slices of", f"loss {chosen['loss']}", "2 sweeps of", f"step {chosen['step']:.4g}",
+                 "sparsity 1", "32 x 32 x 32 voxels"):  # fmt: skip
+        assert said in line, said
+    # The solver's own unit is 1 / (voxels in depth).
+    assert record["step_size_per_iteration"][0] == pytest.approx(chosen["step"] / 32)
+    assert len(record["step_size_per_iteration"]) == 2
+    assert reconstruct(tiny, tmp_path / "w.mrc", "--iterations", "1", "--step", "0.7") == 0
+    assert json.loads((tmp_path / "w.json").read_text())["resolved"]["step"] == pytest.approx(0.7)
+    assert reconstruct(tiny, tmp_path / "x.mrc", "--iterations", "1", "--method", "sirt") == 0
+    assert "relaxation 1" in capsys.readouterr().err
+
+
+def test_help_says_that_an_older_result_is_replaced(capsys) -> None:
+    assert main(["reconstruct", "--help"]) == 0
+    assert "is replaced" in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.cli.given import Given
+from napari_phaset3m.cli.summary import chosen
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
 
@@ -141,6 +142,7 @@ def _tell(event: Any, show: Show) -> bool:
     from napari_phaset3m.reconstruct.events import Started
 
     if isinstance(event, Started):
+        print(chosen(event.settings), file=sys.stderr)
         for note in event.notes:
             print(note, file=sys.stderr)
     elif isinstance(event, Progress):

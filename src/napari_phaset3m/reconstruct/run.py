@@ -80,7 +80,7 @@ class Run:
                     step = yield from self._prepare("the step size", stage.step, stage)
                     state = stage.solver.initial_state(begin, step)
                 elif number == first:
-                    stage.adopt(state)
+                    stage.adopt(state, self.history)
                 if another_mask:
                     self.begin_anew(stage, state, stopping)
                     another_mask = False
@@ -187,7 +187,7 @@ class Run:
         return self.control is not None and self.control.finish_requested()
 
     def _close_sweep(self, stage: Stage, state: SolverState, stopping: Stopping, begun: float) -> SweepDone:
-        label = f"bin {stage.bin}" if stage.config.multiresolution else ""
+        label = stage.label
         earlier = [h.error for h in self.history[self.judged_from :] if h.stage == label]
         # An empty volume has error 1: a first sweep far above where it began diverged.
         last = min(earlier, default=self.first_error)

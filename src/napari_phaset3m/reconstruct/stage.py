@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Mask, build_constraints
-from napari_phaset3m.reconstruct.events import Event, Preview
+from napari_phaset3m.reconstruct.events import Event, Preview, SweepDone
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
 from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
@@ -50,6 +51,7 @@ class Stage:
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.series, self.config, self.bin = series, config, bin_
+        self._first_step: float | None = None
         self.problem: Problem = build_problem(series, config, bin_)
         self.plan: Plan = make_plan(config, self.problem)
         # Scattering methods need a workspace for each tilt in flight, linear ones share slabs.
@@ -109,9 +111,11 @@ class Stage:
             if isinstance(constraint, Mask):
                 coefficients *= array_module(coefficients).asarray(constraint.values > 0)
 
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """Resolved settings as plain data; what was refined, as it stands."""
         found = settings(self.config, self.problem, self.plan)
+        if self._first_step is not None and not is_linear(self.config):
+            found["resolved"]["step"] = self._first_step * self.problem.geometry.nz
         if self.hooks:
             found["refined"] = refined(self.problem, self.series)
         return found
@@ -125,13 +129,24 @@ class Stage:
         if self.hooks:
             remember(self.problem, state.memory)
 
-    def adopt(self, state: SolverState) -> None:
-        """Go on from a state that was read from a file."""
+    @property
+    def label(self) -> str:
+        """What its sweeps are told as."""
+        return f"bin {self.bin}" if self.config.multiresolution else ""
+
+    def adopt(self, state: SolverState, history: Sequence[SweepDone] = ()) -> None:
+        """Go on from a state that was read from a file, after the sweeps of ``history``."""
+        label = self.label
+        self._first_step = next((h.step_size for h in history if h.stage == label), state.step)
         recall(self.problem, state.memory)
         self.solver.adopt(state)
 
     def step(self) -> float:
-        """Step size in the solver's unit."""
+        """Step size in the solver's unit, to begin with."""
+        self._first_step = self._step()
+        return self._first_step
+
+    def _step(self) -> float:
         if is_linear(self.config):
             return relaxation(self.config)
         if self.config.step != "auto":
