@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from napari_phaset3m.io.series import save_series
 from napari_phaset3m.io.volume import Volume, save_volume
 from napari_phaset3m.simulate.build import build_matter, particle_rotation, stream
 from napari_phaset3m.simulate.config import SimulationConfig
+from napari_phaset3m.simulate.forecast import check_memory, simulation_threads
 from napari_phaset3m.simulate.imaging import Imager, Matter, Sampling, padding_px, true_microscope
 from napari_phaset3m.simulate.potentials import SOURCE, voxel_potential
 from napari_phaset3m.simulate.specimens import Atoms, write_xyz
@@ -156,8 +156,7 @@ def _simulate_images(
     report(SimulationProgress("images", 0, n_tilt, 0.0))
     n = sampling.image_px
     images = np.empty((n_tilt, n_focus, n, n), REAL)
-    asked = config.numerics.threads
-    threads = min((os.cpu_count() or 1) if asked == "auto" else asked, n_tilt)
+    threads = simulation_threads(config)
     symbols = list(matter.counts()) if isinstance(matter, Atoms) else []
     free: queue.SimpleQueue[Imager] = queue.SimpleQueue()
     for _ in range(threads):  # FFT planning is not thread-safe, so it happens here
@@ -214,6 +213,8 @@ def simulate(
 
     Raises
     ------
+    ResourceError
+        It would not fit into the memory.
     ConfigError, DataError
         The specimen does not fit or its file cannot be read.
     """
@@ -222,6 +223,7 @@ def simulate(
     n, pixel = acquisition.image_size_px, acquisition.pixel_size_angstrom
     border = padding_px(config, true_microscope(config))
     sampling = Sampling(n, n + 2 * border, config.numerics.supersampling, pixel)
+    check_memory(config, sampling)
     report(SimulationProgress("specimen", 0, 1, 0.0))
     matter = build_matter(config, sampling.box_angstrom)
     true = _inject(config)
