@@ -52,7 +52,7 @@ class Editor:
             self.widget = QCheckBox(row.label)
         else:
             self.widget = self._spin()
-        self.tip = str(info.description or row.label)
+        self.tip = row.tip or str(info.description or row.label)
         self.widget.setToolTip(self.tip)
         self.widget.setObjectName(row.path)
 

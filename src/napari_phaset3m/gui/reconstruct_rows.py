@@ -24,6 +24,8 @@ class Row:
         What the lowest position of the spin box stands for.
     zero : bool
         0 is a value of its own, and the special one lies a step below it.
+    tip : str
+        What to say instead of the field's own description.
     """
 
     path: str
@@ -35,6 +37,7 @@ class Row:
     decimals: int = 0
     suffix: str = ""
     zero: bool = False
+    tip: str = ""
 
 
 _AUTO = ("auto", "auto")
@@ -51,11 +54,11 @@ CONSTRAINTS = (
         "Atomic basis",
         (("auto", "auto"), ("off", None), ("0.42 Å", 0.42), ("0.47 Å", 0.47), ("0.52 Å", 0.52)),
     ),
-    Row("constraints.tv_weight", "Total variation", step=0.05, decimals=3, suffix=" V"),
+    Row("constraints.tv_weight", "Total variation", special=("off", 0.0), step=0.05, decimals=3, suffix=" V"),
     Row(
         "constraints.sparsity",
         "Sparsity (L1)",
-        (("auto", "auto"), ("off", 0.0), ("0.5", 0.5), ("1", 1.0), ("2", 2.0)),
+        (("auto", "auto"), ("off", 0.0), ("0.5 σ", 0.5), ("1 σ", 1.0), ("2 σ", 2.0)),
     ),
     Row("constraints.lowpass_angstrom", "Low-pass", special=("off", None), step=0.1, decimals=2, suffix=" Å"),
     Row("constraints.mask_soft_edge_angstrom", "Mask edge", step=0.5, decimals=1, suffix=" Å"),
@@ -111,11 +114,13 @@ MORE = (
     ),
     Row("constraints.highpass_angstrom", "High-pass", special=("off", None), high=9999.0, step=1.0,
         decimals=2, suffix=" Å"),
-    Row("constraints.threshold_volts", "Threshold", high=9999.0, step=0.1, decimals=3, suffix=" V"),
+    Row("constraints.threshold_volts", "Threshold", special=("off", 0.0), high=9999.0, step=0.1,
+        decimals=3, suffix=" V"),
     Row("convergence_semiangle_mrad", "Coherence angle", special=("as series", None), high=99.0, step=0.01,
         decimals=3, suffix=" mrad", zero=True),
     Row("momentum", "Momentum", (("auto", "auto"), ("Nesterov", "nesterov"), ("none", "none"))),
-    Row("refine.refine_schedule.start", "Refine from sweep"),
+    Row("refine.refine_schedule.start", "Refine from sweep",
+        tip="Sweep, counted from 0, after which shifts or defocus are refined for the first time"),
     Row("tolerance", "Least gain", high=1.0, step=1e-4, decimals=6),
     Row("patience", "Patience", special=None, suffix=" sweeps"),
 )  # fmt: skip
@@ -170,6 +175,8 @@ def reason_unused(config: ReconstructionConfig, path: str) -> str:
     """Why a row has no effect with these settings; empty when it has."""
     if path in unused(config.method):
         return f"{METHODS[config.method].label} does not use this"
+    if path == "refine.refine_schedule.start" and not config.refine.on:
+        return "Neither shifts nor defocus are refined"
     if path == "wiener_snr" and config.ctf_correction != "wiener":
         return "Used by the Wiener correction only"
     if path == "amplitude_contrast" and config.ctf_correction == "none":

@@ -22,9 +22,9 @@ _WORK = "mask work"
 def note_mask(session: Session) -> None:
     """Write down name and recipe of the mask just taken, before the Mask step goes on to another."""
     work = session.attachments.get(_WORK)
-    known = session.mask is not None and work is not None and work.result is not None
-    session.mask_name = work.source.name if known and work.source is not None else ""
-    session.mask_recipe = work.result.as_dict()["recipe"] if known else {}
+    result = None if work is None or session.mask is None else work.result
+    session.mask_name = work.source.name if work is not None and result is not None and work.source else ""
+    session.mask_recipe = {} if result is None else result.as_dict()["recipe"]
 
 
 def mask_in_use(session: Session, series: TiltFocalSeries) -> NamedMask | None:

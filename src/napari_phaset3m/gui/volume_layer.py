@@ -66,7 +66,7 @@ def publish_absorption(publisher: LayerPublisher, record: RunRecord) -> str | No
         **placement(data.shape, voxel),
         metadata=_metadata(record, "final", len(record.sweeps), record.unit, voxel) | {"role": "absorption"},
         limits=display_limits(data),
-        looks={"colormap": "inferno", "rendering": "mip", "blending": "additive"},
+        looks={"colormap": "inferno", "rendering": "mip", "blending": "additive", "opacity": 0.5},
     )
     layer = publisher.show(absorption_key(record.run_id), spec, exact=True)
     return None if layer is None else str(layer.name)
