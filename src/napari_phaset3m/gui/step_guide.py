@@ -39,26 +39,35 @@ class Step:
 
 def steps(session: Session) -> tuple[Step, ...]:
     """Return the steps that exist with their states; a pure reading of the session."""
-    mask = _mask_step(session)
+    after = _mask_step(session), _analyse_step(session)
     if session.series is None:
         return (
             Step("Series", "next", "Open a tilt/focal series."),
             Step("Reconstruct", "blocked", "Open a series first."),
-            mask,
+            *after,
         )
     series = Step("Series", "done", "The series is open; its metadata can be edited.")
     if session.active_run is not None:
-        return series, Step("Reconstruct", "active", "A reconstruction is running."), mask
+        return series, Step("Reconstruct", "active", "A reconstruction is running."), *after
     if any(record.status == "finished" for record in session.runs):
         done = Step("Reconstruct", "done", "Done; change settings and start again at any time.")
-        return series, done, mask
-    return series, Step("Reconstruct", "next", "Check the settings and start."), mask
+        return series, done, *after
+    return series, Step("Reconstruct", "next", "Check the settings and start."), *after
 
 
 def _mask_step(session: Session) -> Step:
     if session.mask is not None or session.analysis_mask is not None:
         return Step("Mask", "done", "A mask is in use; it can be changed at any time.")
     return Step("Mask", "next", "Isolate the particle (optional): mask of a result, a preview or a file.")
+
+
+def _analyse_step(session: Session) -> Step:
+    work = session.attachments.get("analyse work")
+    if work is not None and work.busy:
+        return Step("Analyse", "active", "Something is being computed.")
+    if work is not None and work.outcomes:
+        return Step("Analyse", "done", "There are results; compute more at any time.")
+    return Step("Analyse", "next", "Resolution, peaks and atoms of a result, a preview or a file.")
 
 
 def hint(session: Session) -> tuple[str, str]:

@@ -22,6 +22,7 @@ PANELS = (
     ("series_panel", "SeriesPanel"),
     ("reconstruct_dock", "ReconstructDock"),
     ("mask_panel", "MaskPanel"),
+    ("analyse_panel", "AnalysePanel"),
 )
 VIEWS_TITLE = "PhaseT3M views"
 _KEY = "views"

@@ -1,0 +1,241 @@
+"""The transform of an analysed volume in 3D: isosurface, resolution shells, missing wedge, peaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_phaset3m.gui.analyse_compute import FourierResult
+from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
+from napari_phaset3m.gui.fourier_marks import circle
+from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
+
+SURFACE, PROJECTION = "Surface", "Projection"
+#: From where it is seen at first: the wedge opens towards the reader.
+ELEVATION, AZIMUTH = 20.0, 25.0
+_WEDGE_COLOUR = "#e69f00"
+_SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
+TABLE_WIDTH = 400
+
+
+class Fourier3D(FourierCanvas):
+    """A log power as a surface of equal power, or projected, with shells and wedge."""
+
+    def __init__(self) -> None:
+        from vispy.scene.visuals import Line, Text
+
+        super().__init__()
+        scene = self._view.scene
+        self.shells = Line(np.zeros((2, 3)), color=_SHELL_COLOUR, connect="segments", parent=scene)
+        self.wedge = Line(np.zeros((2, 3)), color=_WEDGE_COLOUR, width=2, connect="segments", parent=scene)
+        self.wedge_label = Text("", color=_WEDGE_COLOUR, font_size=8, anchor_x="left", parent=scene)
+        for visual, order in ((self.shells, 1), (self.wedge, 2), (self.wedge_label, 3)):
+            visual.set_gl_state("translucent", depth_test=False)
+            visual.order = order
+            visual.visible = False
+        self.tilt_range: tuple[float, float] | None = None
+        self.level = 0.5
+        self.mode = SURFACE
+
+    def show_result(self, result: FourierResult) -> None:
+        """Take a new log power with its tilts."""
+        self.tilt_range = result.tilt_range_deg
+        self.show(result.power, result.voxel_size_angstrom, result.limits)
+        self.set_mode(self.mode)
+        self._place_wedge()
+
+    def set_mode(self, mode: str) -> None:
+        """Show a surface of equal power, or the maximum along the line of sight."""
+        self.mode = mode
+        self._volume.method = "iso" if mode == SURFACE else "mip"
+        self.set_level(self.level)
+
+    def set_level(self, level: float) -> None:
+        """Where the surface lies, 0..1 of the display range."""
+        self.level = level
+        low, high = self.limits
+        self._volume.threshold = low + level * (high - low)
+        self._canvas.update()
+
+    def set_rings(self, wanted: bool) -> None:
+        """Show or hide the shells with their labels, in 1/Å and Å."""
+        super().set_rings(wanted)
+        self.shells.visible = wanted and bool(self.marks.resolutions)
+
+    def set_wedge(self, wanted: bool) -> None:
+        """Show or hide the outline of the missing wedge."""
+        for visual in (self.wedge, self.wedge_label):
+            visual.visible = wanted and self.tilt_range is not None
+        self._canvas.update()
+
+    def whole(self) -> None:
+        """See all of it, from the first point of view."""
+        if self._power is not None:
+            self._frame()
+
+    def _frame(self) -> None:
+        super()._frame()
+        edge = 0.5 / self._geometry[1]
+        self._solid.elevation, self._solid.azimuth = ELEVATION, AZIMUTH
+        self._solid.scale_factor = 2 * edge * silhouette(ELEVATION, AZIMUTH)
+        rings = self.marks.resolutions
+        if rings:
+            self.shells.set_data(np.concatenate([sphere_lines(1 / d) for d in rings]))
+            self.marks.labels.text = [f"{1 / d:.3g} 1/Å ({d:g} Å)" for d in rings]
+        self.set_rings(self.rings_wanted)
+
+    def _place_wedge(self) -> None:
+        if self.tilt_range is None:
+            self.set_wedge(False)
+            return
+        edge = 0.5 / self._geometry[1]
+        self.wedge.set_data(wedge_lines(self.tilt_range, edge))
+        low, high = self.tilt_range
+        middle = np.deg2rad((low + 180 + high) / 2)
+        place = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
+        self.wedge_label.pos = place if place[2] >= 0 else -place
+        self.wedge_label.text = f"missing wedge, {180 - (high - low):g}°"
+
+
+def sphere_lines(radius: float) -> np.ndarray:
+    """`(n, 3)` segments of the three great circles of a shell, (x, y, z)."""
+    flat = circle(radius)
+    return np.concatenate([flat, flat[:, [0, 2, 1]], flat[:, [2, 0, 1]]])
+
+
+def wedge_lines(tilt_range_deg: tuple[float, float], radius: float) -> np.ndarray:
+    """`(n, 3)` segments of the planes of the lowest and the highest tilt, (kx, ky, kz).
+
+    At tilt θ the measured plane is spanned by y and (cos θ, 0, −sin θ), as
+    :func:`analyse.figures.pictures.draw_wedge` has it.
+    """
+    parts = []
+    flat = circle(radius)
+    for tilt in np.deg2rad(tilt_range_deg):
+        across = np.array([np.cos(tilt), 0.0, -np.sin(tilt)])
+        parts.append(flat[:, :1] * across + flat[:, 1:2] * np.array([0.0, 1.0, 0.0]))
+        parts.append(np.stack([-radius * across, radius * across]))
+    parts.append(np.array([[0.0, -radius, 0.0], [0.0, radius, 0.0]]))
+    return np.concatenate(parts)
+
+
+class FourierPage(QWidget):
+    """The canvas with its controls, and the table of Bragg peaks beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.canvas: Fourier3D | None = None
+        self._result: FourierResult | None = None
+        self._shown: FourierResult | None = None
+        self.mode = QComboBox()
+        self.mode.addItems([SURFACE, PROJECTION])
+        self.mode.setToolTip("Surface of equal power, or maximum along the line of sight")
+        self.level = QSlider(Qt.Orientation.Horizontal)
+        self.level.setRange(0, 100)
+        self.level.setValue(50)
+        self.level.setMaximumWidth(140)
+        self.level.setAccessibleName("Level of the surface")
+        self.level.setToolTip("Level of the surface, from the background to the highest peaks")
+        self.rings, self.wedge = QCheckBox("Shells"), QCheckBox("Wedge")
+        for box in (self.rings, self.wedge):
+            box.setChecked(True)
+        self.rings.setToolTip("Shells of equal resolution, labelled in 1/Å and Å")
+        self.wedge.setToolTip("Planes of the lowest and the highest tilt; between them nothing was measured")
+        self.whole = QPushButton("Whole")
+        self.whole.setToolTip("See all of it again")
+        self.table = PeakTable()
+        self.table.setMaximumWidth(TABLE_WIDTH)
+        self.table.hide()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        bar = QHBoxLayout()
+        for widget in (self.mode, QLabel("Level"), self.level, self.rings, self.wedge, self.whole):
+            bar.addWidget(widget)
+        bar.addStretch(1)
+        self._place = QVBoxLayout()
+        left = QVBoxLayout()
+        left.setSpacing(2)
+        left.addLayout(bar)
+        left.addLayout(self._place, 1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(left, 1)
+        layout.addWidget(self.table)
+
+    def _connect(self) -> None:
+        self.mode.currentTextChanged.connect(self._on_looks)
+        self.level.valueChanged.connect(self._on_looks)
+        self.rings.toggled.connect(self._on_looks)
+        self.wedge.toggled.connect(self._on_looks)
+        self.whole.clicked.connect(self._on_whole)
+        self.table.chosen.connect(self._on_peak)
+
+    def show_result(self, result: FourierResult | None) -> None:
+        """Show a transform as soon as somebody looks."""
+        self._result = result
+        self._fill()
+
+    def show_peaks(self, rows: list[dict[str, Any]] | None) -> None:
+        """List peaks; None for none looked for."""
+        with QSignalBlocker(self.table):
+            self.table.set_rows(rows or [])
+        self.table.setVisible(bool(rows))
+
+    def showEvent(self, event: Any) -> None:
+        """Build the canvas when it is first looked at."""
+        super().showEvent(event)
+        self._fill()
+
+    def release(self) -> None:
+        """Give the canvas back."""
+        if self.canvas is not None:
+            self._place.removeWidget(self.canvas.widget)
+            self.canvas.close()
+        self.canvas = self._shown = None
+
+    def closeEvent(self, event: Any) -> None:
+        """Release the canvas."""
+        self.release()
+        super().closeEvent(event)
+
+    def _fill(self) -> None:
+        if self._result is None or self._result is self._shown or not self.isVisible():
+            return
+        if self.canvas is None:
+            self.canvas = Fourier3D()
+            self.canvas.widget.setMinimumSize(120, 60)
+            self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+            self._place.addWidget(self.canvas.widget)
+        self._shown = self._result
+        self.canvas.show_result(self._result)
+        self._on_looks()
+
+    def _on_looks(self, *_: object) -> None:
+        self.level.setEnabled(self.mode.currentText() == SURFACE)
+        if self.canvas is not None and self._shown is not None:
+            self.canvas.level = self.level.value() / 100
+            self.canvas.set_mode(self.mode.currentText())
+            self.canvas.set_rings(self.rings.isChecked())
+            self.canvas.set_wedge(self.wedge.isChecked())
+
+    def _on_whole(self) -> None:
+        if self.canvas is not None:
+            self.canvas.whole()
+
+    def _on_peak(self, row: dict[str, Any]) -> None:
+        if self.canvas is not None:
+            self.canvas.fly_to(frequency_of(row), f"{peak_name(row)}   {row['d_angstrom']:.2f} Å")

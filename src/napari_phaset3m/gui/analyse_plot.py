@@ -1,0 +1,239 @@
+"""Draws curves, slices and their transforms in the colours of napari's theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_phaset3m.gui.analyse_compute import SlicesResult
+from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
+
+_PENS = {
+    "solid": Qt.PenStyle.SolidLine,
+    "dash": Qt.PenStyle.DashLine,
+    "dashdot": Qt.PenStyle.DashDotLine,
+    "dot": Qt.PenStyle.DotLine,
+}
+_PLANES = ("xy", "xz", "yz")
+_LETTERS = {"size": "8pt"}
+
+
+class CurveView(QWidget):
+    """Plots beside each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import pyqtgraph as pg
+
+        self._pg = pg
+        self._plots: list[CurvePlot] = []
+        self.widgets: list[Any] = []
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(6)
+        on_theme_change(self._draw)
+
+    def show_plots(self, plots: list[CurvePlot]) -> None:
+        """Draw these in place of what was there."""
+        self._plots = plots
+        self._draw()
+
+    def _draw(self) -> None:
+        for widget in self.widgets:
+            self._row.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self.widgets = [self._made(plot) for plot in self._plots]
+        for widget in self.widgets:
+            self._row.addWidget(widget, 1)
+
+    def _made(self, plot: CurvePlot) -> Any:
+        pg, colours = self._pg, theme_colours()
+        axes = {"top": _resolution_axis(pg)} if plot.frequency else {}
+        widget = pg.PlotWidget(self, axisItems=axes, background=colours.background)
+        widget.setMenuEnabled(False)
+        widget.hideButtons()
+        widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
+        widget.setMinimumSize(120, 80)
+        if plot.log_y:
+            widget.setLogMode(y=True)
+        self._axes(widget, plot, colours)
+        legend = widget.addLegend(offset=(-6, 4), labelTextColor=colours.text, labelTextSize="8pt",
+                                  verSpacing=-4, brush=(*_rgb(colours.background), 180))  # fmt: skip
+        for low, high in plot.regions:
+            shade = (*_rgb(colours.faint), 60)
+            widget.addItem(pg.LinearRegionItem((low, high), movable=False, brush=shade, pen=pg.mkPen(None)))
+        if plot.band is not None:
+            self._band(widget, plot.band, colours)
+        for curve in plot.curves:
+            self._curve(widget, curve, colours)
+        self._lines(widget, plot, colours)
+        self._frame(widget, plot)
+        legend.setVisible(len(plot.curves) > 1 or bool(plot.band))
+        widget.scene().sigMouseClicked.connect(lambda click: self._reset(click, widget, plot))
+        return widget
+
+    def _reset(self, click: Any, widget: Any, plot: CurvePlot) -> None:
+        if click.double():
+            widget.enableAutoRange()
+            self._frame(widget, plot)
+
+    def _frame(self, widget: Any, plot: CurvePlot) -> None:
+        if plot.y_range is not None:
+            widget.setYRange(*plot.y_range, padding=0)
+        if plot.frequency:
+            end = max((float(curve.x[-1]) for curve in plot.curves if len(curve.x)), default=1.0)
+            widget.setXRange(0, end, padding=0.01)
+
+    def _axes(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
+        shown = [("bottom", plot.xlabel), ("left", plot.ylabel)]
+        shown += [("top", "")] if plot.frequency else []
+        widget.showAxis("top", plot.frequency)
+        for side, text in shown:
+            axis = widget.getAxis(side)
+            axis.setPen(self._pg.mkPen(colours.faint))
+            axis.setTextPen(colours.text)
+            axis.enableAutoSIPrefix(False)
+            if text:
+                axis.setLabel(text, color=colours.text)
+        widget.showGrid(x=False, y=True, alpha=0.12)
+
+    def _curve(self, widget: Any, curve: Curve, colours: Colours) -> None:
+        pg = self._pg
+        colour = colours.text if curve.colour < 0 else colours.curves[curve.colour % len(colours.curves)]
+        if curve.symbol:
+            widget.plot(
+                curve.x, curve.y, pen=None, symbol=curve.symbol, symbolSize=7, symbolBrush=colour,
+                symbolPen=pg.mkPen(colours.background), name=curve.name,
+            )  # fmt: skip
+            return
+        pen = pg.mkPen(colour, width=curve.width, style=_PENS[curve.dash])
+        widget.plot(curve.x, curve.y, pen=pen, name=curve.name, connect="finite")
+
+    def _band(self, widget: Any, band: tuple[np.ndarray, np.ndarray], colours: Colours) -> None:
+        pg, (x, bound) = self._pg, band
+        edge = pg.mkPen(colours.faint, width=1)
+        low, high = pg.PlotDataItem(x, -bound, pen=edge), pg.PlotDataItem(x, bound, pen=edge)
+        widget.addItem(low)
+        widget.addItem(high)
+        widget.addItem(pg.FillBetweenItem(low, high, brush=(*_rgb(colours.faint), 70)))
+        widget.plotItem.legend.addItem(high, "within the noise bound")
+
+    def _lines(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
+        pg = self._pg
+        for value, text in plot.levels:
+            at = np.log10(value) if plot.log_y else value
+            pen = pg.mkPen(colours.text, width=1, style=Qt.PenStyle.DashLine)
+            looks = {"position": 0.02, "color": colours.text, "anchors": [(0, 1), (0, 1)]}
+            widget.addItem(pg.InfiniteLine(at, angle=0, pen=pen, label=text or None, labelOpts=looks))
+        for number, (place, text) in enumerate(plot.marks):
+            pen = pg.mkPen(colours.faint, width=1)
+            # neighbours are written at different heights, so that they can be read
+            looks = {"position": 0.94 - 0.11 * (number % 4), "color": colours.text, "rotateAxis": None}
+            widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen, label=text, labelOpts=looks))
+
+
+class SlicesView(QWidget):
+    """Central slices and the transform of each, three and three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import pyqtgraph as pg
+
+        self._pg = pg
+        self._result: SlicesResult | None = None
+        self.graphics = pg.GraphicsLayoutWidget(self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.graphics)
+        on_theme_change(self._draw)
+
+    def show_slices(self, result: SlicesResult) -> None:
+        """Draw these."""
+        self._result = result
+        self._draw()
+
+    def _draw(self) -> None:
+        found, colours = self._result, theme_colours()
+        self.graphics.setBackground(colours.background)
+        if found is None:
+            return
+        self.graphics.clear()
+        for column, (plane, name) in enumerate(zip(found.planes, _PLANES, strict=True)):
+            extent = [n * found.voxel_size_angstrom for n in plane.shape]
+            rect = QRectF(0, 0, extent[1], extent[0])
+            box = self._box(column, f"{name[0]} →  {name[1]} ↓", colours)
+            self._image(box, plane, rect, found.limits, "gray")
+            self._bar(box, rect)
+        for column, (power, name) in enumerate(zip(found.powers, _PLANES, strict=True)):
+            steps = [1 / (n * found.voxel_size_angstrom) for n in power.shape]
+            tops = [-(n // 2 + 0.5) * step for n, step in zip(power.shape, steps, strict=True)]
+            rect = QRectF(tops[1], tops[0], power.shape[1] * steps[1], power.shape[0] * steps[0])
+            box = self._box(3 + column, f"k{name[0]} k{name[1]} of this slice", colours)
+            low, high = (float(v) for v in np.percentile(power, (40, 99.7)))
+            self._image(box, power, rect, (low, max(high, low + 0.1)), "inferno")
+            self._rings(box, 0.5 / found.voxel_size_angstrom)
+
+    def _box(self, column: int, title: str, colours: Colours) -> Any:
+        self.graphics.addLabel(title, row=0, col=column, color=colours.text, **_LETTERS)
+        box = self.graphics.addViewBox(row=1, col=column, lockAspect=True, invertY=True, enableMenu=False)
+        box.setDefaultPadding(0.0)
+        return box
+
+    def _image(
+        self, box: Any, data: np.ndarray, rect: QRectF, limits: tuple[float, float], colours: str
+    ) -> None:
+        image = self._pg.ImageItem(np.ascontiguousarray(data), axisOrder="row-major", levels=limits)
+        image.setRect(rect)
+        if colours != "gray":
+            image.setLookupTable(_lookup(colours))
+        box.addItem(image)
+        box.setRange(rect, padding=0.0)
+
+    def _bar(self, box: Any, rect: QRectF) -> None:
+        from napari_phaset3m.analyse.figures.pictures import length_text, round_length
+
+        length = round_length(rect.width() / 4)
+        left, bottom = 0.05 * rect.width(), 0.95 * rect.height()
+        pen = self._pg.mkPen("w", width=4)
+        box.addItem(self._pg.PlotCurveItem([left, left + length], [bottom, bottom], pen=pen))
+        self._write(box, length_text(length), left, bottom, (0, 1))
+
+    def _rings(self, box: Any, limit: float) -> None:
+        from napari_phaset3m.analyse.figures.pictures import shells
+
+        angle = np.linspace(0, 2 * np.pi, 121)
+        pen = self._pg.mkPen(255, 255, 255, 150, style=Qt.PenStyle.DashLine)
+        for k, text in shells(limit, 2):
+            box.addItem(self._pg.PlotCurveItem(k * np.cos(angle), k * np.sin(angle), pen=pen))
+            self._write(box, text, 0.0, -k, (0.5, 1))
+
+    def _write(self, box: Any, text: str, x: float, y: float, anchor: tuple[float, float]) -> None:
+        item = self._pg.TextItem(text, color="w", anchor=anchor, fill=(0, 0, 0, 110))
+        item.setPos(x, y)
+        box.addItem(item, ignoreBounds=True)
+
+
+def _resolution_axis(pg: Any) -> Any:
+    """An axis in 1/Å that writes resolutions."""
+
+    class ResolutionAxis(pg.AxisItem):  # type: ignore[misc]
+        def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+            return [f"{1 / value:.3g} Å" if value > 1e-9 else "" for value in values]
+
+    return ResolutionAxis("top")
+
+
+def _lookup(name: str) -> np.ndarray:
+    """napari's colours, `(256, 3)` uint8."""
+    from napari.utils.colormaps import ensure_colormap
+
+    return np.asarray(ensure_colormap(name).map(np.linspace(0, 1, 256))[:, :3] * 255, np.uint8)
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -1,0 +1,78 @@
+"""Brings the Analyse panel up to date with what is chosen, under way and done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_phaset3m.gui.analyse_compute import TOPICS
+from napari_phaset3m.gui.analyse_inputs import why_not_mask, why_not_volume
+from napari_phaset3m.gui.analyse_widgets import AnalyseWidgets, ChoicesBox, HalvesBox, TopicRow, enable
+from napari_phaset3m.gui.binding import format_seconds
+
+if TYPE_CHECKING:
+    from napari_phaset3m.gui.analyse_halves import HalvesJob
+    from napari_phaset3m.gui.analyse_work import AnalyseWork
+    from napari_phaset3m.session import Session
+
+
+def refresh(ui: AnalyseWidgets, work: AnalyseWork, job: HalvesJob, session: Session) -> None:
+    """Bring all controls up to date with what is chosen, under way and done."""
+    ui.show_busy(*work.progress, work.busy)
+    _choices(ui.choices, work, session)
+    _job(ui.job, job)
+    report = "Something is being computed" if work.busy else why_not_volume(work.inputs.source)
+    enable(ui.report, report, "Measure everything and write one HTML page")
+    some = any(not topic.why_not(work.inputs) for topic in TOPICS.values())
+    enable(ui.all, "" if some else why_not_volume(work.inputs.source), "Everything that is possible now")
+    ui.open_report.setVisible(work.report_path is not None)
+    atoms = work.outcomes.get("atoms")
+    none = atoms is None or atoms.failed
+    enable(ui.xyz, "Compute first" if none else "", "Write positions, species and intensities")
+    enable(ui.draw, why_not_volume(work.inputs.source), "Draw a line in a slice; the last one counts")
+    for key in TOPICS:
+        _row(ui.rows[key], work)
+
+
+def _choices(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
+    why = why_not_mask(session.analysis_mask, work.inputs.source)
+    enable(box.mask, why, "Confine the analysis to the mask of step Mask")
+    box.mask.setChecked(work.inputs.mask is not None)
+    box.mask_name.set_full_text("none" if work.inputs.mask is None else work.inputs.mask.name, why or None)
+    series = session.series
+    enable(box.series, "" if series is not None else "Open the tilt series (step Series)",
+           "Tilts and optics of the series belong to this volume")  # fmt: skip
+    box.series.setChecked(work.inputs.series is not None)
+    tilts = "" if series is None else f", {series.tilt_deg.min():g} to {series.tilt_deg.max():g}°"
+    box.series_name.set_full_text(f"{session.series_name}{tilts}" if series is not None else "none")
+    halves = work.inputs.halves
+    text = "none" if halves is None else f"{halves.name} of {halves.of}".removesuffix(" of files")
+    box.halves_name.set_full_text(text)
+
+
+def _job(box: HalvesBox, job: HalvesJob) -> None:
+    box.setVisible(job.busy)
+    if not job.busy:
+        return
+    box.message.set_full_text("Paused" if job.paused else job.message)
+    box.pause.setText("Resume" if job.paused else "Pause")
+    box.bar.setRange(0, 0 if job.progress is None else 1000)
+    if job.progress is not None:
+        left = job.progress.remaining_seconds
+        box.bar.setValue(round(1000 * job.progress.fraction))
+        box.bar.setFormat("%p%" if left is None else f"%p%  ·  {format_seconds(left)} left")
+
+
+def _row(row: TopicRow, work: AnalyseWork) -> None:
+    key = row.topic.key
+    outcome = work.outcomes.get(key)
+    running = work.running == key
+    enable(row.run, "Being computed" if running else row.topic.why_not(work.inputs), row.topic.tip)
+    enable(row.look, "" if outcome is not None else "Compute first", "Show it below the canvas")
+    stale = work.stale(key)
+    row.state.setText("…" if running else "out of date" if stale else "")
+    if outcome is None:
+        row.say("")
+        return
+    first = outcome.text.partition("\n")[0].partition(" Window: ")[0]
+    text = f"Of {outcome.of}, before the change: {first}" if stale and outcome.of else first
+    row.say(text, outcome.text, "error" if outcome.failed else "muted" if stale else "")
