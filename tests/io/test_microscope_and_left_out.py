@@ -102,6 +102,19 @@ def test_a_simulation_states_what_it_blurred_with(tmp_path: Path) -> None:
     assert found.convergence_semiangle_mrad == 0.2
 
 
+def test_simulate_and_reconstruct_by_the_shell_use_one_curve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, path = tmp_path / "mtf.txt", tmp_path / "s.h5"
+    text.write_text("0 1\n1 0.3\n")
+    flags = ["--n-tilt", "3", "--image-size", "16", "--diameter", "4", "--defocus", "300", "--energy", "9e3",
+             "--supersampling", "1", "--slice-thickness", "4", "--padding", "0",
+             "--mtf", str(text)]  # fmt: skip
+    assert main(["simulate", "-o", str(path), *flags]) == 0
+    assert "read in volts" in capsys.readouterr().err
+    np.testing.assert_array_equal(load_series(path).mtf, ((0.0, 1.0), (1.0, 0.3)))
+
+
 def test_numbers_of_images() -> None:
     assert image_numbers("3,7-9") == [3, 7, 8, 9]
     for text in ("", "a", "9-7", "-1", "1,,2"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,17 +116,28 @@ convert = options.with_flags(_convert, overrides.parameters())
 def _simulate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON; flags win")] = None,
+    mtf: Annotated[
+        Path | None,
+        typer.Option(help="Detector MTF: text file of two columns, fraction of Nyquist and value"),
+    ] = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
     """Simulate a series; writes the truth beside it: parameters, potential (volts) and atoms."""
+    from napari_phaset3m.core.plausible import doubtful_units
     from napari_phaset3m.io.atomic import check_output
+    from napari_phaset3m.io.sidecar import read_mtf
     from napari_phaset3m.simulate.api import simulate as run
 
     _check_suffix(output)
     check_output(output)
     base = SimulationConfig.load(config).model_dump(exclude_unset=True) if config else {}
+    if mtf is not None:
+        base["acquisition"] = {**base.get("acquisition", {}), "mtf": tuple(read_mtf(mtf).T.tolist())}
     settings = options.build(SimulationConfig, fields, base)
+    optics = settings.optics
+    for line in doubtful_units(optics.energy_ev, optics.spherical_aberration_angstrom):
+        print(line, file=sys.stderr)
     with running.progress_bar(quiet=as_json) as show:
         result = run(settings, lambda event: show(event.text, event.fraction))
     try:
