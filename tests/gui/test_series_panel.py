@@ -153,7 +153,9 @@ def test_metadata_takes_units(panel):
         ("energy_ev", "fast", "not a number"),
         ("energy_ev", "3 mm", "not a unit"),
         ("energy_spread_ev", "-1", "must not be negative"),
-        ("defocus_angstrom", "10 / 20", "1 or 3 values"),
+        ("defocus_angstrom", "10 / 20", "2 given, but 3 needed"),
+        ("defocus_angstrom", "10", "1 given, but 3 needed"),
+        ("dose_per_image", "10, 20", "2 given, but 1 or 3 needed"),
     ],
 )
 def test_wrong_metadata_is_told_in_place(panel, name, typed, said):

@@ -65,7 +65,7 @@ QUANTITIES = (
     Quantity("spherical_aberration_angstrom", "spherical_aberration", "Cs", "mm",
              "Spherical aberration, mm; negative values are allowed", "multislice", "any"),
     Quantity("defocus_angstrom", "defocus_values", "Defocus", "nm",
-             "Underfocus positive, at the rotation centre, nm: one value, or one for each focus",
+             "Underfocus positive, at the rotation centre, nm: one value for each focus",
              "multislice", "any", many=True),
     Quantity("chromatic_aberration_angstrom", "chromatic_aberration", "Cc", "mm",
              "Chromatic aberration, mm; with the energy spread it gives the focal spread"),
