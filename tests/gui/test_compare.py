@@ -194,7 +194,11 @@ def test_follows_a_run_that_is_still_going_on(qtbot, viewer, two, monkeypatch):
     driver.finish()
     qtbot.waitUntil(lambda: session.active_run is None, timeout=WAIT)
     view.show()
-    qtbot.waitUntil(lambda: view.panes[1].shot.content.volume is record.volume, timeout=WAIT)
+
+    def result_is_shown():
+        return len(view.panes) == 2 and view.panes[1].shot.content.volume is record.volume
+
+    qtbot.waitUntil(result_is_shown, timeout=WAIT)
     assert view.canvas.columns[1].title.text.endswith("final")
 
 
