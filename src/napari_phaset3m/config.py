@@ -93,7 +93,7 @@ class ConstraintConfig(Model):
     sparsity: Auto | Annotated[float, Field(ge=0)] = Field(
         "auto",
         description="L1 penalty on the potential, in standard deviations of the noise that the dose "
-        "leaves in its gradient; auto: 1; 0: off",
+        "leaves in its gradient; auto: 1 for voxels up to 0.8 Å, else 0 (off)",
     )
     threshold_volts: float = Field(0.0, ge=0, description="Hard threshold: smaller values become 0")
     threshold_schedule: Schedule = Schedule()

@@ -9,9 +9,8 @@ from typing import Any
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.reconstruct.methods import METHODS, unused
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
-from napari_phaset3m.reconstruct.problem import Problem, is_linear
+from napari_phaset3m.reconstruct.problem import Problem, is_linear, sparsity
 from napari_phaset3m.reconstruct.solver import resolve_threads
-from napari_phaset3m.reconstruct.sparsity import AUTO_SPARSITY
 
 #: Upper bound of the sweeps when held-out images decide when to stop.
 MAX_SWEEPS = 40
@@ -129,8 +128,7 @@ def settings(config: ReconstructionConfig, problem: Problem, plan: Plan) -> dict
     }
     if not is_linear(config):
         resolved["loss"] = resolve_loss(config, problem)
-        sparsity = config.constraints.sparsity
-        resolved["sparsity"] = AUTO_SPARSITY if sparsity == "auto" else sparsity
+        resolved["sparsity"] = sparsity(config, geometry.voxel_size_angstrom)
         resolved["slice_angstrom"] = geometry.voxels_per_slice * geometry.voxel_size_angstrom
     if METHODS[config.method].relaxation is not None:
         resolved["relaxation"] = relaxation(config)

@@ -194,15 +194,29 @@ def basis_sigma(config: ReconstructionConfig, series: TiltFocalSeries, voxel_ang
     return next((sigma for limit, sigma in BASIS_FOR_DOSE if dose <= limit), None)
 
 
+def sparsity(config: ReconstructionConfig, voxel_angstrom: float) -> float:
+    """Strength of the L1 penalty: as given; auto: 1 where single atoms are sampled, else 0.
+
+    Atoms in vacuum are sparse; a vesicle in ice is not. Linear methods have none.
+    """
+    asked = config.constraints.sparsity
+    if is_linear(config):
+        return 0.0
+    if asked == "auto":
+        return 1.0 if voxel_angstrom <= ATOMIC_VOXEL else 0.0
+    return float(asked)
+
+
 def holdout_fraction(config: ReconstructionConfig, series: TiltFocalSeries) -> float:
     """Fraction of images held out: as given, else only when they decide when to stop.
 
-    They do where no dose tells how strong the noise is; where one does, the sparsity
-    penalty balances it and sweeps converge.
+    They do without a sparsity penalty, or where no dose tells how strong the noise is;
+    else the penalty balances it and sweeps converge.
     """
     if config.holdout_fraction == "auto":
-        unknown = total_dose(series) is None or config.constraints.sparsity == 0
-        decides = config.iterations == "auto" and not is_linear(config) and unknown
+        voxel = config.voxel_angstrom or series.pixel_size_angstrom
+        unbalanced = total_dose(series) is None or not sparsity(config, voxel)
+        decides = config.iterations == "auto" and not is_linear(config) and unbalanced
         return AUTO_HOLDOUT if decides else 0.0
     if not 0 <= config.holdout_fraction < 0.5:
         raise ConfigError(f"holdout_fraction: {config.holdout_fraction} is not in 0 .. 0.5")

@@ -12,10 +12,8 @@ from __future__ import annotations
 from math import erf, pi, sqrt
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.reconstruct.problem import Problem, is_linear
+from napari_phaset3m.reconstruct.problem import Problem, sparsity
 
-#: What ``"auto"`` means, in standard deviations; measured in docs/decisions/0004.
-AUTO_SPARSITY = 1.0
 #: Misfit of amplitudes that no dose explains (optics, sampling, wrap-around): the floor.
 MODEL_ERROR = 0.005
 #: Standard deviation of one tilt's gradient for amplitude noise of 1: the root mean square
@@ -46,13 +44,14 @@ def noise_passed(sigma_voxels: float) -> float:
 def penalty(config: ReconstructionConfig, problem: Problem) -> float:
     """Weight mu of the L1 norm for each tilt, in the unit of the gradient by phase.
 
-    0 for linear methods, whose published forms have no such term.
+    0 for linear methods, whose published forms have no such term, and where
+    :func:`.problem.sparsity` is.
     """
-    strength = config.constraints.sparsity
-    if is_linear(config) or not strength:
+    voxel = problem.geometry.voxel_size_angstrom
+    factor = sparsity(config, voxel)
+    if not factor:
         return 0.0
-    factor = AUTO_SPARSITY if strength == "auto" else float(strength)
     sigma = problem.basis_sigma_angstrom
-    passed = noise_passed(sigma / problem.geometry.voxel_size_angstrom) if sigma else 1.0
+    passed = noise_passed(sigma / voxel) if sigma else 1.0
     n_image = (problem.weight > 0).sum()
     return factor * _RESPONSE * amplitude_noise(problem) * passed / sqrt(max(1, int(n_image)))
