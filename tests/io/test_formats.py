@@ -21,6 +21,8 @@ from napari_phaset3m.io.tiff import angles_from_names
 DOC = Path(__file__).parents[2] / "docs" / "formats.md"
 RNG = np.random.default_rng(11)
 IMAGES = RNG.integers(40, 90, (3, 6, 8)).astype(np.int16)
+#: The same as TIFF and GIF store it, top row first.
+TOP_DOWN = np.ascontiguousarray(IMAGES[:, ::-1])
 
 
 def _mrc(path: Path, data: np.ndarray = IMAGES, pixel: float = 2.0) -> Path:
@@ -60,7 +62,7 @@ def test_the_documented_series_toml_runs(tmp_path: Path) -> None:
     text = re.search(r"```toml\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
     assert text is not None
     (tmp_path / "series.toml").write_text(text.group(1), encoding="utf-8")
-    tifffile.imwrite(tmp_path / "under.tif", IMAGES[:2], photometric="minisblack")
+    tifffile.imwrite(tmp_path / "under.tif", TOP_DOWN[:2], photometric="minisblack")
     _mrc(tmp_path / "more.mrc")
     series = load_series(tmp_path / "series.toml", normalise="given")
     wanted = np.array([[IMAGES[0], IMAGES[2]], [IMAGES[1], IMAGES[0]]], np.float32)
@@ -131,11 +133,11 @@ def _make(kind: str, folder: Path) -> Path:
         plain.rename(path)
     elif kind in ("tif", "gif"):
         if kind == "tif":
-            tifffile.imwrite(path, IMAGES, photometric="minisblack")
+            tifffile.imwrite(path, TOP_DOWN, photometric="minisblack")
         else:
             from PIL import Image
 
-            frames = [Image.fromarray(image.astype(np.uint8)) for image in IMAGES]
+            frames = [Image.fromarray(image.astype(np.uint8)) for image in TOP_DOWN]
             frames[0].save(path, save_all=True, append_images=frames[1:])
     elif kind == "npy":
         np.save(path, IMAGES)
@@ -145,7 +147,7 @@ def _make(kind: str, folder: Path) -> Path:
         savemat(path, {"stack": np.moveaxis(IMAGES, 0, -1)}, do_compression=True)
     elif kind == "folder":
         path.mkdir()
-        for angle, image in zip((-10.0, 0.0, 10.0), IMAGES, strict=True):
+        for angle, image in zip((-10.0, 0.0, 10.0), TOP_DOWN, strict=True):
             tifffile.imwrite(path / f"img_{angle:+05.1f}.tif", image)
     elif kind == "toml":
         _mrc(folder / "a.mrc")
@@ -188,7 +190,7 @@ def test_angles_in_names(names: list[str], angles: list[float] | None) -> None:
 
 
 def test_folder_is_sorted_by_angle_not_by_name(tmp_path: Path) -> None:
-    for angle, image in zip((5.0, -20.0, 100.0), IMAGES, strict=True):
+    for angle, image in zip((5.0, -20.0, 100.0), TOP_DOWN, strict=True):
         tifffile.imwrite(tmp_path / f"s_{angle:.1f}.tif", image)
     series = load_series(tmp_path, energy_ev=3e5, pixel_size_angstrom=1.5, normalise="given")
     np.testing.assert_array_equal(series.tilt_deg, [-20.0, 5.0, 100.0])
