@@ -7,9 +7,10 @@ start of its worker to its end; what pressing Start costs before is given apart,
 is painting of the two OpenGL canvases, which with software OpenGL depends on the machine.
 
 The user also feels what no slot of ours is: a timer of 10 ms beats in the main thread, and
-the longest pauses between two beats are told with what the main thread did meanwhile. A
-second thread samples its stack every 5 ms for this. The main thread's processor time within
-the pause tells computing from waiting (for the interpreter's lock or for a core).
+the longest pauses between two beats are told with what the threads did meanwhile. A thread
+of its own samples their stacks every 5 ms for this. Processor times within a pause tell
+computing from waiting: where the main thread had little and the process much, another thread
+held the interpreter's lock or the cores; where both had little, the machine was busy.
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python
 benchmarks/bench_gui.py``.
 """
@@ -33,7 +34,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common import RESULTS, machine, print_table, write
-from gui_pauses import Sampler, pauses
+from gui_pauses import Beat, Sampler, beat, pauses
 
 LIMIT_MS = 100.0
 SERIES = Path(__file__).parents[1] / "src" / "napari_phaset3m" / "data" / "co3o4_sample.h5"
@@ -165,13 +166,9 @@ def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
             (time.monotonic(), frame.sweep, session.progress.sweep if session.progress else 0)
         )
     )
-    beats: list[tuple[float, float, str]] = []
+    beats: list[Beat] = []
     sampler, heart = Sampler(), QTimer()
-
-    def beat() -> None:
-        beats.append((time.monotonic(), time.thread_time(), slots.phase))
-
-    heart.timeout.connect(beat)
+    heart.timeout.connect(lambda: beats.append(beat(slots.phase)))
     heart.start(10)
     sampler.start()
     slots.recording = paint.recording = True
@@ -233,7 +230,14 @@ def main() -> int:
     columns = ("slot", "longest_ms", "processor_ms", "calls")
     for title, rows in (("while running", worst[:15]), ("pressing start", start), ("apart", painted)):
         print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in rows)])
-    print(facts, f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n")
+    for pause in facts["longest_pauses"]:
+        print(*(f"  {key}: {value}" for key, value in pause.items()), sep="\n", end="\n\n")
+    print(
+        {k: v for k, v in facts.items() if k != "longest_pauses"},
+        f"load {about['load_before']:.1f}",
+        f"-> {RESULTS}",
+        sep="\n",
+    )
     return 0 if longest <= LIMIT_MS else 1
 
 

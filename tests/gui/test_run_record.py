@@ -178,7 +178,8 @@ def test_a_masked_run_is_replayed_with_its_mask(qtbot, window, tmp_path):
     session.mask = mask
     session.mask_name = "ball"
     volume = mask.sum() * 0.8**3 / 1000
-    assert not line.isHidden() and line.text.full_text() == f"Mask: ball, {volume:.3g} nm³"
+    assert not line.isHidden() and line.name.full_text() == "Mask: ball"
+    assert line.volume.text() == f"{volume:.3g} nm³"
     record = run(qtbot, session, driver)
     line.clear.click()
     assert session.mask is None and line.isHidden(), "later runs have none; this one had it"

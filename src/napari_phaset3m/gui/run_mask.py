@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.forms import show_number
-from napari_phaset3m.gui.theme import ElidedLabel
+from napari_phaset3m.gui.theme import ElidedLabel, label
 from napari_phaset3m.gui.volume_layer import expected_volume
 from napari_phaset3m.session import NamedMask, Session
 
@@ -36,12 +36,11 @@ def mask_in_use(session: Session, series: TiltFocalSeries) -> NamedMask | None:
     return NamedMask(session.mask, (z, y, x), session.mask_name, session.mask_recipe)
 
 
-def mask_text(mask: NamedMask) -> str:
-    """Name and volume: ``Mask: Multislice · co3o4, 12.3 nm³``."""
+def mask_words(mask: NamedMask) -> tuple[str, str]:
+    """Name and volume: ``("Mask: Multislice · co3o4", "12.3 nm³")``."""
     z, y, x = mask.voxel_size_angstrom
     volume = float(mask.mask.sum(dtype="f8")) * z * y * x / 1000.0
-    name = f" {mask.name}," if mask.name else ""
-    return f"Mask:{name} {show_number(volume, 3)} nm³"
+    return f"Mask: {mask.name}" if mask.name else "Mask", f"{show_number(volume, 3)} nm³"
 
 
 class RunMaskLine(QWidget):
@@ -55,7 +54,7 @@ class RunMaskLine(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.text = ElidedLabel()
+        self.name, self.volume = ElidedLabel(), label()
         self.clear = QPushButton("Clear")
         self.clear.setToolTip(
             "Use no mask; in a run under way from its next sweep on. The Mask step keeps it"
@@ -63,7 +62,8 @@ class RunMaskLine(QWidget):
         self.clear.clicked.connect(self._on_clear)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.text, 1)
+        layout.addWidget(self.name, 1)
+        layout.addWidget(self.volume)
         layout.addWidget(self.clear)
         for name in ("mask", "mask_name", "series", "config"):
             follow(session.events[name], self.refresh)
@@ -75,7 +75,9 @@ class RunMaskLine(QWidget):
         mask = None if series is None else mask_in_use(self._session, series)
         self.setVisible(mask is not None)
         if mask is not None:
-            self.text.set_full_text(mask_text(mask), f"{mask_text(mask)}. Nothing is left outside of it")
+            name, volume = mask_words(mask)
+            self.name.set_full_text(name, f"{name}, {volume}. Nothing is left outside of it")
+            self.volume.setText(volume)
 
     def _on_clear(self) -> None:
         self._session.mask = None
