@@ -25,12 +25,12 @@ def test_a_choice_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHASET3M_FFT", "fftw")
-    with pytest.raises(ConfigError, match="PHASET3M_FFT: is 'fftw'. Use one of pyfftw, mkl_fft, scipy"):
+    with pytest.raises(ConfigError, match=r"PHASET3M_FFT: is 'fftw'\. Use one of pyfftw, mkl_fft, scipy"):
         fft_backend()
 
 
 def test_one_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHASET3M_FFT", "pyfftw")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pyfftw is not installed. Install it: .*pyFFTW"):
+    with pytest.raises(ConfigError, match=r"pyfftw is not installed\. Install it: .*pyFFTW"):
         fft_backend()

@@ -14,6 +14,7 @@ from napari_phaset3m.cli.given import given, start_for
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
+_DEVICE_HELP = "auto (GPU where the run has a version for it), cpu or cuda"
 _OUTPUT_HELP = "Volume: .mrc, .tif, .h5, .ome.zarr; an older result of that name is replaced"
 #: Fields of a series whose flag sets the parameter of the same name: that one wins over the series.
 _OWN = frozenset(ReconstructionConfig.model_fields)
@@ -35,9 +36,7 @@ def _reconstruct(
     start: Annotated[
         Path | None, typer.Option(help="Volume of the same box to start from, V; none: not that of --from")
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto (GPU where the run has a version for it), cpu or cuda")
-    ] = "auto",
+    device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to keep checkpoints in (.h5); an older one needs --resume")
     ] = None,

@@ -182,8 +182,7 @@ def _tried(job: Any) -> tuple[Any, Exception | None]:
 def _open(path: Path) -> Volume:
     from dataclasses import replace
 
-    from napari_phaset3m.io.volume import require_cubic
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.volume import load_volume, require_cubic
 
     volume = load_volume(path)
     require_cubic(path)

@@ -146,14 +146,12 @@ def save_mask(
         As of a volume: a name by format, `(nz, ny, nx)` in 0..1, float, (z, y, x) angstrom.
     recipe : Recipe or dict, optional
     source : path-like, optional
-        The volume that it was made from; named with its SHA-256.
-    **extra
-        More for the record, e.g. ``volume_nm3``.
+        The volume that it was made from; named with its SHA-256. What else is given goes into the
+        record as it is, e.g. ``volume_nm3``.
 
     Returns
     -------
     dict
-        The record.
 
     Raises
     ------

@@ -104,6 +104,12 @@ class _Halves:
             self.remarks.append("A half diverged; its last good volume was used.")
 
 
+def _resolved(device: DeviceName | Device, series: TiltFocalSeries, config: ReconstructionConfig) -> Device:
+    from napari_phaset3m.reconstruct.device import choose_device
+
+    return choose_device(device, series, config)[0]
+
+
 def run_halves(
     series: TiltFocalSeries,
     config: ReconstructionConfig,
@@ -155,10 +161,8 @@ def run_halves(
     PhaseT3MError
         The series cannot be split so, or whatever the solver raises. Volumes already written stay.
     """
-    from napari_phaset3m.reconstruct.device import choose_device
-
     control, run_id = control or RunControl(), run_id or new_run_id()
-    resolved, _ = choose_device(device, series, config)
+    resolved = _resolved(device, series, config)
     pair = split(series, kind, seed=seed)
     files = None if output is None else HalvesFiles(output, series_path, resolved)
     yield HalfEvent(0, Waiting(run_id, "preparing", "Preparing: settings of both halves"))
