@@ -274,7 +274,7 @@ TOPICS: dict[str, Topic] = {
               (_V, "mask", "halves", "series", "cell"), bragg),
         Topic("atoms", "Atoms", "Find atoms, refine them and show them as points",
               (_V, "mask", "species"), atoms),
-        Topic("fourier", "Fourier transform in 3D", "Isosurface with resolution shells and missing wedge",
+        Topic("fourier", "3D Fourier transform", "Isosurface with resolution shells and missing wedge",
               (_V, "series"), fourier),
         Topic("spectrum", "Power spectrum", "Mean power in shells, peaks marked", (_V, "mask"), spectrum,
               ("bragg",)),

@@ -15,6 +15,7 @@ from napari_phaset3m.gui.analyse_inputs import cell_text
 from napari_phaset3m.gui.analyse_work import AnalyseWork
 from napari_phaset3m.gui.mask_sources import add_file
 from napari_phaset3m.gui.publisher import LayerSpec
+from napari_phaset3m.gui.volume_layer import turn_to_volume
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
@@ -79,6 +80,7 @@ class AnalyseFiles(QObject):
             limits=limits, looks={"colormap": "gray", "rendering": "mip"},
         )  # fmt: skip
         publisher = self._work.publisher
+        turn_to_volume(publisher)
         publisher.show(f"file:{path}", spec, exact=True)
         publisher.reset_view()
 
@@ -109,10 +111,11 @@ class AnalyseFiles(QObject):
 
 
 def _volume(path: Path) -> tuple[Volume, Path, tuple[float, float]]:
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.volume import load_volume, require_cubic
     from napari_phaset3m.jobs.runner import display_limits
 
     volume = load_volume(path)
+    require_cubic(path)
     return volume, path, display_limits(volume.data)
 
 

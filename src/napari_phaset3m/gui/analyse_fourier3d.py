@@ -25,8 +25,10 @@ from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
 SURFACE, PROJECTION = "Surface", "Projection"
 #: From where it is seen at first: the wedge opens towards the reader.
 ELEVATION, AZIMUTH = 20.0, 25.0
-_WEDGE_COLOUR = "#e69f00"
+_WEDGE_COLOUR = "#56b4e9"
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
+#: Where the shells' labels stand on the circle in x and z, degrees.
+_LABEL_ANGLES = (50.0, 15.0, -20.0, -50.0)
 TABLE_WIDTH = 400
 
 
@@ -46,7 +48,7 @@ class Fourier3D(FourierCanvas):
             visual.order = order
             visual.visible = False
         self.tilt_range: tuple[float, float] | None = None
-        self.level = 0.5
+        self.level = 0.7
         self.mode = SURFACE
 
     def show_result(self, result: FourierResult) -> None:
@@ -93,6 +95,9 @@ class Fourier3D(FourierCanvas):
         rings = self.marks.resolutions
         if rings:
             self.shells.set_data(np.concatenate([sphere_lines(1 / d) for d in rings]))
+            turn = np.deg2rad(_LABEL_ANGLES[: len(rings)])
+            around = np.stack([np.cos(turn), np.zeros(len(rings)), np.sin(turn)], axis=1)
+            self.marks.labels.pos = around / np.asarray(rings)[:, None]
             self.marks.labels.text = [f"{1 / d:.3g} 1/Å ({d:g} Å)" for d in rings]
         self.set_rings(self.rings_wanted)
 
@@ -144,7 +149,8 @@ class FourierPage(QWidget):
         self.mode.setToolTip("Surface of equal power, or maximum along the line of sight")
         self.level = QSlider(Qt.Orientation.Horizontal)
         self.level.setRange(0, 100)
-        self.level.setValue(50)
+        self.level.setValue(70)
+        self.level.setMinimumWidth(60)
         self.level.setMaximumWidth(140)
         self.level.setAccessibleName("Level of the surface")
         self.level.setToolTip("Level of the surface, from the background to the highest peaks")

@@ -97,7 +97,7 @@ class HalvesJob(QObject):
             kind,
             device=session.device,
             control=self._control,
-            mask=session.mask,
+            mask=session.mask if record is None else record.mask.mask if record.mask else None,
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self._timer.start()

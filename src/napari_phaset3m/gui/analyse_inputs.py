@@ -14,12 +14,12 @@ from napari_phaset3m.analyse.cell import Cell, Centring
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.gui.forms import parse_number
 from napari_phaset3m.gui.mask_sources import MaskSource
-from napari_phaset3m.io.provenance import jsonable, provenance_path
+from napari_phaset3m.io.provenance import provenance_path
 from napari_phaset3m.report.subject import Subject
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.session import NamedMask, RunRecord
+    from napari_phaset3m.session import NamedMask
 
 #: Voxels count as cubic, and as equal, up to this part.
 _SAME = 1e-3
@@ -122,8 +122,8 @@ def why_not_volume(source: MaskSource | None) -> str:
     return ""
 
 
-def subject_of(inputs: Inputs, record: RunRecord | None = None) -> Subject:
-    """The inputs as the report package takes them.
+def subject_of(inputs: Inputs, told: Mapping[str, Any] | None = None) -> Subject:
+    """The inputs as the report package takes them; ``told`` is how the volume was made.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def subject_of(inputs: Inputs, record: RunRecord | None = None) -> Subject:
         volume=np.asarray(source.data, np.float32),
         voxel_size_angstrom=float(source.voxel[0]),
         unit=source.unit,
-        record=run_dict(record) if record is not None else file_record(source.path),
+        record=told or {},
         mask=None if mask is None else mask.mask,
         mask_name="" if mask is None else mask.name,
         mask_recipe="" if mask is None else described(mask.recipe),
@@ -167,20 +167,6 @@ def described(recipe: Mapping[str, Any]) -> str:
         return Recipe.parse(**recipe).describe() if recipe else ""
     except ConfigError:
         return ""
-
-
-def run_dict(record: RunRecord) -> dict[str, Any]:
-    """A run of this window as the .json beside a volume would have it."""
-    sweeps = record.sweeps
-    return {
-        "parameters": record.config.model_dump(mode="json"),
-        "resolved": jsonable(record.settings.get("resolved", {})),
-        "error_per_iteration": [done.error for done in sweeps],
-        "held_out_error_per_iteration": [done.held_out_error for done in sweeps],
-        "seconds_per_iteration": [done.seconds for done in sweeps],
-        "reason": record.reason,
-        "device": record.device,
-    }
 
 
 def file_record(path: Path | None) -> dict[str, Any]:

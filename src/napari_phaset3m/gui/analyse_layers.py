@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from napari_phaset3m.gui.mask_sources import MaskSource
 
 ATOMS, LINE = "atoms", "profile line"
-#: Okabe and Ito: told apart by colour-blind readers, on dark and light.
-SPECIES_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7")
+#: Okabe and Ito, in the order of the curves: told apart by colour-blind readers.
+SPECIES_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
 #: Symbols differ as well.
 SPECIES_SYMBOLS = ("disc", "square", "diamond", "triangle_up")
 _LINE_COLOUR = "#56b4e9"
@@ -40,7 +40,12 @@ def show_atoms(publisher: LayerPublisher, atoms: Atoms, centre: tuple[float, ...
         scale=(1.0,) * 3,
         translate=(0.0,) * 3,
         metadata={"role": "atoms", "of": of, "count": len(atoms)},
-        looks={"size": 0.6 * atoms.min_distance_angstrom, "border_width": 0, "out_of_slice_display": True},
+        looks={
+            "size": 0.6 * atoms.min_distance_angstrom,
+            "border_width": 0,
+            "out_of_slice_display": True,
+            "blending": "translucent_no_depth",  # else the volume hides what is inside of it
+        },
         kind="points",
     )
     layer: Any = publisher.show(ATOMS, spec, exact=True)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QFrame, QMainWindow, QMenu, QScrollArea
 
@@ -40,6 +40,9 @@ class AnalysePanel(QScrollArea):
     ----------
     napari_viewer : napari.components.ViewerModel
     """
+
+    #: The state of this step may have changed.
+    state_changed = Signal()
 
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
         super().__init__()
@@ -92,6 +95,7 @@ class AnalysePanel(QScrollArea):
             said.connect(ui.say)
         work.changed.connect(self._refresh)
         work.computed.connect(self._refresh)
+        work.computed.connect(self.state_changed)
         work.progressed.connect(self._on_progress)
         job.changed.connect(self._refresh)
         self.files.opened.connect(self._on_opened)

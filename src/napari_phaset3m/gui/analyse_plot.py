@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QRectF, Qt
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
 from napari_phaset3m.gui.analyse_compute import SlicesResult
 from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
 from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
@@ -53,8 +54,7 @@ class CurveView(QWidget):
 
     def _made(self, plot: CurvePlot) -> Any:
         pg, colours = self._pg, theme_colours()
-        axes = {"top": _resolution_axis(pg)} if plot.frequency else {}
-        widget = pg.PlotWidget(self, axisItems=axes, background=colours.background)
+        widget = pg.PlotWidget(self, background=colours.background)
         widget.setMenuEnabled(False)
         widget.hideButtons()
         widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
@@ -86,8 +86,9 @@ class CurveView(QWidget):
         if plot.y_range is not None:
             widget.setYRange(*plot.y_range, padding=0)
         if plot.frequency:
-            end = max((float(curve.x[-1]) for curve in plot.curves if len(curve.x)), default=1.0)
+            end = _end(plot)
             widget.setXRange(0, end, padding=0.01)
+            widget.getAxis("top").setTicks([shells(end, 3), []])
 
     def _axes(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
         shown = [("bottom", plot.xlabel), ("left", plot.ylabel)]
@@ -133,7 +134,10 @@ class CurveView(QWidget):
         for number, (place, text) in enumerate(plot.marks):
             pen = pg.mkPen(colours.faint, width=1)
             # neighbours are written at different heights, so that they can be read
-            looks = {"position": 0.94 - 0.11 * (number % 4), "color": colours.text, "rotateAxis": None}
+            side = float(place > 0.6 * _end(plot))
+            height = 0.08 if len(plot.curves) > 1 else 0.94 - 0.11 * (number % 4)
+            looks = {"position": height, "color": colours.text,
+                     "anchors": [(side, 0.5)] * 2}  # fmt: skip
             widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen, label=text, labelOpts=looks))
 
 
@@ -173,7 +177,7 @@ class SlicesView(QWidget):
             steps = [1 / (n * found.voxel_size_angstrom) for n in power.shape]
             tops = [-(n // 2 + 0.5) * step for n, step in zip(power.shape, steps, strict=True)]
             rect = QRectF(tops[1], tops[0], power.shape[1] * steps[1], power.shape[0] * steps[0])
-            box = self._box(3 + column, f"k{name[0]} k{name[1]} of this slice", colours)
+            box = self._box(3 + column, f"k{name[0]} →  k{name[1]} ↓", colours)
             low, high = (float(v) for v in np.percentile(power, (40, 99.7)))
             self._image(box, power, rect, (low, max(high, low + 0.1)), "inferno")
             self._rings(box, 0.5 / found.voxel_size_angstrom)
@@ -182,6 +186,8 @@ class SlicesView(QWidget):
         self.graphics.addLabel(title, row=0, col=column, color=colours.text, **_LETTERS)
         box = self.graphics.addViewBox(row=1, col=column, lockAspect=True, invertY=True, enableMenu=False)
         box.setDefaultPadding(0.0)
+        self.graphics.ci.layout.setColumnStretchFactor(column, 1)
+        self.graphics.ci.layout.setColumnPreferredWidth(column, 60)
         return box
 
     def _image(
@@ -195,8 +201,6 @@ class SlicesView(QWidget):
         box.setRange(rect, padding=0.0)
 
     def _bar(self, box: Any, rect: QRectF) -> None:
-        from napari_phaset3m.analyse.figures.pictures import length_text, round_length
-
         length = round_length(rect.width() / 4)
         left, bottom = 0.05 * rect.width(), 0.95 * rect.height()
         pen = self._pg.mkPen("w", width=4)
@@ -204,28 +208,24 @@ class SlicesView(QWidget):
         self._write(box, length_text(length), left, bottom, (0, 1))
 
     def _rings(self, box: Any, limit: float) -> None:
-        from napari_phaset3m.analyse.figures.pictures import shells
-
         angle = np.linspace(0, 2 * np.pi, 121)
         pen = self._pg.mkPen(255, 255, 255, 150, style=Qt.PenStyle.DashLine)
-        for k, text in shells(limit, 2):
+        for (k, text), turn in zip(shells(limit, 2), (0.8, -0.8), strict=False):
             box.addItem(self._pg.PlotCurveItem(k * np.cos(angle), k * np.sin(angle), pen=pen))
-            self._write(box, text, 0.0, -k, (0.5, 1))
+            self._write(box, text, k * np.sin(turn), -k * np.cos(turn), (0.5, 0.5))
 
     def _write(self, box: Any, text: str, x: float, y: float, anchor: tuple[float, float]) -> None:
         item = self._pg.TextItem(text, color="w", anchor=anchor, fill=(0, 0, 0, 110))
+        font = self.font()
+        font.setPointSizeF(0.8 * font.pointSizeF())
+        item.setFont(font)
         item.setPos(x, y)
         box.addItem(item, ignoreBounds=True)
 
 
-def _resolution_axis(pg: Any) -> Any:
-    """An axis in 1/Å that writes resolutions."""
-
-    class ResolutionAxis(pg.AxisItem):  # type: ignore[misc]
-        def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-            return [f"{1 / value:.3g} Å" if value > 1e-9 else "" for value in values]
-
-    return ResolutionAxis("top")
+def _end(plot: CurvePlot) -> float:
+    """Where the curves end along x."""
+    return max((float(curve.x[-1]) for curve in plot.curves if len(curve.x)), default=1.0)
 
 
 def _lookup(name: str) -> np.ndarray:

@@ -66,13 +66,14 @@ def _row(row: TopicRow, work: AnalyseWork) -> None:
     key = row.topic.key
     outcome = work.outcomes.get(key)
     running = work.running == key
-    enable(row.run, "Being computed" if running else row.topic.why_not(work.inputs), row.topic.tip)
-    enable(row.look, "" if outcome is not None else "Compute first", "Show it below the canvas")
     stale = work.stale(key)
-    row.state.setText("…" if running else "out of date" if stale else "")
+    row.done = outcome is not None and not stale and not outcome.failed
+    row.run.setText("Computing" if running else "Show" if row.done else "Compute")
+    why = "Being computed" if running else "" if row.done else row.topic.why_not(work.inputs)
+    enable(row.run, why, "Show it below the canvas" if row.done else row.topic.tip)
     if outcome is None:
         row.say("")
         return
     first = outcome.text.partition("\n")[0].partition(" Window: ")[0]
-    text = f"Of {outcome.of}, before the change: {first}" if stale and outcome.of else first
+    text = f"Out of date, of {outcome.of}: {first}" if stale and outcome.of else first
     row.say(text, outcome.text, "error" if outcome.failed else "muted" if stale else "")

@@ -43,8 +43,8 @@ def write(
     from napari_phaset3m.report.analysis import analyse
 
     need_matplotlib()
-    subject = subject_of(inputs, record)
     source = inputs.source
+    subject = subject_of(inputs, _record(record, None if source is None else source.path))
     known = [source.path if source is not None else None, series_path if inputs.series is not None else None]
     files = [p for p in known if p is not None and p.exists()]
     settings: dict[str, Any] = {
@@ -59,6 +59,17 @@ def write(
     report = analyse(subject, provenance(files, settings), lambda text, part: show(text, 0.9 * part))
     show("drawing", 0.9)
     return write_report(report, path)
+
+
+def _record(record: RunRecord | None, path: Path | None) -> dict[str, Any]:
+    """How a volume was made: by a run of this window, or as the .json beside its file says."""
+    from napari_phaset3m.gui.analyse_inputs import file_record
+    from napari_phaset3m.jobs.run_files import run_record
+
+    if record is None:
+        return file_record(path)
+    source = record.source
+    return run_record(source.path, record.config, record.device, record, source.overrides, source.edits)
 
 
 def save_halves(halves: Halves, path: Path, series_path: Path | None, fsc: Any = None) -> tuple[Path, ...]:

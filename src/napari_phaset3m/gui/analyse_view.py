@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import Session
 
 TITLE = "Analysis"
-#: Of the column with the text, px.
-TEXT_WIDTH = 270
+#: Of the column with the text in a narrow and in a wide view, px.
+TEXT_WIDTH = (180, 290)
 NOTHING = "Nothing computed yet: press Compute in step Analyse."
 _KEY = "analyse view"
 #: Topics that share the page of the transform.
@@ -78,14 +78,19 @@ class AnalyseView(QWidget):
         for widget in (self.topic, self.head):
             column.addWidget(widget)
         column.addWidget(area, 1)
-        side = QWidget()
-        side.setFixedWidth(TEXT_WIDTH)
+        self._side = QWidget()
         column.setContentsMargins(4, 2, 4, 0)
-        side.setLayout(column)
+        self._side.setLayout(column)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(side)
+        layout.addWidget(self._side)
         layout.addWidget(self.pages, 1)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Leave most of a narrow view to the picture."""
+        super().resizeEvent(event)
+        narrow, wide = TEXT_WIDTH
+        self._side.setFixedWidth(round(min(wide, max(narrow, 0.27 * self.width()))))
 
     @property
     def key(self) -> str:

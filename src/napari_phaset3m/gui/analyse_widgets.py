@@ -46,6 +46,7 @@ class ChoicesBox(QWidget):
         set_role(self.halves, "button")
         self.series, self.series_name = QCheckBox("Series"), ElidedLabel()
         self.cell = QLineEdit()
+        self.cell.setMinimumWidth(60)
         self.cell.setPlaceholderText("fitted to the peaks")
         self.cell.setAccessibleName("Edge of a cubic cell, Å, and its centring")
         self.cell.setToolTip(
@@ -90,7 +91,7 @@ class HalvesBox(QWidget):
 
 
 class TopicRow(QWidget):
-    """One topic: its name, Compute and Show, own controls, and what came out."""
+    """One topic: its name, Compute (Show, when there is a result), own controls, and what came out."""
 
     compute = Signal(str)
     show_ = Signal(str)
@@ -98,9 +99,8 @@ class TopicRow(QWidget):
     def __init__(self, topic: Topic) -> None:
         super().__init__()
         self.topic = topic
-        self.state = label("", "muted")
         self.run = _button("Compute", topic.tip)
-        self.look = _button("Show", "Show it below the canvas")
+        self.done = False
         self.text = label("", wrap=True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.hide()
@@ -108,8 +108,7 @@ class TopicRow(QWidget):
         line.setSpacing(LINE_SPACING)
         line.addWidget(label(topic.title, "title"))
         line.addStretch(1)
-        for widget in (self.state, self.run, self.look):
-            line.addWidget(widget)
+        line.addWidget(self.run)
         self.extras = QHBoxLayout()
         self.extras.setSpacing(LINE_SPACING)
         column = QVBoxLayout(self)
@@ -119,7 +118,6 @@ class TopicRow(QWidget):
         column.addLayout(self.extras)
         column.addWidget(self.text)
         self.run.clicked.connect(self._on_run)
-        self.look.clicked.connect(self._on_look)
 
     def add(self, *widgets: QWidget) -> None:
         """Put own controls below the name."""
@@ -135,10 +133,7 @@ class TopicRow(QWidget):
         self.text.setVisible(bool(text))
 
     def _on_run(self) -> None:
-        self.compute.emit(self.topic.key)
-
-    def _on_look(self) -> None:
-        self.show_.emit(self.topic.key)
+        (self.show_ if self.done else self.compute).emit(self.topic.key)
 
 
 class AnalyseWidgets(QWidget):
@@ -170,7 +165,7 @@ class AnalyseWidgets(QWidget):
 
     def _actions(self) -> QVBoxLayout:
         buttons, busy = QHBoxLayout(), QHBoxLayout()
-        for button in (self.all, self.report, self.open_report):
+        for button in (self.all, self.report):
             buttons.addWidget(button)
         busy.addWidget(self.busy, 1)
         busy.addWidget(self.cancel)
@@ -178,7 +173,10 @@ class AnalyseWidgets(QWidget):
         column.setSpacing(LINE_SPACING)
         column.addLayout(buttons)
         column.addLayout(busy)
-        column.addWidget(self.note)
+        said = QHBoxLayout()
+        said.addWidget(self.note, 1)
+        said.addWidget(self.open_report)
+        column.addLayout(said)
         self.show_busy("", -1.0, False)
         return column
 
@@ -191,7 +189,8 @@ class AnalyseWidgets(QWidget):
         self.rows["slices"].add(self.thickness)
         self.species = QSpinBox()
         self.species.setRange(1, 4)
-        self.species.setPrefix("species ")
+        self.species.setSuffix(" species")
+        self.species.setMinimumWidth(130)
         self.species.setToolTip("Kinds of atoms, told apart by intensity (k-means)")
         self.xyz = _button("Save XYZ…", "Write x, y, z in Å from the rotation centre, species and intensity")
         self.rows["atoms"].add(self.species, self.xyz)

@@ -173,7 +173,7 @@ class AnalyseWork(QObject):
         self.progressed.emit(f"{TOPICS[key].title} …", -1.0)
         topic, inputs = TOPICS[key], self.inputs
         earlier = {name: value for name, value in self.fresh().items() if name in topic.after}
-        job = partial(_compute, key, inputs, self.record(), earlier)
+        job = partial(_compute, key, inputs, earlier)
         in_background(partial(_told, self._token, job), self._on_outcome, self._on_crash)
         self.computed.emit()
 
@@ -262,14 +262,14 @@ def work_of(session: Session, viewer: ViewerModel) -> AnalyseWork:
     return found
 
 
-def _compute(key: str, inputs: Inputs, record: RunRecord | None, earlier: dict[str, Any]) -> Outcome:
+def _compute(key: str, inputs: Inputs, earlier: dict[str, Any]) -> Outcome:
     topic, started = TOPICS[key], time.monotonic()
     source = inputs.source
     name = source.name if source is not None and "source" in topic.uses else ""
     centre = (0.0, 0.0, 0.0) if source is None else tuple(float(v) for v in source.centre())
     value: Any = None
     try:
-        subject: Any = subject_of(inputs, record) if "source" in topic.uses else None
+        subject: Any = subject_of(inputs) if "source" in topic.uses else None
         value = topic.compute(subject, inputs, earlier)
         text, failed = statement_of(key, value, _mask_text(subject)), False
     except (PhaseT3MError, ArithmeticError, MemoryError) as error:

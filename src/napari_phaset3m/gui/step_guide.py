@@ -105,7 +105,7 @@ class StepGuide(QWidget):
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self._row = QHBoxLayout()
-        self._row.setSpacing(LINE_SPACING)
+        self._row.setSpacing(0)
         for index, step in enumerate(steps(session)):
             button = QPushButton(step.name)
             button.setCheckable(True)
@@ -117,7 +117,7 @@ class StepGuide(QWidget):
         self._group.idClicked.connect(self.chosen)
         self.hint = label("", "muted", wrap=True)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setContentsMargins(4, 6, 4, 6)
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(self._row)
         self._below = QHBoxLayout()

@@ -73,7 +73,7 @@ def style_sheet(theme_name: str) -> str:
     QLineEdit[state="missing"] {{ border: 1px solid {colours["warning"]}; }}
     QLineEdit[state="wrong"] {{ border: 1px solid {colours["error"]}; }}
     QFrame[role="rule"] {{ background: {line}; max-height: 1px; min-height: 1px; border: none; }}
-    QPushButton[role="step"] {{ text-align: left; padding: 5px 6px; border-radius: 4px; }}
+    QPushButton[role="step"] {{ text-align: left; padding: 5px 3px; border-radius: 4px; }}
     QPushButton[role="step"]:checked {{ background: {raised}; }}
     QToolButton[role="button"] {{ background: {fill}; border-radius: 2px; padding: 3px 18px 3px 6px; }}
     QToolButton[role="toggle"] {{ padding: 5px 8px; border-radius: 4px; }}

@@ -74,6 +74,8 @@ class Workspace(QWidget):
             module, name = PANELS[index]
             panel = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(self._viewer)
             self.panels[index] = panel
+            if hasattr(panel, "state_changed"):
+                panel.state_changed.connect(self.guide.refresh)
             self.stack.widget(index).layout().addWidget(panel)
         self.stack.setCurrentIndex(index)
         self.guide.select(index)
