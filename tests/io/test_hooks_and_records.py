@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import npe2
@@ -23,8 +24,9 @@ from npe2 import PluginManager, PluginManifest
 import napari_phaset3m
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import OutputError
+from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.checkpoint import load_checkpoint, save_checkpoint
+from napari_phaset3m.io.napari_hooks import write_image
 from napari_phaset3m.io.provenance import provenance, provenance_path, sha256, write_provenance
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume
@@ -229,3 +231,11 @@ def test_a_volume_that_fits_is_written_to_a_small_disk(small_disk: Path) -> None
     np.testing.assert_array_equal(load_volume(target).data, CUBE)
     save_checkpoint(small_disk / "c.h5", {"v": CUBE})
     np.testing.assert_array_equal(load_checkpoint(small_disk / "c.h5")["v"], CUBE)
+
+
+@pytest.mark.parametrize("units", [("pixel",) * 3, None, ("second",) * 3])
+def test_a_layer_without_a_length_is_not_saved_as_angstrom(tmp_path: Path, units: Any) -> None:
+    options = {"name": "v", "scale": (2.0,) * 3} | ({"units": units} if units else {})
+    with pytest.raises(DataError, match="unit is"):
+        write_image(str(tmp_path / "v.mrc"), np.ones((4, 4, 4), np.float32), options)
+    assert not list(tmp_path.iterdir())

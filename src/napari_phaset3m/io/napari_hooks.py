@@ -147,7 +147,7 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
             remedy="Save a series with phaset3m convert or the Series panel",
         )
     scale = [float(v) for v in attributes.get("scale", (1.0,) * 3)][-3:]
-    factors = [_to_angstrom(unit) for unit in (attributes.get("units") or ("angstrom",) * 3)][-3:]
+    factors = [_to_angstrom(unit, path) for unit in (attributes.get("units") or ("pixel",) * 3)][-3:]
     voxels = [abs(s * f) for s, f in zip(scale, factors, strict=True)]
     if max(voxels) > 1.001 * min(voxels):
         raise DataError(f"has voxels of {voxels} A, which are not cubes", path=path, field="scale")
@@ -159,7 +159,14 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return [os.fspath(save_volume(volume, path))]
 
 
-def _to_angstrom(unit: Any) -> float:
-    """Angstrom per napari (pint) unit; pixels count as angstrom."""
+def _to_angstrom(unit: Any, path: str) -> float:
+    """Angstrom per napari (pint) unit."""
     name = str(getattr(unit, "units", unit)).lower()
-    return _UNITS.get(name, 1.0)
+    if name not in _UNITS:
+        raise DataError(
+            f"cannot be written: the layer's unit is {name!r}, which is no length",
+            path=path,
+            field="units",
+            remedy="Give the layer its voxel size first, e.g. layer.scale = 0.5 and layer.units = 'angstrom'",
+        )
+    return _UNITS[name]
