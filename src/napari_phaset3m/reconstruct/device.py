@@ -18,6 +18,8 @@ def without_gpu(series: TiltFocalSeries, config: ReconstructionConfig) -> str | 
         return "rotation fourier"
     if not entry.linear and series.mtf is not None:
         return "the detector MTF (mtf)"
+    if config.refine.on:
+        return "refinement between sweeps (refine)"
     return None
 
 

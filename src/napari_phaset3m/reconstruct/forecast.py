@@ -11,6 +11,7 @@ from napari_phaset3m.core.rotation.footprint import COLUMNS, TAPS
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ResourceError
 from napari_phaset3m.io.limits import available_memory
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.plan import subset_size
 from napari_phaset3m.reconstruct.problem import basis_sigma, is_linear
 from napari_phaset3m.reconstruct.sizing import Sizing, sizing
@@ -26,8 +27,6 @@ _ELEMENTWISE = 1.8
 _VOLUMES = 4
 #: Volumes that the total variation, a Butterworth filter and the atomic basis add.
 _TV_VOLUMES, _FILTER_VOLUMES, _BASIS_VOLUMES = 6, 2, 3
-#: Volumes that linear methods hold besides the solver's.
-_METHOD_VOLUMES = {"cgls": 2, "tv": 1 + _TV_VOLUMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _scattering_bytes(size: Sizing, series: TiltFocalSeries, config: Reconstruct
 
 def _linear_bytes(size: Sizing, series: TiltFocalSeries, config: ReconstructionConfig) -> int:
     geometry = size.geometry
-    volumes = _volume_bytes(geometry) * (_VOLUMES + _METHOD_VOLUMES.get(config.method, 0))
+    volumes = _volume_bytes(geometry) * (_VOLUMES + METHODS[config.method].volumes)
     columns = COLUMNS.get(TAPS.get(config.rotation, 0), 0)
     footprints = geometry.nz * geometry.nx * series.n_tilt * 4 * (1 + columns)
     # Projections, their residual and one more copy of either; the images on the padded grid.

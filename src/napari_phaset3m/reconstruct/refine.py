@@ -152,6 +152,5 @@ def hooks_for(config: ReconstructionConfig, method: Any) -> Sequence[Hook]:
         return ()
     if is_linear(config):
         raise ConfigError("refine: linear methods use neither shifts' derivatives nor defocus; switch it off")
-    if not isinstance(method, MultisliceMethod):
-        raise ConfigError("refine: runs on the CPU only so far; use device cpu or switch it off")
+    assert isinstance(method, MultisliceMethod)  # a GPU is refused before (reconstruct/device.py)
     return (GaussNewton(config.refine),)

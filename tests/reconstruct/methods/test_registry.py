@@ -55,7 +55,7 @@ def test_linear_methods_own_their_update_and_need_no_microscope(scene: Any, name
 def test_a_method_without_a_gpu_version_says_so(scene: Any) -> None:
     settings = scene.config("art")
     problem = build_problem(scene.series(scene.project(scene.phantom(16, 8))), settings)
-    with pytest.raises(DeviceError, match="method art has no GPU version yet; use --device cpu"):
+    with pytest.raises(DeviceError, match="method art has no GPU version; use --device cpu"):
         make_method(problem, settings, 1, Device("cuda", "a GPU"))
 
 

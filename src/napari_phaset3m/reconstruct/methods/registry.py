@@ -49,6 +49,8 @@ class MethodEntry:
         The one meant by "auto"; None: it has none.
     accelerated : bool
         Nesterov's extrapolation between sweeps is part of it; others only have it on request.
+    volumes : int
+        Volumes it holds besides the solver's, for the forecast of memory.
     constrained : {"updates", "result"}
         Where constraints act: after every update, or on what is handed out.
     parameters : tuple of str
@@ -67,6 +69,7 @@ class MethodEntry:
     whole: bool = False
     relaxation: float | None = None
     accelerated: bool = False
+    volumes: int = 0
     constrained: Literal["updates", "result"] = "updates"
 
     def factory(self, kind: Literal["cpu", "cuda"]) -> Any:
@@ -128,13 +131,13 @@ METHODS: MappingProxyType[str, MethodEntry] = MappingProxyType(
         "cgls": MethodEntry(
             "CGLS", "Conjugate gradients on the least squares",
             "cgls:CglsMethod", "cgls:CglsMethod.on_gpu",
-            (*_LINEAR, *_SWEEPS), sweeps=15, whole=True, constrained="result",
+            (*_LINEAR, *_SWEEPS), sweeps=15, whole=True, volumes=2, constrained="result",
         ),
         "tv": MethodEntry(
             "TV least squares", "Least squares with total variation (FISTA)",
             "tv_least_squares:TvMethod", "tv_least_squares:TvMethod.on_gpu",
             (*_LINEAR, *_SWEEPS, "relaxation", "momentum", "tv_strength"),
-            sweeps=50, whole=True, relaxation=1.0, accelerated=True,
+            sweeps=50, whole=True, relaxation=1.0, accelerated=True, volumes=7,
         ),
     }
 )  # fmt: skip
