@@ -191,11 +191,14 @@ def parse_cell(text: str) -> Cell | None:
     if not words:
         return None
     centring: Any = words.pop().upper() if len(words) > 1 and words[-1].isalpha() else "P"
-    if len(words) != 1 or centring not in get_args(Centring):
-        raise ConfigError(
-            f"“{text.strip()}” is no cubic cell. Write its edge in Å and the centring: 8.084 F; or open a CIF"
-        )
-    return Cell.cubic(parse_number(words[0], "Å"), centring)
+    try:
+        if len(words) == 1 and centring in get_args(Centring):
+            return Cell.cubic(parse_number(words[0], "Å"), centring)
+    except ConfigError:
+        pass  # told below, with what to write instead
+    raise ConfigError(
+        f"“{text.strip()}” is no cubic cell. Write its edge in Å and the centring: 8.084 F; or open a CIF"
+    )
 
 
 def cell_text(cell: Cell | None) -> str:
