@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,10 +31,10 @@ def make_series(**more) -> TiltFocalSeries:
 
 def test_guide_says_what_is_next_and_why_not():
     session = Session()
-    assert [step.state for step in steps(session)] == ["next", "blocked", "next"]
+    assert [step.state for step in steps(session)] == ["next", "blocked", "next", "next"]
     assert steps(session)[1].reason == "Open a series first."
     session.series = make_series()
-    assert [step.state for step in steps(session)] == ["done", "next", "next"]
+    assert [step.state for step in steps(session)] == ["done", "next", "next", "next"]
     assert hint(session) == ("Cs and Defocus are missing; only linear methods work without.", "warning")
     session.config = session.config.model_copy(update={"method": "sirt"})
     assert hint(session)[1] == "muted"
@@ -91,3 +92,19 @@ def test_closed_workspace_goes_and_state_stays(workspace, qtbot):
     again = Workspace(viewer)
     qtbot.addWidget(again)
     assert again.panels[0].table.images.rowCount() == 3
+
+
+def test_names_of_the_steps_are_never_cut(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1366, 768)
+    made = Workspace(viewer)
+    viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")
+    qtbot.wait(200)
+    session_for(viewer).series = make_series()
+    qtbot.wait(200)
+    assert made.width() <= 360
+    for button in made.guide.buttons:
+        text = button.fontMetrics().horizontalAdvance(button.text())
+        assert button.width() >= text + 6, button.text()
+    edges = [(b.geometry().left(), b.geometry().right()) for b in made.guide.buttons]
+    assert all(right < left for (_, right), (left, _) in pairwise(edges))

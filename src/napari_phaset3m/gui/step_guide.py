@@ -143,7 +143,7 @@ class StepGuide(QWidget):
         """Read the session again."""
         for number, (button, step) in enumerate(zip(self.buttons, steps(self._session), strict=True), 1):
             button.setText(f"{_MARKS[step.state]} {step.name}")
-            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 14)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 10)
             button.setEnabled(step.state != "blocked")
             button.setToolTip(step.reason)
             button.setAccessibleName(f"Step {number}, {step.name}: {step.state}")

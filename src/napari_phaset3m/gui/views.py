@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.theme import follow_theme
+from napari_phaset3m.gui.theme import PANEL_MIN_WIDTH, follow_theme
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class ViewsWidget(QWidget):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        # A long line in a view must not make the window wider than a small screen.
+        self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.collapsed = False
         self.tabs = QTabWidget()
         for title, module, name in VIEWS:

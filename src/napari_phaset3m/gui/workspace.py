@@ -9,6 +9,7 @@ from weakref import ref
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
@@ -66,7 +67,14 @@ class Workspace(QWidget):
         self.guide.chosen.connect(self.show_step)
         follow_theme(self, napari_viewer)
         self.show_step(1 if self._session.active_run is not None else 0)
+        follow(self._session.events.series, self._fit)
+        follow(self._session.events.active_run, self._fit)
         QTimer.singleShot(0, self.show_views)
+
+    def _fit(self) -> None:
+        """Never so narrow that the names of the steps overlap; the font is known once shown."""
+        wanted = max(PANEL_MIN_WIDTH, self.guide.minimumSizeHint().width())
+        self.setMinimumWidth(min(wanted, PANEL_MAX_WIDTH))
 
     def show_step(self, index: int) -> None:
         """Bring the panel of a step to the front; made when first looked at."""
