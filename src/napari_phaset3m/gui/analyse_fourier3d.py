@@ -25,11 +25,15 @@ from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
 SURFACE, PROJECTION = "Surface", "Projection"
 #: From where it is seen at first: the wedge opens towards the reader.
 ELEVATION, AZIMUTH = 20.0, 25.0
-_WEDGE_COLOUR = "#56b4e9"
+_WEDGE_COLOUR = "#2fc59b"
+#: Radius of the mark around a peak, as a part of Nyquist.
+_MARK_RADIUS = 0.05
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
 #: Where the shells' labels stand on the circle in x and z, degrees.
 _LABEL_ANGLES = (50.0, 15.0, -20.0, -50.0)
-TABLE_WIDTH = 400
+#: Least and most of the table of peaks, and height of its rows, px.
+TABLE_WIDTH = (230, 400)
+ROW_HEIGHT = 22
 
 
 class Fourier3D(FourierCanvas):
@@ -82,6 +86,13 @@ class Fourier3D(FourierCanvas):
             visual.visible = wanted and self.tilt_range is not None
         self._canvas.update()
 
+    def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
+        """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, in a shell of its own."""
+        super().fly_to(frequency, text)
+        if self._power is not None:
+            radius = _MARK_RADIUS * 0.5 / self._geometry[1]
+            self.marks.mark.set_data(sphere_lines(radius) + np.asarray(frequency[::-1]))
+
     def whole(self) -> None:
         """See all of it, from the first point of view."""
         if self._power is not None:
@@ -110,7 +121,7 @@ class Fourier3D(FourierCanvas):
         low, high = self.tilt_range
         middle = np.deg2rad((low + 180 + high) / 2)
         place = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
-        self.wedge_label.pos = place if place[2] >= 0 else -place
+        self.wedge_label.pos = place if place[2] <= 0 else -place
         self.wedge_label.text = f"missing wedge, {180 - (high - low):g}°"
 
 
@@ -162,7 +173,9 @@ class FourierPage(QWidget):
         self.whole = QPushButton("Whole")
         self.whole.setToolTip("See all of it again")
         self.table = PeakTable()
-        self.table.setMaximumWidth(TABLE_WIDTH)
+        self.table.setMinimumWidth(TABLE_WIDTH[0])
+        self.table.setMaximumWidth(TABLE_WIDTH[1])
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.hide()
         self._lay_out()
         self._connect()
@@ -180,7 +193,7 @@ class FourierPage(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(left, 1)
-        layout.addWidget(self.table)
+        layout.addWidget(self.table, 1)
 
     def _connect(self) -> None:
         self.mode.currentTextChanged.connect(self._on_looks)

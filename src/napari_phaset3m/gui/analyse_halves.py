@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_phaset3m.analyse.halves import DESCRIPTION, HalvesKind
+from napari_phaset3m.analyse.halves import DESCRIPTION, KINDS, HalvesKind
 from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.analyse_inputs import Halves
 from napari_phaset3m.gui.analyse_work import AnalyseWork
@@ -221,9 +221,10 @@ def _open(one: str, two: str) -> Halves:
         raise DataError(f"has shape {second.data.shape}, but {names[0]} has {first.data.shape}", path=two)
     if abs(first.voxel_size_angstrom / second.voxel_size_angstrom - 1) > 1e-3:
         raise DataError(f"has other voxels than {names[0]}", path=two, remedy="Halves lie on one grid")
-    kinds = [file_record(Path(path)).get("halves") for path in (one, two)]
-    known = kinds[0] in DESCRIPTION and kinds[0] == kinds[1]
-    words = DESCRIPTION[kinds[0]] if known else "the half volumes"
+    kinds = [str(file_record(Path(path)).get("halves")) for path in (one, two)]
+    known = kinds[0] in KINDS and kinds[0] == kinds[1]
+    described = {str(kind): text for kind, text in DESCRIPTION.items()}
+    words = described[kinds[0]] if known else "the half volumes"
     name = f"{words} ({names[0]}, {names[1]})" if known else f"{words} {names[0]} and {names[1]}"
     return Halves((first.data, second.data), first.voxel_size_angstrom, name, "files", unit=first.unit)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRectF, Qt
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
 from napari_phaset3m.gui.analyse_compute import SlicesResult
@@ -19,6 +20,8 @@ _PENS = {
     "dashdot": Qt.PenStyle.DashDotLine,
     "dot": Qt.PenStyle.DotLine,
 }
+_DASH_TEXT = {"solid": "──", "dash": "– –", "dashdot": "–·–", "dot": "····"}
+_SYMBOL_TEXT = {"o": "●", "s": "■", "t": "▼", "d": "◆"}
 _PLANES = ("xy", "xz", "yz")
 _LETTERS = {"size": "8pt"}
 
@@ -62,8 +65,6 @@ class CurveView(QWidget):
         if plot.log_y:
             widget.setLogMode(y=True)
         self._axes(widget, plot, colours)
-        legend = widget.addLegend(offset=(-6, 4), labelTextColor=colours.text, labelTextSize="8pt",
-                                  verSpacing=-4, brush=(*_rgb(colours.background), 180))  # fmt: skip
         for low, high in plot.regions:
             shade = (*_rgb(colours.faint), 60)
             widget.addItem(pg.LinearRegionItem((low, high), movable=False, brush=shade, pen=pg.mkPen(None)))
@@ -73,9 +74,23 @@ class CurveView(QWidget):
             self._curve(widget, curve, colours)
         self._lines(widget, plot, colours)
         self._frame(widget, plot)
-        legend.setVisible(len(plot.curves) > 1 or bool(plot.band))
         widget.scene().sigMouseClicked.connect(lambda click: self._reset(click, widget, plot))
-        return widget
+        return self._with_legend(widget, plot, colours)
+
+    def _with_legend(self, widget: Any, plot: CurvePlot, colours: Colours) -> QWidget:
+        """The names of the curves above the plot, where they hide nothing."""
+        if len(plot.curves) < 2 and plot.band is None:
+            return widget
+        text = QLabel(legend_html(plot, colours))
+        text.setTextFormat(Qt.TextFormat.RichText)
+        text.setWordWrap(True)
+        both = QWidget()
+        column = QVBoxLayout(both)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(text)
+        column.addWidget(widget, 1)
+        return both
 
     def _reset(self, click: Any, widget: Any, plot: CurvePlot) -> None:
         if click.double():
@@ -105,15 +120,15 @@ class CurveView(QWidget):
 
     def _curve(self, widget: Any, curve: Curve, colours: Colours) -> None:
         pg = self._pg
-        colour = colours.text if curve.colour < 0 else colours.curves[curve.colour % len(colours.curves)]
+        colour = _colour(curve, colours)
         if curve.symbol:
             widget.plot(
                 curve.x, curve.y, pen=None, symbol=curve.symbol, symbolSize=7, symbolBrush=colour,
-                symbolPen=pg.mkPen(colours.background), name=curve.name,
+                symbolPen=pg.mkPen(colours.background),
             )  # fmt: skip
             return
         pen = pg.mkPen(colour, width=curve.width, style=_PENS[curve.dash])
-        widget.plot(curve.x, curve.y, pen=pen, name=curve.name, connect="finite")
+        widget.plot(curve.x, curve.y, pen=pen, connect="finite")
 
     def _band(self, widget: Any, band: tuple[np.ndarray, np.ndarray], colours: Colours) -> None:
         pg, (x, bound) = self._pg, band
@@ -122,7 +137,6 @@ class CurveView(QWidget):
         widget.addItem(low)
         widget.addItem(high)
         widget.addItem(pg.FillBetweenItem(low, high, brush=(*_rgb(colours.faint), 70)))
-        widget.plotItem.legend.addItem(high, "within the noise bound")
 
     def _lines(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
         pg = self._pg
@@ -135,7 +149,7 @@ class CurveView(QWidget):
             pen = pg.mkPen(colours.faint, width=1)
             # neighbours are written at different heights, so that they can be read
             side = float(place > 0.6 * _end(plot))
-            height = 0.08 if len(plot.curves) > 1 else 0.94 - 0.11 * (number % 4)
+            height = 0.08 if plot.band is not None else 0.94 - 0.11 * (number % 4)
             looks = {"position": height, "color": colours.text,
                      "anchors": [(side, 0.5)] * 2}  # fmt: skip
             widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen, label=text, labelOpts=looks))
@@ -221,6 +235,24 @@ class SlicesView(QWidget):
         item.setFont(font)
         item.setPos(x, y)
         box.addItem(item, ignoreBounds=True)
+
+
+def legend_html(plot: CurvePlot, colours: Colours) -> str:
+    """What each curve is, with a piece of its line or its symbol; names are escaped."""
+    parts = []
+    for curve in plot.curves:
+        sample = _SYMBOL_TEXT[curve.symbol] if curve.symbol else _DASH_TEXT[curve.dash]
+        parts.append(
+            f'<span style="color:{_colour(curve, colours)}"><b>{sample}</b></span> {escape(curve.name)}'
+        )
+    if plot.band is not None:
+        parts.append(f'<span style="color:{colours.faint}">■</span> within the noise bound')
+    joined = " &nbsp; ".join(part.replace(" ", "&nbsp;").replace("<span&nbsp;", "<span ") for part in parts)
+    return f'<span style="font-size:8pt">{joined}</span>'
+
+
+def _colour(curve: Curve, colours: Colours) -> str:
+    return colours.text if curve.colour < 0 else colours.curves[curve.colour % len(colours.curves)]
 
 
 def _end(plot: CurvePlot) -> float:

@@ -189,11 +189,9 @@ class AnalyseWidgets(QWidget):
         self.rows["slices"].add(self.thickness)
         self.species = QSpinBox()
         self.species.setRange(1, 4)
-        self.species.setSuffix(" species")
-        self.species.setMinimumWidth(130)
         self.species.setToolTip("Kinds of atoms, told apart by intensity (k-means)")
         self.xyz = _button("Save XYZ…", "Write x, y, z in Å from the rotation centre, species and intensity")
-        self.rows["atoms"].add(self.species, self.xyz)
+        self.rows["atoms"].add(label("Species"), self.species, self.xyz)
         self.draw = _button("Draw line", "Draw a line in a slice; the one drawn last counts")
         self.rows["profile"].add(self.draw)
 
