@@ -77,7 +77,7 @@ class CurvePlot:
     y_range: tuple[float, float] | None = None
 
 
-_FREQUENCY = "spatial frequency (1/Å)"
+_FREQUENCY = "frequency (1/Å)"
 _CRITERIA = ((0.5, "0.5"), (0.143, "0.143"))
 
 
@@ -141,7 +141,7 @@ def _cone_plot(cones: Any) -> CurvePlot:
         for i, (name, some) in enumerate(parts)
         if np.isfinite(value[some]).any()
     )
-    return CurvePlot(curves=curves, xlabel="angle to the beam (°)", ylabel="resolution at 0.143 (Å)")
+    return CurvePlot(curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143")
 
 
 def spectrum_plots(result: Any) -> list[CurvePlot]:

@@ -20,7 +20,7 @@ _PENS = {
     "dashdot": Qt.PenStyle.DashDotLine,
     "dot": Qt.PenStyle.DotLine,
 }
-_DASH_TEXT = {"solid": "──", "dash": "– –", "dashdot": "–·–", "dot": "····"}
+_DASH_TEXT = {"solid": "──", "dash": "╌╌", "dashdot": "─·─", "dot": "┈┈"}
 _SYMBOL_TEXT = {"o": "●", "s": "■", "t": "▼", "d": "◆"}
 _PLANES = ("xy", "xz", "yz")
 _LETTERS = {"size": "8pt"}
@@ -47,7 +47,8 @@ class CurveView(QWidget):
         self._draw()
 
     def _draw(self) -> None:
-        for widget in self.widgets:
+        gone, self.widgets = self.widgets, []
+        for widget in gone:
             self._row.removeWidget(widget)
             widget.hide()
             widget.deleteLater()
@@ -103,7 +104,7 @@ class CurveView(QWidget):
         if plot.frequency:
             end = _end(plot)
             widget.setXRange(0, end, padding=0.01)
-            widget.getAxis("top").setTicks([shells(end, 3), []])
+            widget.getAxis("top").setTicks([shells(end, 2), []])
 
     def _axes(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
         shown = [("bottom", plot.xlabel), ("left", plot.ylabel)]
@@ -114,9 +115,15 @@ class CurveView(QWidget):
             axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
             axis.enableAutoSIPrefix(False)
+            axis.setStyle(hideOverlappingLabels=True, tickFont=self._small())
             if text:
                 axis.setLabel(text, color=colours.text)
         widget.showGrid(x=False, y=True, alpha=0.12)
+
+    def _small(self) -> Any:
+        font = self.font()
+        font.setPointSizeF(0.85 * font.pointSizeF())
+        return font
 
     def _curve(self, widget: Any, curve: Curve, colours: Colours) -> None:
         pg = self._pg
@@ -152,7 +159,9 @@ class CurveView(QWidget):
             height = 0.08 if plot.band is not None else 0.94 - 0.11 * (number % 4)
             looks = {"position": height, "color": colours.text,
                      "anchors": [(side, 0.5)] * 2}  # fmt: skip
-            widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen, label=text, labelOpts=looks))
+            # the label is a format string: {111} must not be filled in
+            safe = text.replace("{", "{{").replace("}", "}}")
+            widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen, label=safe, labelOpts=looks))
 
 
 class SlicesView(QWidget):
