@@ -338,3 +338,59 @@ def test_wrong_input_is_named():
         conical_fsc(a, a, VOXEL, half_angle_deg=0)
     with pytest.raises(ConfigError, match="directions"):
         conical_fsc(a, a, VOXEL, directions=[[0, 0, 0]])
+
+
+def test_shells_with_too_few_voxels_to_tell_do_not_end_the_curve():
+    """Under a tight mask the first shell holds less than one independent voxel: half-bit is 1 there."""
+    n_effective = np.array([0.7, 4.0, 12.0, 40.0, 90.0])
+    options = {
+        "frequency_per_angstrom": np.arange(1, 6) * 0.1,
+        "n_voxels": n_effective * 10,
+        "n_effective": n_effective,
+        "noise_bound": noise_bound(n_effective),
+    }
+    near = FscCurve(fsc=np.array([0.965, 0.98, 0.985, 0.99, 0.99]), **options)
+    for name in CRITERIA:
+        assert near.resolution(name).status == "nyquist", name
+    assert near.resolution("half-bit").first_angstrom == pytest.approx(1 / 0.3)
+    low = FscCurve(fsc=np.array([0.9, 0.9, 0.05, 0.9, 0.9]), **options)
+    assert low.resolution().status == "first shell", "the first shell that can tell is below"
+    few = {**options, "n_effective": n_effective / 100, "noise_bound": noise_bound(n_effective / 100)}
+    none = FscCurve(fsc=np.full(5, 0.99), **few).resolution("half-bit")
+    assert none.angstrom is None and none.status == "undecided" and "enough independent" in str(none)
+
+
+def test_near_perfect_halves_resolve_by_half_bit_in_a_tight_mask_and_in_cones():
+    shape = (32, 32, 32)
+    shared = noise(shape, 1)
+    a, b = (shared + 0.05 * noise(shape, s) for s in (2, 3))
+    mask = ball(shape, 4, 2)
+    tight = masked_fsc(a, b, VOXEL, mask)
+    assert tight.n_effective[0] < 1, "the mask is not tight: the test tests nothing"
+    assert tight.resolution("half-bit").status == "nyquist"
+    cones = conical_fsc(a, b, VOXEL, directions=12)
+    assert min(c.n_effective[0] for c in cones.curves) < 3
+    assert cones.summary("half-bit")["directions_without_resolution"] == 0
+
+
+def test_cones_that_reach_nyquist_are_said_to_be_or_better():
+    shape = (24, 24, 24)
+    a = noise(shape, 1)
+    found = conical_fsc(a, a, VOXEL, directions=4)
+    assert "4 Å or better (Nyquist) (finest)" in found.statement().replace("3.99", "4")
+    assert "falls below" not in found.statement() and "region: each cone" in found.statement()
+    values = found.summary()
+    assert values["finest_at_least"] and values["coarsest_at_least"]
+    assert values["directions_to_nyquist"] == 7
+    assert all(row["at_least"] for row in found.rows())
+
+
+def test_a_cone_under_the_noise_bound_has_no_resolution_by_chance():
+    k = np.arange(1, 5) * 0.1
+    n = np.array([20.0, 40.0, 60.0, 80.0])
+    values = {"frequency_per_angstrom": k, "n_voxels": n, "noise_bound": noise_bound(n)}
+    chance = np.array([0.9, 0.8, 0.3, 0.3])  # over 0.143, but 60 voxels of noise may reach 0.39
+    assert FscCurve(fsc=chance, **values).resolution().status == "nyquist"
+    assert FscCurve(fsc=chance, **values, above_noise=True).resolution().status == "crossed"
+    a, b = noise((16, 16, 16), 1), noise((16, 16, 16), 2)
+    assert all(c.above_noise for c in conical_fsc(a, b, VOXEL, directions=2).curves)

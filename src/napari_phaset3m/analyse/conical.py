@@ -50,19 +50,32 @@ class ConicalFsc:
     tilt_range_deg: tuple[float, float] | None = None
 
     def resolutions(self, criterion: Criterion = "0.143") -> np.ndarray:
-        """`(n,)` angstrom; infinite where the curve begins below the criterion."""
+        """`(n,)` angstrom, Nyquist where the curve never falls; infinite where it begins below."""
         found = (curve.resolution(criterion).angstrom for curve in self.curves)
         return np.array([np.inf if value is None else value for value in found])
 
-    def summary(self, criterion: Criterion = "0.143") -> dict[str, float | int | None]:
-        """Finest, median and coarsest resolution, angstrom (None: no resolution), and counts."""
-        found = self.resolutions(criterion)
+    def at_least(self, criterion: Criterion = "0.143") -> np.ndarray:
+        """`(n,)` bool: the curve never falls, so its resolution is only a bound (Nyquist)."""
+        return np.array([curve.resolution(criterion).at_least for curve in self.curves])
+
+    def summary(self, criterion: Criterion = "0.143") -> dict[str, float | int | bool | None]:
+        """Finest, median and coarsest resolution, angstrom (None: no resolution), and counts.
+
+        ``..._at_least`` says that a value is where the sampling ends: that or better.
+        """
+        found, bound = self.resolutions(criterion), self.at_least(criterion)
+        ends = found[bound].max() if bound.any() else -np.inf
         values = (found.min(), np.median(found), found.max())
         finest, middle, coarsest = (float(v) if np.isfinite(v) else None for v in values)
         return {
             "finest_angstrom": finest,
             "median_angstrom": middle,
             "coarsest_angstrom": coarsest,
+            **{
+                f"{name}_at_least": bool(value <= ends)
+                for name, value in zip(("finest", "median", "coarsest"), values, strict=True)
+            },
+            "directions_to_nyquist": int(bound.sum()),
             "directions": int(found.size),
             "directions_without_resolution": int(np.isinf(found).sum()),
         }
@@ -83,6 +96,7 @@ class ConicalFsc:
             found = curve.resolution(criterion)
             row["resolution_angstrom"] = found.angstrom
             row["status"] = found.status
+            row["at_least"] = found.at_least
             rows.append(row)
         return rows
 
@@ -102,14 +116,22 @@ class ConicalFsc:
         first = self.curves[0]
         level = "the half-bit curve" if criterion == "half-bit" else criterion
         lengths = [
-            "none" if values[f"{name}_angstrom"] is None else f"{values[f'{name}_angstrom']:.3g} Å"
+            _length(values[f"{name}_angstrom"], bool(values[f"{name}_at_least"]))
             for name in ("finest", "median", "coarsest")
         ]
-        return (
-            f"In {values['directions']} cones of {self.half_angle_deg:g}° half angle the "
-            f"{first.curve_name} of {first.halves} falls below {level} at {lengths[0]} (finest), "
-            f"{lengths[1]} (median), {lengths[2]} (coarsest; mask: {first.mask_name})."
+        text = (
+            f"In {values['directions']} cones of {self.half_angle_deg:g}° half angle the resolution by the "
+            f"{first.curve_name} of {first.halves} at {level} is {lengths[0]} (finest), {lengths[1]} "
+            f"(median), {lengths[2]} (coarsest; mask: {first.mask_name}; region: each cone). "
+            f"Shells that noise may reach count as below."
         )
+        return " ".join([text, *first.notes])
+
+
+def _length(angstrom: float | None, bound: bool) -> str:
+    if angstrom is None:
+        return "none"
+    return f"{angstrom:.3g} Å or better (Nyquist)" if bound else f"{angstrom:.3g} Å"
 
 
 def fibonacci_directions(n: int) -> np.ndarray:
@@ -133,6 +155,7 @@ def conical_fsc(
     halves: str = TWO_VOLUMES,
     tilt_deg: Sequence[float] | np.ndarray | None = None,
     seed: int = 0,
+    notes: tuple[str, ...] = (),
 ) -> ConicalFsc:
     """FSC of the Fourier voxels within cones around a set of directions.
 
@@ -149,6 +172,8 @@ def conical_fsc(
         Tilts of the series: the table then tells which axes lie in the missing wedge.
     seed : int
         Of the random phases.
+    notes : tuple of str
+        What qualifies the halves; carried by every curve and the sentence.
 
     Returns
     -------
@@ -191,6 +216,8 @@ def conical_fsc(
             region=f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})",
             n_effective=effective,
             randomised=None if randomised is None else randomised[i],
+            above_noise=True,
+            notes=notes,
         )
 
     span = None if tilt_deg is None else (float(np.min(tilt_deg)), float(np.max(tilt_deg)))

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.analyse.resolution import CRITERIA, Criterion, Resolution, crossing, threshold
+from napari_phaset3m.analyse.resolution import (
+    CRITERIA,
+    Criterion,
+    Resolution,
+    crossing,
+    decidable,
+    threshold,
+)
 
 ALL_DIRECTIONS = "all directions"
 NO_MASK = "none"
@@ -54,6 +61,10 @@ class FscCurve:
     randomised_beyond_per_angstrom : float or None
         From which frequency the phases were randomised.
     notes : tuple of str
+        What qualifies every resolution read from the curve.
+    above_noise : bool
+        A shell under ``noise_bound`` counts as below every criterion: for regions with so few
+        voxels that the random phases of the correction may lift a shell by chance.
     """
 
     frequency_per_angstrom: np.ndarray
@@ -69,6 +80,7 @@ class FscCurve:
     randomised: np.ndarray | None = None
     randomised_beyond_per_angstrom: float | None = None
     notes: tuple[str, ...] = ()
+    above_noise: bool = False
 
     def __post_init__(self) -> None:
         if self.n_effective is None:
@@ -95,7 +107,8 @@ class FscCurve:
     def threshold(self, criterion: Criterion) -> np.ndarray:
         """`(n,)` level of a criterion; raises :class:`ConfigError` for an unknown one."""
         assert self.n_effective is not None
-        return threshold(criterion, self.n_effective)
+        level = threshold(criterion, self.n_effective)
+        return np.maximum(level, self.noise_bound) if self.above_noise else level
 
     def resolution(self, criterion: Criterion = "0.143") -> Resolution:
         """Where the curve first falls below a criterion.
@@ -108,11 +121,14 @@ class FscCurve:
         -------
         Resolution
             ``str`` of it states value, criterion, mask, halves and region in one sentence, also
-            when the curve never falls below the criterion or begins below it.
+            when the curve never falls below the criterion or begins below it. Leading shells
+            with too few Fourier voxels to tell (:func:`.resolution.decidable`) are passed over.
         """
-        k = self.frequency_per_angstrom
-        at, status, last = crossing(k, self.best, self.threshold(criterion), self.noise_bound)
-        seen = k[~np.isnan(self.best)]
+        assert self.n_effective is not None
+        k, level = self.frequency_per_angstrom, self.threshold(criterion)
+        decided = decidable(criterion, self.n_effective, self.noise_bound)
+        at, status, last = crossing(k, self.best, level, self.noise_bound, decided)
+        seen = k[~np.isnan(self.best) & (np.maximum.accumulate(decided) | (status == "undecided"))]
         return Resolution(
             angstrom=None if at is None else 1 / at,
             criterion=criterion,

@@ -11,7 +11,9 @@ from napari_phaset3m.errors import ConfigError
 
 Criterion = Literal["0.143", "0.5", "half-bit"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
-Status = Literal["crossed", "nyquist", "first shell", "empty"]
+Status = Literal["crossed", "nyquist", "first shell", "undecided", "empty"]
+#: Below so many independent Fourier voxels the half-bit curve is too near 1 to be passed.
+FEWEST = 3.0
 
 
 def half_bit_threshold(n_effective: np.ndarray) -> np.ndarray:
@@ -72,10 +74,11 @@ class Resolution:
         curve begins below the criterion.
     criterion, mask_name, halves, region : str
     status : str
-        ``"crossed"``, ``"nyquist"`` (never below), ``"first shell"`` (below from the first one on)
-        or ``"empty"`` (no Fourier voxel in the region).
+        ``"crossed"``, ``"nyquist"`` (never below), ``"first shell"`` (below from the first one on
+        that holds enough Fourier voxels to tell), ``"undecided"`` (no shell holds enough) or
+        ``"empty"`` (no Fourier voxel in the region).
     first_angstrom, finest_angstrom : float or None
-        Resolution at the first and the last shell.
+        Resolution at the first shell that can tell signal from noise, and at the last one.
     last_above_angstrom : float or None
         Finest shell above the criterion and the noise bound, when the curve rises again after it
         fell: a crystal correlates at its peaks, phase contrast has zeros.
@@ -112,6 +115,11 @@ class Resolution:
             again = f" It is above it again further out, last at {self.last_above_angstrom:.3g} Å."
         if self.status == "empty":
             return f"No resolution: the region holds no Fourier voxel {where}."
+        if self.status == "undecided":
+            return (
+                f"No resolution: no shell of the {what} holds enough independent Fourier voxels to tell "
+                f"signal from noise {where}."
+            )
         if self.status == "first shell":
             return (
                 f"No resolution: the {what} is below {name} from the first shell on, "
@@ -125,8 +133,22 @@ class Resolution:
         return f"Resolution {self.angstrom:.3g} Å: the {what} falls below {name} there {where}.{again}"
 
 
+def decidable(criterion: Criterion, n_effective: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """`(n,)` bool: shells in which a curve could be told from noise at all.
+
+    Not where noise alone may reach 1, nor, for the half-bit curve, which is 1 at one voxel, where
+    fewer than ``FEWEST`` independent voxels are left: perfect data would fail there.
+    """
+    enough = np.asarray(noise) < 1
+    return np.asarray(enough & (np.asarray(n_effective) >= FEWEST) if criterion == "half-bit" else enough)
+
+
 def crossing(
-    frequency: np.ndarray, curve: np.ndarray, level: np.ndarray, noise: np.ndarray | None = None
+    frequency: np.ndarray,
+    curve: np.ndarray,
+    level: np.ndarray,
+    noise: np.ndarray | None = None,
+    decided: np.ndarray | None = None,
 ) -> tuple[float | None, Status, int]:
     """First place where a curve falls below a level.
 
@@ -136,6 +158,8 @@ def crossing(
         `(n,)`; shells whose ``curve`` is NaN (no Fourier voxel) are passed over.
     noise : ndarray, optional
         `(n,)` level that noise may reach: a shell under it does not count as above again.
+    decided : ndarray, optional
+        `(n,)` bool: the shells before the first true one are passed over (:func:`decidable`).
 
     Returns
     -------
@@ -148,6 +172,11 @@ def crossing(
     seen = np.flatnonzero(~np.isnan(curve))
     if seen.size == 0:
         return None, "empty", -1
+    if decided is not None:
+        told = np.flatnonzero(decided[seen])
+        if told.size == 0:
+            return None, "undecided", -1
+        seen = seen[told[0] :]
     k, above = frequency[seen], (curve - level)[seen]
     low = np.flatnonzero(above < 0)
     if low.size == 0:
