@@ -400,6 +400,38 @@ def test_a_cell_is_read_as_it_is_written(window, qtbot):
     assert "8.084 F" in panel.ui.note.text() and panel.work.inputs.cell is not None
 
 
+def test_the_peak_that_is_clicked_is_in_the_middle(qtbot):
+    from napari_phaset3m.gui.analyse_compute import FourierResult
+    from napari_phaset3m.gui.analyse_fourier3d import FourierPage
+
+    power = np.zeros((N,) * 3, np.float32)
+    power[N // 2 + 3, N // 2 - 2, N // 2 + 5] = 1
+    step = 1 / (N * VOXEL)
+    page = FourierPage()
+    qtbot.addWidget(page)
+    page.resize(700, 200)
+    page.show()
+    page.show_result(FourierResult(power, VOXEL, (0.0, 1.0), (-60.0, 60.0)))
+    row = {
+        "h": 2, "k": -2, "l": 0, "d_angstrom": 1.9, "snr": 9.0, "phase_agreement": None, "in_wedge": False,
+        "found": True, "qz_per_angstrom": 3 * step, "qy_per_angstrom": -2 * step, "qx_per_angstrom": 5 * step,
+    }  # fmt: skip
+    page.show_peaks([row])
+    page.table.selectRow(0)
+    np.testing.assert_allclose(page.canvas.middle(), (5 * step, -2 * step, 3 * step), atol=1e-9)
+    assert page.canvas.frequency_of((N // 2 + 3, N // 2 - 2, N // 2 + 5)) == pytest.approx(
+        (3 * step, -2 * step, 5 * step)
+    )
+    assert page.canvas.marks.mark.visible and page.canvas.wedge.visible
+    page.wedge.setChecked(False)
+    assert not page.canvas.wedge.visible
+    page.mode.setCurrentText("Projection")
+    assert page.canvas._volume.method == "mip" and not page.level.isEnabled()
+    page.whole.click()
+    np.testing.assert_allclose(page.canvas.middle(), 0)
+    page.release()
+
+
 def test_stamps_tell_what_changed():
     volume = lumps()
     one, other = Inputs(slice_angstrom=2.0), Inputs(slice_angstrom=3.0)
@@ -419,6 +451,28 @@ def test_shells_and_wedge_lie_where_they_are_measured():
     tilt = np.rad2deg(np.arctan(-beyond[:, 2] / beyond[:, 0]))
     assert np.all(np.isclose(tilt, low) | np.isclose(tilt, high))
     assert np.isclose(tilt, low).any() and np.isclose(tilt, high).any()
+
+
+def test_families_are_marked_by_name_and_the_legend_escapes(window, qtbot):
+    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse_plot import CurveView, legend_html
+    from napari_phaset3m.gui.theme import theme_colours
+
+    x = np.linspace(0.01, 1, 20)
+    curves = (Curve("<b>&", x, x), Curve("two", x, x**2, 1, "dash"))
+    plot = CurvePlot(
+        curves=curves, xlabel="", ylabel="", frequency=True, log_y=True, marks=((0.4, "{422}"),), band=(x, x)
+    )
+    text = legend_html(plot, theme_colours())
+    assert "&lt;b&gt;&amp;" in text and "noise" in text
+    view = CurveView()
+    qtbot.addWidget(view)
+    view.show_plots([plot])
+    import pyqtgraph as pg
+
+    widget = view.widgets[0].findChild(pg.PlotWidget)
+    labels = [item.label.toPlainText() for item in widget.getPlotItem().items if hasattr(item, "label")]
+    assert "{422}" in labels
 
 
 def test_every_drawn_topic_has_its_plot_and_themes_change(window, qtbot):
