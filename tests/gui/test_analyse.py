@@ -168,7 +168,8 @@ def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
     np.testing.assert_array_equal(first.band[1], curve.noise_bound)
     styles = {(one.colour, one.dash) for one in first.curves}
     assert len(styles) == 5 and len({one.dash for one in first.curves[:4]}) == 4
-    assert [one.name for one in cones.curves] == ["measured directions"] and cones.curves[0].y == [2.0]
+    assert [one.name for one in cones.curves] == ["measured directions", "missing wedge"]
+    assert cones.curves[0].y == [0.5] and cones.curves[1].y == [0.0]  # 1/Å; no resolution at 0
 
 
 def test_atoms_appear_where_they_are_and_are_exported(window, qtbot, tmp_path, monkeypatch):

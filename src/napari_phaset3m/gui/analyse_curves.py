@@ -54,6 +54,8 @@ class CurvePlot:
     frequency : bool
         x is in 1/Å; resolutions are written on top.
     log_y : bool
+    resolution_y : bool
+        y is in 1/Å and written as resolutions.
     levels : tuple of (float, str)
         Horizontal lines with their labels.
     marks : tuple of (float, str)
@@ -70,6 +72,7 @@ class CurvePlot:
     ylabel: str
     frequency: bool = False
     log_y: bool = False
+    resolution_y: bool = False
     levels: tuple[tuple[float, str], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     regions: tuple[tuple[float, float], ...] = ()
@@ -132,16 +135,20 @@ def _fsc_plot(curve: Any) -> CurvePlot:
 def _cone_plot(cones: Any) -> CurvePlot:
     rows = cones.rows()
     angle = np.array([row["angle_to_beam_deg"] for row in rows])
-    value = np.array([np.nan if row["resolution_angstrom"] is None else row["resolution_angstrom"]
-                      for row in rows], float)  # fmt: skip
+    # no resolution is drawn at frequency 0, so that one bad direction does not flatten the others
+    value = np.array([1 / (row["resolution_angstrom"] or np.inf) for row in rows], float)
     wedge = np.array([bool(row.get("in_wedge", False)) for row in rows])
     parts = (("measured directions" if wedge.any() else "directions", ~wedge), ("missing wedge", wedge))
     curves = tuple(
         Curve(name, angle[some], value[some], i, symbol=SYMBOLS[i])
         for i, (name, some) in enumerate(parts)
-        if np.isfinite(value[some]).any()
+        if some.any()
     )
-    return CurvePlot(curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143")
+    top = 1.08 * float(value.max(initial=0.1))
+    return CurvePlot(
+        curves=curves, xlabel="angle to beam (°)", ylabel="resolution, 0.143", resolution_y=True,
+        y_range=(-0.04 * top, top),
+    )  # fmt: skip
 
 
 def spectrum_plots(result: Any) -> list[CurvePlot]:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QSlider,
     QVBoxLayout,
@@ -181,19 +180,18 @@ class FourierPage(QWidget):
         self._connect()
 
     def _lay_out(self) -> None:
-        bar = QHBoxLayout()
-        for widget in (self.mode, QLabel("Level"), self.level, self.rings, self.wedge, self.whole):
+        bar, row = QHBoxLayout(), QHBoxLayout()
+        for widget in (self.mode, self.level, self.rings, self.wedge, self.whole):
             bar.addWidget(widget)
         bar.addStretch(1)
         self._place = QVBoxLayout()
-        left = QVBoxLayout()
-        left.setSpacing(2)
-        left.addLayout(bar)
-        left.addLayout(self._place, 1)
-        layout = QHBoxLayout(self)
+        row.addLayout(self._place, 1)
+        row.addWidget(self.table, 1)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(left, 1)
-        layout.addWidget(self.table, 1)
+        layout.setSpacing(2)
+        layout.addLayout(bar)
+        layout.addLayout(row, 1)
 
     def _connect(self) -> None:
         self.mode.currentTextChanged.connect(self._on_looks)

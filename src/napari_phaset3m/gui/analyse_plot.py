@@ -101,6 +101,8 @@ class CurveView(QWidget):
     def _frame(self, widget: Any, plot: CurvePlot) -> None:
         if plot.y_range is not None:
             widget.setYRange(*plot.y_range, padding=0)
+        if plot.resolution_y and plot.y_range is not None:
+            widget.getAxis("left").setTicks([[(0.0, "none"), *shells(plot.y_range[1], 4)], []])
         if plot.frequency:
             end = _end(plot)
             widget.setXRange(0, end, padding=0.01)
