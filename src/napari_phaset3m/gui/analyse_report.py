@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, subject_of
 
 if TYPE_CHECKING:
+    from napari_phaset3m.report.subject import Subject
     from napari_phaset3m.session import RunRecord
 
 
@@ -47,7 +48,14 @@ def write(
     subject = subject_of(inputs, _record(record, None if source is None else source.path))
     known = [source.path if source is not None else None, series_path if inputs.series is not None else None]
     files = [p for p in known if p is not None and p.exists()]
-    settings: dict[str, Any] = {
+    settings = _settings(inputs, subject)
+    report = analyse(subject, provenance(files, settings), lambda text, part: show(text, 0.9 * part))
+    show("drawing", 0.9)
+    return write_report(report, path)
+
+
+def _settings(inputs: Inputs, subject: Subject) -> dict[str, Any]:
+    return {
         "volume": subject.name,
         "cell": cell_text(inputs.cell) or "fitted to the peaks",
         "mask": subject.mask_text,
@@ -56,9 +64,6 @@ def write(
         "species": inputs.species,
         "voxel_size_angstrom": subject.voxel_size_angstrom,
     }
-    report = analyse(subject, provenance(files, settings), lambda text, part: show(text, 0.9 * part))
-    show("drawing", 0.9)
-    return write_report(report, path)
 
 
 def _record(record: RunRecord | None, path: Path | None) -> dict[str, Any]:
