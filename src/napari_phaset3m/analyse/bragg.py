@@ -2,7 +2,8 @@
 
 The height of a peak proves periodicity, not structure: a reconstruction with the wrong
 defocus sign keeps every height and has the phases wrong. So heights are reported as heights,
-and a resolution is stated only where phases were compared.
+and a resolution is stated only where phases were compared and agree at the peaks alone
+(:mod:`.bragg_claim`). Halves of whatever kind share optics and priors and test neither.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.analyse.bragg_table import BraggReport, FalseAlarms
+from napari_phaset3m.analyse.bragg_table import HALVES, BraggReport, FalseAlarms
 from napari_phaset3m.analyse.cell import Cell
 from napari_phaset3m.analyse.falloff import find_lattice
 from napari_phaset3m.analyse.lattice import Lattice
@@ -49,6 +50,8 @@ def bragg_report(
     mask: np.ndarray | None = None,
     families: Sequence[Family] | None = None,
     max_frequency: float | None = None,
+    halves_name: str = "",
+    reference: bool = False,
 ) -> BraggReport:
     """Find, index and measure the Bragg peaks of a volume.
 
@@ -63,9 +66,12 @@ def bragg_report(
         fitted. When omitted, cell and orientation come from the peaks alone.
     halves : tuple of two ndarray, optional
         Half volumes of the same shape, reconstructed independently: adds the agreement of
-        phases at each peak, after their relative shift was removed. Halves of different foci
-        are the sharper test of the optics: an error of the transfer differs between them, while
-        halves of tilts share it.
+        phases at each peak, after their relative shift was removed. It tests noise, not the
+        optics: halves of tilts, of foci and of the dose all agree with the wrong sign of the defocus.
+    halves_name : str
+        How the data were halved, in words.
+    reference : bool
+        ``halves`` are the volume and what it should be: phases are compared with a truth.
     tilt_deg : sequence of float, optional
         Tilts of the series: says which peaks lie in the missing wedge.
     mask : ndarray, optional
@@ -114,6 +120,8 @@ def bragg_report(
         phases_checked=halves is not None,
         falloff_angstrom2=falloff,
         families_given=families is not None,
+        halves_name=halves_name or HALVES,
+        reference=reference,
     )
 
 

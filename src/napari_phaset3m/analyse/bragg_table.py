@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.bragg_counts import FalseAlarms, FamilyCount
 from napari_phaset3m.analyse.cell import family_name
 from napari_phaset3m.analyse.lattice import Lattice
 from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD
@@ -15,71 +16,10 @@ from napari_phaset3m.analyse.window import ParticleWindow
 
 #: A crystal of diameter D blurs peaks over the border of the wedge up to 1.6 / D (window: 1.8 / w).
 DEEP = 1.8
+#: What halves are called when nobody named them.
+HALVES = "the halves"
 
-
-@dataclass(frozen=True, slots=True)
-class FalseAlarms:
-    """What off-lattice points of the same frequencies gave.
-
-    Parameters
-    ----------
-    points : int
-        Points tried.
-    over_threshold : int
-        Of them, over the SNR threshold.
-    phases_agree : int or None
-        Of them, with phases that agree between the halves; None without halves.
-    """
-
-    points: int = 0
-    over_threshold: int = 0
-    phases_agree: int | None = None
-
-    @property
-    def rate(self) -> float | None:
-        """Fraction over the threshold; None where no point could be tried."""
-        return self.over_threshold / self.points if self.points else None
-
-    @property
-    def phase_rate(self) -> float | None:
-        """Fraction whose phases agree, by chance or because both halves hold detail there; or None."""
-        return self.phases_agree / self.points if self.points and self.phases_agree is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyCount:
-    """One family of equivalent reflections.
-
-    Parameters
-    ----------
-    name : str
-        Like ``{422}``.
-    d_angstrom : float
-    snr : float
-        Median over all its pairs.
-    found, total : int
-        Friedel pairs over the SNR threshold, of all.
-    agreed : int or None
-        Pairs found whose phases agree as well; None without halves.
-    wedge_found, wedge_total : int or None
-        The part of ``found`` and ``total`` in the missing wedge; None without tilts.
-    """
-
-    name: str
-    d_angstrom: float
-    snr: float
-    found: int
-    total: int
-    agreed: int | None
-    wedge_found: int | None
-    wedge_total: int | None
-
-    def statement(self) -> str:
-        """Like ``{422} at 1.65 Å, SNR 8, 10 of 12 found``."""
-        text = (
-            f"{self.name} at {self.d_angstrom:.2f} Å, SNR {self.snr:.0f}, {self.found} of {self.total} found"
-        )
-        return text if self.agreed is None else f"{text}, {self.agreed} with phases that agree"
+__all__ = ["BraggReport", "FalseAlarms", "FamilyCount"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -112,6 +52,10 @@ class BraggReport:
         Exponent b of the fall-off exp(-b k^2) made up for in fitting the lattice.
     families_given : bool
         The families were asked for; otherwise all allowed ones were measured.
+    halves_name : str
+        What phases were compared between.
+    reference : bool
+        They were compared with a reference (the truth) instead: agreement with it is no resolution.
     """
 
     window: ParticleWindow
@@ -129,6 +73,8 @@ class BraggReport:
     half_shift_angstrom: tuple[float, float, float] | None = None
     falloff_angstrom2: float = 0.0
     families_given: bool = False
+    halves_name: str = HALVES
+    reference: bool = False
 
     def __post_init__(self) -> None:
         arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr)
@@ -210,7 +156,7 @@ class BraggReport:
 
     def families(self) -> list[FamilyCount]:
         """Counts per family, by falling spacing."""
-        wedge, agreed, found = self.in_wedge, self.phase_agreed, self.found
+        wedge, deep, agreed, found = self.in_wedge, self.deep_in_wedge, self.phase_agreed, self.found
         counts = []
         for name in dict.fromkeys(tuple(int(i) for i in f) for f in self.family):
             of = (self.family == name).all(axis=1)
@@ -224,6 +170,8 @@ class BraggReport:
                     None if agreed is None else int(agreed[of].sum()),
                     None if wedge is None else int((found & wedge)[of].sum()),
                     None if wedge is None else int(wedge[of].sum()),
+                    None if deep is None else int((found & deep)[of].sum()),
+                    None if deep is None else int(deep[of].sum()),
                 )
             )
         return counts
@@ -256,10 +204,33 @@ class BraggReport:
             ]
         return counts[0], counts[1], counts[2], counts[3]
 
+    def deep_counts(self) -> tuple[int | None, int | None]:
+        """(found, expected) pairs deeper in the wedge than the window blurs; None without tilts."""
+        if self.deep_in_wedge is None:
+            return None, None
+        deep = self.deep_in_wedge & self.expected()
+        return int((self.found & deep).sum()), int(deep.sum())
+
+    def good_run(self) -> list[FamilyCount]:
+        """Families the crystal evidently has (:meth:`expected`), up to the first that fails.
+
+        A family holds when half of its pairs are found (and agree in phase). What comes after one
+        that does not may do so by luck.
+        """
+        names = {family_name(self.family[i]) for i in self.expected().nonzero()[0]}
+        run = []
+        for family in self.families():
+            if family.name not in names:
+                continue
+            if not family.good:
+                break
+            run.append(family)
+        return run
+
     def finest(self) -> FamilyCount | None:
-        """Family of smallest spacing of which half the pairs are found (and agree in phase)."""
-        good = [f for f in self.families() if 2 * (f.found if f.agreed is None else f.agreed) >= f.total]
-        return good[-1] if good else None
+        """Last family before the first that fails (:meth:`good_run`); no claim of a resolution."""
+        run = self.good_run()
+        return run[-1] if run else None
 
     def statement(self) -> str:
         """A few sentences: lattice, finest family, wedge, false alarms, and what was not checked."""
@@ -269,7 +240,10 @@ class BraggReport:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form with everything above."""
-        alarms = self.false_alarms
+        from napari_phaset3m.analyse.bragg_claim import claim
+
+        alarms, claimed = self.false_alarms, claim(self)
+        deep_found, deep_expected = self.deep_counts()
         return {
             "statement": self.statement(),
             "lattice": None if self.lattice is None else self.lattice.as_dict(),
@@ -277,6 +251,11 @@ class BraggReport:
             "snr_threshold": SNR_THRESHOLD,
             "phase_threshold": PHASE_THRESHOLD,
             "phases_checked": self.phases_checked,
+            "phases_between": self.halves_name if self.phases_checked else None,
+            "resolved_angstrom": None if claimed.family is None else claimed.family.d_angstrom,
+            "resolution_refused": claimed.refused,
+            "deep_wedge_peaks_found": deep_found,
+            "deep_wedge_peaks_expected": deep_expected,
             "half_shift_angstrom": self.half_shift_angstrom,
             "false_alarms": {
                 "points": alarms.points,

@@ -1,14 +1,21 @@
-"""A Bragg report in words; claims no resolution from heights."""
+"""A Bragg report in words; claims no resolution from heights, nor from halves that agree everywhere."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_phaset3m.analyse.bragg_claim import claim
 from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD
 from napari_phaset3m.analyse.peaks import SNR_THRESHOLD
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.bragg_table import BraggReport
+
+#: What no agreement of halves shows, of whatever kind they are.
+UNTESTED = (
+    "Halves do not test what both share, optics and priors: with the wrong sign of the defocus they can "
+    "agree all the same."
+)
 
 
 def statement(report: BraggReport) -> str:
@@ -32,20 +39,31 @@ def statement(report: BraggReport) -> str:
 
 
 def _finest(report: BraggReport) -> str:
-    finest = report.finest()
-    what = "found" if not report.phases_checked else "found with phases that agree"
-    if finest is None:
-        return f"No family has half of its peaks {what}."
+    finest, found = report.finest(), claim(report)
+    if found.family is not None:
+        return f"Resolved to {found.family.statement()}."
+    what = "found"
     if report.phases_checked:
-        return f"Resolved to {finest.statement()}."
-    return f"Finest family with half of its peaks found: {finest.statement()}."
+        whose = "the reference" if report.reference else "the halves"
+        what = f"found with phases that agree ({whose})"
+    text = f"The coarsest family expected does not have half of its peaks {what}."
+    if finest is not None:
+        text = f"Finest family down to which each has half of its peaks {what}: {finest.statement()}."
+    # without halves, or with a reference, nobody expects one; a displaced lattice is said in any case
+    if (report.phases_checked and not report.reference) or "given cell" in found.refused:
+        text += f" No resolution is stated: {found.refused}."
+    return text
 
 
 def _wedge(report: BraggReport) -> list[str]:
     found, expected, found_out, expected_out = report.counts()
     if found is None:
         return []
-    return [f"{found} of {expected} in the missing wedge and {found_out} of {expected_out} outside it found."]
+    deep, deep_expected = report.deep_counts()
+    return [
+        f"{found} of {expected} in the missing wedge ({deep} of {deep_expected} deeper in it than the window "
+        f"blurs) and {found_out} of {expected_out} outside it found."
+    ]
 
 
 def _alarms(report: BraggReport) -> str:
@@ -61,7 +79,9 @@ def _phases(report: BraggReport) -> str:
         return "Peak heights only; phases not checked, so this states no resolution."
     chance = report.false_alarms.phase_rate
     by_chance = "" if chance is None else f"; at off-lattice points they do in {chance:.0%}"
-    return (
-        f"Phases agree between the halves (≥ {PHASE_THRESHOLD:g}) at {int(agreed.sum())} of "
+    whose = "with the truth" if report.reference else f"between {report.halves_name}"
+    text = (
+        f"Phases agree {whose} (≥ {PHASE_THRESHOLD:g}) at {int(agreed.sum())} of "
         f"{int(report.found.sum())} peaks found{by_chance}."
     )
+    return text if report.reference else f"{text} {UNTESTED}"

@@ -53,6 +53,7 @@ def fsc(
     halves: str = TWO_VOLUMES,
     region: np.ndarray | None = None,
     region_name: str = "",
+    notes: tuple[str, ...] = (),
 ) -> FscCurve:
     """Correlate two volumes shell by shell.
 
@@ -72,6 +73,8 @@ def fsc(
         In words, for the resolution's sentence.
     region : ndarray, optional
         `(nz, ny, nx)` bool, fftshifted, the same at k and -k: Fourier voxels that count.
+    notes : tuple of str
+        What qualifies the halves; stays with the curve.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def fsc(
     grid = ShellGrid(a.shape, voxel_size_angstrom)
     prepared = prepare(a, b, grid, mask, False, 0)
     inside = grid if region is None else ShellGrid(a.shape, voxel_size_angstrom, region)
-    return _curve(prepared, inside, _names(mask, mask_name, halves, region, region_name))
+    return _curve(prepared, inside, _names(mask, mask_name, halves, region, region_name), notes)
 
 
 def masked_fsc(
@@ -102,6 +105,7 @@ def masked_fsc(
     seed: int = 0,
     region: np.ndarray | None = None,
     region_name: str = "",
+    notes: tuple[str, ...] = (),
 ) -> FscCurve:
     """Correlate two masked volumes, with what the mask itself correlates taken out.
 
@@ -111,7 +115,7 @@ def masked_fsc(
 
     Parameters
     ----------
-    a, b, voxel_size_angstrom, mask, mask_name, halves, region, region_name
+    a, b, voxel_size_angstrom, mask, mask_name, halves, region, region_name, notes
         As :func:`fsc`.
     seed : int
         Of the random phases.
@@ -131,7 +135,7 @@ def masked_fsc(
     grid = ShellGrid(a.shape, voxel_size_angstrom)
     prepared = prepare(a, b, grid, checked, True, seed)
     inside = grid if region is None else ShellGrid(a.shape, voxel_size_angstrom, region)
-    return _curve(prepared, inside, _names(checked, mask_name, halves, region, region_name))
+    return _curve(prepared, inside, _names(checked, mask_name, halves, region, region_name), notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,8 +168,9 @@ class WedgeFsc:
         ]
 
     def statement(self, criterion: Criterion = "0.143") -> str:
-        """Both resolutions, one sentence each."""
-        return f"{self.measured.resolution(criterion)} {self.wedge.resolution(criterion)}"
+        """Both resolutions, one sentence each, and what qualifies them."""
+        both = (str(self.measured.resolution(criterion)), str(self.wedge.resolution(criterion)))
+        return " ".join([*both, *dict.fromkeys((*self.measured.notes, *self.wedge.notes))])
 
 
 def wedge_fsc(
@@ -179,6 +184,7 @@ def wedge_fsc(
     halves: str = TWO_VOLUMES,
     particle_diameter_angstrom: float | None = None,
     seed: int = 0,
+    notes: tuple[str, ...] = (),
 ) -> WedgeFsc:
     """FSC outside and inside the missing wedge (tilt axis y).
 
@@ -196,6 +202,8 @@ def wedge_fsc(
     particle_diameter_angstrom : float, optional
         As :func:`.wedge.measured_region`: count only what lies on a measured plane.
     seed : int
+    notes : tuple of str
+        What qualifies the halves; carried by both curves and the sentence.
 
     Raises
     ------
@@ -216,9 +224,9 @@ def wedge_fsc(
     low, high = float(np.min(tilt_deg)), float(np.max(tilt_deg))
     names = _names(checked, mask_name, halves, None, "")
     where = f"outside the missing wedge, tilts {low:g} to {high:g}°"
-    measured = _curve(prepared, ShellGrid(a.shape, edges, region), {**names, "region": where})
+    measured = _curve(prepared, ShellGrid(a.shape, edges, region), {**names, "region": where}, notes)
     where = f"inside the missing wedge of tilts {low:g} to {high:g}°"
-    wedge = _curve(prepared, ShellGrid(a.shape, edges, ~region), {**names, "region": where})
+    wedge = _curve(prepared, ShellGrid(a.shape, edges, ~region), {**names, "region": where}, notes)
     return WedgeFsc(measured, wedge)
 
 
@@ -247,12 +255,14 @@ def _names(
     }
 
 
-def _curve(prepared: Prepared, grid: ShellGrid, names: dict[str, str]) -> FscCurve:
+def _curve(
+    prepared: Prepared, grid: ShellGrid, names: dict[str, str], added: tuple[str, ...] = ()
+) -> FscCurve:
     n = grid.counts()
     effective = n * prepared.independent
     total = correlation(*grid.correlate(*prepared.pair), n)
     fixed = randomised = beyond = None
-    notes: tuple[str, ...] = ()
+    notes = added
     if prepared.randomised:
         found = [correlation(*grid.correlate(*pair), n) for pair in prepared.randomised]
         randomised = np.mean(found, axis=0)
@@ -260,7 +270,7 @@ def _curve(prepared: Prepared, grid: ShellGrid, names: dict[str, str]) -> FscCur
         beyond = float(grid.frequency[prepared.beyond])
     elif prepared.unmasked is not None:
         fixed = total
-        notes = (f"The unmasked FSC never falls under {RANDOMISE_BELOW}, so no phases were randomised.",)
+        notes += (f"The unmasked FSC never falls under {RANDOMISE_BELOW}, so no phases were randomised.",)
     return FscCurve(
         frequency_per_angstrom=grid.frequency,
         fsc=total,
@@ -272,5 +282,7 @@ def _curve(prepared: Prepared, grid: ShellGrid, names: dict[str, str]) -> FscCur
         randomised=randomised,
         randomised_beyond_per_angstrom=beyond,
         notes=notes,
-        **names,
+        mask_name=names["mask_name"],
+        halves=names["halves"],
+        region=names["region"],
     )

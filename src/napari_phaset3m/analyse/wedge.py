@@ -141,6 +141,8 @@ class WedgeCompleteness:
         Bragg pairs in the wedge, when a peak report was given.
     found_measured, expected_measured : int or None
         The same in the measured region.
+    deep_found, deep_expected : int or None
+        Of the pairs in the wedge those deeper in it than the window blurs a peak over its border.
     """
 
     frequency_per_angstrom: np.ndarray
@@ -150,6 +152,8 @@ class WedgeCompleteness:
     expected: int | None = None
     found_measured: int | None = None
     expected_measured: int | None = None
+    deep_found: int | None = None
+    deep_expected: int | None = None
 
     def __post_init__(self) -> None:
         self.frequency_per_angstrom.flags.writeable = False
@@ -175,6 +179,8 @@ class WedgeCompleteness:
             "wedge_fraction": self.wedge_fraction,
             "wedge_peaks_found": self.found,
             "wedge_peaks_expected": self.expected,
+            "deep_wedge_peaks_found": self.deep_found,
+            "deep_wedge_peaks_expected": self.deep_expected,
             "measured_peaks_found": self.found_measured,
             "measured_peaks_expected": self.expected_measured,
         }
@@ -185,7 +191,8 @@ class WedgeCompleteness:
         if self.found is None:
             return f"{text}; Bragg peaks in it were not counted."
         return (
-            f"{text}; {self.found} of {self.expected} expected Bragg pairs in it stand out, "
+            f"{text}; {self.found} of {self.expected} expected Bragg pairs in it stand out "
+            f"({self.deep_found} of {self.deep_expected} deeper in it than the window blurs), "
             f"and {self.found_measured} of {self.expected_measured} outside it."
         )
 
@@ -240,8 +247,9 @@ def wedge_completeness(
     ratio = np.divide(mean[0], mean[1], out=np.full(n, np.nan), where=mean[1] > 0)
     ball = shell < n
     counts = report.counts() if report is not None else (None, None, None, None)
+    deep = report.deep_counts() if report is not None else (None, None)
     frequency = (np.arange(n) + 0.5) * width
-    return WedgeCompleteness(frequency, ratio, float((~measured & ball).sum() / ball.sum()), *counts)
+    return WedgeCompleteness(frequency, ratio, float((~measured & ball).sum() / ball.sum()), *counts, *deep)
 
 
 def _centred_power(volume: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_phaset3m.analyse.bragg import bragg_report
 from napari_phaset3m.analyse.bragg_table import BraggReport
+from napari_phaset3m.analyse.bragg_words import UNTESTED
 from napari_phaset3m.analyse.figures import peaks, style
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.subject import Subject
@@ -28,6 +29,9 @@ def measure(subject: Subject) -> BraggReport:
         halves=subject.halves,
         tilt_deg=subject.tilt_deg,
         mask=subject.mask,
+        halves_name=subject.halves_name,
+        # a comparison gives the volume itself and the truth
+        reference=subject.halves is not None and subject.halves[0] is subject.volume,
     )
 
 
@@ -37,14 +41,11 @@ def section(subject: Subject, report: BraggReport) -> Section:
     if report.lattice is None:
         table = Table("peaks", "Peaks that stand out, without a lattice", report.peaks.rows(), True)
         return Section(KEY, TITLE, tuple(statements), (), (table,), {"bragg": report.as_dict()})
-    if subject.halves is not None:
-        statements.append(f"Phases were compared between {subject.halves_name}.")
     pictures = [Picture("bragg", _caption(report), lambda: _drawn(report, peaks.plot_peaks))]
     if report.phase_agreement is not None:
         text = (
             f"Agreement of phases at each peak between {subject.halves_name}: 1 is the same phase, 0 none in "
-            "common. Halves that share wrong optics can agree all the same, halves of different defoci "
-            "cannot."
+            f"common. {UNTESTED}"
         )
         pictures.append(Picture("bragg_phases", text, lambda: _drawn(report, peaks.plot_phases)))
     tables = (
@@ -68,6 +69,7 @@ def families(report: BraggReport) -> list[dict[str, Any]]:
             row["phases_agree"] = count.agreed
         if count.wedge_total is not None:
             row |= {"found_in_wedge": count.wedge_found, "of_in_wedge": count.wedge_total}
+            row |= {"found_deep_in_wedge": count.deep_found, "of_deep_in_wedge": count.deep_total}
         rows.append(row)
     return rows
 
