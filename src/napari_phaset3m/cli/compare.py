@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import comparing, options, overrides, report_flags, reporting, running, subjects
+from napari_phaset3m.cli import (
+    compare_methods,
+    comparing,
+    options,
+    overrides,
+    report_flags,
+    reporting,
+    running,
+    subjects,
+)
 from napari_phaset3m.errors import DataError
 
 
@@ -21,17 +30,17 @@ def _compare(
 ) -> None:
     """Compare volumes, or methods on a series: aligned, scaled, side by side, and by how much."""
     paths = volumes or []
-    configs = comparing.plans(given["methods"], given["iterations"])
-    _check(given, len(paths) + len(configs), bool(configs))
+    plans = compare_methods.plans(given["methods"], given["iterations"])
+    _check(given, len(paths) + len(plans), bool(plans))
     inputs: dict[str, Path | None] = {f"volume {n}": path for n, path in enumerate(paths, 1)}
     inputs |= {name: given[name] for name in ("series", "truth", "cif", "model")}
     inputs["mask"] = subjects.mask_file(given["mask"])
     subjects.check_targets(given["report"], given["output"], inputs)
     known = subjects.known(given)
-    found = comparing.load_all(paths, known)
+    found = comparing.load_all(paths, known, [plan.name for plan in plans])
     run = {"device": given["device"], "folder": given["output"], "path": given["series"],
            "given": overrides.collect(given)}  # fmt: skip
-    found += comparing.reconstruct_all(configs, known, run, quiet=given["as_json"])
+    found += comparing.reconstruct_all(plans, known, run, quiet=given["as_json"])
     truth, found = comparing.with_mask(found, given["truth"], given["mask"], known)
     from napari_phaset3m.report.comparison import compare_volumes
 

@@ -8,50 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.cli import reporting, running, subjects
-from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.cli.compare_methods import Plan
 from napari_phaset3m.report.subject import Subject
 
 
-def plans(methods: str | None, iterations: str | None) -> list[ReconstructionConfig]:
-    """One configuration per method.
-
-    Raises
-    ------
-    ConfigError
-        A method or a number of sweeps that cannot be.
-    """
-    if methods is None:
-        if iterations is not None:
-            raise ConfigError("--iterations: needs --methods")
-        return []
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    if len(set(names)) != len(names):
-        raise ConfigError(f"--methods: names one twice ({methods})")
-    sweeps = (iterations or "auto").split(",")
-    if len(sweeps) not in (1, len(names)):
-        raise ConfigError(f"--iterations: has {len(sweeps)} numbers for {len(names)} methods")
-    sweeps = sweeps * len(names) if len(sweeps) == 1 else sweeps
-    return [
-        ReconstructionConfig.parse(method=name, iterations=count.strip())
-        for name, count in zip(names, sweeps, strict=True)
-    ]
-
-
-def load_all(paths: Sequence[Path], known: dict[str, Any]) -> list[Subject]:
-    """The volumes, with what is known of the specimen."""
+def load_all(paths: Sequence[Path], known: dict[str, Any], taken: Sequence[str] = ()) -> list[Subject]:
+    """The volumes, with what is known of the specimen; those whose name is taken get their suffix too."""
     names = subjects.unique_names(paths)
+    names = [path.name if name in taken else name for path, name in zip(paths, names, strict=True)]
     return [subjects.load_subject(path, name=name, **known) for path, name in zip(paths, names, strict=True)]
 
 
 def reconstruct_all(
-    configs: Sequence[ReconstructionConfig], known: dict[str, Any], run: dict[str, Any], *, quiet: bool
+    plans: Sequence[Plan], known: dict[str, Any], run: dict[str, Any], *, quiet: bool
 ) -> list[Subject]:
     """Run each method on the series and, where there is a folder, keep its volume.
 
     Parameters
     ----------
-    configs : sequence of ReconstructionConfig
+    plans : sequence of Plan
     known : dict
         Fields of the subjects; ``series`` is what is reconstructed.
     run : dict
@@ -66,18 +41,17 @@ def reconstruct_all(
     """
     from napari_phaset3m.reconstruct.device import choose_device
 
-    if not configs:
-        return []
     found = []
-    for config in configs:
+    for plan in plans:
+        config = plan.config
         device, _ = choose_device(run["device"], known["series"], config)  # the run tells why
         done = running.drive(known["series"], config, {"device": run["device"]}, quiet=quiet)
         record = running.run_record(run["path"], config, device, done, run["given"])
         if run["folder"] is not None:
             reporting.make_folder(run["folder"])
-            running.keep(done, run["folder"] / f"{config.method}.mrc", record)
+            running.keep(done, run["folder"] / f"{plan.stem}.mrc", record)
         found.append(
-            Subject(name=config.method, volume=done.volume, voxel_size_angstrom=done.voxel_size_angstrom,
+            Subject(name=plan.name, volume=done.volume, voxel_size_angstrom=done.voxel_size_angstrom,
                     unit=done.unit, record=record, **known)
         )  # fmt: skip
     return found

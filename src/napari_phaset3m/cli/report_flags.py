@@ -30,6 +30,10 @@ class Flag(NamedTuple):
 
 _CELL = "Unit cell: edge(s) Å, angles °, centring, e.g. '8.084 F'; else fitted to the peaks"
 _MANY = "Keep the strongest so many atoms (default: all over Otsu's threshold)"
+_METHODS = (
+    "Reconstruct with these and compare them too; settings follow a colon: "
+    "'multislice,sirt:ctf_correction=wiener:iterations=60'"
+)
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 
 KNOWN = (
@@ -60,7 +64,7 @@ ANALYSE = (
 COMPARE = (
     Flag("series", Path, "The series: missing wedge; with --methods also what is reconstructed"),
     Flag("truth", Path, "What the volumes should be (simulations)", _KNOWN),
-    Flag("methods", str, "Reconstruct with these and compare them too, e.g. multislice,sirt", _RUN),
+    Flag("methods", str, _METHODS, _RUN),
     Flag("iterations", str, "Sweeps: one number, one per method (20,50), or auto", _RUN),
     Flag("device", str, "auto, cpu or cuda", _RUN, "auto"),
 )
@@ -75,7 +79,8 @@ def _parameter(flag: Flag) -> inspect.Parameter:
     names = flag.spelling or ("--" + flag.name.replace("_", "-"),)
     more: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
     if flag.kind in (int, float):
-        more["min"] = 0
+        # a thickness of nothing holds no plane; the other numbers may be 0
+        more["min"] = 1e-3 if flag.name == "slice_angstrom" else 0
     option = typer.Option(*names, help=flag.text, rich_help_panel=flag.panel, **more)
     kind = Optional[flag.kind] if flag.default is None else flag.kind  # noqa: UP045
     return inspect.Parameter(

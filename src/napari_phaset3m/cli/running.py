@@ -126,6 +126,7 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
                 if isinstance(event, Stopped):
                     raise CancelledError(_stopped(len(event.sweeps), checkpoint))
                 if isinstance(event, Finished):
+                    _warn(event, config)
                     return event
         except (CancelledError, DivergedError):
             raise
@@ -134,6 +135,17 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
                 raise
             raise RunFailed(str(error)) from error
     raise RunFailed("the run ended without a result")
+
+
+def _warn(done: Any, config: ReconstructionConfig) -> None:
+    from napari_phaset3m.reconstruct.plan import outcome_note
+
+    if not done.sweeps:
+        return
+    positivity = config.constraints.positivity
+    note = outcome_note(config.method, done.sweeps[-1].error, positivity=positivity)
+    if note is not None:
+        print(f"Note: {note}", file=sys.stderr)
 
 
 def _tell(event: Any, show: Show) -> bool:

@@ -76,6 +76,27 @@ def relaxation(config: ReconstructionConfig) -> float:
     return METHODS[config.method].relaxation or 1.0
 
 
+def outcome_note(method: str, error: float, *, positivity: bool) -> str | None:
+    """What to know of a linear result that fits its projections worse than an empty volume does.
+
+    Parameters
+    ----------
+    method : str
+    error : float
+        Misfit over that of an empty volume.
+    positivity : bool
+        Negative values were cut off.
+    """
+    entry = METHODS[method]
+    if not entry.linear or error <= 1:
+        return None
+    clipped = ", its negative values cut off," if positivity else ""
+    return (
+        f"the {entry.label} volume{clipped} has {error:.3g} times the misfit of an empty one: its scale "
+        "means nothing, only its shape can be compared"
+    )
+
+
 def _notes(config: ReconstructionConfig) -> Iterator[str]:
     entry = METHODS[config.method]
     changed = [path for path in sorted(unused(config.method)) if _is_changed(config, path)]
@@ -85,7 +106,10 @@ def _notes(config: ReconstructionConfig) -> Iterator[str]:
     if entry.constrained == "result" and limits:
         yield f"{entry.label} iterates without constraints: they act on the volumes it hands out"
     if entry.direct and config.constraints.positivity:
-        yield f"{entry.label} is direct: negative values are cut off once, from its result"
+        yield (
+            f"{entry.label} is direct: negative values are cut off once, from its result; its error is that "
+            "of the volume after it"
+        )
 
 
 def _is_changed(config: ReconstructionConfig, path: str) -> bool:

@@ -11,6 +11,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.report import comparison_sections as sections
 from napari_phaset3m.report import quality, scores
 from napari_phaset3m.report.contest import Contest
+from napari_phaset3m.report.correction import labelled
 from napari_phaset3m.report.model import Report, Section, attempt
 from napari_phaset3m.report.subject import Subject
 
@@ -74,7 +75,7 @@ def compare_volumes(
     """
     if show is not None:
         show("Aligning", 0.0)
-    match = contest(subjects, truth)
+    match = contest([labelled(one) for one in subjects], truth)
     judged = quality.judge(match, show)
     matched, found, reference = match.matched(), match.comparisons, match.reference
     steps: list[tuple[str, str, Callable[[], Section]]] = [
@@ -88,7 +89,7 @@ def compare_volumes(
         ("transforms", "Fourier transforms side by side", partial(sections.transforms, matched, reference)),
         ("bragg", "Bragg peaks side by side", judged.peaks_section),
         ("atoms", "Atoms side by side", judged.atoms_section),
-        ("spectra", "Radial power spectra", partial(sections.spectra, matched, reference)),
+        ("spectra", "Radial power spectra", partial(sections.spectra, matched, found, reference)),
     ]
     done = [attempt(key, title, build) for key, title, build in steps]
     names = ", ".join(one.name for one in match.everyone)

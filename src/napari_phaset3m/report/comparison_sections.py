@@ -11,6 +11,7 @@ from napari_phaset3m.analyse.compare import Comparison
 from napari_phaset3m.analyse.figures import comparison as figures
 from napari_phaset3m.analyse.figures import correlation, curves, style
 from napari_phaset3m.analyse.fourier import radial_power_spectrum
+from napari_phaset3m.report.mean_fsc import mean_fsc, mean_fsc_limit
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.subject import Subject
 
@@ -28,7 +29,7 @@ def agreement(comparisons: Sequence[Comparison], reference: Subject, known: bool
             "difference_over_standard_deviation": found.relative_difference,
             "FSC 0.5_angstrom": found.fsc.resolution("0.5").angstrom,
             "FSC 0.143_angstrom": found.fsc.resolution("0.143").angstrom,
-            "mean FSC": found.fsc.mean(),
+            f"mean FSC to {mean_fsc_limit(found.fsc):.3g} Å": mean_fsc(found.fsc),
             "shift_zyx_angstrom": found.shift_angstrom,
             "scale": found.scale,
             "offset": found.offset,
@@ -61,6 +62,18 @@ def agreement(comparisons: Sequence[Comparison], reference: Subject, known: bool
     )  # fmt: skip
 
 
+def _scaling(comparisons: Sequence[Comparison]) -> str:
+    """By what each volume was multiplied, and what was added, for a caption."""
+    return (
+        " Scaled: "
+        + "; ".join(
+            f"{found.names[1]} ×{found.scale:.4g} {'+' if found.offset >= 0 else '−'} {abs(found.offset):.3g}"
+            for found in comparisons
+        )
+        + "."
+    )
+
+
 def slices(matched: Matched, comparisons: Sequence[Comparison], reference: Subject) -> Section:
     """All volumes on the reference's grey scale, and what is left of the reference."""
     voxel, thick, unit = reference.voxel_size_angstrom, reference.thickness_angstrom, reference.unit
@@ -74,11 +87,11 @@ def slices(matched: Matched, comparisons: Sequence[Comparison], reference: Subje
 
     text = (
         f"Central slices, {thick:.3g} Å thick, aligned to {reference.name}, on a common percentile scale: "
-        "each from black at its 0.5 to white at its 99.9 percentile."
+        f"each from black at its 0.5 to white at its 99.9 percentile.{_scaling(comparisons)}"
     )
     rest = (
         f"{reference.name} minus each aligned, scaled volume, {thick:.3g} Å thick; blue: {reference.name} is "
-        "higher."
+        f"higher.{_scaling(comparisons)}"
     )
     return Section("slices", "Slices side by side", (),
                    (Picture("side_by_side", text, draw, wide=True),
@@ -100,7 +113,7 @@ def transforms(matched: Matched, reference: Subject) -> Section:
                    (Picture("transforms", text, draw, wide=True),))  # fmt: skip
 
 
-def spectra(matched: Matched, reference: Subject) -> Section:
+def spectra(matched: Matched, comparisons: Sequence[Comparison], reference: Subject) -> Section:
     """Radial power spectra on the reference's scale of values."""
     voxel = reference.voxel_size_angstrom
     found = [(name, *radial_power_spectrum(volume, voxel)) for name, volume in matched]
@@ -114,6 +127,6 @@ def spectra(matched: Matched, reference: Subject) -> Section:
         {"frequency_per_angstrom": float(k), **{name: float(power[i]) for name, _, power in found}}
         for i, k in enumerate(found[0][1])
     ]
-    text = "Radial power spectra (Hann window) after scaling to the reference."
+    text = f"Radial power spectra (Hann window) after scaling to the reference.{_scaling(comparisons)}"
     return Section("spectra", "Radial power spectra", (), (Picture("spectra", text, draw),),
                    (Table("spectra", "Radial power spectra", rows, True),))  # fmt: skip

@@ -17,6 +17,8 @@ from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.report import atom_sections, bragg_sections
 from napari_phaset3m.report.atom_sections import Found
 from napari_phaset3m.report.contest import Contest
+from napari_phaset3m.report.correction import fit_note
+from napari_phaset3m.report.mean_fsc import mean_fsc, mean_fsc_limit
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.scores import Score
 from napari_phaset3m.report.subject import Subject
@@ -54,6 +56,7 @@ class Judgement:
             told.append(f"{self.match.reference.name} is what the volumes should be.")
         if self.lent is not None:
             told.append(f"The cell found in {self.lent} was used for the volumes after it.")
+        told += [f"{one.name}: {note}." for one in self.match.everyone if (note := fit_note(one)) is not None]
         for name, peaks, atoms in zip(self.names, self.bragg, self.atoms, strict=True):
             told += [f"{name}: {problem}" for problem in (peaks, atoms) if isinstance(problem, str)]
         return tuple(dict.fromkeys(told))
@@ -71,10 +74,16 @@ class Judgement:
         similar = tuple(one.ssim for one in found)
         return [
             Score(f"Correlation with the truth{mask}", "", tuple(one.correlation for one in found)),
-            Score(f"Mean FSC with the truth up to Nyquist{mask}", "", tuple(one.fsc.mean() for one in found)),
+            Score(self._mean_fsc_label(), "", tuple(mean_fsc(one.fsc) for one in found)),
             Score(f"FSC with the truth first below 0.5 at{mask}", "Å", resolution, less_is_better=True),
             Score(f"SSIM with the truth{mask}", "", similar),
         ]
+
+    def _mean_fsc_label(self) -> str:
+        limit = mean_fsc_limit(self.match.comparisons[0].fsc)
+        masked = self.match.reference.mask is not None
+        mask = f"{self.match.reference.mask_text}{', not corrected for it' if masked else ''}"
+        return f"FSC with the truth, plain mean over shells to {limit:.3g} Å, mask: {mask}"
 
     def _peaks(self) -> list[Score]:
         """Counted over the families that the best volume evidently has, so that the totals agree."""
@@ -86,7 +95,7 @@ class Judgement:
         what = "Bragg pairs over SNR 5 (height only)"
         if all(one.phases_checked for one in known):
             whose = "with the truth" if self.match.known else "between the halves"
-            what = f"Bragg pairs over SNR 5, phases agree {whose}"
+            what = f"Bragg pairs over SNR 5, phases agree {whose}{_by_chance(known)}"
         scores = []
         outside = ", outside the missing wedge" if known[0].in_wedge is not None else ""
         for place, region in ((0, outside), (2, ", in the missing wedge")):
@@ -207,6 +216,14 @@ def _count(report: BraggReport, families: set[str]) -> tuple[int, int, int, int]
     parts = [of & ~wedge & good, of & ~wedge, of & wedge & good, of & wedge]
     a, b, c, d = (int(part.sum()) for part in parts)
     return a, b, c, d
+
+
+def _by_chance(reports: list[BraggReport]) -> str:
+    """How often phases agree off the lattice, where no peak is: the level that peaks must exceed."""
+    rates = [one.false_alarms.phase_rate for one in reports]
+    if any(rate is None for rate in rates):
+        return ""
+    return f" (at off-lattice points they do in {' / '.join(f'{rate:.0%}' for rate in rates)})"
 
 
 def _side_by_side(reports: list[tuple[str, BraggReport]]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ import numpy as np
 from napari_phaset3m.analyse.figures import comparison as figures
 from napari_phaset3m.analyse.figures import style
 from napari_phaset3m.report.model import Picture, Section, Table
+
+#: Characters to a line of a title.
+_TITLE = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,13 @@ class Score:
         }
 
 
+def _height(names: Sequence[str], scores: Sequence[Score]) -> float:
+    """Inches that the bars of one quality need, with their title and the lines of their names."""
+    title = max(len(wrap(score.quality, _TITLE)) for score in scores)
+    labels = sum(max(1.7, len(wrap(name, figures.NAME_WIDTH))) for name in names)
+    return 0.75 + 0.18 * title + 0.175 * labels
+
+
 def section(names: Sequence[str], scores: Sequence[Score], notes: Sequence[str] = ()) -> Section:
     """All qualities in words, one table, and bars."""
     if not scores:
@@ -95,14 +105,14 @@ def section(names: Sequence[str], scores: Sequence[Score], notes: Sequence[str] 
 
     def draw() -> Any:
         rows = (len(scores) + 1) // 2
-        figure = style.new_figure(10.2, (1.1 + 0.28 * len(names)) * rows)
+        figure = style.new_figure(10.2, _height(names, scores) * rows)
         grid = np.ravel(figure.subplots(rows, 2, squeeze=False))
         for axes, score in zip(grid, scores, strict=False):
             values = [np.nan if v is None else v for v in score.values]
             unit = f" ({score.unit})" if score.unit else ""
             better = "less is better" if score.less_is_better else "more is better"
             figures.plot_scores(axes, names, values, xlabel=better, total=score.total)
-            axes.set_title(fill(f"{score.quality}{unit}", 62), loc="left", fontsize=9.5)
+            axes.set_title(fill(f"{score.quality}{unit}", _TITLE), loc="left", fontsize=9.5)
         for axes in grid[len(scores) :]:
             axes.set_axis_off()
         return figure

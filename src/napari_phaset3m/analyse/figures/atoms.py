@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_phaset3m.analyse.figures.style import COLOURS, INK, MARKERS, VERMILLION, new_figure
+from napari_phaset3m.analyse.figures.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    VERMILLION,
+    legend_columns,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.atom_match import AtomMatch
@@ -78,4 +85,4 @@ def plot_distances(axes: Any, matches: Sequence[tuple[str, AtomMatch]]) -> None:
     axes.set_xlim(0, 1.05 * radius)
     axes.set_xlabel("distance from the model's atom (Å)")
     axes.set_ylabel("atoms")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=legend_columns(axes))

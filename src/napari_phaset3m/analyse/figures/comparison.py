@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_phaset3m.core.precision import Array
 
 #: Edge of one picture, inches.
 _EDGE = 2.6
+#: Characters to a line of a name.
+NAME_WIDTH = 30
 
 
 def figure_side_by_side(
@@ -119,8 +122,10 @@ def _bars(count: int) -> list[str]:
     return [COLOURS[n % len(COLOURS)] for n in range(count)]
 
 
-def _short(name: str, limit: int = 30) -> str:
-    return name if len(name) <= limit else f"…{name[1 - limit :]}"
+def _short(name: str, limit: int = NAME_WIDTH) -> str:
+    """The name on lines of at most ``limit`` characters; three at most, for more the end is kept."""
+    lines = wrap(name, limit)
+    return name if not lines else "\n".join(lines if len(lines) <= 3 else [f"…{lines[-3][1:]}", *lines[-2:]])
 
 
 def _grid(rows: int, columns: int) -> tuple[Any, np.ndarray]:

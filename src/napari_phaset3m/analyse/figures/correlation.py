@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_phaset3m.analyse.figures.curves import frequency_axis
-from napari_phaset3m.analyse.figures.style import BLUE, GREEN, INK, ORANGE, SKY, VERMILLION, line
+from napari_phaset3m.analyse.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    SKY,
+    VERMILLION,
+    legend_columns,
+    line,
+)
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.fsc import ConicalFsc, FscCurve
@@ -90,7 +99,7 @@ def _mark(axes: Any, curve: FscCurve, criterion: Criterion) -> None:
 
 def below(axes: Any, ncols: int = 3) -> None:
     """The legend under the axes, where it hides nothing."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=ncols)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=legend_columns(axes, ncols))
 
 
 def _frame(axes: Any, limit: float) -> None:

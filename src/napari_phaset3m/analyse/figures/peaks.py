@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_phaset3m.analyse.figures.curves import frequency_axis
-from napari_phaset3m.analyse.figures.style import BLUE, INK, MARKERS, VERMILLION, line
+from napari_phaset3m.analyse.figures.style import BLUE, INK, MARKERS, VERMILLION, legend_columns, line
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.bragg_table import BraggReport
@@ -113,4 +113,4 @@ def plot_families(axes: Any, reports: Sequence[tuple[str, BraggReport]]) -> None
     axes.set_ylabel("part of the pairs found")
     axes.set_xlabel("family, by falling spacing")
     axes.tick_params(axis="x", rotation=90)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=legend_columns(axes))

@@ -112,3 +112,9 @@ def inline(svg: str, name: str) -> str:
     # The page may lighten the blue where its paper is dark.
     text = re.sub(BLUE, f"var(--blue, {BLUE})", text, flags=re.IGNORECASE)
     return re.sub(INK, "currentColor", text, flags=re.IGNORECASE)
+
+
+def legend_columns(axes: Any, most: int = 2) -> int:
+    """Columns of a legend below the axes: one where a label is so long that two would not fit."""
+    labels = axes.get_legend_handles_labels()[1]
+    return most if max((len(label) for label in labels), default=0) <= 36 else 1
