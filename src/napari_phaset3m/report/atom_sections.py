@@ -20,6 +20,8 @@ from napari_phaset3m.report.subject import Subject
 KEY, TITLE = "atoms", "Atoms"
 #: Below so many voxels per angstrom no atom can be told from its neighbour.
 COARSEST_ANGSTROM = 1.0
+#: RMSD of partners at random in a ball, over its radius.
+RANDOM_RMSD = 0.6**0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +51,54 @@ class Found:
         """What was found, and how it agrees."""
         told = [self.atoms.statement()]
         if self.match is not None:
-            told.append(f"All atoms against the model: {self.match.statement()}{_moved(self.match)}")
+            told.append(
+                f"All atoms against the model: {self.match.statement()}{_moved(self.match)}"
+                f"{self._chance(self.match, self.model)}"
+            )
         if self.heaviest is not None:
             symbol, match = self.heaviest
-            told.append(f"The {match.n_found} most intense against the model's {symbol}: {match.statement()}")
+            told.append(
+                f"The {match.n_found} most intense against the model's {symbol}: {match.statement()}"
+                f"{self._chance(match, self.model)}"
+            )
         return told
+
+    @staticmethod
+    def _chance(match: AtomMatch, model: np.ndarray | None) -> str:
+        expected = None if model is None else by_chance(match, model)
+        if expected is None:
+            return ""
+        return (
+            f" By chance about {expected:.0f} would be, with an RMSD of "
+            f"{RANDOM_RMSD * match.radius_angstrom:.2f} Å; the RMSD is that of the pairs found only."
+        )
+
+
+def by_chance(match: AtomMatch, model_angstrom: np.ndarray) -> float | None:
+    """Atoms of a model that as many atoms, put at random into its convex hull, would hit.
+
+    ``m (1 - exp(-4/3 pi r^3 n / V))``: Poisson's law at the density of the atoms found, each atom
+    of the model by itself.
+
+    Parameters
+    ----------
+    match : AtomMatch
+    model_angstrom : ndarray
+        `(m, 3)` all atoms of the model; they span the volume V.
+
+    Returns
+    -------
+    float or None
+        None where the model spans no volume.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        volume = float(ConvexHull(model_angstrom).volume)
+    except (QhullError, ValueError):
+        return None
+    reach = 4 / 3 * np.pi * match.radius_angstrom**3
+    return float(match.n_model * -np.expm1(-reach * match.n_found / volume))
 
 
 def measure(subject: Subject) -> Found:
@@ -164,13 +209,29 @@ def scores(found: Sequence[Found | str]) -> list[Score]:
         return []
     best = [_deciding(one) if isinstance(one, Found) else None for one in found]
     name, first = next(pair for pair in best if pair is not None)
-    what = f"{name} atoms of the model found within {first.radius_angstrom:g} Å"
+    what = f"{name} atoms of the model found within {first.radius_angstrom:g} Å{_luck(known)}"
     counts = tuple(None if pair is None else float(len(pair[1].distance_angstrom)) for pair in best)
     rmsd = tuple(None if pair is None else pair[1].rmsd_angstrom for pair in best)
+    random = f"{RANDOM_RMSD * first.radius_angstrom:.2f} Å"
+    label = f"RMSD of those {name} atoms alone that were found (partners at random: {random})"
     return [
         Score(what, "", counts, total=float(first.n_model)),
-        Score(f"RMSD of the {name} atoms found", "Å", rmsd, less_is_better=True),
+        Score(label, "Å", rmsd, less_is_better=True),
     ]
+
+
+def _luck(found: Sequence[Found]) -> str:
+    """How many atoms of the model chance would find, for a label."""
+    chances = [_expected(one) for one in found]
+    if any(chance is None for chance in chances):
+        return ""
+    shown = list(dict.fromkeys(f"{chance:.0f}" for chance in chances))
+    return f" (by chance about {' / '.join(shown)})"
+
+
+def _expected(one: Found) -> float | None:
+    pair = _deciding(one)
+    return None if pair is None or one.model is None else by_chance(pair[1], one.model)
 
 
 def _deciding(one: Found) -> tuple[str, AtomMatch] | None:
@@ -201,6 +262,8 @@ def side_by_side(names: Sequence[str], found: Sequence[Found | str]) -> Section:
 def _row(found: Found) -> dict[str, Any]:
     row: dict[str, Any] = {"atoms_found": len(found.atoms), "threshold": found.atoms.threshold}
     for name, match in _matches(found):
+        chance = None if found.model is None else by_chance(match, found.model)
         row |= {f"{name}: in the model": len(match.distance_angstrom), f"{name}: of": match.n_model,
-                f"{name}: RMSD_angstrom": match.rmsd_angstrom}  # fmt: skip
+                f"{name}: by chance": chance,
+                f"{name}: RMSD of those found_angstrom": match.rmsd_angstrom}  # fmt: skip
     return row
