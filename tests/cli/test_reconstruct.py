@@ -373,3 +373,26 @@ def test_a_run_says_what_it_chose_and_the_record_holds_it(tiny, tmp_path, capsys
 def test_help_says_that_an_older_result_is_replaced(capsys) -> None:
     assert main(["reconstruct", "--help"]) == 0
     assert "is replaced" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_a_direct_method_says_direct_and_numbers_have_their_plural(tiny, tmp_path, capsys) -> None:
+    assert reconstruct(tiny, tmp_path / "f.mrc", "--method", "fbp") == 0
+    told = capsys.readouterr()
+    line = next(text for text in told.err.splitlines() if text.startswith("fbp: "))
+    assert "direct, from 5 tilts" in line and "sweep" not in line + told.out
+    error = json.loads((tmp_path / "f.json").read_text())["error_per_iteration"][-1]
+    assert f"direct, error {error:.4f}, after negative values were cut off" in told.out
+    assert ("times the misfit of an empty one" in told.err) == (error > 1)
+    assert reconstruct(tiny, tmp_path / "s.mrc", "--method", "sart", "--iterations", "1") == 0
+    told = capsys.readouterr()
+    assert "1 sweep of 1 tilt per update" in told.err and "s.mrc: 1 sweep, error" in told.out
+
+
+def test_worse_than_an_empty_volume_is_noted() -> None:
+    from napari_phaset3m.reconstruct.plan import outcome_note
+
+    said = outcome_note("fbp", 9.124, positivity=True)
+    assert said is not None and "FBP volume, its negative values cut off, has 9.12 times" in said
+    assert "cut off" not in str(outcome_note("sirt", 1.5, positivity=False))
+    assert outcome_note("fbp", 1.0, positivity=True) is None
+    assert outcome_note("multislice", 3.0, positivity=True) is None

@@ -11,6 +11,7 @@ import typer
 
 from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.cli.given import given, start_for
+from napari_phaset3m.cli.summary import ended
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
 
@@ -18,12 +19,6 @@ _DEVICE_HELP = "auto (GPU where the run has a version for it), cpu or cuda"
 _OUTPUT_HELP = "Volume: .mrc, .tif, .h5, .ome.zarr; an older result of that name is replaced"
 #: Fields of a series whose flag sets the parameter of the same name: that one wins over the series.
 _OWN = frozenset(ReconstructionConfig.model_fields)
-_ENDED = {
-    "sweeps": "all sweeps done",
-    "converged": "converged: the error falls no more",
-    "held-out": "stopped on the {held_out_images} held-out images, which stay out of the volume",
-    "diverged": "diverged: the last good volume was kept",
-}
 
 
 def _reconstruct(
@@ -66,9 +61,7 @@ def _reconstruct(
     if as_json:
         print(json.dumps(record, indent=2))
     else:
-        errors = record["error_per_iteration"]
-        ended = _ENDED.get(record["reason"], record["reason"]).format(**record)
-        print(f"{output}: {len(errors)} sweeps, error {errors[-1]:.4f}, {ended}{replaced}")
+        print(f"{output}: {ended(record)}{replaced}")
 
 
 #: The command with a flag for each parameter of the model and for each field of a series.
