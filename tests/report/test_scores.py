@@ -99,6 +99,8 @@ def test_a_mask_of_another_grid_is_refused() -> None:
 
 
 def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
+    from types import SimpleNamespace
+
     from napari_phaset3m.analyse.bragg_table import BraggReport
     from napari_phaset3m.report.contest import Contest
     from napari_phaset3m.report.quality import Judgement
@@ -107,7 +109,8 @@ def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
         hkl: list[tuple[int, int, int]], family: list[tuple[int, int, int]], snr: list[float]
     ) -> BraggReport:
         return BraggReport(
-            window=None, peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=True,
+            window=SimpleNamespace(width_angstrom=50.0), peaks=None, lattice=object(),
+            voxel_size_angstrom=0.5, phases_checked=True,
             hkl=np.array(hkl), family=np.array(family), q_per_angstrom=np.array(hkl) / 8.0, snr=np.array(snr),
             wedge_gap_per_angstrom=np.array([0.0, 0.1, 0.0][: len(hkl)]),
             phase_agreement=np.array([0.9, 0.9, -0.9][: len(hkl)]),
@@ -137,3 +140,83 @@ def test_the_first_volume_names_the_spacings() -> None:
     rows = _side_by_side([("one", one), ("two", two)])
     assert [row["d_angstrom"] for row in rows] == pytest.approx([8 / np.sqrt(3), 8 / np.sqrt(8)])
     assert [row["two found"] for row in rows] == ["1 of 1", "0 of 1"]
+
+
+def test_mean_fsc_is_plain_and_ends_at_the_stated_spacing() -> None:
+    from napari_phaset3m.analyse.fsc_curve import FscCurve
+    from napari_phaset3m.report.mean_fsc import mean_fsc, mean_fsc_limit
+
+    k = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
+    curve = FscCurve(
+        frequency_per_angstrom=k, fsc=np.array([1.0, 0.8, np.nan, 0.3, -0.9]), n_voxels=k**2 * 1e4,
+        noise_bound=np.zeros(5), corrected=np.full(5, -1.0),
+    )  # fmt: skip
+    assert mean_fsc_limit(curve) == 1.2
+    assert mean_fsc(curve) == pytest.approx((1 + 0.8 + 0.3) / 3)  # neither weighted nor corrected
+    coarse = FscCurve(
+        frequency_per_angstrom=k / 10, fsc=np.full(5, 0.5), n_voxels=np.ones(5), noise_bound=np.zeros(5)
+    )
+    assert mean_fsc_limit(coarse) == pytest.approx(10) and mean_fsc(coarse) == pytest.approx(0.5)
+
+
+def test_the_label_of_the_mean_fsc_names_weighting_limit_and_mask() -> None:
+    truth = subject("truth", 0.0, mask=np.ones((32, 32, 32), np.float32), mask_name="ball")
+    report = compare_volumes([subject("one", 0.1, 2), subject("two", 0.2, 3)], {}, truth=truth)
+    labels = [row["quality"] for row in next(s for s in report.sections if s.key == "better").data["scores"]]
+    said = "FSC with the truth, plain mean over shells to 2.07 Å, mask: ball, not corrected for it"
+    assert said in labels
+
+
+def test_captions_tell_the_scale() -> None:
+    truth = subject("truth", 0.0)
+    weak = Subject(name="weak", volume=truth.volume / 4, voxel_size_angstrom=1.0)
+    report = compare_volumes([weak], {}, truth=truth)
+    captions = {picture.name: picture.caption for one in report.sections for picture in one.pictures}
+    for name in ("side_by_side", "difference", "spectra"):
+        assert "weak ×4 " in captions[name], captions[name]
+
+
+def _linear(name: str, error: float, series, **settings) -> Subject:
+    constraints = {"positivity": True}
+    record = {
+        "parameters": {"method": "fbp", "ctf_correction": "none", "constraints": constraints} | settings,
+        "error_per_iteration": [error],
+    }
+    return subject(name, 0.1, 2, record=record, series=series)
+
+
+def test_a_linear_volume_without_ctf_correction_says_so_where_the_optics_are_known() -> None:
+    from types import SimpleNamespace
+
+    from napari_phaset3m.report.correction import labelled
+
+    known = SimpleNamespace(defocus_angstrom=np.zeros(3), spherical_aberration_angstrom=0.0)
+    unknown = SimpleNamespace(defocus_angstrom=None, spherical_aberration_angstrom=None)
+    assert labelled(_linear("fbp", 0.5, known)).name == "fbp (no CTF correction)"
+    assert labelled(_linear("fbp (x 1)", 0.5, known)).name == "fbp (x 1, no CTF correction)"
+    assert labelled(_linear("fbp", 0.5, unknown)).name == "fbp"
+    assert labelled(_linear("fbp", 0.5, None)).name == "fbp"
+    assert labelled(_linear("fbp", 0.5, known, ctf_correction="wiener")).name == "fbp"
+    assert labelled(_linear("multislice", 0.5, known, method="multislice")).name == "multislice"
+
+
+def test_a_linear_volume_worse_than_an_empty_one_is_noted() -> None:
+    truth = subject("truth", 0.0)
+    report = compare_volumes([_linear("bad", 9.1, None), _linear("fair", 0.9, None)], {}, truth=truth)
+    told = " ".join(next(s for s in report.sections if s.key == "better").statements)
+    assert (
+        "bad: the FBP volume, its negative values cut off, has 9.1 times the misfit of an empty one" in told
+    )
+    assert "fair: the FBP" not in told
+
+
+def test_pairs_are_told_with_their_rate_off_the_lattice() -> None:
+    from types import SimpleNamespace
+
+    from napari_phaset3m.report.quality import _by_chance
+
+    def report(rate):
+        return SimpleNamespace(false_alarms=SimpleNamespace(phase_rate=rate))
+
+    assert _by_chance([report(0.62), report(0.51)]) == " (at off-lattice points they do in 62% / 51%)"
+    assert _by_chance([report(0.62), report(None)]) == ""
