@@ -212,7 +212,7 @@ def scores(found: Sequence[Found | str]) -> list[Score]:
     what = f"{name} atoms of the model found within {first.radius_angstrom:g} Å{_luck(known)}"
     counts = tuple(None if pair is None else float(len(pair[1].distance_angstrom)) for pair in best)
     rmsd = tuple(None if pair is None else pair[1].rmsd_angstrom for pair in best)
-    random = f"{RANDOM_RMSD * first.radius_angstrom:.2f} Å"
+    random = f"{RANDOM_RMSD * first.radius_angstrom:.2f}"
     label = f"RMSD of those {name} atoms alone that were found (partners at random: {random})"
     return [
         Score(what, "", counts, total=float(first.n_model)),
