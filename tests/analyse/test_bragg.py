@@ -139,7 +139,7 @@ def test_halves_of_foci_agree_with_the_wrong_sign_of_the_defocus_and_nothing_is_
     found = bragg_report(volume, 0.5, halves=(one, two), halves_name="odd and even foci", **options)
     against = bragg_report(volume, 0.5, halves=(volume, truth), reference=True, **options)
     assert found.phase_agreed.sum() > 0.85 * found.found.sum(), "the halves differ: the test tests nothing"
-    assert against.phase_agreed.sum() < 0.5 * against.found.sum(), "the optics were not wrong"
+    assert against.phase_agreed.sum() < 0.6 * found.phase_agreed.sum(), "the optics were not wrong"
     assert found.false_alarms.phase_rate > PHASE_RATE_LIMIT
     text = found.statement()
     assert "Resolved" not in text

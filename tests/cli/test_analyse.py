@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -64,6 +65,23 @@ def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, 
     code, out, err = run(capsys, solved, "--half1", halves[0], "--half2", halves[1], "--json")
     first = json.loads(out)["sections"]["fsc"]["statements"][0]
     assert code == 0 and "odd and even tilts (vol_half1.mrc, vol_half2.mrc)" in first
+    # what they share is told in the findings, beside the headline, and with each curve
+    again = json.loads(out)["sections"]["fsc"]
+    for section in (record["sections"]["fsc"], again):
+        (note,) = [s for s in section["statements"] if s.startswith("Both halves share")]
+        assert "positivity" in note
+        for curve in ("fsc", "wedge_fsc") if section is not again else ("fsc",):
+            assert note in json.dumps(section[curve], ensure_ascii=False)
+    headline = record["sections"]["fsc"]["statements"][0]
+    assert f"{headline} {note}" in html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_one_file_is_no_pair_of_halves_and_a_slice_has_a_thickness(solved, tmp_path, capsys) -> None:
+    code, out, err = run(capsys, solved, "--half1", solved, "--half2", solved)
+    assert code == 2 and not out and len(err.strip().splitlines()) == 1
+    assert "--half2" in err and "agrees with itself" in err
+    code, out, err = run(capsys, solved, "--slice", "0")
+    assert code == 2 and "--slice" in err and not out
 
 
 def test_ctrl_c_during_the_halves_is_one_line(solved, tiny, tmp_path, capsys, monkeypatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_phaset3m.analyse.halves import SHARED
 from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
@@ -18,6 +19,7 @@ from napari_phaset3m.io.volume import load_volume
 from napari_phaset3m.jobs import Mailbox, RunControl, device_lock
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
+from napari_phaset3m.jobs.halves_settings import PENALTY, common_settings, shared_note
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
@@ -294,3 +296,40 @@ def test_wrong_input_is_refused_before_any_work(fake, tmp_path):
 def test_events_of_a_half_are_light(fake):
     for event in run_halves(simulated(), SIRT, "tilts", device="cpu"):
         assert not (isinstance(event, HalfEvent) and isinstance(event.event, Finished))
+
+
+def test_what_both_halves_share_is_said_with_the_curve_and_in_the_record(tmp_path):
+    limits = ConstraintConfig(positivity=True)
+    config = ReconstructionConfig(method="sirt", iterations=2, threads=1, constraints=limits)
+    result = finished(list(run_halves(simulated(), config, "tilts", device="cpu", output=tmp_path / "v.mrc")))
+    (note,) = [n for n in result.curve.notes if n.startswith(SHARED)]
+    assert "the optics and positivity" in note and "wrong sign of the defocus" in note
+    assert note in result.notes and note in result.statement()
+    assert note in json.loads((tmp_path / "v_fsc.json").read_text())["fsc"]["notes"]
+
+
+def test_each_prior_is_named_where_it_acts_and_only_there():
+    def note(voxel: float = 0.5, *, masked: bool = False, **constraints) -> str:
+        config = ReconstructionConfig(method="multislice", constraints=ConstraintConfig(**constraints))
+        return shared_note(config, voxel, masked=masked)
+
+    off = {"positivity": False, "sparsity": 0.0, "atomic_basis_sigma_angstrom": None}
+    none = note(**off)
+    assert "positivity" not in none and "sparsity" not in none and "the optics, which" in none
+    assert "sparsity" in note(**{**off, "sparsity": 1.0})
+    assert "sparsity" in note() and "sparsity" not in note(72.5)
+    assert "atomic basis" in note(**{**off, "atomic_basis_sigma_angstrom": 0.3})
+    assert "total variation" in note(**{**off, "tv_weight": 0.1})
+    assert "the mask" in note(masked=True, **off) and "the mask" not in none
+    linear = ReconstructionConfig(method="sirt", constraints=ConstraintConfig(positivity=False))
+    assert "sparsity" not in shared_note(linear, 0.5, masked=False)
+
+
+def test_the_penalty_that_follows_each_half_is_told():
+    from napari_phaset3m.core.backend import Device
+
+    series = simulated()
+    for factor, told in ((1.0, True), (0.0, False)):
+        config = ReconstructionConfig(iterations=1, threads=1, constraints=ConstraintConfig(sparsity=factor))
+        _, notes, _ = common_settings(series, config, Device("cpu", "CPU"), None)
+        assert (PENALTY in notes) is told

@@ -19,6 +19,13 @@ DESCRIPTION: dict[HalvesKind, str] = {
     "foci": "odd and even foci",
     "dose": "halves of the counts",
 }
+#: How the sentence begins that says what halves have in common; it qualifies every resolution by them.
+SHARED = "Both halves share"
+#: That sentence for halves of which no record says how they were made.
+SHARED_UNKNOWN = (
+    f"{SHARED} whatever optics and priors they were reconstructed with, which their agreement does not test; "
+    "no record says what these were."
+)
 #: Angles closer than this are one tilt, degrees.
 _SAME_DEG = 0.01
 #: Counts may miss a whole number by this much (float32 rounding of large ones).
@@ -150,7 +157,7 @@ def counts_per_unit(series: TiltFocalSeries) -> np.ndarray:
         raise DataError(
             "holds no electron counts that could be divided",
             field="counts",
-            remedy="Open it with counts=True when it does, or use halves of tilts or foci",
+            remedy="Say so when it does (--counts, or counts=True in Python), or use halves of tilts or foci",
         )
     scale = series.metadata.get("scale")
     if scale is None:

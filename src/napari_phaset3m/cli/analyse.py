@@ -51,6 +51,9 @@ def _check(given: Mapping[str, Any]) -> None:
     """Combinations of flags that make no sense, in one line each."""
     if (given["half1"] is None) != (given["half2"] is None):
         raise ConfigError("--half1: needs --half2, and the other way round. Give both half volumes")
+    if given["half1"] is not None and given["half1"].resolve() == given["half2"].resolve():
+        raise ConfigError(f"--half2: {given['half2']} is the file of --half1 too, which agrees with itself. "
+                          "Give the other half")  # fmt: skip
     halving.check_kind(given["halves"])
     if given["halves"] and given["half1"]:
         raise ConfigError("--halves: half volumes were given with --half1 and --half2. Use one or the other")
@@ -70,7 +73,25 @@ def _subject(given: Mapping[str, Any]) -> Subject:
     if one is None:
         return subject
     halves = subjects.same_grid(one, subject, "--half1"), subjects.same_grid(two, subject, "--half2")
-    return replace(subject, halves=halves, halves_name=_name_halves(one, two))
+    notes = (_shared_by(one, two, subject.voxel_size_angstrom),)
+    return replace(subject, halves=halves, halves_name=_name_halves(one, two), halves_notes=notes)
+
+
+def _shared_by(one: Path, two: Path, voxel: float) -> str:
+    """What both halves have in common, by their records; where these say nothing, that."""
+    from napari_phaset3m.analyse.halves import SHARED_UNKNOWN
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.jobs.halves_settings import shared_note
+
+    records = [subjects.record_of(path) for path in (one, two)]
+    parameters = records[0].get("parameters")
+    if not isinstance(parameters, dict) or not parameters or parameters != records[1].get("parameters"):
+        return SHARED_UNKNOWN
+    try:
+        config = ReconstructionConfig.parse(**parameters)
+    except ConfigError:
+        return SHARED_UNKNOWN
+    return shared_note(config, voxel, masked=any(record.get("mask") for record in records))
 
 
 def _name_halves(one: Path, two: Path) -> str:

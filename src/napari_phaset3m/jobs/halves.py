@@ -18,7 +18,12 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.jobs.halves_files import HalvesFiles
 from napari_phaset3m.jobs.halves_messages import HalfEvent, HalvesEvent, HalvesProgress, HalvesResult
-from napari_phaset3m.jobs.halves_settings import HalfControl, common_settings, kept_sweeps
+from napari_phaset3m.jobs.halves_settings import (
+    HalfControl,
+    common_settings,
+    kept_sweeps,
+    shared_note,
+)
 from napari_phaset3m.jobs.mailbox import Mailbox
 from napari_phaset3m.jobs.messages import JobEvent, PreviewFrame, Progress, Stopped, Waiting
 from napari_phaset3m.jobs.runner import new_run_id, run
@@ -209,10 +214,14 @@ def _curve(job: _Halves, mask: np.ndarray | None, mask_name: str) -> FscCurve:
         curve = fsc(first.volume, second.volume, voxel, halves=words)
     else:
         curve = masked_fsc(first.volume, second.volume, voxel, mask, mask_name=mask_name, halves=words)
-    notes = list(curve.notes)
+    notes = [_shared(job), *curve.notes]
     if job.mask is not None:
         notes.append("Both halves were reconstructed within the same mask, which correlates by itself.")
     return replace(curve, notes=(*notes, *job.remarks))
+
+
+def _shared(job: _Halves) -> str:
+    return shared_note(job.config, job.done[0].voxel_size_angstrom, masked=job.mask is not None)
 
 
 def _result(job: _Halves, curve: FscCurve | None, notes: tuple[str, ...]) -> HalvesResult:
@@ -228,6 +237,6 @@ def _result(job: _Halves, curve: FscCurve | None, notes: tuple[str, ...]) -> Hal
         unit=job.done[0].unit if job.done else "",
         sweeps=tuple(done.sweeps for done in job.done),
         config=job.config,
-        notes=(*notes, *job.remarks),
+        notes=(*(() if curve is None else (_shared(job),)), *notes, *job.remarks),
         paths=tuple(job.files.written) if job.files is not None else (),
     )

@@ -6,11 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.halves import SHARED
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import Device
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.reconstruct.events import Finished
+
+#: Said when a sparsity penalty acts on halves.
+PENALTY = (
+    "The sparsity penalty follows each half's own noise: its factor is the same, its weight is not that of "
+    "the whole series, nor need it be equal in both halves."
+)
 
 
 def common_settings(
@@ -21,7 +28,8 @@ def common_settings(
     A half has half the dose and half the updates per sweep: left to itself it might choose another
     basis, step or number of sweeps. Pinned are the step, the sweeps, subsets, slices, loss, atomic
     basis and held-out fraction. Sweeps that held-out images decide are not known beforehand: the
-    first half decides, and the second one runs as many (:func:`kept_sweeps`).
+    first half decides, and the second one runs as many (:func:`kept_sweeps`). Not pinned is the weight
+    of the sparsity penalty: it follows each half's own noise (:mod:`reconstruct.sparsity`).
 
     Returns
     -------
@@ -38,6 +46,7 @@ def common_settings(
     """
     from napari_phaset3m.reconstruct.forecast import forecast
     from napari_phaset3m.reconstruct.methods import METHODS
+    from napari_phaset3m.reconstruct.problem import sparsity
     from napari_phaset3m.reconstruct.stage import Stage
 
     forecast(series, config, device=device.kind).check()
@@ -49,6 +58,8 @@ def common_settings(
     finally:
         stage.solver.close()
     notes: tuple[str, ...] = (f"Both halves run with what the whole series resolves to: {_words(changes)}.",)
+    if sparsity(config, stage.problem.geometry.voxel_size_angstrom):
+        notes += (PENALTY,)
     first_decides = "iterations" not in changes
     if first_decides:
         notes += ("Held-out images of the first half decide the sweeps of both.",)
@@ -56,6 +67,42 @@ def common_settings(
     if sigma != "kept":
         changes["constraints"] = config.constraints.model_copy(update={"atomic_basis_sigma_angstrom": sigma})
     return config.model_copy(update=changes), notes, first_decides
+
+
+def shared_note(config: ReconstructionConfig, voxel_size_angstrom: float, *, masked: bool) -> str:
+    """What both halves have in common besides the specimen, so that agreeing does not prove it.
+
+    Parameters
+    ----------
+    config : ReconstructionConfig
+        That both halves were reconstructed with, its "auto" resolved as far as it was.
+    voxel_size_angstrom : float
+    masked : bool
+        Both were reconstructed within one mask.
+    """
+    from napari_phaset3m.reconstruct.methods import unused
+    from napari_phaset3m.reconstruct.problem import is_linear, sparsity
+
+    limits, idle = config.constraints, unused(config.method)
+    basis = None if is_linear(config) else limits.atomic_basis_sigma_angstrom
+    acted = {
+        "positivity": limits.positivity and "constraints.positivity" not in idle,
+        "a sparsity penalty": sparsity(config, voxel_size_angstrom) > 0,
+        "the atomic basis": basis not in (None, "auto"),
+        "total variation": bool(limits.tv_weight) and "constraints.tv_weight" not in idle,
+        "the mask they were reconstructed in": masked,
+    }
+    named = [name for name, there in acted.items() if there]
+    if not named:
+        return (
+            f"{SHARED} the optics, which their agreement does not test: with the wrong sign of the defocus "
+            "they can agree all the same."
+        )
+    *most, last = ["the optics", *named]
+    return (
+        f"{SHARED} {', '.join(most)} and {last}: the FSC counts what these put into both as agreement, in "
+        "the missing wedge too, and with the wrong sign of the defocus they can agree all the same."
+    )
 
 
 def _resolved(config: ReconstructionConfig, series: TiltFocalSeries, stage: Any) -> dict[str, Any]:

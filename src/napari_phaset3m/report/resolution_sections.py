@@ -32,7 +32,8 @@ def resolution(subject: Subject) -> Section:
     if subject.halves is None:
         return missing(KEY, TITLE, NEEDS)
     curve = _curve(subject)
-    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *curve.notes, *subject.halves_notes]
+    told = dict.fromkeys((*curve.notes, *subject.halves_notes))
+    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *told]
     pictures = [_curve_picture(curve), _ssnr_picture(curve)]
     tables = [Table("fsc_resolution", "Resolution by each criterion", _criteria(curve)),
               Table("fsc", "FSC, shell by shell", curve.rows(), True)]  # fmt: skip
@@ -41,7 +42,7 @@ def resolution(subject: Subject) -> Section:
         _directions(subject, statements, pictures, tables, data)
     except PhaseT3MError as error:
         statements.append(f"Conical and wedge FSC were not computed: {error}")
-    headline = str(curve.resolution("0.143"))
+    headline = " ".join([str(curve.resolution("0.143")), *subject.caveats])
     return Section(KEY, TITLE, tuple(statements), tuple(pictures), tuple(tables), data, headline=headline)
 
 
@@ -51,8 +52,9 @@ def _curve(subject: Subject) -> FscCurve:
     names = subject.halves_name
     voxel = subject.voxel_size_angstrom
     if subject.mask is None:
-        return fsc(a, b, voxel, halves=names)
-    return masked_fsc(a, b, voxel, subject.mask, mask_name=subject.mask_text, halves=names)
+        return fsc(a, b, voxel, halves=names, notes=subject.caveats)
+    mask_name = subject.mask_text
+    return masked_fsc(a, b, voxel, subject.mask, mask_name=mask_name, halves=names, notes=subject.caveats)
 
 
 def _directions(
@@ -64,14 +66,14 @@ def _directions(
 ) -> None:
     assert subject.halves is not None
     a, b = subject.halves
-    options: dict[str, Any] = {"mask": subject.mask, "halves": subject.halves_name}
+    options: dict[str, Any] = {"mask": subject.mask, "halves": subject.halves_name, "notes": subject.caveats}
     options["mask_name"] = subject.mask_text if subject.mask is not None else ""
     tilts, voxel = subject.tilt_deg, subject.voxel_size_angstrom
     if tilts is None:
         statements.append("Without the series' tilts (--series) the missing wedge is not told apart.")
     else:
         wedge = wedge_fsc(a, b, voxel, tilts, **options)
-        statements += [str(one.resolution("0.143")) for one in (wedge.measured, wedge.wedge)]
+        statements.append(wedge.statement())
         pictures.append(_wedge_picture(wedge))
         tables.append(Table("fsc_wedge", "FSC outside and inside the missing wedge", wedge.rows(), True))
         data["wedge_fsc"] = wedge.as_dict()
@@ -100,7 +102,7 @@ def _curve_picture(curve: FscCurve) -> Picture:
 
     text = (
         f"FSC of {curve.halves}; mask: {curve.mask_name}. Horizontal lines: 0.5 and 0.143. "
-        "In the shaded band the halves agree no better than noise would."
+        f"In the shaded band the halves agree no better than noise would. {' '.join(curve.notes)}".rstrip()
     )
     return Picture("fsc", text, draw)
 
@@ -128,7 +130,7 @@ def _wedge_picture(wedge: WedgeFsc) -> Picture:
 
     text = (
         "FSC outside and inside the missing wedge. Halves that share a constraint (positivity, a mask) "
-        "agree in the wedge without having measured it."
+        f"agree in the wedge without having measured it. {' '.join(wedge.wedge.notes)}".rstrip()
     )
     return Picture("fsc_wedge", text, draw)
 
@@ -139,7 +141,9 @@ def _cone_picture(cones: ConicalFsc) -> Picture:
         axes = figure.subplots()
         image = correlation.plot_conical(axes, cones)
         if image is not None:
-            figure.colorbar(image, ax=axes, label="resolution (Å) at FSC 0.143", shrink=0.8)
+            figure.colorbar(
+                image, ax=axes, label="resolution (Å) at FSC 0.143, Nyquist where it never falls", shrink=0.8
+            )
         return figure
 
     text = (

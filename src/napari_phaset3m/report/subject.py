@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.halves import SHARED, SHARED_UNKNOWN
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 
@@ -92,6 +93,13 @@ class Subject:
                     field=name,
                     remedy="Both must lie on the same grid",
                 )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the halves have in common, so that their agreement does not test it; of their notes."""
+        return tuple(note for note in self.halves_notes if note.startswith(SHARED)) or (
+            (SHARED_UNKNOWN,) if self.halves is not None else ()
+        )
 
     @property
     def tilt_deg(self) -> np.ndarray | None:
