@@ -16,6 +16,7 @@ from napari_phaset3m.analyse.fourier import (
     log_power,
     power_spectrum_2d,
     radial_power_spectrum,
+    slice_count,
 )
 from napari_phaset3m.errors import ConfigError
 
@@ -93,9 +94,18 @@ def test_central_slices_are_about_the_rotation_centre() -> None:
     v = noise((7, 8, 9))
     xy, xz, yz = central_slices(v)
     np.testing.assert_array_equal(xy, v[3])
-    np.testing.assert_array_equal(xz, v[:, 3])
+    np.testing.assert_allclose(xz, v[:, 3:5].mean(axis=1), atol=1e-6)
     np.testing.assert_array_equal(yz, v[:, :, 4])
     np.testing.assert_allclose(central_slices(v, 2)[1], v[:, 3:5].mean(axis=1), atol=1e-6)
+    # 1 plane of 8, and 2 of 7 or 9, would lie half a voxel off the centre
+    np.testing.assert_allclose(central_slices(v, 1)[1], v[:, 3:5].mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(central_slices(v, 3)[1], v[:, 2:6].mean(axis=1), atol=1e-6)
+    for n in range(1, 9):
+        for count in range(1, 12):
+            across = np.zeros((n, 2, 2), np.float32) + (np.arange(n) - (n - 1) / 2)[:, None, None]
+            np.testing.assert_allclose(central_slices(across.astype(np.float32), count)[0], 0, atol=1e-6)
+    assert [slice_count(96, w) for w in (0.3, 1, 3.85, 5.2)] == [2, 2, 4, 6]
+    assert [slice_count(95, w) for w in (0.3, 1, 3.85, 5.2)] == [1, 1, 3, 5]
     np.testing.assert_allclose(central_slices(v, 99)[0], v.mean(axis=0), atol=1e-6)
     with pytest.raises(ConfigError, match="thickness"):
         central_slices(v, 0)

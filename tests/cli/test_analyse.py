@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import shutil
@@ -199,3 +200,34 @@ def test_names_differ() -> None:
     assert subjects.unique_names([Path("a/one.mrc"), Path("b/two.mrc")]) == ["one", "two"]
     assert subjects.unique_names([Path("a/v.mrc"), Path("b/v.mrc")]) == ["a/v.mrc", "b/v.mrc"]
     assert len(set(subjects.unique_names([Path("v.mrc"), Path("v.mrc")]))) == 2
+
+
+def test_a_profile_goes_along_any_line_and_through_the_true_centre(tmp_path, capsys) -> None:
+    z, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (16, 18, 20)), indexing="ij")
+    ramp = (z + 2 * y + 4 * x).astype(np.float32)
+    path = tmp_path / "ramp.mrc"
+    save_volume(Volume(data=ramp, voxel_size_angstrom=1.0, unit="V"), path, {})
+    folder = tmp_path / "out"
+    code, _, err = run(capsys, path, "--profile", "-3,1,2:5,-2,2:2", "-o", folder)
+    assert code == 0, err
+    with (folder / "profiles.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for axis, slope in (("x", 4), ("y", 2), ("z", 1)):
+        line = [
+            (float(r["position_angstrom"]), float(r["value"])) for r in rows if r["line"] == f"along {axis}"
+        ]
+        position, value = np.array(line)[2:-2].T  # the spline bends at the faces
+        np.testing.assert_allclose(value, slope * position, atol=0.15)
+    line = [(float(r["position_angstrom"]), float(r["value"])) for r in rows if r["line"].startswith("(-3")]
+    position, value = np.array(line).T
+    expected = 2 + 2 * 1 + 4 * -3 + (2 * -3 + 4 * 8) * position / np.hypot(8, 3)
+    np.testing.assert_allclose(value, expected, atol=0.1)
+    assert (folder / "profile.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "line", ["1,2:3,4,5", "a,b,c:1,2,3", "0,0,0:900,0,0", "0,0,0:0,0,0", "0,0,0:1,0,0:-2"]
+)
+def test_a_profile_that_is_none_is_refused(solved, line, capsys) -> None:
+    code, out, err = run(capsys, solved, "--profile", line)
+    assert code == 2 and not out and len(err.strip().splitlines()) == 1, err

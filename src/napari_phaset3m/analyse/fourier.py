@@ -120,6 +120,16 @@ def radial_power_spectrum(
     return k, power
 
 
+def slice_count(n: int, wanted_voxels: float) -> int:
+    """Planes nearest to a wanted number that lie evenly about the centre (n - 1) / 2 of n planes.
+
+    Even for even n, odd for odd n; at least one, or two, at most n.
+    """
+    odd = n % 2
+    count = max(2 - odd, 2 * int(np.floor((wanted_voxels - odd) / 2 + 0.5)) + odd)
+    return min(count, n)
+
+
 def central_slices(volume: Array, thickness_voxels: int = 1) -> tuple[Array, Array, Array]:
     """Average the central planes normal to z, y and x.
 
@@ -128,7 +138,8 @@ def central_slices(volume: Array, thickness_voxels: int = 1) -> tuple[Array, Arr
     volume : Array
         `(nz, ny, nx)`.
     thickness_voxels : int
-        Planes averaged around the rotation centre (at least 1; clipped to the box).
+        Planes averaged around the rotation centre (at least 1). Made even along an even edge and odd
+        along an odd one (:func:`slice_count`), so that they lie evenly about it.
 
     Returns
     -------
@@ -139,7 +150,7 @@ def central_slices(volume: Array, thickness_voxels: int = 1) -> tuple[Array, Arr
         raise ConfigError(f"thickness_voxels: must be at least 1, not {thickness_voxels}")
     views = []
     for axis, n in enumerate(volume.shape):
-        count = min(thickness_voxels, n)
+        count = slice_count(n, thickness_voxels)
         start = (n - count) // 2
         part: list[slice] = [slice(None)] * 3
         part[axis] = slice(start, start + count)

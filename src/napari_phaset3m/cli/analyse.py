@@ -66,9 +66,16 @@ def _check(given: Mapping[str, Any]) -> None:
 
 
 def _subject(given: Mapping[str, Any]) -> Subject:
+    from napari_phaset3m.analyse.profiles import line_profile
+
     subject = subjects.load_subject(
         given["volume"], voxel=given["voxel"], mask=given["mask"], **subjects.known(given)
     )
+    subject = replace(subject, profile=subjects.profile_of(given["profile"]))
+    if subject.profile is not None:
+        # refused before anything else is computed when it leaves the box
+        start, stop, thick = subject.profile
+        line_profile(subject.volume, subject.voxel_size_angstrom, start, stop, thickness_angstrom=thick)
     one, two = given["half1"], given["half2"]
     if one is None:
         return subject

@@ -35,6 +35,7 @@ _METHODS = (
     "'multislice,sirt:ctf_correction=wiener:iterations=60'"
 )
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
+_PROFILE = "Values along one more line, Å from the rotation centre, e.g. -10,0,0:10,0,0:2"
 
 KNOWN = (
     Flag("mask", str, "Mask, 0..1, on the volume's grid; auto: as phaset3m mask", metavar="FILE|auto"),
@@ -54,6 +55,7 @@ ANALYSE = (
     Flag("series", Path, "The series it came from: missing wedge, SSNR, CTF, halves"),
     Flag("voxel", float, "Voxel, Å, in place of what the file states"),
     Flag("aperture_mrad", float, "Objective aperture, half-angle, mrad", spelling=("--aperture",)),
+    Flag("profile", str, _PROFILE, metavar="X,Y,Z:X,Y,Z[:THICK]"),
     Flag("half1", Path, "First half volume", _HALVES),
     Flag("half2", Path, "Second half volume", _HALVES),
     Flag("halves", str, "Reconstruct halves with the volume's settings: tilts, foci or dose", _HALVES),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError, OutputError
-from napari_phaset3m.report.subject import Subject
+from napari_phaset3m.report.subject import Point, Subject
 
 #: Value of --mask that makes one instead of reading it.
 AUTO = "auto"
@@ -163,6 +163,28 @@ def cell_of(text: str | None, cif: Path | None) -> Any:
         f"--cell: is {text!r}. Write the edge of a cubic cell, or three edges (Å), or three edges and three "
         "angles (°), and the centring: '8.084 F'"
     )
+
+
+def profile_of(text: str | None) -> tuple[Point, Point, float] | None:
+    """Start, stop and thickness of a line from ``x,y,z:x,y,z[:thickness]``, angstrom; None without one.
+
+    Raises
+    ------
+    ConfigError
+        It is not written so.
+    """
+    if text is None:
+        return None
+    try:
+        start, stop, *thick = ([float(v) for v in part.split(",")] for part in text.split(":"))
+        (x0, y0, z0), (x1, y1, z1) = start, stop
+        ((thickness,),) = thick or [[0.0]]
+    except ValueError:
+        raise ConfigError(
+            f"--profile: is {text!r}. Write two points, Å from the rotation centre, and if wanted a "
+            "thickness: -10,0,0:10,0,0:2"
+        ) from None
+    return (x0, y0, z0), (x1, y1, z1), thickness
 
 
 def load_subject(path: Path, *, voxel: float | None = None, name: str | None = None, **more: Any) -> Subject:

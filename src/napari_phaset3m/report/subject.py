@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.fourier import slice_count
 from napari_phaset3m.analyse.halves import SHARED, SHARED_UNKNOWN
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 
 #: Thickness of slices, angstrom: thin against the distance of atomic planes (the paper's figures).
 SLICE_ANGSTROM = 2.0
+
+Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +56,10 @@ class Subject:
     max_atoms : int, optional
         At most so many atoms are looked for.
     slice_angstrom : float, optional
-        Thickness of slices; 2 Å or one voxel, whichever is more, when omitted.
+        Thickness of slices; 2 Å, when omitted, or the nearest that voxels about the centre allow.
+    profile : tuple, optional
+        One more line to draw a profile along: start and stop (x, y, z from the rotation centre) and
+        thickness, angstrom.
     aperture_mrad : float, optional
         Half-angle of the objective aperture.
 
@@ -80,6 +86,7 @@ class Subject:
     species: int | None = None
     max_atoms: int | None = None
     slice_angstrom: float | None = None
+    profile: tuple[Point, Point, float] | None = None
     aperture_mrad: float | None = None
 
     def __post_init__(self) -> None:
@@ -117,9 +124,16 @@ class Subject:
 
     @property
     def thickness_angstrom(self) -> float:
-        """Of slices: a whole number of voxels."""
+        """Of slices across z: as many voxels as lie evenly about the rotation centre."""
+        return self.thicknesses_angstrom[0]
+
+    @property
+    def thicknesses_angstrom(self) -> tuple[float, float, float]:
+        """Of slices across z, y, x; they differ where the box has even and odd edges."""
         wanted = SLICE_ANGSTROM if self.slice_angstrom is None else self.slice_angstrom
-        return max(1, round(wanted / self.voxel_size_angstrom)) * self.voxel_size_angstrom
+        voxel = self.voxel_size_angstrom
+        z, y, x = (slice_count(n, wanted / voxel) * voxel for n in self.volume.shape)
+        return z, y, x
 
     @property
     def mask_text(self) -> str:

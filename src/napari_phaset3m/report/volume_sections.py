@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.analyse.figures import curves, overview, style
+from napari_phaset3m.analyse.profiles import line_profile
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.subject import Subject
+
+Line = tuple[str, np.ndarray, np.ndarray]
 
 
 def facts(subject: Subject) -> Section:
@@ -97,39 +100,63 @@ def slices(subject: Subject) -> Section:
     def draw() -> Any:
         return overview.figure_slices(subject.volume, voxel, thick, subject.unit)
 
+    each = subject.thicknesses_angstrom
+    thickness = f"{thick:.3g} Å thick ({round(thick / voxel)} voxels averaged)"
+    if len(set(each)) > 1:
+        thickness = f"{', '.join(f'{v:.3g}' for v in each)} Å thick across z, y, x"
     text = (
-        f"Central slices, {thick:.3g} Å thick ({round(thick / voxel)} voxels averaged), along the beam z, "
+        f"Central slices, {thickness}, evenly about the rotation centre, along the beam z, "
         "the tilt axis y and x, on one grey scale (0.5 to 99.9 percentile). Below: log power of each "
         "slice's 2D Fourier transform after a Hann window; dashed circles are resolutions."
     )
-    data = {"slice_thickness_angstrom": thick}
+    data = {"slice_thickness_angstrom": thick, "slice_thickness_zyx_angstrom": list(each)}
     return Section("slices", "Central slices", (), (Picture("slices", text, draw, wide=True),), (), data)
 
 
 def profiles(subject: Subject) -> Section:
-    """Values along lines through the rotation centre."""
-    voxel, volume = subject.voxel_size_angstrom, subject.volume
-    lines = [(f"along {axis}", *line_profile(volume, voxel, n)) for n, axis in ((2, "x"), (1, "y"), (0, "z"))]
+    """Values along lines through the rotation centre, and along one that was asked for."""
+    lines = [(f"along {axis}", *_along(subject, number)) for number, axis in enumerate("xyz")]
+    text = "Values along lines through the rotation centre (cubic between voxels); positions from it."
     unit = f" ({subject.unit})" if subject.unit else ""
-
-    def draw() -> Any:
-        figure = style.new_figure(6.4, 3.4)
-        curves.plot_profiles(figure.subplots(), lines, ylabel=f"value{unit}")
-        return figure
-
+    pictures = [Picture("profiles", text, lambda: _profiles_drawn(lines, f"value{unit}"))]
+    if subject.profile is not None:
+        asked = _asked(subject)
+        pictures.append(Picture("profile", asked[1], lambda: _profiles_drawn([asked[0]], f"value{unit}")))
+    every = lines if subject.profile is None else [*lines, asked[0]]
     rows = [
         {"line": label, "position_angstrom": float(p), "value": float(v)}
-        for label, position, values in lines
+        for label, position, values in every
         for p, v in zip(position, values, strict=True)
     ]
-    text = "Values along lines through the rotation centre, one voxel wide."
-    return Section("profiles", "Line profiles", (), (Picture("profiles", text, draw),),
+    return Section("profiles", "Line profiles", (), tuple(pictures),
                    (Table("profiles", "Values along the lines", rows, True),))  # fmt: skip
 
 
-def line_profile(volume: np.ndarray, voxel: float, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions from the rotation centre (angstrom) and values along one axis through it."""
-    where: list[Any] = [n // 2 for n in volume.shape]
-    where[axis] = slice(None)
-    n = volume.shape[axis]
-    return (np.arange(n) - (n - 1) / 2) * voxel, np.asarray(volume[tuple(where)])
+def _profiles_drawn(lines: list[Line], ylabel: str) -> Any:
+    figure = style.new_figure(6.4, 3.4)
+    curves.plot_profiles(figure.subplots(), lines, ylabel=ylabel)
+    return figure
+
+
+def _along(subject: Subject, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions from the rotation centre (angstrom) and values along x, y or z (0, 1, 2) through it."""
+    voxel = subject.voxel_size_angstrom
+    end = np.zeros(3)
+    end[axis] = (subject.volume.shape[2 - axis] - 1) / 2 * voxel
+    found = line_profile(subject.volume, voxel, -end, end, step_angstrom=voxel)
+    return found.distance_angstrom - end[axis], found.value
+
+
+def _asked(subject: Subject) -> tuple[Line, str]:
+    """The line that was asked for, and its caption."""
+    assert subject.profile is not None
+    start, stop, thick = subject.profile
+    voxel = subject.voxel_size_angstrom
+    found = line_profile(subject.volume, voxel, start, stop, thickness_angstrom=thick)
+    ends = [f"({', '.join(f'{v:g}' for v in end)})" for end in (start, stop)]
+    how = f"mean over a disc of {thick:g} Å" if thick else "on the line itself"
+    text = (
+        f"Values from {ends[0]} to {ends[1]} Å (x, y, z from the rotation centre), "
+        f"{how}; positions from the first end."
+    )
+    return (f"{ends[0]} to {ends[1]} Å", found.distance_angstrom, found.value), text
