@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from inspect import CO_VARARGS
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakMethod, finalize
 
 from qtpy.compat import isalive
 
@@ -40,7 +40,8 @@ def follow(signal: Any, slot: Callable[..., None]) -> None:
             signal.disconnect(call)
 
     signal.connect(call)
-    slot.__self__.destroyed.connect(release)  # type: ignore[attr-defined]
+    # Not by Qt's "destroyed": PyQt6 may call into a function that is being collected with its object.
+    finalize(slot.__self__, release).atexit = False  # type: ignore[attr-defined]
 
 
 def format_seconds(seconds: float) -> str:

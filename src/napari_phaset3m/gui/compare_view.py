@@ -219,7 +219,8 @@ class CompareView(QWidget):
         self.slots.offer(self.set.candidates(), [item.candidate.key for item in self.set.items])
 
     def _on_updated(self, key: str) -> None:
-        if self.canvas is None:
+        # A picture may come between a choice and the panes made for it; these then show it anyway.
+        if self.canvas is None or len(self.panes) != len(self.set.items):
             return
         first = not self.canvas.framed()
         for pane, item in zip(self.panes, self.set.items, strict=True):
