@@ -143,7 +143,7 @@ def _along(subject: Subject, axis: int) -> tuple[np.ndarray, np.ndarray]:
     voxel = subject.voxel_size_angstrom
     end = np.zeros(3)
     end[axis] = (subject.volume.shape[2 - axis] - 1) / 2 * voxel
-    found = line_profile(subject.volume, voxel, -end, end, step_angstrom=voxel)
+    found = line_profile(subject.volume, voxel, (-end).tolist(), end.tolist(), step_angstrom=voxel)
     return found.distance_angstrom - end[axis], found.value
 
 
