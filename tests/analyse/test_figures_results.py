@@ -90,7 +90,8 @@ def report(phases: bool = True, wedge: bool = True) -> BraggReport:
     hkl = np.array([[1, 1, 1], [1, 1, -1], [2, 2, 0], [4, 0, 0]])
     q = hkl / 8.084
     return BraggReport(
-        window=SimpleNamespace(width_angstrom=50.0), peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=phases, hkl=hkl,
+        window=SimpleNamespace(width_angstrom=50.0), peaks=None, lattice=object(),
+        voxel_size_angstrom=0.5, phases_checked=phases, hkl=hkl,
         family=np.array([[1, 1, 1], [1, 1, 1], [2, 2, 0], [4, 0, 0]]), q_per_angstrom=q,
         snr=np.array([40.0, 3.0, 20.0, 8.0]),
         wedge_gap_per_angstrom=np.array([0, 0.1, 0, 0.2]) if wedge else None,

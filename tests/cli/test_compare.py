@@ -110,6 +110,7 @@ def test_each_method_has_its_own_settings() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [("sirt:ctf_corection=wiener", "no setting 'ctf_corection'. Did you mean ctf_correction"),
+     ("sirt:ctf=wiener", "no setting 'ctf'. Did you mean ctf_correction?"),
      ("sirt:ctf_correction=flip", "ctf_correction: must be none, phase_flip, or wiener (got flip)"),
      ("sirt:wiener", "'wiener' is no setting. Write FIELD=VALUE"), ("sirt:ctf_correction=", "is no setting"),
      ("fbp:iterations=3", "fbp does not use iterations"), ("sirt:method=fbp", "no setting 'method'"),

@@ -103,7 +103,9 @@ def _settings(method: str, parts: list[str]) -> Iterator[tuple[str, str]]:
         if not (equals and value):
             raise ConfigError(f"--methods: {method}: {part!r} is no setting. Write FIELD=VALUE")
         if path not in (name, _PATHS.get(name)) or name == "method" or name not in _PATHS:
-            close = difflib.get_close_matches(name, set(_PATHS) - {"method"}, 3)
+            names = sorted(set(_PATHS) - {"method"})
+            within = [other for other in names if len(name) > 1 and name in other]
+            close = within or difflib.get_close_matches(name, names, 3)
             meant = f"Did you mean {' or '.join(close)}?" if close else "See phaset3m reconstruct --help"
             raise ConfigError(f"--methods: {method} has no setting {path!r}. {meant}")
         if _PATHS[name] in unused(method):
