@@ -37,10 +37,7 @@ def _pair(kind, shape, angle, n_slices, dtype=np.float32):
 
 def _gaussian(shape, centre, width):
     z, x, y = (np.arange(n) - (n - 1) / 2 for n in shape)
-    r2 = (
-        (z[:, None, None] - centre[1]) ** 2 + (x[None, :, None] - centre[0]) ** 2
-        + y[None, None, :] ** 2
-    )
+    r2 = (z[:, None, None] - centre[1]) ** 2 + (x[None, :, None] - centre[0]) ** 2 + y[None, None, :] ** 2
     return np.exp(-r2 / (2 * width**2)).astype(np.float32)
 
 
