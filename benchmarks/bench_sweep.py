@@ -3,7 +3,7 @@
     python benchmarks/bench_sweep.py [tiny small large] [--rounds 5]
 
 Candidates alternate within every round, so that a busy moment hits all of them;
-medians over the rounds are compared. ASTRA runs its 2D CPU SIRT (linear projector)
+medians over the rounds are compared, each of the second of two in a row. ASTRA runs its 2D CPU SIRT (linear projector)
 on every plane across the tilt axis of the same volume and tilts.
 """
 
@@ -74,7 +74,7 @@ def astra_iteration(series: TiltFocalSeries) -> Callable[[], float]:
 def measure(case: str, rounds: int) -> dict[str, object]:
     """Medians of all candidates of one case, seconds."""
     series = make_series(case)
-    sweeps = rounds + 3
+    sweeps = 2 * rounds + 3
     candidates: dict[str, Callable[[], float]] = {
         "multislice": Stepper(series, case, sweeps, threads=2),
         "multislice, 1 thread": Stepper(series, case, sweeps, threads=1),
@@ -86,6 +86,7 @@ def measure(case: str, rounds: int) -> dict[str, object]:
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
+            candidate()  # the other candidates have emptied the caches; in a run one sweep follows another
             times[name].append(candidate())
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratios = {name: medians[a] / medians[b] for name, (a, b, _) in RATIOS.items()}
