@@ -3,8 +3,8 @@
     python benchmarks/bench_sweep.py [tiny small large] [--rounds 5]
 
 Candidates alternate within every round, so that a busy moment hits all of them;
-medians over the rounds are compared, each of the second of two in a row. ASTRA runs its 2D CPU SIRT (linear projector)
-on every plane across the tilt axis of the same volume and tilts.
+medians over the rounds are compared, each of the second of two in a row. ASTRA runs its
+2D CPU SIRT (linear projector) on every plane across the tilt axis of the same volume and tilts.
 """
 
 from __future__ import annotations
