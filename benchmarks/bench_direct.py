@@ -10,14 +10,13 @@ CPU algorithms (linear projector) on every plane across the tilt axis.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from common import CASES, machine, make_config, make_series, print_table, write
+from common import CASES, make_config, make_series, run_cases
 from napari_phaset3m import TiltFocalSeries
 from napari_phaset3m.core.backend import Device
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
@@ -97,28 +96,5 @@ def measure(case: str, rounds: int) -> dict[str, object]:
     return {"shape": CASES[case], "seconds": times, "medians": medians, "ratios": ratios}
 
 
-def rows(results: dict[str, dict]) -> Iterator[tuple[str, ...]]:
-    """Yield the table: header, medians, ratios with their limits."""
-    yield ("case", "what", "value", "must")
-    for case, result in results.items():
-        for name, value in result["medians"].items():
-            yield (case, f"{name}, s", f"{value:.4f}", "")
-        for name, value in result["ratios"].items():
-            limit = RATIOS[name][2]
-            yield (case, name, f"{value:.3f}", f"<= {limit}" if limit else "")
-
-
-def main() -> None:
-    """Run the chosen cases, print the table and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", default=["small", "large"], help=f"of {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    found = machine()
-    results = {case: measure(case, options.rounds) for case in options.cases}
-    print_table(list(rows(results)))
-    print(write("direct", {"machine": found, "cases": results}))
-
-
 if __name__ == "__main__":
-    main()
+    run_cases(__doc__.splitlines()[0], "direct", measure, RATIOS)

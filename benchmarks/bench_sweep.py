@@ -9,14 +9,13 @@ medians over the rounds are compared, each of the second of two in a row. ASTRA 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from common import CASES, machine, make_config, make_series, print_table, write
+from common import CASES, make_config, make_series, run_cases
 from napari_phaset3m import TiltFocalSeries, iterate
 from napari_phaset3m.reconstruct.events import SweepDone
 
@@ -93,28 +92,5 @@ def measure(case: str, rounds: int) -> dict[str, object]:
     return {"shape": CASES[case], "seconds": times, "medians": medians, "ratios": ratios}
 
 
-def rows(results: dict[str, dict]) -> Iterator[tuple[str, ...]]:
-    """Yield the table: header, medians, ratios with their limits."""
-    yield ("case", "what", "value", "must")
-    for case, result in results.items():
-        for name, value in result["medians"].items():
-            yield (case, f"{name}, s", f"{value:.4f}", "")
-        for name, value in result["ratios"].items():
-            limit = RATIOS[name][2].get(case)
-            yield (case, name, f"{value:.3f}", f"<= {limit}" if limit else "")
-
-
-def main() -> None:
-    """Run the chosen cases, print the table and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", default=["small", "large"], help=f"of {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    found = machine()
-    results = {case: measure(case, options.rounds) for case in options.cases}
-    print_table(list(rows(results)))
-    print(write("sweep", {"machine": found, "cases": results}))
-
-
 if __name__ == "__main__":
-    main()
+    run_cases(__doc__.splitlines()[0], "sweep", measure, RATIOS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
 import platform
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,29 @@ def print_table(rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def rows(results: dict[str, dict], ratios: dict[str, tuple]) -> Iterator[tuple[str, ...]]:
+    """Yield the table: header, medians, ratios with their limits (one for all cases, or one for each)."""
+    yield ("case", "what", "value", "must")
+    for case, result in results.items():
+        for name, value in result["medians"].items():
+            yield (case, f"{name}, s", f"{value:.4f}", "")
+        for name, value in result["ratios"].items():
+            limit = ratios[name][2]
+            limit = limit.get(case) if isinstance(limit, dict) else limit
+            yield (case, name, f"{value:.3f}", f"<= {limit}" if limit else "")
+
+
+def run_cases(
+    title: str, name: str, measure: Callable[[str, int], dict[str, object]], ratios: dict[str, tuple]
+) -> None:
+    """Command line of a benchmark by cases: measure, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("cases", nargs="*", default=["small", "large"], help=f"of {', '.join(CASES)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    found = machine()
+    results = {case: measure(case, options.rounds) for case in options.cases}
+    print_table(list(rows(results, ratios)))
+    print(write(name, {"machine": found, "cases": results}))

@@ -25,6 +25,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import Problem, build_problem
+from napari_phaset3m.reconstruct.update import Limit
 
 FOCI = 3
 #: Edge, tilts, slices: 512 runs a part of a series, enough to fill the card.
@@ -144,7 +145,8 @@ def measure(size: tuple[int, int, int], bandwidth: float) -> dict[str, Any]:
 
     def sweep() -> None:
         method.accumulate_batch(volume, range(method.n_tilt), gradient)
-        method.descend(volume, gradient, 1e-6, 0.0)
+        for part, slope in zip(volume, gradient, strict=True):
+            method.descend(part, slope, 1e-6, Limit(low=0.0))
 
     took = seconds(xp, sweep, 5)
     moved = sweep_bytes(method)

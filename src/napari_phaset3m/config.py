@@ -126,7 +126,9 @@ class ReconstructionConfig(Model):
 
     method: MethodName = Field("multislice", description="Forward model and algorithm")
     iterations: PositiveInt | Auto = Field(
-        "auto", description="Sweeps over all tilts (of each stage); auto: stop on held-out images"
+        "auto",
+        description="Sweeps over all tilts (of each stage); auto: 30 where the sparsity penalty acts and the "
+        "dose is known, else until held-out images gain nothing; linear methods: a number of their own",
     )
     slices: PositiveInt | Auto = Field(
         "auto",
