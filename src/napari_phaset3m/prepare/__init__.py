@@ -1,0 +1,1 @@
+"""From what the microscope saved to an aligned, normalised series."""

@@ -1,0 +1,42 @@
+"""What was done to a series, in the order it was done; kept with the series in every file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.io.provenance import jsonable, package_version
+
+KEY = "history"
+
+
+def history(series: TiltFocalSeries) -> tuple[dict[str, Any], ...]:
+    """The steps that made this series, oldest first; each with step, parameters, told, version, at."""
+    return tuple(dict(item) for item in series.metadata.get(KEY, ()))
+
+
+def recorded(
+    series: TiltFocalSeries, step: str, parameters: Any = None, told: Mapping[str, Any] | None = None
+) -> TiltFocalSeries:
+    """The series with one more step in its history.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    step : str
+        Name of the step, e.g. ``"outliers"``.
+    parameters : Model or mapping, optional
+        Enough to run it again.
+    told : mapping, optional
+        What it found or changed, as plain numbers with units in their names.
+    """
+    entry = {
+        "step": step,
+        "parameters": jsonable(parameters) if parameters is not None else {},
+        "told": jsonable(dict(told or {})),
+        "version": package_version(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return series.replace(metadata={**series.metadata, KEY: (*history(series), entry)})
