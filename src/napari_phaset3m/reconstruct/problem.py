@@ -27,9 +27,11 @@ ATOMIC_VOXEL = 0.8
 BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.30))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Problem:
     """One reconstruction, ready to iterate; images in engine layout.
+
+    Refiners change shifts and defoci in place, and replace the microscope; the rest stays.
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,6 +114,17 @@ def remove_specimen_shift(problem: Problem) -> None:
     tilt = np.nonzero(used)[0]
     fit = np.linalg.lstsq(model[tilt], shifts[..., 1][used], rcond=None)[0]
     shifts[..., 1] -= (model @ fit)[:, None]
+
+
+def adopt_optics(problem: Problem, other: Problem) -> None:
+    """Take over the optics that were refined on another sampling; the detector's curve is of each."""
+    if problem.microscope is not None and other.microscope is not None:
+        problem.microscope = replace(
+            problem.microscope,
+            spherical_aberration_angstrom=other.microscope.spherical_aberration_angstrom,
+            focal_spread_angstrom=other.microscope.focal_spread_angstrom,
+            aberrations=other.microscope.aberrations,
+        )
 
 
 def remember(problem: Problem, memory: dict[str, Array]) -> None:

@@ -88,7 +88,9 @@ class MultisliceMethod:
     def transfer(self, tilt: int) -> Transfer:
         """Transfer functions of one tilt's images, from the plane of its last slice."""
         p = self.problem
-        assert p.defocus_angstrom is not None
+        assert p.defocus_angstrom is not None and p.microscope is not None
+        if self._transfer.microscope is not p.microscope:  # a refiner found better optics
+            self._transfer = TransferModel(p.grid, p.microscope, self._transfer.n_nodes)
         shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
         return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
 
@@ -147,13 +149,29 @@ class MultisliceMethod:
         normal : ndarray
             `(n_focus, 3, 3)` float64. The detector's blur is left out of it.
         """
+        grid, wavelength = self.problem.grid, self._slots[slot].model.wavelength
+        factors = np.concatenate([shift_factors(grid), defocus_factor(grid, wavelength)])
+        return self.transfer_equations(volume, tilt, factors, self.problem.weight[tilt], slot)[1:]
+
+    def transfer_equations(
+        self, volume: np.ndarray, tilt: int, factors: np.ndarray, weights: np.ndarray, slot: int = 0
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Loss and Gauss-Newton equations of one tilt's images for what multiplies their transfer.
+
+        Parameters
+        ----------
+        factors : ndarray
+            `(n_parameter, nx, ny)`, see :meth:`.Multislice.transfer_equations`, which
+            also tells what is returned.
+        weights : ndarray
+            `(n_focus,)` weights of the images in the loss.
+        """
         n, transfer = self._forward(volume, tilt, slot)
-        self._loss(tilt, slot, self.problem.weight[tilt])
-        ws, grid = self._slots[slot], self.problem.grid
+        loss = self._loss(tilt, slot, np.asarray(weights, REAL))
+        ws = self._slots[slot]
         if self._detector is not None:
             self._detector.apply(ws.model.slope)
-        factors = np.concatenate([shift_factors(grid), defocus_factor(grid, ws.model.wavelength)])
-        return ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
+        return loss, *ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
 
     def tilt_derivative(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian.
