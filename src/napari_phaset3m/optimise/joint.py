@@ -61,7 +61,7 @@ class Free:
     defocus: Literal["off", "tilt", "image"] = "tilt"
     optics: tuple[str, ...] = ()
     prior_angstrom: Mapping[str, float] = field(default_factory=dict)
-    schedule: Schedule = Schedule(start=2)
+    schedule: Schedule = field(default_factory=lambda: Schedule(start=2))
 
 
 class JointGaussNewton:
