@@ -65,7 +65,7 @@ def _undetermined(
 ) -> str | None:
     trial = wanted.trial
     if name == "tilt_offset_deg":
-        return "the images cannot tell it: the same tilt added everywhere only turns the volume about the axis"
+        return "images cannot tell it: the same tilt added everywhere only turns the volume about the axis"
     if name == "tilt_axis_offset_px" and trial.refine_shifts:
         return "shifts of the images are refined in every trial and take it up; switch refine_shifts off"
     if name == "defocus_offset_angstrom" and trial.refine_defocus != "off":
@@ -103,7 +103,7 @@ def _effect(name: str, limits: tuple[float, float], series: TiltFocalSeries, bin
 def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> list[str]:
     notes = []
     if name == "cs_angstrom" and wanted.trial.refine_defocus != "off":
-        notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors together")
+        notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
     if name == "magnification":
         notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
     if series.n_focus == 1 and PARAMETERS[name].kind == "optics":

@@ -158,6 +158,9 @@ class Objective:
         }
         if "iterations" not in values:
             data["iterations"] = trial.sweeps
+        if config.constraints.atomic_basis_sigma_angstrom == "auto":
+            # Free voxels converge in fewer sweeps, and a trial's are coarse anyway.
+            data["constraints"] = {**data["constraints"], "atomic_basis_sigma_angstrom": None}
         return ReconstructionConfig.parse(**data)
 
     def _run(self, series: TiltFocalSeries, config: ReconstructionConfig) -> Outcome:
