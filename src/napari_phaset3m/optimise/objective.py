@@ -24,7 +24,7 @@ from napari_phaset3m.optimise.parameters import put_all
 from napari_phaset3m.optimise.relocate import Relocate
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, SweepDone
-from napari_phaset3m.reconstruct.problem import Problem
+from napari_phaset3m.reconstruct.problem import Problem, sparsity
 
 Status = Literal["done", "diverged", "out of memory", "failed"]
 
@@ -158,9 +158,11 @@ class Objective:
         }
         if "iterations" not in values:
             data["iterations"] = trial.sweeps
+        # Chosen by the images' sampling, not by the coarser one of a trial.
+        chosen = {"sparsity": sparsity(config, series.pixel_size_angstrom)}
         if config.constraints.atomic_basis_sigma_angstrom == "auto":
-            # Free voxels converge in fewer sweeps, and a trial's are coarse anyway.
-            data["constraints"] = {**data["constraints"], "atomic_basis_sigma_angstrom": None}
+            chosen |= {"atomic_basis_sigma_angstrom": None}  # free voxels need fewer sweeps
+        data["constraints"] = {**data["constraints"], **chosen}
         return ReconstructionConfig.parse(**data)
 
     def _run(self, series: TiltFocalSeries, config: ReconstructionConfig) -> Outcome:
