@@ -85,16 +85,11 @@ class JointGaussNewton:
         """See :class:`..reconstruct.refine.Hook`."""
         assert problem.microscope is not None
         host = asnumpy(volume)
-        factors = np.concatenate(
-            [
-                shift_factors(problem.grid),
-                defocus_factor(problem.grid, problem.microscope.wavelength_angstrom),
-                *(shared_factors(problem.grid, problem.microscope, name) for name in self.free.optics),
-            ]
-        )
+        factors = all_factors(problem.grid, problem.microscope, self.free.optics)
         seen = np.flatnonzero(((problem.weight > 0) | problem.held_out).any(1))
         self._stated = self._stated or problem.microscope
-        blocks = [self._block(method, problem, host, int(tilt), factors) for tilt in seen]
+        local = self._columns(problem.images.shape[1])
+        blocks = [_Block(*self._equations(method, problem, host, int(tilt), factors), local) for tilt in seen]
         shared = self._shared_step(blocks, problem)
         self._apply_optics(problem, shared)
         for tilt, block in zip(seen, blocks, strict=True):
@@ -102,12 +97,13 @@ class JointGaussNewton:
         if self.free.shifts:
             remove_specimen_shift(problem)
 
-    def _block(self, method: Any, problem: Problem, volume: np.ndarray, tilt: int, factors: Any) -> _Block:
+    def _equations(
+        self, method: Any, problem: Problem, volume: np.ndarray, tilt: int, factors: np.ndarray
+    ) -> tuple[tuple[float, np.ndarray, np.ndarray], np.ndarray]:
         held, used = problem.held_out[tilt], problem.weight[tilt] > 0
         mean = problem.weight[problem.weight > 0].mean()
         weights = np.where(held, mean, problem.weight[tilt])
-        loss, gradient, normal = method.transfer_equations(volume, tilt, factors, weights)
-        return _Block((loss, gradient, normal), self._columns(len(weights)), used)
+        return method.transfer_equations(volume, tilt, factors, weights), used
 
     def _columns(self, n: int) -> np.ndarray:
         """`(3 n, n_free)`: how a tilt's free unknowns change shift y, shift x and defocus of each image."""
@@ -162,7 +158,7 @@ class _Block:
     """Normal equations of one tilt: its own unknowns, and their coupling to the shared ones."""
 
     def __init__(
-        self, equations: tuple[float, np.ndarray, np.ndarray], columns: np.ndarray, used: np.ndarray
+        self, equations: tuple[float, np.ndarray, np.ndarray], used: np.ndarray, columns: np.ndarray
     ) -> None:
         self.loss, gradient, normal = equations
         n, n_all = gradient.shape
@@ -201,6 +197,17 @@ def damped(matrix: np.ndarray) -> np.ndarray:
     diagonal = np.diag(matrix)
     largest = float(diagonal.max()) if diagonal.size else 0.0
     return np.asarray(matrix + np.diag(DAMPING * diagonal + 1e-12 * max(largest, 1e-30)))
+
+
+def all_factors(grid: Grid, microscope: Microscope, optics: tuple[str, ...]) -> np.ndarray:
+    """`(3 + n, nx, ny)` factors of shift y, shift x, defocus and the shared unknowns."""
+    return np.concatenate(
+        [
+            shift_factors(grid),
+            defocus_factor(grid, microscope.wavelength_angstrom),
+            *(shared_factors(grid, microscope, name) for name in optics),
+        ]
+    )
 
 
 def shared_factors(grid: Grid, microscope: Microscope, name: str) -> np.ndarray:

@@ -87,7 +87,7 @@ class Outcome:
 
 
 @dataclass(eq=False)
-class _Watch:
+class Watch:
     """Remembers the problem that the last stage refined."""
 
     problem: Problem | None = None
@@ -132,7 +132,15 @@ class Objective:
         begun = time.perf_counter()
         try:
             series, config = put_all(cropped(self.series, self.trial.crop_px), self.config, values)
-            outcome = self._run(series, self._short(series, config, values))
+            changes: dict[str, Any] = {
+                "voxel_angstrom": series.pixel_size_angstrom * self.trial.bin,
+                "multiresolution": self.trial.coarser,
+                "seed": self.seed,
+                "threads": self.threads,
+            }
+            if "iterations" not in values:
+                changes["iterations"] = self.trial.sweeps
+            outcome = self._run(series, sampled(series, config, self.trial, changes))
         except CancelledError:
             raise
         except DivergedError as error:
@@ -144,29 +152,8 @@ class Objective:
         seconds = time.perf_counter() - begun
         return Outcome(**{name: getattr(outcome, name) for name in Outcome.__slots__} | {"seconds": seconds})
 
-    def _short(
-        self, series: TiltFocalSeries, config: ReconstructionConfig, values: Mapping[str, float]
-    ) -> ReconstructionConfig:
-        trial = self.trial
-        data = config.model_dump() | {
-            "voxel_angstrom": series.pixel_size_angstrom * trial.bin,
-            "multiresolution": trial.coarser,
-            "holdout_fraction": trial.holdout_fraction,
-            "loss": trial.loss,
-            "seed": self.seed,
-            "threads": self.threads,
-        }
-        if "iterations" not in values:
-            data["iterations"] = trial.sweeps
-        # Chosen by the images' sampling, not by the coarser one of a trial.
-        chosen = {"sparsity": sparsity(config, series.pixel_size_angstrom)}
-        if config.constraints.atomic_basis_sigma_angstrom == "auto":
-            chosen |= {"atomic_basis_sigma_angstrom": None}  # free voxels need fewer sweeps
-        data["constraints"] = {**data["constraints"], **chosen}
-        return ReconstructionConfig.parse(**data)
-
     def _run(self, series: TiltFocalSeries, config: ReconstructionConfig) -> Outcome:
-        watch, trial = _Watch(), self.trial
+        watch, trial = Watch(), self.trial
         free = Free(trial.refine_shifts, trial.refine_defocus, trial.refine_optics)
         hooks = (*((Relocate(),) if trial.refine_shifts else ()), JointGaussNewton(free), watch)
         last: SweepDone | None = None
@@ -182,6 +169,19 @@ class Objective:
                 found = refined_of(watch.problem, series)
                 return Outcome("done", last.held_out_error, last.error, 0.0, found, event.volume)
         raise AssertionError("a run ends with Finished")
+
+
+def sampled(
+    series: TiltFocalSeries, config: ReconstructionConfig, trial: TrialConfig, changes: Mapping[str, Any]
+) -> ReconstructionConfig:
+    """The config of a short run: ``changes``, held-out images and loss of a trial, few sweeps' defaults."""
+    data = config.model_dump() | {"holdout_fraction": trial.holdout_fraction, "loss": trial.loss, **changes}
+    # Chosen by the images' sampling, not by the coarser one of a trial.
+    chosen: dict[str, float | None] = {"sparsity": sparsity(config, series.pixel_size_angstrom)}
+    if config.constraints.atomic_basis_sigma_angstrom == "auto":
+        chosen |= {"atomic_basis_sigma_angstrom": None}  # free voxels need fewer sweeps
+    data["constraints"] = {**data["constraints"], **chosen}
+    return ReconstructionConfig.parse(**data)
 
 
 def refined_of(problem: Problem, series: TiltFocalSeries) -> Refined:
