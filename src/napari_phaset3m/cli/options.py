@@ -69,7 +69,7 @@ def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Paramet
         text = "Sweeps in which it acts, START:STOP:EVERY"
         shown = f"{default.start}:{'' if default.stop is None else default.stop}:{default.every}"
     elif isinstance(default, tuple):
-        shown = ",".join(f"{item:g}" for item in default) or "none"
+        shown = ",".join(item if isinstance(item, str) else f"{item:g}" for item in default) or "none"
     if get_origin(kind) is Literal:
         text = f"{text}; one of {', '.join(map(str, get_args(kind)))}"
     text = f"{text} (default: {'none' if shown is None else shown})"

@@ -16,13 +16,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig, RefineConfig
+from napari_phaset3m.core.aberrations import AZIMUTHS, KRIVANEK
 from napari_phaset3m.core.backend import asnumpy
+from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.precision import Array
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.problem import Problem, is_linear
 
+#: Order of the coefficients in a checkpoint.
+_COEFFICIENTS = (*(name for name in KRIVANEK if name not in ("C10", "C30")), *sorted(AZIMUTHS))
 #: Levenberg's damping, as a fraction of the diagonal; largest change per sweep.
 DAMPING, MAX_SHIFT_PX, MAX_DEFOCUS_ANGSTROM = 0.02, 1.0, 100.0
 
@@ -132,23 +136,46 @@ def remember(problem: Problem, memory: dict[str, Array]) -> None:
     memory["refined_shifts_px"] = problem.shifts_px.copy()
     if problem.defocus_angstrom is not None:
         memory["refined_defocus_angstrom"] = problem.defocus_angstrom.copy()
+    if problem.microscope is not None:
+        memory["refined_optics"] = _optics_array(problem.microscope)
 
 
 def recall(problem: Problem, memory: dict[str, Array]) -> None:
     """Take back what :func:`remember` put there."""
     shifts, defocus = memory.pop("refined_shifts_px", None), memory.pop("refined_defocus_angstrom", None)
+    optics = memory.pop("refined_optics", None)
     if shifts is not None:
         problem.shifts_px[...] = shifts
     if defocus is not None and problem.defocus_angstrom is not None:
         problem.defocus_angstrom[...] = defocus
+    if optics is not None and problem.microscope is not None:
+        values = np.asarray(optics, np.float64)
+        names = [name for name in _COEFFICIENTS if not np.isnan(values[2 + _COEFFICIENTS.index(name)])]
+        problem.microscope = replace(
+            problem.microscope,
+            spherical_aberration_angstrom=float(values[0]),
+            focal_spread_angstrom=float(values[1]),
+            aberrations={name: float(values[2 + _COEFFICIENTS.index(name)]) for name in names},
+        )
+
+
+def _optics_array(microscope: Microscope) -> np.ndarray:
+    """Cs, focal spread and coefficients in a fixed order, NaN where one is not stated."""
+    known = microscope.aberrations
+    shared = [microscope.spherical_aberration_angstrom, microscope.focal_spread_angstrom]
+    return np.array(shared + [known.get(name, np.nan) for name in _COEFFICIENTS])
 
 
 def refined(problem: Problem, series: TiltFocalSeries) -> dict[str, Any]:
-    """Shifts in pixels of the series, and defoci, as plain data."""
+    """Shifts in pixels of the series, defoci and optics, as plain data."""
     scale = problem.grid.pixel_size_angstrom / series.pixel_size_angstrom
     found: dict[str, Any] = {"shifts_px": np.round(problem.shifts_px * scale, 4).tolist()}
     if problem.defocus_angstrom is not None:
         found["defocus_angstrom"] = np.round(problem.defocus_angstrom, 2).tolist()
+    if problem.microscope is not None:
+        found["spherical_aberration_angstrom"] = problem.microscope.spherical_aberration_angstrom
+        found["focal_spread_angstrom"] = problem.microscope.focal_spread_angstrom
+        found["aberrations"] = dict(problem.microscope.aberrations)
     return found
 
 
