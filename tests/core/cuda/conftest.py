@@ -14,16 +14,20 @@ from scipy import fft
 
 from napari_phaset3m.core.cuda.runtime import kernel_source
 
-# One block of one thread: every kernel is a grid-stride loop, so it does all the work.
+# One block of one thread: every kernel is a grid-stride loop, so it does all the work, and a
+# block that fills a tile in shared memory and then empties it needs no barrier.
 SHIM = """
 #include <cmath>
 #define __global__
 #define __device__
+#define __shared__ static
+#define __syncthreads()
 struct Index { long long x; };
 static const Index blockIdx = {0}, threadIdx = {0}, blockDim = {1}, gridDim = {1};
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 using std::floor;
+using std::rint;
 """
 
 
@@ -39,6 +43,7 @@ class HostRuntime:
         for a in arguments:
             if isinstance(a, np.ndarray):
                 assert a.flags.c_contiguous, name
+                assert a.dtype.char in "fFdql", (name, a.dtype)
                 converted.append(ctypes.c_void_p(a.ctypes.data))
             else:
                 converted.append(kinds[type(a)](a))
@@ -46,11 +51,14 @@ class HostRuntime:
         function.restype = None
         function(*converted)
 
-    def fft2(self, array, *, inverse=False):
-        if inverse:
-            array[...] = fft.ifft2(array, norm="forward")
-        else:
-            array[...] = fft.fft2(array)
+    def fft2(self, array, out=None, *, inverse=False):
+        target = array if out is None else out
+        assert array.flags.c_contiguous and target.flags.c_contiguous and array.shape == target.shape
+        target[...] = fft.ifft2(array, norm="forward") if inverse else fft.fft2(array)
+
+    def fft1(self, array, *, inverse=False):
+        assert array.flags.c_contiguous
+        array[...] = fft.ifft(array, norm="forward") if inverse else fft.fft(array)
 
     def free_bytes(self):
         return 1 << 30

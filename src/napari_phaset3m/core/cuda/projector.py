@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import Runtime
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.rotation.base import RotatorKind
 from napari_phaset3m.errors import ResourceError
 
 #: Tilts per launch: bounds the stencil tables.
@@ -25,25 +26,24 @@ class CudaProjector:
     runtime : Runtime
     geometry : TiltGeometry
         Slices and box are replaced: one slice through the whole tilted box.
-    kind : {"linear", "cubic"}
+    kind : {"linear", "cubic", "fourier"}
 
     Raises
     ------
-    ConfigError
-        Another kind was asked for.
     ResourceError
         The volumes of a linear method do not fit in the device's memory.
     """
 
-    def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: str = "linear") -> None:
+    def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: RotatorKind = "linear") -> None:
         self.geometry = replace(geometry, n_slices=1, whole_box=True)
         self.runtime, self.xp = runtime, runtime.xp
-        self._rotator = CudaRotator(runtime, self.geometry, kind)
+        self._rotator = make_device_rotator(runtime, self.geometry, kind)
         volume = 4 * int(np.prod(geometry.volume_shape))
         # Volume, the last sweep's, a gradient and its scratch; the projections are small beside them.
-        if runtime.free_bytes() < 5 * volume:
+        needed = 5 * volume + self._rotator.workspace_bytes()
+        if runtime.free_bytes() < needed:
             raise ResourceError(
-                f"GPU memory: {5 * volume / 2**30:.1f} GiB needed, {runtime.free_bytes() / 2**30:.1f} GiB "
+                f"GPU memory: {needed / 2**30:.1f} GiB needed, {runtime.free_bytes() / 2**30:.1f} GiB "
                 "are free. Use a larger voxel or device cpu"
             )
 
@@ -93,5 +93,5 @@ class CudaProjector:
             self.xp.maximum(volume, REAL(low), out=volume)
 
     def close(self) -> None:
-        """Free the stencil tables."""
-        self._rotator = CudaRotator(self.runtime, self.geometry, "linear")
+        """Free the rotator's tables and canvases."""
+        self._rotator = make_device_rotator(self.runtime, self.geometry, "linear")

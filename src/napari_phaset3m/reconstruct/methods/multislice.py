@@ -136,8 +136,17 @@ class MultisliceMethod:
             self.rotator.backproject(part, tilt, gradient[channel])
         return loss
 
-    def optics_equations(self, volume: np.ndarray, tilt: int, slot: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def optics_equations(
+        self, volume: np.ndarray, tilt: int, slot: int = 0, *, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton equations of one tilt's image shifts and defoci.
+
+        Parameters
+        ----------
+        volume : ndarray
+            `(n_channel, nz, nx, ny)` float32.
+        weights : ndarray, optional
+            `(n_focus,)` weights of the images in the loss; those that drive the update when omitted.
 
         Returns
         -------
@@ -148,7 +157,7 @@ class MultisliceMethod:
             `(n_focus, 3, 3)` float64. The detector's blur is left out of it.
         """
         n, transfer = self._forward(volume, tilt, slot)
-        self._loss(tilt, slot, self.problem.weight[tilt])
+        self._loss(tilt, slot, self.problem.weight[tilt] if weights is None else weights)
         ws, grid = self._slots[slot], self.problem.grid
         if self._detector is not None:
             self._detector.apply(ws.model.slope)
