@@ -9,17 +9,17 @@ Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig, RefineConfig
-from napari_phaset3m.core.backend import asnumpy
-from napari_phaset3m.core.precision import Array
+from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import Problem, is_linear
 
 #: Levenberg's damping, as a fraction of the diagonal; largest change per sweep.
@@ -46,8 +46,30 @@ class Hook(Protocol):
         ...
 
 
+Scattering = MultisliceMethod | CudaMultisliceMethod
+
+
+def _equations(
+    method: Scattering, volume: Array, weights: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Tilt, gradient and normal matrix of every tilt that has a weight."""
+    tilts = [int(t) for t in np.flatnonzero(weights.any(1))]
+    if isinstance(method, CudaMultisliceMethod):
+        yield from method.optics_equations_of(volume, tilts, weights)
+        return
+    for tilt in tilts:
+        yield tilt, *method.optics_equations(volume, tilt, weights=weights[tilt])
+
+
 class GaussNewton:
     """One damped step per sweep for image shifts and defoci.
+
+    What belongs to an image alone (its shift; with ``refine_defocus: image`` its defocus) is
+    found from that image, also where it is held out: left as it was, it would be judged ever
+    more wrongly while the volume follows the other images, and would end the run too soon.
+    These few numbers follow the held-out image; the volume does not. A tilt's common
+    defocus is found from the images that drive the volume, and moves the held-out ones of the
+    tilt along; only a tilt that is held out altogether gives its own.
 
     Parameters
     ----------
@@ -61,13 +83,16 @@ class GaussNewton:
         """By the schedule."""
         return self.config.refine_schedule.active(sweep)
 
-    def refine(self, method: MultisliceMethod, problem: Problem, volume: Array) -> None:
+    def refine(self, method: Scattering, problem: Problem, volume: Array) -> None:
         """See :class:`Hook`."""
-        host = asnumpy(volume)
+        drives, held = problem.weight > 0, problem.held_out
+        # A held-out image weighs as an image of its tilt does on average.
+        share = problem.weight.sum(1) / np.maximum(1, drives.sum(1))
+        own = np.where(share > 0, share, 1.0)[:, None]
+        weights = np.asarray(np.where(held, own, problem.weight), REAL)
         change = np.zeros((*problem.weight.shape, 3))
-        for tilt in problem.tilts:
-            used = problem.weight[tilt] > 0
-            change[tilt] = self._step(*method.optics_equations(host, int(tilt)), used)
+        for tilt, gradient, normal in _equations(method, volume, weights):
+            change[tilt] = self._change(gradient, normal, drives[tilt], held[tilt])
         if self.config.refine_shifts:
             problem.shifts_px[...] += np.clip(change[..., :2], -MAX_SHIFT_PX, MAX_SHIFT_PX)
             remove_specimen_shift(problem)
@@ -76,10 +101,27 @@ class GaussNewton:
             limit = MAX_DEFOCUS_ANGSTROM
             problem.defocus_angstrom[...] += np.clip(change[..., 2], -limit, limit)
 
-    def _step(self, gradient: np.ndarray, normal: np.ndarray, used: np.ndarray) -> np.ndarray:
+    def _change(
+        self, gradient: np.ndarray, normal: np.ndarray, drives: np.ndarray, held: np.ndarray
+    ) -> np.ndarray:
         """`(n_focus, 3)` change of one tilt's shifts and defoci."""
+        if not (drives.any() and held.any()):
+            return self._step(gradient, normal, drives | held)
+        change = self._step(gradient, normal, drives)
+        common = self.config.refine_defocus == "tilt"
+        if common:
+            change[held, 2] = change[drives][0, 2]
+            gradient = gradient + normal[..., 2] * change[:, 2:]
+        return change + self._step(gradient, normal, held, defocus=not common)
+
+    def _step(
+        self, gradient: np.ndarray, normal: np.ndarray, used: np.ndarray, *, defocus: bool = True
+    ) -> np.ndarray:
+        """`(n_focus, 3)` change of the used images' shifts and, unless told not to, defoci."""
         n = len(gradient)
-        columns = self._columns(n)
+        columns = self._columns(n, defocus)
+        if not columns.shape[1]:
+            return np.zeros((n, 3))
         full = np.zeros((3 * n, 3 * n))
         for f in range(n):
             full[3 * f : 3 * f + 3, 3 * f : 3 * f + 3] = normal[f] * used[f]
@@ -89,13 +131,15 @@ class GaussNewton:
         matrix = matrix + np.diag(DAMPING * diagonal + 1e-12 * max(diagonal.max(), 1e-30))
         return np.asarray((columns @ -np.linalg.solve(matrix, right)).reshape(n, 3) * used[:, None])
 
-    def _columns(self, n: int) -> np.ndarray:
+    def _columns(self, n: int, defocus: bool) -> np.ndarray:
         """`(3 n, n_free)`: how the free parameters change shift y, shift x and defocus of each image."""
         unit = np.eye(3 * n).reshape(3 * n, n, 3)
-        found = [unit[:, :, :2].reshape(3 * n, -1)] if self.config.refine_shifts else []
-        if self.config.refine_defocus == "image":
+        found = [np.zeros((3 * n, 0))]
+        if self.config.refine_shifts:
+            found.append(unit[:, :, :2].reshape(3 * n, -1))
+        if defocus and self.config.refine_defocus == "image":
             found.append(unit[:, :, 2])
-        elif self.config.refine_defocus == "tilt":
+        elif defocus and self.config.refine_defocus == "tilt":
             found.append(unit[:, :, 2].sum(1, keepdims=True))
         return np.concatenate(found, axis=1)
 
@@ -152,5 +196,4 @@ def hooks_for(config: ReconstructionConfig, method: Any) -> Sequence[Hook]:
         return ()
     if is_linear(config):
         raise ConfigError("refine: linear methods use neither shifts' derivatives nor defocus; switch it off")
-    assert isinstance(method, MultisliceMethod)  # a GPU is refused before (reconstruct/device.py)
     return (GaussNewton(config.refine),)

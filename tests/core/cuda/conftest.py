@@ -1,4 +1,8 @@
-"""A runtime that runs the very kernel source on the host, compiled by g++."""
+"""Runtimes that run the very kernel source on the host, compiled by g++.
+
+:class:`HostRuntime` makes each kernel one block of one thread; :class:`BlockRuntime` makes it
+several blocks of many threads that meet at barriers, as on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +19,44 @@ from scipy import fft
 
 from napari_phaset3m.core.cuda.runtime import kernel_source
 
-# One block of one thread: every kernel is a grid-stride loop, so it does all the work, and a
-# block that fills a tile in shared memory and then empties it needs no barrier.
 SHIM = """
 #include <cmath>
 #define __global__
 #define __device__
 #define __shared__ static
-#define __syncthreads()
 struct Index { long long x; };
-static const Index blockIdx = {0}, threadIdx = {0}, blockDim = {1}, gridDim = {1};
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 using std::floor;
 using std::rint;
+"""
+# One block of one thread: every kernel is a grid-stride loop, so it does all the work, and a
+# block that fills a tile in shared memory and then empties it needs no barrier.
+ALONE = """
+static const Index blockIdx = {0}, threadIdx = {0}, blockDim = {1}, gridDim = {1};
+#define __syncthreads()
+"""
+# Threads of the host as those of a block; the blocks come one after the other, so that what is
+# static is shared by a block as it should be.
+TOGETHER = """
+#include <pthread.h>
+static thread_local Index blockIdx, threadIdx;
+static Index blockDim, gridDim;
+static pthread_barrier_t barrier;
+#define __syncthreads() pthread_barrier_wait(&barrier)
+extern "C" void begin_launch(long long blocks, long long threads)
+{
+    gridDim.x = blocks;
+    blockDim.x = threads;
+    pthread_barrier_init(&barrier, 0, (unsigned)threads);
+}
+extern "C" void begin_block(long long block, long long thread)
+{
+    pthread_barrier_wait(&barrier);
+    blockIdx.x = block;
+    threadIdx.x = thread;
+}
+extern "C" void end_launch() { pthread_barrier_destroy(&barrier); }
 """
 
 
@@ -49,7 +78,10 @@ class HostRuntime:
                 converted.append(kinds[type(a)](a))
         function = getattr(self._library, name)
         function.restype = None
-        function(*converted)
+        self._run(function, converted)
+
+    def _run(self, function, arguments):
+        function(*arguments)
 
     def fft2(self, array, out=None, *, inverse=False):
         target = array if out is None else out
@@ -67,15 +99,46 @@ class HostRuntime:
         return 0
 
 
-@pytest.fixture(scope="session")
-def host_runtime() -> HostRuntime:
+class BlockRuntime(HostRuntime):
+    """Three blocks of 64 threads."""
+
+    blocks, threads = 3, 64
+
+    def _run(self, function, arguments):
+        library = self._library
+
+        def work(thread):
+            for block in range(self.blocks):
+                library.begin_block(ctypes.c_longlong(block), ctypes.c_longlong(thread))
+                function(*arguments)
+
+        library.begin_launch(ctypes.c_longlong(self.blocks), ctypes.c_longlong(self.threads))
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(self.threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        library.end_launch()
+
+
+def _compiled(shim: str) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("g++ is not installed")
     folder = Path(tempfile.mkdtemp(prefix="phaset3m-kernels-"))
     source, library = folder / "kernels.cpp", folder / "kernels.so"
-    source.write_text(SHIM + kernel_source(), encoding="utf-8")
-    options = ["-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
+    source.write_text(SHIM + shim + kernel_source(), encoding="utf-8")
+    options = ["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-pthread"]
     command = [compiler, *options, str(source), "-o", str(library)]
     subprocess.run(command, check=True, capture_output=True, text=True)
-    return HostRuntime(ctypes.CDLL(str(library)))
+    return ctypes.CDLL(str(library))
+
+
+@pytest.fixture(scope="session")
+def host_runtime() -> HostRuntime:
+    return HostRuntime(_compiled(ALONE))
+
+
+@pytest.fixture(scope="session")
+def block_runtime() -> BlockRuntime:
+    return BlockRuntime(_compiled(TOGETHER))

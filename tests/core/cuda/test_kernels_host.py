@@ -7,8 +7,9 @@ import pytest
 
 from napari_phaset3m.core import kernels_cpu
 from napari_phaset3m.core.cuda import shear
-from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
 from napari_phaset3m.core.cuda.detector import CudaDetector
+from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
+from napari_phaset3m.core.cuda.projector import CudaProjector
 from napari_phaset3m.core.cuda.rotation import CudaRotator, make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL
 from napari_phaset3m.core.detector import Detector
@@ -16,6 +17,7 @@ from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.optics import Microscope, detector_mtf
+from napari_phaset3m.core.projector import HostProjector
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.errors import ConfigError
@@ -62,6 +64,43 @@ def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
         left = np.vdot(out.astype(np.float64), slices)
         right = np.vdot(volume.astype(np.float64), found - 1)
         assert abs(left - right) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(slices)
+
+
+@pytest.mark.parametrize("kind", ["cubic", "fourier"])
+def test_rotation_in_blocks_of_threads(block_runtime, kind):
+    shape, tilts = (9, 11, 70), [0, 1]
+    geometry = TiltGeometry(*shape, 1.0, (-31.0, 67.0), 3)
+    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(block_runtime, geometry, kind)
+    rng = np.random.default_rng(7)
+    volume = rng.standard_normal(shape).astype(np.float32)
+    out = np.full((len(geometry.edges(0)) - 1, 2, *shape[1:]), np.nan, np.float32)
+    gpu.project(volume, tilts, out)
+    slices = rng.standard_normal(out.shape).astype(np.float32)
+    found, wanted, expected = np.ones(shape, np.float32), np.ones(shape, np.float32), np.empty_like(out[:, 0])
+    gpu.backproject(slices, tilts, found)
+    for tilt in tilts:
+        cpu.project(volume, tilt, expected)
+        _close(out[:, tilt], expected)
+        cpu.backproject(np.ascontiguousarray(slices[:, tilt]), tilt, wanted)
+    _close(found, wanted)
+
+
+@pytest.mark.parametrize("ny", [5, 40])
+@pytest.mark.parametrize("low", [0.0, -np.inf])
+def test_row_action(host_runtime, block_runtime, ny, low):
+    geometry = TiltGeometry(10, 12, ny, 1.0, (0.0, 35.0))
+    rng = np.random.default_rng(2)
+    volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
+    image = rng.standard_normal((12, ny)).astype(np.float32)
+    used = np.ones_like(image)
+    used[:2] = 0
+    expected, options = volume.copy(), {"relaxation": 0.4, "low": low}
+    loss = HostProjector(geometry).row_action(expected, image, used, 1, **options)
+    for runtime in (host_runtime, block_runtime):
+        found = volume.copy()
+        projector = CudaProjector(runtime, geometry)
+        assert projector.row_action(found, image, used, 1, **options) == pytest.approx(loss, rel=1e-5)
+        _close(found, expected)
 
 
 def test_thin_slab(host_runtime):

@@ -30,9 +30,11 @@ ROW_KERNELS = frozenset(
     {
         "project", "project_derivative", "backproject", "interpolate", "propagate",
         "apply_transfer", "apply_transfer_adjoint",
-        "shear_load", "shear_store", "shear_turn", "shear_phase",
+        "shear_load", "shear_store", "shear_turn", "shear_phase", "kaczmarz",
     }
 )  # fmt: skip
+#: Threads of a block where they are not _THREADS: few blocks, so each takes more.
+_BLOCK_THREADS = {"kaczmarz": 512}
 
 
 def kernel_source() -> str:
@@ -100,8 +102,9 @@ class CudaRuntime:
         """Run kernel ``name`` over ``count`` elements (or rows) on the current stream."""
         if name not in self._functions:
             self._functions[name] = self._module.get_function(name)
-        blocks = count if name in ROW_KERNELS else -(-count // _THREADS)
-        self._functions[name]((max(1, min(blocks, _MAX_BLOCKS)),), (_THREADS,), arguments)
+        threads = _BLOCK_THREADS.get(name, _THREADS)
+        blocks = count if name in ROW_KERNELS else -(-count // threads)
+        self._functions[name]((max(1, min(blocks, _MAX_BLOCKS)),), (threads,), arguments)
 
     def fft2(self, array: Array, out: Array | None = None, *, inverse: bool = False) -> None:
         """Unnormalised complex64 FFT over the last two axes."""
@@ -121,7 +124,8 @@ class CudaRuntime:
             cufft = self.xp.cuda.cufft
             each = int(np.prod(shape, dtype=np.int64))
             plan = cufft.PlanNd(
-                shape, shape, 1, each, shape, 1, each, cufft.CUFFT_C2C, size // each, "C", len(shape) - 1, None
+                shape, shape, 1, each, shape, 1, each,
+                cufft.CUFFT_C2C, size // each, "C", len(shape) - 1, None,
             )  # fmt: skip
             while len(self._plans) >= _MAX_PLANS or (self._plans and self._held(plan) > _PLAN_BYTES):
                 self._plans.pop(next(iter(self._plans)))

@@ -61,7 +61,9 @@ class CudaFourierRotator:
     def workspace_bytes(self, *, derivative: bool = False) -> int:
         """Device memory of the canvases."""
         pairs = -(-self.geometry.ny // 2)
-        one = max(min(max(_CHUNK_BYTES, self._pair_bytes(p)), pairs * self._pair_bytes(p)) for p in self._plans)
+        one = max(
+            min(max(_CHUNK_BYTES, self._pair_bytes(p)), pairs * self._pair_bytes(p)) for p in self._plans
+        )
         return one * (4 if derivative else 2)
 
     @staticmethod
@@ -132,7 +134,9 @@ class CudaFourierRotator:
         )  # fmt: skip
         return target
 
-    def _load(self, source: Array, canvas: Array, group: Array, rows: _Rows, where: tuple[int, int, int]) -> None:
+    def _load(
+        self, source: Array, canvas: Array, group: Array, rows: _Rows, where: tuple[int, int, int]
+    ) -> None:
         offset, width, y = where
         lines, pairs, size = canvas.shape
         self._launch(
@@ -141,7 +145,13 @@ class CudaFourierRotator:
         )  # fmt: skip
 
     def _store(
-        self, canvas: Array, target: Array, edges: Array, rows: _Rows, where: tuple[int, int, int, int], add: bool
+        self,
+        canvas: Array,
+        target: Array,
+        edges: Array,
+        rows: _Rows,
+        where: tuple[int, int, int, int],
+        add: bool,
     ) -> None:
         groups, offset, width, y = where
         _, pairs, size = canvas.shape
@@ -181,7 +191,9 @@ class CudaFourierRotator:
             for y, pairs in self._chunks(plan):
                 box = self._box(volume, tilt, y, pairs, derivative)
                 where = (n_slice, plan.x_out, plan.width, y)
-                self._store(box, out, self._table(tilt)["edges"], _Rows(b * nx, n_batch * nx, 1), where, False)
+                self._store(
+                    box, out, self._table(tilt)["edges"], _Rows(b * nx, n_batch * nx, 1), where, False
+                )
 
     def project(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
         """Overwrite ``out`` `(n_slice, n_batch, nx, ny)` with the slices seen at ``tilts``."""
