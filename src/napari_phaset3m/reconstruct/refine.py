@@ -112,7 +112,7 @@ class GaussNewton:
         if common:
             change[held, 2] = change[drives][0, 2]
             gradient = gradient + normal[..., 2] * change[:, 2:]
-        return change + self._step(gradient, normal, held, defocus=not common)
+        return np.asarray(change + self._step(gradient, normal, held, defocus=not common))
 
     def _step(
         self, gradient: np.ndarray, normal: np.ndarray, used: np.ndarray, *, defocus: bool = True
