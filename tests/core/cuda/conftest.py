@@ -7,10 +7,12 @@ several blocks of many threads that meet at barriers, as on a GPU.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import shutil
 import subprocess
 import tempfile
 import threading
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -121,13 +123,14 @@ class BlockRuntime(HostRuntime):
         library.end_launch()
 
 
-def _compiled(shim: str) -> ctypes.CDLL:
+@lru_cache
+def _library(shim: str, kernels: str) -> ctypes.CDLL:
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("g++ is not installed")
     folder = Path(tempfile.mkdtemp(prefix="phaset3m-kernels-"))
     source, library = folder / "kernels.cpp", folder / "kernels.so"
-    source.write_text(SHIM + shim + kernel_source(), encoding="utf-8")
+    source.write_text(SHIM + shim + kernels, encoding="utf-8")
     options = ["-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-pthread"]
     command = [compiler, *options, str(source), "-o", str(library)]
     subprocess.run(command, check=True, capture_output=True, text=True)
@@ -136,9 +139,27 @@ def _compiled(shim: str) -> ctypes.CDLL:
 
 @pytest.fixture(scope="session")
 def host_runtime() -> HostRuntime:
-    return HostRuntime(_compiled(ALONE))
+    return HostRuntime(_library(ALONE, kernel_source()))
 
 
 @pytest.fixture(scope="session")
 def block_runtime() -> BlockRuntime:
-    return BlockRuntime(_compiled(TOGETHER))
+    return BlockRuntime(_library(TOGETHER, kernel_source()))
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """A CuPy of its own kind (see ``stand_in.py``), and a machine that seems to have a GPU."""
+    from napari_phaset3m.core import backend
+    from napari_phaset3m.core.cuda import runtime
+
+    path = Path(__file__).with_name("stand_in.py")
+    spec = importlib.util.spec_from_file_location("phaset3m_stand_in", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    stand_in = module.StandIn(lambda source: _library(ALONE, source))
+    monkeypatch.setattr(backend, "_cupy", lambda: stand_in)
+    runtime.cuda_runtime.cache_clear()
+    yield stand_in
+    runtime.cuda_runtime.cache_clear()
