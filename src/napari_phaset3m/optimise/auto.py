@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from napari_phaset3m.config import Model, PositiveInt, ReconstructionConfig
+from napari_phaset3m.config import Model, OpticsName, PositiveInt, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OPTICS, OptimiseConfig, Range
@@ -33,7 +33,7 @@ class AutoConfig(Model):
     """What the pipeline does."""
 
     search: OptimiseConfig = OptimiseConfig(ranges=(Range(name="cs_angstrom"),))
-    optics: tuple[str, ...] = Field(
+    optics: tuple[OpticsName, ...] = Field(
         ("C30", "C12"), description="Shared optics that the gradient stage refines: " + ", ".join(OPTICS)
     )
     bins: tuple[PositiveInt, ...] = Field((2,), description="Bins of the gradient stage before 1")

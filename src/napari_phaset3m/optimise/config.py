@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from napari_phaset3m.config import Model, PositiveInt
+from napari_phaset3m.config import Model, OpticsName, PositiveInt, RefineConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
 
-OPTICS = ("C30", "C12", "C21", "C23", "focal_spread")
+OPTICS: tuple[OpticsName, ...] = get_args(OpticsName)
 
 
 class Range(Model):
@@ -58,17 +58,18 @@ class TrialConfig(Model):
     refine_defocus: Literal["off", "tilt", "image"] = Field(
         "tilt", description="Refine defocus inside a trial: one change for each tilt, or for each image"
     )
-    refine_optics: tuple[str, ...] = Field(
+    refine_optics: tuple[OpticsName, ...] = Field(
         ("C12",), description="Shared optics refined inside a trial: " + ", ".join(OPTICS)
     )
 
-    @field_validator("refine_optics")
-    @classmethod
-    def _optics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [name for name in names if name not in OPTICS]
-        if wrong:
-            raise ValueError(f"refine_optics: {wrong[0]!r} is unknown. Known are {', '.join(OPTICS)}")
-        return names
+    @property
+    def refine(self) -> RefineConfig:
+        """What is refined inside a trial, as a reconstruction takes it."""
+        return RefineConfig(
+            refine_shifts=self.refine_shifts,
+            refine_defocus=self.refine_defocus,
+            refine_optics=self.refine_optics,
+        )
 
 
 class OptimiseConfig(Model):

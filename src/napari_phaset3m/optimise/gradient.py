@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.config import OpticsName, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.config import TrialConfig
-from napari_phaset3m.optimise.joint import Free, JointGaussNewton
 from napari_phaset3m.optimise.objective import Watch, refined_of, sampled
 from napari_phaset3m.optimise.uncertainty import Curvature, Determined
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 
 #: Standard deviation of what is not known about shared optics, angstrom: a prior for coarse samplings,
 #: which hold little about them.
@@ -46,7 +46,7 @@ def gradient(
     series: TiltFocalSeries,
     config: ReconstructionConfig,
     *,
-    optics: tuple[str, ...],
+    optics: tuple[OpticsName, ...],
     bins: tuple[int, ...],
     sweeps: int,
     trial: TrialConfig,
@@ -59,7 +59,7 @@ def gradient(
     ----------
     series, config
     optics : tuple of str
-        As :class:`.joint.Free`.
+        As ``refine_optics`` of a reconstruction.
     bins : tuple of int
         Falling, before full size.
     sweeps : int
@@ -76,9 +76,9 @@ def gradient(
         With a :class:`GradientResult`.
     """
     run = sampled(series, config, trial, {"multiresolution": bins, "iterations": sweeps, "seed": seed})
-    free = Free(trial.refine_shifts, trial.refine_defocus, optics, PRIOR_ANGSTROM)
+    free = trial.refine.model_copy(update={"refine_optics": optics})
     watch, curvature = Watch(), Curvature(optics, sweeps - 1)
-    hooks = (JointGaussNewton(free), curvature, watch)
+    hooks = (GaussNewton(free, PRIOR_ANGSTROM), curvature, watch)
     total, last = 1, None
     for event in iterate(series, run, device="cpu", hooks=hooks, control=None):
         if isinstance(event, Started):

@@ -19,11 +19,11 @@ from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError, ResourceError
 from napari_phaset3m.optimise.config import TrialConfig
-from napari_phaset3m.optimise.joint import Free, JointGaussNewton
 from napari_phaset3m.optimise.parameters import put_all
 from napari_phaset3m.optimise.relocate import Relocate
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, SweepDone
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 from napari_phaset3m.reconstruct.problem import Problem, sparsity
 
 Status = Literal["done", "diverged", "out of memory", "failed"]
@@ -154,8 +154,8 @@ class Objective:
 
     def _run(self, series: TiltFocalSeries, config: ReconstructionConfig) -> Outcome:
         watch, trial = Watch(), self.trial
-        free = Free(trial.refine_shifts, trial.refine_defocus, trial.refine_optics)
-        hooks = (*((Relocate(),) if trial.refine_shifts else ()), JointGaussNewton(free), watch)
+        relocate = (Relocate(),) if trial.refine_shifts else ()
+        hooks = (*relocate, GaussNewton(trial.refine), watch)
         last: SweepDone | None = None
         for event in iterate(series, config, device="cpu", hooks=hooks):
             if self.cancelled():

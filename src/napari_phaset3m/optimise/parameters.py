@@ -40,7 +40,7 @@ class Parameter:
     least : float
         Smallest value that makes sense.
     refined_as : str
-        Its name in :class:`.joint.Free`, empty when no gradient is there.
+        Its name in ``refine_optics``, empty when no gradient is there.
     """
 
     name: str

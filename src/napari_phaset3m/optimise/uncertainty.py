@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.precision import Array
-from napari_phaset3m.optimise.joint import all_factors, count
 from napari_phaset3m.reconstruct.problem import Problem
+from napari_phaset3m.reconstruct.shared_optics import all_factors, count
 
 #: Beyond this correlation two parameters are told to be exchangeable.
 EXCHANGEABLE = 0.9
@@ -61,7 +60,7 @@ class Curvature:
     Parameters
     ----------
     optics : tuple of str
-        Shared unknowns to judge, as in :class:`.joint.Free`.
+        Shared unknowns to judge, as ``refine_optics`` of a reconstruction.
     at : int
         Sweep (of the last sampling, from 0) after which it measures.
     """
@@ -77,12 +76,12 @@ class Curvature:
     def refine(self, method: Any, problem: Problem, volume: Array) -> None:
         """See :class:`..reconstruct.refine.Hook`."""
         assert problem.microscope is not None
-        host, n_shared = asnumpy(volume), 1 + sum(map(count, self.optics))
+        n_shared = 1 + sum(map(count, self.optics))
         factors = all_factors(problem.grid, problem.microscope, self.optics)
         matrix, loss = np.zeros((n_shared, n_shared)), 0.0
         shift_sigma = np.full((*problem.weight.shape, 2), np.nan)
-        for tilt in problem.tilts:
-            part, _, normal = method.transfer_equations(host, int(tilt), factors, problem.weight[tilt])
+        tilts = problem.tilts.tolist()
+        for tilt, part, _, normal in method.equations(volume, tilts, problem.weight, factors):
             loss += part
             for focus in np.flatnonzero(problem.weight[tilt] > 0):
                 local, coupling = normal[focus, :2, :2], normal[focus, :2, 2:]

@@ -1,10 +1,9 @@
 """Refinement inside the reconstruction: what may change about the images between sweeps.
 
 A hook is called after every accepted sweep with the stage and the volume, and may change
-``problem.shifts_px`` and ``problem.defocus_angstrom`` in place. :class:`GaussNewton` is the
-one that the parameters switch on: one damped Gauss-Newton step per sweep from analytic
-derivatives of the predicted amplitudes (joint refinement of alignment and optics as in
-Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
+``problem.shifts_px`` and ``problem.defocus_angstrom`` in place, and replace
+``problem.microscope``. :class:`.gauss_newton.GaussNewton` is the one that the parameters
+switch on.
 """
 
 from __future__ import annotations
@@ -15,20 +14,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_phaset3m.config import ReconstructionConfig, RefineConfig
+from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.aberrations import AZIMUTHS, KRIVANEK
-from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.precision import Array
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.problem import Problem, is_linear
 
 #: Order of the coefficients in a checkpoint.
 _COEFFICIENTS = (*(name for name in KRIVANEK if name not in ("C10", "C30")), *sorted(AZIMUTHS))
-#: Levenberg's damping, as a fraction of the diagonal; largest change per sweep.
-DAMPING, MAX_SHIFT_PX, MAX_DEFOCUS_ANGSTROM = 0.02, 1.0, 100.0
 
 
 class Hook(Protocol):
@@ -49,60 +44,6 @@ class Hook(Protocol):
             `(n_channel, nz, nx, ny)` float32 on the device, in the method's unit.
         """
         ...
-
-
-class GaussNewton:
-    """One damped step per sweep for image shifts and defoci.
-
-    Parameters
-    ----------
-    config : RefineConfig
-    """
-
-    def __init__(self, config: RefineConfig) -> None:
-        self.config = config
-
-    def active(self, sweep: int) -> bool:
-        """By the schedule."""
-        return self.config.refine_schedule.active(sweep)
-
-    def refine(self, method: MultisliceMethod, problem: Problem, volume: Array) -> None:
-        """See :class:`Hook`."""
-        host = asnumpy(volume)
-        change = np.zeros((*problem.weight.shape, 3))
-        for tilt in problem.tilts:
-            used = problem.weight[tilt] > 0
-            change[tilt] = self._step(*method.optics_equations(host, int(tilt)), used)
-        if self.config.refine_shifts:
-            problem.shifts_px[...] += np.clip(change[..., :2], -MAX_SHIFT_PX, MAX_SHIFT_PX)
-            remove_specimen_shift(problem)
-        if self.config.refine_defocus != "off":
-            assert problem.defocus_angstrom is not None
-            limit = MAX_DEFOCUS_ANGSTROM
-            problem.defocus_angstrom[...] += np.clip(change[..., 2], -limit, limit)
-
-    def _step(self, gradient: np.ndarray, normal: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """`(n_focus, 3)` change of one tilt's shifts and defoci."""
-        n = len(gradient)
-        columns = self._columns(n)
-        full = np.zeros((3 * n, 3 * n))
-        for f in range(n):
-            full[3 * f : 3 * f + 3, 3 * f : 3 * f + 3] = normal[f] * used[f]
-        matrix = columns.T @ full @ columns
-        right = columns.T @ (gradient * used[:, None]).ravel()
-        diagonal = np.diag(matrix)
-        matrix = matrix + np.diag(DAMPING * diagonal + 1e-12 * max(diagonal.max(), 1e-30))
-        return np.asarray((columns @ -np.linalg.solve(matrix, right)).reshape(n, 3) * used[:, None])
-
-    def _columns(self, n: int) -> np.ndarray:
-        """`(3 n, n_free)`: how the free parameters change shift y, shift x and defocus of each image."""
-        unit = np.eye(3 * n).reshape(3 * n, n, 3)
-        found = [unit[:, :, :2].reshape(3 * n, -1)] if self.config.refine_shifts else []
-        if self.config.refine_defocus == "image":
-            found.append(unit[:, :, 2])
-        elif self.config.refine_defocus == "tilt":
-            found.append(unit[:, :, 2].sum(1, keepdims=True))
-        return np.concatenate(found, axis=1)
 
 
 def remove_specimen_shift(problem: Problem) -> None:
@@ -191,5 +132,6 @@ def hooks_for(config: ReconstructionConfig, method: Any) -> Sequence[Hook]:
         return ()
     if is_linear(config):
         raise ConfigError("refine: linear methods use neither shifts' derivatives nor defocus; switch it off")
-    assert isinstance(method, MultisliceMethod)  # a GPU is refused before (reconstruct/device.py)
+    from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
+
     return (GaussNewton(config.refine),)

@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.core import kernels_cpu
+from napari_phaset3m.core.cuda import shear
+from napari_phaset3m.core.cuda.detector import CudaDetector
 from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
-from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.projector import CudaProjector
+from napari_phaset3m.core.cuda.rotation import CudaRotator, make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL
+from napari_phaset3m.core.detector import Detector
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.multislice import Multislice
-from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.optics import Microscope, detector_mtf
+from napari_phaset3m.core.projector import HostProjector
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.errors import ConfigError
 
-ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0)
+ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0, 180.0, 133.0)
 
 
 def _close(found, expected, tolerance=1e-5):
@@ -25,12 +30,14 @@ def _close(found, expected, tolerance=1e-5):
     assert np.linalg.norm(found - expected) <= tolerance * scale
 
 
-@pytest.mark.parametrize("kind", ["linear", "cubic"])
-@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3)])
-def test_rotation(host_runtime, kind, shape):
+@pytest.mark.parametrize("kind", ["linear", "cubic", "fourier"])
+@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3), (37, 40, 70)])
+@pytest.mark.parametrize("whole_box", [False, True])
+def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
+    monkeypatch.setattr(shear, "_CHUNK_BYTES", 1 << 20)  # the largest case takes more than one chunk
     rng = np.random.default_rng(1)
-    geometry = TiltGeometry(*shape, 1.0, ANGLES, 4)
-    cpu, gpu = make_rotator(kind, geometry), CudaRotator(host_runtime, geometry, kind)
+    geometry = TiltGeometry(*shape, 1.0, ANGLES, 4, whole_box=whole_box)
+    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(host_runtime, geometry, kind)
     volume = rng.standard_normal(shape).astype(np.float32)
     by_count: dict[int, list[int]] = {}
     for i in range(len(ANGLES)):
@@ -38,6 +45,8 @@ def test_rotation(host_runtime, kind, shape):
     for count, tilts in by_count.items():
         out = np.full((count, len(tilts), *shape[1:]), np.nan, np.float32)
         gpu.project(volume, tilts, out)
+        moved = np.full_like(out, np.nan)
+        gpu.project_derivative(volume, tilts, moved)
         slices = rng.standard_normal(out.shape).astype(np.float32)
         found = np.ones(shape, np.float32)
         gpu.backproject(slices, tilts, found)
@@ -46,11 +55,52 @@ def test_rotation(host_runtime, kind, shape):
             expected = np.empty((count, *shape[1:]), np.float32)
             cpu.project(volume, tilt, expected)
             _close(out[:, b], expected)
+            cpu.project_derivative(volume, tilt, expected)
+            # On the lattice the bilinear kernel has a kink: either side's slope is right.
+            if kind != "linear" or ANGLES[tilt] % 45:
+                _close(moved[:, b], expected, 5e-5)
             cpu.backproject(np.ascontiguousarray(slices[:, b]), tilt, wanted)
         _close(found, wanted)
         left = np.vdot(out.astype(np.float64), slices)
         right = np.vdot(volume.astype(np.float64), found - 1)
         assert abs(left - right) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(slices)
+
+
+@pytest.mark.parametrize("kind", ["cubic", "fourier"])
+def test_rotation_in_blocks_of_threads(block_runtime, kind):
+    shape, tilts = (9, 11, 70), [0, 1]
+    geometry = TiltGeometry(*shape, 1.0, (-31.0, 67.0), 3)
+    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(block_runtime, geometry, kind)
+    rng = np.random.default_rng(7)
+    volume = rng.standard_normal(shape).astype(np.float32)
+    out = np.full((len(geometry.edges(0)) - 1, 2, *shape[1:]), np.nan, np.float32)
+    gpu.project(volume, tilts, out)
+    slices = rng.standard_normal(out.shape).astype(np.float32)
+    found, wanted, expected = np.ones(shape, np.float32), np.ones(shape, np.float32), np.empty_like(out[:, 0])
+    gpu.backproject(slices, tilts, found)
+    for tilt in tilts:
+        cpu.project(volume, tilt, expected)
+        _close(out[:, tilt], expected)
+        cpu.backproject(np.ascontiguousarray(slices[:, tilt]), tilt, wanted)
+    _close(found, wanted)
+
+
+@pytest.mark.parametrize("ny", [5, 40])
+@pytest.mark.parametrize("low", [0.0, -np.inf])
+def test_row_action(host_runtime, block_runtime, ny, low):
+    geometry = TiltGeometry(10, 12, ny, 1.0, (0.0, 35.0))
+    rng = np.random.default_rng(2)
+    volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
+    image = rng.standard_normal((12, ny)).astype(np.float32)
+    used = np.ones_like(image)
+    used[:2] = 0
+    expected, options = volume.copy(), {"relaxation": 0.4, "low": low}
+    loss = HostProjector(geometry).row_action(expected, image, used, 1, **options)
+    for runtime in (host_runtime, block_runtime):
+        found = volume.copy()
+        projector = CudaProjector(runtime, geometry)
+        assert projector.row_action(found, image, used, 1, **options) == pytest.approx(loss, rel=1e-5)
+        _close(found, expected)
 
 
 def test_thin_slab(host_runtime):
@@ -63,12 +113,36 @@ def test_thin_slab(host_runtime):
     _close(out[:, 0], expected)
 
 
-def test_rotation_refuses_what_it_cannot(host_runtime):
+@pytest.mark.parametrize("kind", ["linear", "fourier"])
+def test_a_batch_of_unlike_tilts_is_refused(host_runtime, kind):
     geometry = TiltGeometry(4, 30, 2, 1.0, (0.0, 60.0), 8)
-    with pytest.raises(ConfigError, match="rotation"):
-        CudaRotator(host_runtime, geometry, "fourier")
+    count = len(geometry.edges(0)) - 1
+    volume, out = np.zeros((4, 30, 2), np.float32), np.zeros((count, 2, 30, 2), np.float32)
     with pytest.raises(ConfigError, match="same number"):
-        CudaRotator(host_runtime, geometry).project(None, [0, 1], None)
+        make_device_rotator(host_runtime, geometry, kind).project(volume, [0, 1], out)
+
+
+def test_fourier_rotation_tells_its_memory(host_runtime):
+    geometry = TiltGeometry(12, 12, 5, 1.0, ANGLES)
+    gpu = make_device_rotator(host_runtime, geometry, "fourier")
+    volume, out = np.zeros((12, 12, 5), np.float32), np.zeros((1, 1, 12, 5), np.float32)
+    for call, derivative in ((gpu.project, False), (gpu.project_derivative, True)):
+        for tilt in range(len(ANGLES)):
+            call(volume, [tilt], out)
+        taken = sum(b.nbytes for b in gpu._buffers)
+        assert 0.5 * taken <= gpu.workspace_bytes(derivative=derivative) <= 2 * taken
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(12, 10), (9, 7)])
+def test_detector(host_runtime, count, shape):
+    grid = Grid(*shape, 0.7)
+    microscope = Microscope(3e5, mtf=((0.0, 0.4, 1.0), (1.0, 0.6, 0.2)))
+    images = np.random.default_rng(0).random((count, *shape), np.float32)
+    expected = images.copy()
+    Detector(grid, microscope).apply(expected)
+    CudaDetector(host_runtime, grid, detector_mtf(grid, microscope)).apply(images)
+    _close(images, expected, 1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(LOSS_KINDS))

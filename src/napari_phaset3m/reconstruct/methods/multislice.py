@@ -6,6 +6,8 @@ approximation, with one tilt focal-series exit-wave reconstruction.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
@@ -14,8 +16,9 @@ from napari_phaset3m.core.kernels_cpu import LOSSES
 from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.rotation import make_rotator
-from napari_phaset3m.core.transfer import Transfer, TransferModel, defocus_factor, shift_factors
+from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.methods.base import Equations
 from napari_phaset3m.reconstruct.problem import Problem
 
 
@@ -138,40 +141,34 @@ class MultisliceMethod:
             self.rotator.backproject(part, tilt, gradient[channel])
         return loss
 
-    def optics_equations(self, volume: np.ndarray, tilt: int, slot: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Newton equations of one tilt's image shifts and defoci.
-
-        Returns
-        -------
-        gradient : ndarray
-            `(n_focus, 3)` float64: derivatives of the loss by the shift (y, x; pixels of this
-            grid) and the defocus (angstrom) of each image.
-        normal : ndarray
-            `(n_focus, 3, 3)` float64. The detector's blur is left out of it.
-        """
-        grid, wavelength = self.problem.grid, self._slots[slot].model.wavelength
-        factors = np.concatenate([shift_factors(grid), defocus_factor(grid, wavelength)])
-        return self.transfer_equations(volume, tilt, factors, self.problem.weight[tilt], slot)[1:]
-
-    def transfer_equations(
-        self, volume: np.ndarray, tilt: int, factors: np.ndarray, weights: np.ndarray, slot: int = 0
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Loss and Gauss-Newton equations of one tilt's images for what multiplies their transfer.
+    def equations(
+        self, volume: np.ndarray, tilts: Sequence[int], weights: np.ndarray, factors: np.ndarray
+    ) -> Iterator[Equations]:
+        """Gauss-Newton equations of what multiplies each image's transfer, tilt by tilt.
 
         Parameters
         ----------
-        factors : ndarray
-            `(n_parameter, nx, ny)`, see :meth:`.Multislice.transfer_equations`, which
-            also tells what is returned.
+        volume : ndarray
+            `(n_channel, nz, nx, ny)` float32.
+        tilts : sequence of int
         weights : ndarray
-            `(n_focus,)` weights of the images in the loss.
+            `(n_tilt, n_focus)` weights of the images in the loss.
+        factors : ndarray
+            `(n_parameter, nx, ny)`, see :mod:`.core.transfer`.
+
+        Yields
+        ------
+        Equations
+            The detector's blur is left out of ``normal``.
         """
-        n, transfer = self._forward(volume, tilt, slot)
-        loss = self._loss(tilt, slot, np.asarray(weights, REAL))
-        ws = self._slots[slot]
-        if self._detector is not None:
-            self._detector.apply(ws.model.slope)
-        return loss, *ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
+        ws = self._slots[0]
+        for tilt in map(int, tilts):
+            n, transfer = self._forward(volume, tilt, 0)
+            loss = self._loss(tilt, 0, np.asarray(weights[tilt], REAL))
+            if self._detector is not None:
+                self._detector.apply(ws.model.slope)
+            found = ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
+            yield Equations(tilt, loss, *found)
 
     def tilt_derivative(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian.

@@ -7,24 +7,29 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.cuda.multislice import CudaMultislice, batch_bytes
-from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
-from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.optics import detector_mtf
+from napari_phaset3m.core.precision import ACCUMULATE, COMPLEX, REAL, Array
 from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError, ResourceError
+from napari_phaset3m.reconstruct.methods.base import Equations
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.update import Limit
 
-#: Small images are launch-bound below about this many tilts, larger batches gain nothing.
-MAX_BATCH = 16
+#: Waves of a batch, pixels: with fewer, launching a kernel takes longer than running it.
+FULL_BATCH = 1 << 22
 #: Share of the free memory that batches may take; the solver's volumes need the rest.
 _MEMORY_SHARE = 0.6
 
 
-def choose_batch(problem: Problem, runtime: Runtime, *, channels: int, n_nodes: int) -> int:
-    """Tilts per batch that fit beside the solver's volumes.
+def choose_batch(
+    problem: Problem, runtime: Runtime, *, channels: int, n_nodes: int, reserved_bytes: int = 0
+) -> int:
+    """Tilts per batch that fit beside the solver's volumes and ``reserved_bytes``.
 
     Raises
     ------
@@ -36,14 +41,16 @@ def choose_batch(problem: Problem, runtime: Runtime, *, channels: int, n_nodes: 
     one = batch_bytes(problem.grid, geometry.max_slices(), n_image, channels)
     volume = 4 * channels * geometry.nz * geometry.nx * geometry.ny
     # Volume, the last sweep's volume and the gradient; the images stay on the device too.
-    left = runtime.free_bytes() - 3 * volume - problem.images.nbytes
+    taken = 3 * volume + problem.images.nbytes + reserved_bytes
+    left = runtime.free_bytes() - taken
     batch = int(_MEMORY_SHARE * left // one)
     if batch < 1:
         raise ResourceError(
-            f"GPU memory: one tilt needs {(one / _MEMORY_SHARE + 3 * volume) / 2**30:.1f} GiB, "
+            f"GPU memory: one tilt needs {(one / _MEMORY_SHARE + taken) / 2**30:.1f} GiB, "
             f"{runtime.free_bytes() / 2**30:.1f} GiB are free. Use fewer slices, a larger voxel or device cpu"
         )
-    return min(batch, MAX_BATCH, geometry.n_tilt)
+    full = -(-FULL_BATCH // (problem.grid.nx * problem.grid.ny))
+    return min(batch, full, geometry.n_tilt)
 
 
 class CudaMultisliceMethod:
@@ -65,7 +72,7 @@ class CudaMultisliceMethod:
     Raises
     ------
     ConfigError
-        A setting the GPU path does not offer.
+        Incoherent focal spread without a focal spread.
     ResourceError
         One tilt does not fit in the device's memory.
     """
@@ -81,20 +88,21 @@ class CudaMultisliceMethod:
         runtime: Runtime | None = None,
     ) -> None:
         assert problem.microscope is not None
-        if problem.microscope.mtf is not None:
-            raise ConfigError("mtf: the detector MTF has no GPU version yet; use --device cpu")
         self.problem = problem
         self.runtime = runtime if runtime is not None else cuda_runtime()
         self.n_tilt = problem.images.shape[0]
         channels = 2 if config.absorption else 1
         self.volume_shape = (channels, *problem.geometry.volume_shape)
         self.loss = resolve_loss(config, problem)
-        self.rotator = CudaRotator(self.runtime, problem.geometry, config.rotation)
+        self.rotator = make_device_rotator(self.runtime, problem.geometry, config.rotation)
         incoherent = config.coherence == "incoherent"
         if incoherent and problem.microscope.focal_spread_angstrom == 0:
             raise ConfigError("coherence: incoherent needs a focal spread (or Cc and energy spread)")
         n_nodes = config.quadrature_points if incoherent else 1
-        self.batch = choose_batch(problem, self.runtime, channels=channels, n_nodes=n_nodes)
+        self.batch = choose_batch(
+            problem, self.runtime, channels=channels, n_nodes=n_nodes,
+            reserved_bytes=self.rotator.workspace_bytes(),
+        )  # fmt: skip
         self.model = CudaMultislice(
             self.runtime,
             problem.grid,
@@ -104,6 +112,7 @@ class CudaMultisliceMethod:
             max_batch=self.batch,
             n_nodes=n_nodes,
             band_limit=config.band_limit,
+            mtf=None if problem.microscope.mtf is None else detector_mtf(problem.grid, problem.microscope),
         )
         self._transfer = TransferModel(problem.grid, problem.microscope, n_nodes)
         self._heights = [problem.geometry.slice_centres_angstrom(i) for i in range(self.n_tilt)]
@@ -126,7 +135,9 @@ class CudaMultisliceMethod:
     def transfer(self, tilt: int) -> Transfer:
         """Transfer functions of one tilt's images, from the plane of its last slice."""
         p = self.problem
-        assert p.defocus_angstrom is not None
+        assert p.defocus_angstrom is not None and p.microscope is not None
+        if self._transfer.microscope is not p.microscope:  # a refiner found better optics
+            self._transfer = TransferModel(p.grid, p.microscope, self._transfer.n_nodes)
         shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
         return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
 
@@ -151,9 +162,11 @@ class CudaMultisliceMethod:
         self.model.images(n_slice, [self.transfer(t) for t in tilts])
         return views[0], absorption, heights
 
+    def _image_weight(self, tilts: list[int], weights: np.ndarray) -> Array:
+        return self.runtime.xp.asarray(np.ascontiguousarray(weights[tilts], REAL))
+
     def _losses(self, tilts: list[int], weights: np.ndarray) -> np.ndarray:
-        xp = self.runtime.xp
-        image_weight = xp.asarray(np.ascontiguousarray(weights[tilts], REAL))
+        image_weight = self._image_weight(tilts, weights)
         return self.model.loss(self.loss, self._amplitude[tilts], image_weight, self._pixel_weight)
 
     def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
@@ -178,6 +191,30 @@ class CudaMultisliceMethod:
     def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int = 0) -> float:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
         return self.accumulate_batch(volume, [tilt], gradient)
+
+    def equations(
+        self, volume: Array, tilts: Sequence[int], weights: np.ndarray, factors: np.ndarray
+    ) -> Iterator[Equations]:
+        """Gauss-Newton equations tilt by tilt, see :meth:`.multislice.MultisliceMethod.equations`."""
+        on_device = self.runtime.xp.asarray(factors.astype(COMPLEX))
+        for group in self.batches(tilts):
+            self._forward(volume, group)
+            losses = asnumpy(self._losses(group, weights))
+            image_weight = self._image_weight(group, weights)
+            found = self.model.transfer_equations(on_device, image_weight, self._pixel_weight)
+            for tilt, loss, gradient, normal in zip(group, losses, *found, strict=True):
+                yield Equations(tilt, float(loss), gradient, normal)
+
+    def tilt_derivative(self, volume: Array, tilt: int, slot: int = 0) -> float:
+        """Derivative of one tilt's loss by its tilt angle, per radian."""
+        phase, absorption, heights = self._forward(volume, [int(tilt)])
+        self._losses([int(tilt)], self.problem.weight)
+        self.model.backpropagate(phase, heights, absorption)
+        moved, total = self.runtime.xp.empty(phase.shape, REAL), 0.0
+        for channel, part in enumerate([phase] if absorption is None else [phase, absorption]):
+            self.rotator.project_derivative(volume[channel], [int(tilt)], moved)
+            total += float((moved * part).sum(dtype=ACCUMULATE))
+        return total
 
     def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
         """`(n_focus, nx, ny)` predicted intensities of one tilt, on the device."""

@@ -8,17 +8,25 @@ import numpy as np
 import pytest
 
 from napari_phaset3m import reconstruct
-from napari_phaset3m.config import Schedule
+from napari_phaset3m.config import RefineConfig, Schedule
 from napari_phaset3m.core.backend import resolve_device
-from napari_phaset3m.optimise.joint import Free, JointGaussNewton, all_factors, changed, parts
 from napari_phaset3m.optimise.objective import Watch
 from napari_phaset3m.optimise.uncertainty import Curvature
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.shared_optics import all_factors, changed, parts
 
 OPTICS = ("C30", "C12", "C21", "C23", "focal_spread")
 #: Steps that change the phase at Nyquist by about 0.01 rad.
 STEPS = {"C30": 1e4, "C12": 0.3, "C21": 30.0, "C23": 30.0, "focal_spread": 0.3}
+
+
+def free_of(optics, start, defocus="tilt"):
+    when = Schedule(start=start)
+    return RefineConfig(
+        refine_shifts=True, refine_defocus=defocus, refine_optics=optics, refine_schedule=when
+    )
 
 
 @pytest.mark.parametrize("name", OPTICS)
@@ -26,17 +34,17 @@ def test_gradient_by_shared_optics_is_that_of_finite_differences(true_series, sh
     problem = build_problem(true_series, short)
     problem.microscope = replace(problem.microscope, spherical_aberration_angstrom=1.5e7)
     method = make_method(problem, short, 1, resolve_device("cpu"))
-    tilt, weights = 3, problem.weight[3]
+    tilt = 3
     stated = problem.microscope
     factors = all_factors(problem.grid, stated, (name,))
-    _, gradient, _ = method.transfer_equations(phase, tilt, factors, weights)
+    ((_, _, gradient, _),) = method.equations(phase, [tilt], problem.weight, factors)
     for part in range(gradient.shape[1] - 3):
         losses = []
         for sign in (-1, 1):
             move = np.zeros(gradient.shape[1] - 3)
             move[part] = sign * STEPS[name]
             problem.microscope = changed(stated, name, move)
-            losses.append(method.transfer_equations(phase, tilt, factors, weights)[0])
+            losses += [found.loss for found in method.equations(phase, [tilt], problem.weight, factors)]
         slope = (losses[1] - losses[0]) / (2 * STEPS[name])
         # float32 images: losses differ by about 1e-6 of themselves.
         floor = 3e-6 * losses[0] / STEPS[name]
@@ -46,10 +54,10 @@ def test_gradient_by_shared_optics_is_that_of_finite_differences(true_series, sh
 def test_known_optics_are_found_together(true_series, short):
     wrong = true_series.replace(spherical_aberration_angstrom=1.5e7, aberrations={})
     watch = Watch()
-    free = Free(optics=("C30", "C12"), schedule=Schedule(start=3))
+    free = free_of(("C30", "C12"), 3)
     run = short.model_copy(update={"iterations": 40})
     plain = reconstruct(wrong, run, device="cpu")
-    found = reconstruct(wrong, run, device="cpu", hooks=(JointGaussNewton(free), watch))
+    found = reconstruct(wrong, run, device="cpu", hooks=(GaussNewton(free), watch))
     assert found.sweeps[-1].error < 0.5 * plain.sweeps[-1].error
     optics = watch.problem.microscope
     truth = build_problem(true_series, short).microscope
@@ -66,7 +74,7 @@ def test_held_out_images_drive_no_shared_optics(true_series, short, phase):
             problem.images = problem.images.copy()
             problem.images[problem.held_out] = np.roll(problem.images[problem.held_out], 2, axis=-1)
         method = make_method(problem, config, 1, resolve_device("cpu"))
-        JointGaussNewton(Free(defocus="off", optics=("C30",))).refine(method, problem, phase)
+        GaussNewton(free_of(("C30",), 2, defocus="off")).refine(method, problem, phase)
         return parts(problem.microscope, "C30"), problem.shifts_px[problem.held_out]
 
     plain, spoiled = step(False), step(True)
@@ -83,7 +91,7 @@ def test_optics_go_along_to_finer_samplings_and_checkpoints(true_series, short, 
     run = short.model_copy(update={"iterations": 4, "multiresolution": (2,)})
 
     def hooks():
-        return (JointGaussNewton(Free(optics=("C30",), schedule=Schedule(start=1))),)
+        return (GaussNewton(free_of(("C30",), 1)),)
 
     whole = reconstruct(wrong, run, device="cpu", hooks=hooks())
     assert whole.settings["refined"]["spherical_aberration_angstrom"] != pytest.approx(1.4e7)
