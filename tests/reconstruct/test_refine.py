@@ -18,7 +18,7 @@ from napari_phaset3m.reconstruct import gauss_newton
 from napari_phaset3m.reconstruct.events import SweepDone
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.methods.base import Equations
-from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.problem import Stated, build_problem
 
 N, VOXEL = 32, 0.7
 TILTS = np.linspace(-60, 60, 13)
@@ -121,9 +121,14 @@ def test_the_step_of_held_out_images(mode: str, monkeypatch: pytest.MonkeyPatch)
     gradient = -np.einsum("fij,fj->fi", normal, at)
     drives, held = np.array([True, True, False]), np.array([False, False, True])
     def step(config: RefineConfig, held: np.ndarray) -> np.ndarray:
-        problem: Any = SimpleNamespace(weight=drives[None].astype(float), held_out=held[None])
+        known = Stated(np.zeros((1, 3, 2)), np.zeros((1, 3)), None)
+        problem: Any = SimpleNamespace(
+            weight=drives[None].astype(float), held_out=held[None], stated=known, shifts_px=known.shifts_px,
+            defocus_angstrom=known.defocus_angstrom, grid=SimpleNamespace(pixel_size_angstrom=1.0),
+        )  # fmt: skip
         equations = Equations(0, 0.0, gradient, normal)
-        return gauss_newton._Tilt(equations, problem, config).step(np.zeros(0))
+        owner = gauss_newton.GaussNewton(config)
+        return gauss_newton._Tilt(equations, problem, owner, noise=1.0).step(np.zeros(0))
 
     config = RefineConfig(refine_shifts=True, refine_defocus=mode)  # type: ignore[arg-type]
     alone, both = step(config, np.zeros(3, bool)), step(config, held)

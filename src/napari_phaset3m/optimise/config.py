@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from napari_phaset3m.config import Model, OpticsName, PositiveInt, RefineConfig
+from napari_phaset3m.config import Model, OpticsName, PositiveFloat, PositiveInt, RefineConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
 
 OPTICS: tuple[OpticsName, ...] = get_args(OpticsName)
@@ -60,6 +60,13 @@ class TrialConfig(Model):
     )
     refine_optics: tuple[OpticsName, ...] = Field(
         ("C12",), description="Shared optics refined inside a trial: " + ", ".join(OPTICS)
+    )
+
+    shift_spread_angstrom: PositiveFloat = Field(
+        1.5, description="How far image shifts may be off, Å (standard deviation, along each axis)"
+    )
+    defocus_spread_angstrom: PositiveFloat = Field(
+        100.0, description="How far the defocus of a tilt may be off, Å (standard deviation)"
     )
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from napari_phaset3m.config import OpticsName, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.config import TrialConfig
-from napari_phaset3m.optimise.objective import Watch, refined_of, sampled
+from napari_phaset3m.optimise.objective import Watch, refined_of, sampled, spread_of
 from napari_phaset3m.optimise.uncertainty import Curvature, Determined
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.reconstruct.api import iterate
@@ -19,7 +19,7 @@ from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 
 #: Standard deviation of what is not known about shared optics, angstrom: a prior for coarse samplings,
 #: which hold little about them.
-PRIOR_ANGSTROM = {"C30": 2e6, "C12": 60.0, "C21": 2e3, "C23": 2e3, "focal_spread": 20.0}
+OPTICS_SPREAD = {"C30": 2e6, "C12": 60.0, "C21": 2e3, "C23": 2e3, "focal_spread": 20.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +78,7 @@ def gradient(
     run = sampled(series, config, trial, {"multiresolution": bins, "iterations": sweeps, "seed": seed})
     free = trial.refine.model_copy(update={"refine_optics": optics})
     watch, curvature = Watch(), Curvature(optics, sweeps - 1)
-    hooks = (GaussNewton(free, PRIOR_ANGSTROM), curvature, watch)
+    hooks = (GaussNewton(free, spread_of(trial, OPTICS_SPREAD)), curvature, watch)
     total, last = 1, None
     for event in iterate(series, run, device="cpu", hooks=hooks, control=None):
         if isinstance(event, Started):

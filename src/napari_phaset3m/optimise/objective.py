@@ -23,7 +23,7 @@ from napari_phaset3m.optimise.parameters import put_all
 from napari_phaset3m.optimise.relocate import Relocate
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, SweepDone
-from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton, Spread
 from napari_phaset3m.reconstruct.problem import Problem, sparsity
 
 Status = Literal["done", "diverged", "out of memory", "failed"]
@@ -155,7 +155,7 @@ class Objective:
     def _run(self, series: TiltFocalSeries, config: ReconstructionConfig) -> Outcome:
         watch, trial = Watch(), self.trial
         relocate = (Relocate(),) if trial.refine_shifts else ()
-        hooks = (*relocate, GaussNewton(trial.refine), watch)
+        hooks = (*relocate, GaussNewton(trial.refine, spread_of(trial)), watch)
         last: SweepDone | None = None
         for event in iterate(series, config, device="cpu", hooks=hooks):
             if self.cancelled():
@@ -169,6 +169,11 @@ class Objective:
                 found = refined_of(watch.problem, series)
                 return Outcome("done", last.held_out_error, last.error, 0.0, found, event.volume)
         raise AssertionError("a run ends with Finished")
+
+
+def spread_of(trial: TrialConfig, optics_angstrom: Mapping[str, float] | None = None) -> Spread:
+    """How far a trial's refinement may go from what the series states."""
+    return Spread(trial.shift_spread_angstrom, trial.defocus_spread_angstrom, dict(optics_angstrom or {}))
 
 
 def sampled(

@@ -18,13 +18,13 @@ held-out ones of the tilt along; only a tilt that is held out altogether gives i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.config import RefineConfig
-from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.reconstruct.methods.base import Equations
 from napari_phaset3m.reconstruct.problem import Problem
@@ -35,20 +35,36 @@ from napari_phaset3m.reconstruct.shared_optics import all_factors, changed, coun
 DAMPING, MAX_SHIFT_PX, MAX_DEFOCUS_ANGSTROM = 0.02, 1.0, 100.0
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Standard deviations of what is refined around what the series states; inf: not known at all.
+
+    Attributes
+    ----------
+    shift_angstrom, defocus_angstrom : float
+        Of an image's shift along each axis, and of a tilt's (or an image's) defocus.
+    optics_angstrom : mapping of str to float
+        By the names of ``refine_optics``.
+    """
+
+    shift_angstrom: float = np.inf
+    defocus_angstrom: float = np.inf
+    optics_angstrom: Mapping[str, float] = field(default_factory=dict)
+
+
 class GaussNewton:
     """Refines what a config says (see :class:`.refine.Hook`).
 
     Parameters
     ----------
     config : RefineConfig
-    prior_angstrom : mapping of str to float, optional
-        Standard deviation of shared optics around their start values, which keeps coarse samplings
-        from running away with what they hardly show.
+    spread : Spread, optional
+        How far things may be from what the series states. It keeps noise, and coarse samplings,
+        from running away with what the images hardly show.
     """
 
-    def __init__(self, config: RefineConfig, prior_angstrom: Mapping[str, float] | None = None) -> None:
-        self.config, self._prior = config, dict(prior_angstrom or {})
-        self._stated: Microscope | None = None
+    def __init__(self, config: RefineConfig, spread: Spread | None = None) -> None:
+        self.config, self.spread = config, spread or Spread()
 
     def active(self, sweep: int) -> bool:
         """By the schedule."""
@@ -57,15 +73,13 @@ class GaussNewton:
     def refine(self, method: Any, problem: Problem, volume: Array) -> None:
         """See :class:`.refine.Hook`; ``method`` is a multislice method on either device."""
         assert problem.microscope is not None
-        self._stated = self._stated or problem.microscope
         weights = seen_weights(problem)
         tilts = np.flatnonzero(weights.any(1))
         factors = all_factors(problem.grid, problem.microscope, self.config.refine_optics)
-        found = [
-            _Tilt(part, problem, self.config)
-            for part in method.equations(volume, tilts.tolist(), weights, factors)
-        ]
-        shared = self._shared_step(found, problem)
+        equations = list(method.equations(volume, tilts.tolist(), weights, factors))
+        noise = unexplained(equations, problem)
+        found = [_Tilt(part, problem, self, noise) for part in equations]
+        shared = self._shared_step(found, problem, noise)
         self._move_optics(problem, shared)
         change = np.zeros((*problem.weight.shape, 3))
         for tilt in found:
@@ -78,23 +92,20 @@ class GaussNewton:
             limit = MAX_DEFOCUS_ANGSTROM
             problem.defocus_angstrom[...] += np.clip(change[..., 2], -limit, limit)
 
-    def _shared_step(self, tilts: list[_Tilt], problem: Problem) -> np.ndarray:
+    def _shared_step(self, tilts: list[_Tilt], problem: Problem, noise: float) -> np.ndarray:
         optics = self.config.refine_optics
         if not optics:
             return np.zeros(0)
         n = sum(map(count, optics))
-        matrix, right, loss = np.zeros((n, n)), np.zeros(n), 0.0
+        matrix, right = np.zeros((n, n)), np.zeros(n)
         for tilt in tilts:
             if tilt.drives:
                 part, side = tilt.reduced()
-                matrix, right, loss = matrix + part, right + side, loss + tilt.loss
-        assert problem.microscope is not None and self._stated is not None
-        # What the images do not yet explain counts as their noise: the prior leads, then the data.
-        variance = 2 * loss / (problem.pixel_weight.sum() * problem.weight.sum())
-        stiffness = np.concatenate(
-            [np.full(count(name), variance / self._prior.get(name, np.inf) ** 2) for name in optics]
-        )
-        away = distance(problem.microscope, self._stated, optics)
+                matrix, right = matrix + part, right + side
+        assert problem.microscope is not None and problem.stated.microscope is not None
+        spreads = [np.full(count(name), self.spread.optics_angstrom.get(name, np.inf)) for name in optics]
+        stiffness = noise / np.concatenate(spreads) ** 2
+        away = distance(problem.microscope, problem.stated.microscope, optics)
         matrix = _damped(matrix + np.diag(stiffness))
         return np.asarray(-np.linalg.solve(matrix, right + stiffness * away))
 
@@ -109,6 +120,18 @@ class GaussNewton:
             first += count(name)
 
 
+def unexplained(equations: Sequence[Equations], problem: Problem) -> float:
+    """Variance of an amplitude that the volume does not explain yet, times an image's mean weight.
+
+    It counts as noise: early, what is stated leads; later the data do.
+    """
+    drives = problem.weight > 0
+    loss = sum(part.loss for part in equations if drives[part.tilt].any())
+    weight = seen_weights(problem)[drives.any(1)]
+    variance = 2 * loss / (float(problem.pixel_weight.sum()) * float(weight.sum()))
+    return float(variance * weight[weight > 0].mean())
+
+
 def seen_weights(problem: Problem) -> np.ndarray:
     """`(n_tilt, n_focus)` weights with which images are refined, held-out ones among them."""
     drives = problem.weight > 0
@@ -121,14 +144,32 @@ def seen_weights(problem: Problem) -> np.ndarray:
 class _Tilt:
     """One tilt's unknowns: those of the images that lead, then those of the images that follow."""
 
-    def __init__(self, found: Equations, problem: Problem, config: RefineConfig) -> None:
-        self.number, self.loss, self._gradient, self._normal = found
-        self._config = config
+    def __init__(self, found: Equations, problem: Problem, owner: GaussNewton, noise: float) -> None:
+        self.number, _, gradient, self._normal = found
+        self._config = config = owner.config
         drives, held = problem.weight[self.number] > 0, problem.held_out[self.number]
         self.drives = bool(drives.any())
         self._leads = drives if self.drives else held
         self._follows = held & ~self._leads
         self._columns = self._free(self._leads, defocus=True)
+        pixel, spread = problem.grid.pixel_size_angstrom, owner.spread
+        stiffness = noise / np.array(
+            [spread.shift_angstrom / pixel, spread.shift_angstrom / pixel, spread.defocus_angstrom]
+        ) ** 2
+        if config.refine_defocus == "tilt":
+            stiffness[2] /= self._leads.sum()  # one unknown, counted by each image
+        self._stiffness = stiffness
+        self._gradient = gradient.copy()
+        self._gradient[:, :3] += stiffness * self._away(problem)
+
+    def _away(self, problem: Problem) -> np.ndarray:
+        """`(n_focus, 3)` how far shifts (pixels) and defocus are from what is stated."""
+        away = np.zeros((len(self._leads), 3))
+        away[:, :2] = problem.shifts_px[self.number] - problem.stated.shifts_px[self.number]
+        if problem.defocus_angstrom is not None and problem.stated.defocus_angstrom is not None:
+            stated = problem.stated.defocus_angstrom[self.number]
+            away[:, 2] = problem.defocus_angstrom[self.number] - stated
+        return away
 
     def _free(self, images: np.ndarray, *, defocus: bool) -> np.ndarray:
         """`(3 n, n_free)`: how free unknowns change shift y, shift x and defocus of some images."""
@@ -147,7 +188,8 @@ class _Tilt:
         n = len(self._gradient)
         full = np.zeros((3 * n, 3 * n))
         for f in range(n):
-            full[3 * f : 3 * f + 3, 3 * f : 3 * f + 3] = self._normal[f, :3, :3]
+            own = self._normal[f, :3, :3] + np.diag(self._stiffness)
+            full[3 * f : 3 * f + 3, 3 * f : 3 * f + 3] = own
         return _damped(columns.T @ full @ columns)
 
     def reduced(self) -> tuple[np.ndarray, np.ndarray]:
