@@ -44,6 +44,28 @@ class AutoConfig(Model):
     )
 
 
+    def finer(self, found: SearchResult) -> AutoConfig | None:
+        """The same with trials at the next finer sampling, around what was found; None at full size."""
+        trial = self.search.trial
+        if trial.bin == 1:
+            return None
+        finer = trial.model_copy(update={"bin": trial.bin - 1, "coarser": (2,)})
+        ranges = tuple(
+            item.model_copy(update=dict(zip(("low", "high"), narrowed(found, item.name), strict=True)))
+            for item in self.search.ranges
+        )
+        search = self.search.model_copy(update={"trial": finer, "ranges": ranges})
+        return self.model_copy(update={"search": search})
+
+
+def narrowed(found: SearchResult, name: str) -> tuple[float, float]:
+    """Half of a search's range, around its best point and within its bounds."""
+    low, high = found.limits[name]
+    at, quarter = found.best.values[name], (high - low) / 4
+    middle = min(max(at, low + quarter), high - quarter)
+    return middle - quarter, middle + quarter
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """What a stage changed, and what that bought.
@@ -158,8 +180,13 @@ def iterate_auto(
         yield from _gradient(state, wanted, config, finish, part)
         if finish is not None and finish.finish_requested():
             break
-        if begun - state.score < wanted.least_gain * begun:
+        finer = wanted.finer(state.searches[-1])
+        if finer is None and begun - state.score < wanted.least_gain * begun:
             break
+        if finer is not None and number + 1 < wanted.rounds:
+            wanted = finer
+            yield Progress("Judging at a finer sampling", part[0] + part[1])
+            state.score = _score(state.series, config, wanted).score or state.score
     notes = tuple(dict.fromkeys(note for search in state.searches for note in search.notes))
     result = AutoResult(
         tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes

@@ -63,10 +63,10 @@ class TrialConfig(Model):
     )
 
     shift_spread_angstrom: PositiveFloat = Field(
-        1.5, description="How far image shifts may be off, Å (standard deviation, along each axis)"
+        0.5, description="How far image shifts may be off, Å (standard deviation, along each axis)"
     )
     defocus_spread_angstrom: PositiveFloat = Field(
-        100.0, description="How far the defocus of a tilt may be off, Å (standard deviation)"
+        60.0, description="How far the defocus of a tilt may be off, Å (standard deviation)"
     )
 
     @property
