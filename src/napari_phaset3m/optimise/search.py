@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Literal
@@ -19,6 +19,7 @@ from napari_phaset3m.optimise.checks import bounds, check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
+from napari_phaset3m.optimise.posterior import likely_best
 from napari_phaset3m.optimise.proposers import Point, Proposer, make_proposer
 from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
 from napari_phaset3m.prepare.events import Done, Finish, Progress
@@ -36,6 +37,7 @@ class SearchResult:
     ----------
     trials : tuple of Trial
     best : Trial
+        At the lowest posterior mean where there is a model, else the lowest score: single scores are noisy.
     limits : dict
         (low, high) of each searched parameter, in its unit.
     reason : str
@@ -134,6 +136,11 @@ def iterate_search(
     objective = Objective(series, config, wanted.trial, wanted.seed, threads, stop.is_set)
     reason = yield from _trials(objective, proposer, book, (wanted, axes, finish, stop))
     found = best(book.trials)
+    likely = likely_best(proposer, [trial.point for trial in book.trials])
+    if found is not None and likely is not None and reason != "finished early":
+        yield Progress("Trying where the model expects the lowest error", 0.99)
+        last = _at_model_minimum(objective, book, axes, likely[0])
+        found = last if last.score is not None else found
     if found is None:
         why = book.trials[-1].message if book.trials else "none was run"
         raise DivergedError(f"no trial could be judged; the last one: {why}")
@@ -197,6 +204,17 @@ def _trials(
             for future in running:
                 future.cancel()
             wait(running)
+
+
+def _at_model_minimum(objective: Objective, book: Journal, axes: Axes, point: Point) -> Trial:
+    """The trial there; run and kept unless the journal ends with it already."""
+    for trial in book.trials:
+        if np.allclose(trial.point, point, atol=1e-6):
+            return trial
+    objective = replace(objective, cancelled=lambda: False)
+    trial = _told(objective(axes.values(point)), (len(book.trials), point), axes)
+    book.add(trial)
+    return trial
 
 
 def _told(outcome: Outcome, asked: tuple[int, Point], axes: Axes) -> Trial:
