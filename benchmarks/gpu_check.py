@@ -48,10 +48,8 @@ def measure(size: tuple[int, int, int], bandwidth: float) -> dict[str, Any]:
         row["roofline_share"] = row["bytes"] / bandwidth / row["seconds_per_sweep"]
         run["variants"].append(row)
         print(
-            f"  {name:22s} {row['seconds_per_sweep']:8.3f} s/sweep {100 * row['roofline_share']:4.0f} % "
-            f"{row['peak_gib']:6.1f} GiB {row['over_one_cpu_thread']:6.0f} x one CPU thread; difference "
-            f"{row['difference']:.0e}, optics {row['optics_difference']:.0e}, "
-            f"angle {row['angle_difference']:.0e}"
+            f"  {name:12s} {row['seconds_per_sweep']:8.3f} s/sweep {100 * row['roofline_share']:4.0f} % "
+            f"{row['peak_gib']:6.1f} GiB{_compared(row)}"
         )
     release_memory(Device("cuda", ""))
     config = make_config(n_slice)
@@ -64,12 +62,20 @@ def measure(size: tuple[int, int, int], bandwidth: float) -> dict[str, Any]:
     return run
 
 
+def _compared(row: dict[str, Any]) -> str:
+    if row["difference"] is None:
+        return ""
+    return (
+        f"  {row['over_one_cpu_thread']:5.0f} x one CPU thread; difference {row['difference']:.0e}, "
+        f"optics {row['optics_difference']:.0e}, angle {row['angle_difference']:.0e}"
+    )
+
+
 def failures(result: dict[str, Any]) -> list[str]:
     """Name what differs by more than rounding."""
     found = []
     for run in result["runs"]:
-        rows = [*run["variants"], *(r for r in run["kernels"] if r["difference"] is not None)]
-        for row in rows:
+        for row in (r for r in (*run["variants"], *run["kernels"]) if r["difference"] is not None):
             # Sums over pixels with cancellation: they keep fewer digits.
             optics, angle = row.get("optics_difference", 0) / 5, row.get("angle_difference", 0) / 50
             worst = max(row["difference"], optics, angle)

@@ -64,6 +64,15 @@ def test_it_tells_a_wrong_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "16: fourier" not in failures
 
 
+@pytest.mark.usefixtures("cupy")
+def test_large_sizes_are_compared_where_the_cpu_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "COMPARED_EDGE", 8)
+    run = check.measure((16, 3, 3), 1e9)
+    assert [row["name"] for row in run["variants"] if row["difference"] is not None] == ["linear"]
+    assert all(row["difference"] is None for row in run["kernels"])
+    assert not check.failures({"runs": [run], "methods": []})
+
+
 def test_the_timer_warms_up(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "seconds", SECONDS)
     calls: list[int] = []

@@ -132,6 +132,10 @@ class CudaRuntime:
         self._plans[key] = plan
         return plan
 
+    def forget_plans(self) -> None:
+        """Free the work areas of the FFTs."""
+        self._plans.clear()
+
     def _held(self, plan: Any) -> int:
         plans = (plan, *self._plans.values())
         return sum(int(p.work_area.mem.size) for p in plans if p.work_area is not None)
@@ -150,3 +154,9 @@ class CudaRuntime:
 def cuda_runtime() -> CudaRuntime:
     """Return the process's CUDA runtime, made at first use."""
     return CudaRuntime()
+
+
+def forget_plans() -> None:
+    """Free the FFT plans of the process's runtime, if it was ever made."""
+    if cuda_runtime.cache_info().currsize:
+        cuda_runtime().forget_plans()
