@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch, constra
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.update import Limit
+
+T = TypeVar("T")
 
 
 def optics_factors(grid: Grid, wavelength_angstrom: float) -> np.ndarray:
@@ -141,10 +145,31 @@ class CudaMultisliceMethod:
         image_weight = self._image_weight(tilts, weights)
         return self.model.loss(self.loss, self._amplitude[tilts], image_weight, self._pixel_weight)
 
+    def _worked(self, tilts: Sequence[int], work: Callable[[list[int]], T]) -> Iterator[tuple[list[int], T]]:
+        """Batches and what ``work`` makes of them; one that does not fit is halved, and later ones with it.
+
+        ``work`` must leave nothing behind when it runs out of memory.
+        """
+        waiting = list(self.batches(tilts))
+        while waiting:
+            group = waiting.pop(0)
+            try:
+                done = work(group)
+            except MemoryError as error:  # CuPy's is one
+                if len(group) == 1:
+                    raise ResourceError(
+                        f"GPU memory: {error}. Use fewer slices, a larger voxel or device cpu"
+                    ) from error
+            else:
+                yield group, done
+                continue
+            # Only now: the error held on to what had been allocated.
+            self.runtime.free_unused()
+            self.batch = half = -(-len(group) // 2)
+            waiting[:0] = [group[:half], group[half:]]
+
     def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
         """Add the gradient of several tilts to ``gradient``; returns their summed loss.
-
-        A batch that the device's memory does not take after all is halved, and later ones with it.
 
         Parameters
         ----------
@@ -155,22 +180,10 @@ class CudaMultisliceMethod:
         Raises
         ------
         ResourceError
-            Not even one tilt fits.
+            The device's memory does not take even one tilt, after all.
         """
-        total, waiting = 0.0, list(self.batches(tilts))
-        while waiting:
-            group = waiting.pop(0)
-            try:
-                loss, slices = self._slice_gradients(volume, group)
-            except MemoryError as error:  # CuPy's is one; nothing was added to the gradient yet
-                if len(group) == 1:
-                    raise ResourceError(
-                        f"GPU memory: {error}. Use fewer slices, a larger voxel or device cpu"
-                    ) from error
-                self.runtime.free_unused()
-                self.batch = half = -(-len(group) // 2)
-                waiting[:0] = [group[:half], group[half:]]
-                continue
+        total = 0.0
+        for group, (loss, slices) in self._worked(tilts, partial(self._slice_gradients, volume)):
             total += loss
             for channel, part in enumerate(slices):
                 self.rotator.backproject(part, group, gradient[channel])
@@ -195,11 +208,15 @@ class CudaMultisliceMethod:
         ``weights`` `(n_tilt, n_focus)` are those of the images in the loss.
         """
         factors = self.runtime.xp.asarray(optics_factors(self.problem.grid, self.model.wavelength))
-        for group in self.batches(tilts):
+
+        def equations(group: list[int]) -> tuple[np.ndarray, np.ndarray]:
             self._forward(volume, group)
             self._losses(group, weights)
-            image_weight = self._image_weight(group, weights)
-            found = self.model.transfer_equations(factors, image_weight, self._pixel_weight)
+            return self.model.transfer_equations(
+                factors, self._image_weight(group, weights), self._pixel_weight
+            )
+
+        for group, found in self._worked(tilts, equations):
             yield from zip(group, *found, strict=True)
 
     def optics_equations(
@@ -229,10 +246,18 @@ class CudaMultisliceMethod:
 
     def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
         """Loss of the tilt's held-out images."""
-        if not self.problem.held_out[tilt].any():
-            return 0.0
-        self._forward(volume, [int(tilt)])
-        return float(self._losses([int(tilt)], self.problem.held_out)[0])
+        return self.held_out_loss_of(volume, [int(tilt)])
+
+    def held_out_loss_of(self, volume: Array, tilts: Sequence[int]) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        held = self.problem.held_out
+
+        def losses(group: list[int]) -> float:
+            self._forward(volume, group)
+            return float(self._losses(group, held).sum())
+
+        chosen = [int(t) for t in tilts if held[t].any()]
+        return sum(loss for _, loss in self._worked(chosen, losses))
 
     def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
         """Loss of the tilt's images when nothing is in the beam."""
