@@ -170,9 +170,8 @@ def kernel_rows(method: CudaMultisliceMethod, bandwidth: float) -> Iterator[Row]
     weight = method._image_weight(group, method.problem.weight)
     fields, images = model._fields.nbytes, model.intensity_of(len(group)).nbytes
     amplitude = method._amplitude[group]
-    grid, sensor = method.problem.grid, Microscope(300e3, mtf=tuple(zip(*MTF, strict=True)))
-    detector = CudaDetector(runtime, grid, detector_mtf(grid, sensor))
-    blurred = xp.random.random((len(group), FOCI, *grid.shape), dtype=np.float32)
+    blurred = xp.random.random(model.intensity_of(len(group)).shape, dtype=np.float32)
+    detector = _detector(method)
 
     def loss() -> object:
         return model.loss("amplitude", amplitude, weight, method._pixel_weight)
@@ -201,6 +200,11 @@ def kernel_rows(method: CudaMultisliceMethod, bandwidth: float) -> Iterator[Row]
         # In-place FFTs are not normalised: start each from numbers that cannot overflow.
         wave[...] = 1e-6
         yield _row(name, seconds(xp, call, 5), moved, bandwidth, None)
+
+
+def _detector(method: CudaMultisliceMethod) -> CudaDetector:
+    grid, sensor = method.problem.grid, Microscope(300e3, mtf=tuple(zip(*MTF, strict=True)))
+    return CudaDetector(method.runtime, grid, detector_mtf(grid, sensor))
 
 
 def variant_row(name: str, changes: dict[str, Any], blurred: bool, size: tuple[int, int, int]) -> Row:
