@@ -100,6 +100,9 @@ class HostRuntime:
     def used_bytes(self):
         return 0
 
+    def free_unused(self):
+        pass
+
 
 class BlockRuntime(HostRuntime):
     """Three blocks of 64 threads."""

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.core import kernels_cpu
+from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.cuda import shear
 from napari_phaset3m.core.cuda.detector import CudaDetector
 from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
 from napari_phaset3m.core.cuda.projector import CudaProjector
 from napari_phaset3m.core.cuda.rotation import CudaRotator, make_device_rotator
-from napari_phaset3m.core.cuda.runtime import NULL
+from napari_phaset3m.core.cuda.runtime import NULL, cuda_runtime
 from napari_phaset3m.core.detector import Detector
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
@@ -30,34 +31,29 @@ def _close(found, expected, tolerance=1e-5):
     assert np.linalg.norm(found - expected) <= tolerance * scale
 
 
-@pytest.mark.parametrize("kind", ["linear", "cubic", "fourier"])
-@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3), (37, 40, 70)])
-@pytest.mark.parametrize("whole_box", [False, True])
-def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
-    monkeypatch.setattr(shear, "_CHUNK_BYTES", 1 << 20)  # the largest case takes more than one chunk
-    rng = np.random.default_rng(1)
-    geometry = TiltGeometry(*shape, 1.0, ANGLES, 4, whole_box=whole_box)
-    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(host_runtime, geometry, kind)
-    volume = rng.standard_normal(shape).astype(np.float32)
+def _compare_rotation(runtime, kind, geometry):
+    rng, xp = np.random.default_rng(1), runtime.xp
+    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(runtime, geometry, kind)
+    volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
     by_count: dict[int, list[int]] = {}
-    for i in range(len(ANGLES)):
+    for i in range(geometry.n_tilt):
         by_count.setdefault(len(geometry.edges(i)) - 1, []).append(i)
     for count, tilts in by_count.items():
-        out = np.full((count, len(tilts), *shape[1:]), np.nan, np.float32)
-        gpu.project(volume, tilts, out)
-        moved = np.full_like(out, np.nan)
-        gpu.project_derivative(volume, tilts, moved)
-        slices = rng.standard_normal(out.shape).astype(np.float32)
-        found = np.ones(shape, np.float32)
-        gpu.backproject(slices, tilts, found)
-        wanted = np.ones(shape, np.float32)
+        shape = (count, len(tilts), *geometry.volume_shape[1:])
+        out, moved = (xp.asarray(np.full(shape, np.nan, np.float32)) for _ in range(2))
+        gpu.project(xp.asarray(volume), tilts, out)
+        gpu.project_derivative(xp.asarray(volume), tilts, moved)
+        slices = rng.standard_normal(shape).astype(np.float32)
+        found, wanted = xp.ones(volume.shape, np.float32), np.ones(volume.shape, np.float32)
+        gpu.backproject(xp.asarray(slices), tilts, found)
+        out, moved, found = asnumpy(out), asnumpy(moved), asnumpy(found)
+        expected = np.empty((count, *geometry.volume_shape[1:]), np.float32)
         for b, tilt in enumerate(tilts):
-            expected = np.empty((count, *shape[1:]), np.float32)
             cpu.project(volume, tilt, expected)
             _close(out[:, b], expected)
             cpu.project_derivative(volume, tilt, expected)
             # On the lattice the bilinear kernel has a kink: either side's slope is right.
-            if kind != "linear" or ANGLES[tilt] % 45:
+            if kind != "linear" or geometry.tilt_deg[tilt] % 45:
                 _close(moved[:, b], expected, 5e-5)
             cpu.backproject(np.ascontiguousarray(slices[:, b]), tilt, wanted)
         _close(found, wanted)
@@ -66,41 +62,58 @@ def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
         assert abs(left - right) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(slices)
 
 
+KINDS = ["linear", "cubic", "fourier"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3), (37, 40, 70)])
+@pytest.mark.parametrize("whole_box", [False, True])
+def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
+    monkeypatch.setattr(shear, "_CHUNK_BYTES", 1 << 20)  # the largest case takes more than one chunk
+    _compare_rotation(host_runtime, kind, TiltGeometry(*shape, 1.0, ANGLES, 4, whole_box=whole_box))
+
+
 @pytest.mark.parametrize("kind", ["cubic", "fourier"])
 def test_rotation_in_blocks_of_threads(block_runtime, kind):
-    shape, tilts = (9, 11, 70), [0, 1]
-    geometry = TiltGeometry(*shape, 1.0, (-31.0, 67.0), 3)
-    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(block_runtime, geometry, kind)
-    rng = np.random.default_rng(7)
-    volume = rng.standard_normal(shape).astype(np.float32)
-    out = np.full((len(geometry.edges(0)) - 1, 2, *shape[1:]), np.nan, np.float32)
-    gpu.project(volume, tilts, out)
-    slices = rng.standard_normal(out.shape).astype(np.float32)
-    found, wanted, expected = np.ones(shape, np.float32), np.ones(shape, np.float32), np.empty_like(out[:, 0])
-    gpu.backproject(slices, tilts, found)
-    for tilt in tilts:
-        cpu.project(volume, tilt, expected)
-        _close(out[:, tilt], expected)
-        cpu.backproject(np.ascontiguousarray(slices[:, tilt]), tilt, wanted)
-    _close(found, wanted)
+    _compare_rotation(block_runtime, kind, TiltGeometry(9, 11, 70, 1.0, (-31.0, 67.0), 3))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(9, 9, 4), (61, 64, 70), (40, 130, 257)])
+@pytest.mark.parametrize("whole_box", [False, True])
+def test_rotation_on_a_gpu(kind, shape, whole_box):
+    _compare_rotation(cuda_runtime(), kind, TiltGeometry(*shape, 1.0, ANGLES, 9, whole_box=whole_box))
 
 
 @pytest.mark.parametrize("ny", [5, 40])
 @pytest.mark.parametrize("low", [0.0, -np.inf])
 def test_row_action(host_runtime, block_runtime, ny, low):
-    geometry = TiltGeometry(10, 12, ny, 1.0, (0.0, 35.0))
+    for runtime in (host_runtime, block_runtime):
+        _compare_row_action(runtime, ny, low)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("ny", [5, 257])
+@pytest.mark.parametrize("low", [0.0, -np.inf])
+def test_row_action_on_a_gpu(ny, low):
+    _compare_row_action(cuda_runtime(), ny, low)
+
+
+def _compare_row_action(runtime, ny, low):
+    geometry, xp = TiltGeometry(10, 12, ny, 1.0, (0.0, 35.0)), runtime.xp
     rng = np.random.default_rng(2)
     volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
     image = rng.standard_normal((12, ny)).astype(np.float32)
     used = np.ones_like(image)
     used[:2] = 0
-    expected, options = volume.copy(), {"relaxation": 0.4, "low": low}
+    expected, found = volume.copy(), xp.array(volume, np.float32)
+    options = {"relaxation": 0.4, "low": low}
     loss = HostProjector(geometry).row_action(expected, image, used, 1, **options)
-    for runtime in (host_runtime, block_runtime):
-        found = volume.copy()
-        projector = CudaProjector(runtime, geometry)
-        assert projector.row_action(found, image, used, 1, **options) == pytest.approx(loss, rel=1e-5)
-        _close(found, expected)
+    projector = CudaProjector(runtime, geometry)
+    ours = projector.row_action(found, xp.asarray(image), xp.asarray(used), 1, **options)
+    assert ours == pytest.approx(loss, rel=1e-5)
+    _close(asnumpy(found), expected)
 
 
 def test_thin_slab(host_runtime):
@@ -133,16 +146,28 @@ def test_fourier_rotation_tells_its_memory(host_runtime):
         assert 0.5 * taken <= gpu.workspace_bytes(derivative=derivative) <= 2 * taken
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-@pytest.mark.parametrize("shape", [(12, 10), (9, 7)])
+DETECTORS = [(1, (12, 10)), (2, (9, 7)), (5, (9, 7))]
+
+
+@pytest.mark.parametrize(("count", "shape"), DETECTORS)
 def test_detector(host_runtime, count, shape):
+    _compare_detector(host_runtime, count, shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("count", "shape"), [*DETECTORS, (7, (128, 130))])
+def test_detector_on_a_gpu(count, shape):
+    _compare_detector(cuda_runtime(), count, shape)
+
+
+def _compare_detector(runtime, count, shape):
     grid = Grid(*shape, 0.7)
     microscope = Microscope(3e5, mtf=((0.0, 0.4, 1.0), (1.0, 0.6, 0.2)))
     images = np.random.default_rng(0).random((count, *shape), np.float32)
-    expected = images.copy()
-    Detector(grid, microscope).apply(expected)
-    CudaDetector(host_runtime, grid, detector_mtf(grid, microscope)).apply(images)
-    _close(images, expected, 1e-6)
+    found = runtime.xp.array(images, np.float32)
+    Detector(grid, microscope).apply(images)
+    CudaDetector(runtime, grid, detector_mtf(grid, microscope)).apply(found)
+    _close(asnumpy(found), images, 1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(LOSS_KINDS))

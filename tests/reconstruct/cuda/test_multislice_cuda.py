@@ -15,6 +15,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ResourceError
 from napari_phaset3m.reconstruct.constraints import AtomicBasis
 from napari_phaset3m.reconstruct.engine import CudaEngine, HostEngine
+from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import build_problem
@@ -170,6 +171,40 @@ def test_too_little_memory_is_refused_at_once(host_runtime, monkeypatch):
     config = _config()
     with pytest.raises(ResourceError, match="GPU memory"):
         CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
+
+
+def test_a_batch_that_does_not_fit_is_halved(host_runtime, monkeypatch):
+    config = _config()
+    problem = build_problem(_series(), config)
+    method = CudaMultisliceMethod(problem, config, 1, host_runtime)
+    assert method.batch == 5
+    volume = (0.05 * np.random.default_rng(9).random(method.volume_shape)).astype(np.float32)
+    expected, found = np.zeros_like(volume), np.zeros_like(volume)
+    loss = method.accumulate_batch(volume, range(5), expected)
+    images, room = method.model.images, 2
+
+    def crowded(n_slice, transfers):
+        if len(transfers) > room:
+            raise MemoryError("Out of memory allocating 512 bytes")
+        return images(n_slice, transfers)
+
+    monkeypatch.setattr(method.model, "images", crowded)
+    assert method.accumulate_batch(volume, range(5), found) == pytest.approx(loss, rel=1e-5)
+    assert method.batch == 2
+    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+    room = 0
+    with pytest.raises(ResourceError, match=r"GPU memory: Out of memory.*device cpu"):
+        method.accumulate_batch(volume, range(5), found)
+
+
+def test_constraints_are_reserved_for(host_runtime, monkeypatch):
+    problem = build_problem(_series(), _config())
+    taken = choose_batch(problem, host_runtime, channels=1, n_nodes=1, reserved_bytes=0)
+    monkeypatch.setattr(type(host_runtime), "free_bytes", lambda self: 250_000)
+    plain = CudaMultisliceMethod(problem, _config(), 1, host_runtime).batch
+    total_variation = ConstraintConfig(atomic_basis_sigma_angstrom=None, tv_weight=0.1)
+    held = CudaMultisliceMethod(problem, _config(constraints=total_variation), 1, host_runtime).batch
+    assert 1 <= held < plain <= taken
 
 
 @pytest.mark.parametrize("sigma", [None, 0.8])

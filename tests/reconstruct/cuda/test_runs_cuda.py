@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, iterate, reconstruct
+from napari_phaset3m.core.cuda import runtime
 from napari_phaset3m.reconstruct.events import SweepDone
 from napari_phaset3m.reconstruct.methods import METHODS
 
@@ -107,6 +108,21 @@ def test_runs_agree(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_runs_agree_on_a_gpu(changes: dict[str, Any]) -> None:
     compare(changes)
+
+
+@pytest.mark.usefixtures("cupy")
+def test_fft_plans_are_kept_few_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, config, _ = arguments({"rotation": "fourier", "padding_px": 3})
+    monkeypatch.setattr(runtime, "_MAX_PLANS", 5)
+    most = 0
+
+    def look(event: Any) -> None:
+        nonlocal most
+        most = max(most, len(runtime.cuda_runtime()._plans))
+
+    reconstruct(data, config, device="cuda", on_event=look)
+    assert 3 <= most <= 5
+    assert not runtime.cuda_runtime()._plans
 
 
 def interrupted(tmp_path: Path) -> None:

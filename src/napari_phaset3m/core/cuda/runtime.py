@@ -72,6 +72,10 @@ class Runtime(Protocol):
         """Memory in use."""
         ...
 
+    def free_unused(self) -> None:
+        """Give back what is kept for later: FFT plans and unused blocks."""
+        ...
+
 
 class CudaRuntime:
     """CuPy on the current device; kernels are compiled at first use.
@@ -132,6 +136,12 @@ class CudaRuntime:
         self._plans[key] = plan
         return plan
 
+    def free_unused(self) -> None:
+        """Give FFT plans and the blocks that CuPy's pool holds unused back to the driver."""
+        self._plans.clear()
+        self.xp.fft.config.get_plan_cache().clear()
+        self.xp.get_default_memory_pool().free_all_blocks()
+
     def _held(self, plan: Any) -> int:
         plans = (plan, *self._plans.values())
         return sum(int(p.work_area.mem.size) for p in plans if p.work_area is not None)
@@ -150,3 +160,9 @@ class CudaRuntime:
 def cuda_runtime() -> CudaRuntime:
     """Return the process's CUDA runtime, made at first use."""
     return CudaRuntime()
+
+
+def free_unused() -> None:
+    """Give back what the process's runtime keeps for later, if it was ever made."""
+    if cuda_runtime.cache_info().currsize:
+        cuda_runtime().free_unused()

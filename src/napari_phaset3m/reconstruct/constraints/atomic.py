@@ -51,7 +51,9 @@ def _along_y(plane, kernel, out, line):  # type: ignore[no-untyped-def]
     radius = kernel.size - 1
     line[:] = 0
     for i in range(n):
-        line[radius : radius + m] = plane[i]
+        # Loops, not assignments between slices: Numba compiles their error messages for seconds.
+        for y in range(m):
+            line[radius + y] = plane[i, y]
         row = out[i]
         for y in range(m):
             row[y] = kernel[0] * line[radius + y]
@@ -77,9 +79,13 @@ def _planes_z(target, kernel, first, last):  # type: ignore[no-untyped-def]
     plane = np.empty((nz, ny), np.float32)
     out = np.empty((nz, ny), np.float32)
     for x in range(first, last):
-        plane[:] = target[:, x, :]
+        for z in range(nz):
+            for y in range(ny):
+                plane[z, y] = target[z, x, y]
         _along_rows(plane, kernel, out)
-        target[:, x, :] = out
+        for z in range(nz):
+            for y in range(ny):
+                target[z, x, y] = out[z, y]
 
 
 class AtomicBasis:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import asnumpy
-from napari_phaset3m.core.cuda.multislice import CudaMultislice, batch_bytes
+from napari_phaset3m.core.cuda.multislice import CudaMultislice
 from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
 from napari_phaset3m.core.optics import detector_mtf
@@ -16,41 +18,12 @@ from napari_phaset3m.core.precision import ACCUMULATE, COMPLEX, REAL, Array
 from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError, ResourceError
 from napari_phaset3m.reconstruct.methods.base import Equations
+from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch, constraint_bytes
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.update import Limit
 
-#: Waves of a batch, pixels: with fewer, launching a kernel takes longer than running it.
-FULL_BATCH = 1 << 22
-#: Share of the free memory that batches may take; the solver's volumes need the rest.
-_MEMORY_SHARE = 0.6
-
-
-def choose_batch(
-    problem: Problem, runtime: Runtime, *, channels: int, n_nodes: int, reserved_bytes: int = 0
-) -> int:
-    """Tilts per batch that fit beside the solver's volumes and ``reserved_bytes``.
-
-    Raises
-    ------
-    ResourceError
-        Not even one tilt fits.
-    """
-    geometry = problem.geometry
-    n_image = problem.images.shape[1] * n_nodes
-    one = batch_bytes(problem.grid, geometry.max_slices(), n_image, channels)
-    volume = 4 * channels * geometry.nz * geometry.nx * geometry.ny
-    # Volume, the last sweep's volume and the gradient; the images stay on the device too.
-    taken = 3 * volume + problem.images.nbytes + reserved_bytes
-    left = runtime.free_bytes() - taken
-    batch = int(_MEMORY_SHARE * left // one)
-    if batch < 1:
-        raise ResourceError(
-            f"GPU memory: one tilt needs {(one / _MEMORY_SHARE + taken) / 2**30:.1f} GiB, "
-            f"{runtime.free_bytes() / 2**30:.1f} GiB are free. Use fewer slices, a larger voxel or device cpu"
-        )
-    full = -(-FULL_BATCH // (problem.grid.nx * problem.grid.ny))
-    return min(batch, full, geometry.n_tilt)
+T = TypeVar("T")
 
 
 class CudaMultisliceMethod:
@@ -101,7 +74,7 @@ class CudaMultisliceMethod:
         n_nodes = config.quadrature_points if incoherent else 1
         self.batch = choose_batch(
             problem, self.runtime, channels=channels, n_nodes=n_nodes,
-            reserved_bytes=self.rotator.workspace_bytes(),
+            reserved_bytes=self.rotator.workspace_bytes() + constraint_bytes(problem, config),
         )  # fmt: skip
         self.model = CudaMultislice(
             self.runtime,
@@ -169,6 +142,29 @@ class CudaMultisliceMethod:
         image_weight = self._image_weight(tilts, weights)
         return self.model.loss(self.loss, self._amplitude[tilts], image_weight, self._pixel_weight)
 
+    def _worked(self, tilts: Sequence[int], work: Callable[[list[int]], T]) -> Iterator[tuple[list[int], T]]:
+        """Batches and what ``work`` makes of them; one that does not fit is halved, and later ones with it.
+
+        ``work`` must leave nothing behind when it runs out of memory.
+        """
+        waiting = list(self.batches(tilts))
+        while waiting:
+            group = waiting.pop(0)
+            try:
+                done = work(group)
+            except MemoryError as error:  # CuPy's is one
+                if len(group) == 1:
+                    raise ResourceError(
+                        f"GPU memory: {error}. Use fewer slices, a larger voxel or device cpu"
+                    ) from error
+            else:
+                yield group, done
+                continue
+            # Only now: the error held on to what had been allocated.
+            self.runtime.free_unused()
+            self.batch = half = -(-len(group) // 2)
+            waiting[:0] = [group[:half], group[half:]]
+
     def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
         """Add the gradient of several tilts to ``gradient``; returns their summed loss.
 
@@ -177,16 +173,25 @@ class CudaMultisliceMethod:
         volume, gradient : Array
             `(n_channel, nz, nx, ny)` float32 on the device.
         tilts : sequence of int
+
+        Raises
+        ------
+        ResourceError
+            The device's memory does not take even one tilt, after all.
         """
         total = 0.0
-        for group in self.batches(tilts):
-            phase, absorption, heights = self._forward(volume, group)
-            total += float(self._losses(group, self.problem.weight).sum())
-            self.model.backpropagate(phase, heights, absorption)
-            self.rotator.backproject(phase, group, gradient[0])
-            if absorption is not None:
-                self.rotator.backproject(absorption, group, gradient[1])
+        for group, (loss, slices) in self._worked(tilts, partial(self._slice_gradients, volume)):
+            total += loss
+            for channel, part in enumerate(slices):
+                self.rotator.backproject(part, group, gradient[channel])
         return total
+
+    def _slice_gradients(self, volume: Array, group: list[int]) -> tuple[float, list[Array]]:
+        """Summed loss of a batch and its gradient by the slices of each channel."""
+        phase, absorption, heights = self._forward(volume, group)
+        loss = float(self._losses(group, self.problem.weight).sum())
+        self.model.backpropagate(phase, heights, absorption)
+        return loss, [phase] if absorption is None else [phase, absorption]
 
     def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int = 0) -> float:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
@@ -197,21 +202,22 @@ class CudaMultisliceMethod:
     ) -> Iterator[Equations]:
         """Gauss-Newton equations tilt by tilt, see :meth:`.multislice.MultisliceMethod.equations`."""
         on_device = self.runtime.xp.asarray(factors.astype(COMPLEX))
-        for group in self.batches(tilts):
+
+        def solve(group: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             self._forward(volume, group)
             losses = asnumpy(self._losses(group, weights))
             image_weight = self._image_weight(group, weights)
-            found = self.model.transfer_equations(on_device, image_weight, self._pixel_weight)
-            for tilt, loss, gradient, normal in zip(group, losses, *found, strict=True):
+            return losses, *self.model.transfer_equations(on_device, image_weight, self._pixel_weight)
+
+        for group, found in self._worked(tilts, solve):
+            for tilt, loss, gradient, normal in zip(group, *found, strict=True):
                 yield Equations(tilt, float(loss), gradient, normal)
 
     def tilt_derivative(self, volume: Array, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian."""
-        phase, absorption, heights = self._forward(volume, [int(tilt)])
-        self._losses([int(tilt)], self.problem.weight)
-        self.model.backpropagate(phase, heights, absorption)
-        moved, total = self.runtime.xp.empty(phase.shape, REAL), 0.0
-        for channel, part in enumerate([phase] if absorption is None else [phase, absorption]):
+        _, slices = self._slice_gradients(volume, [int(tilt)])
+        moved, total = self.runtime.xp.empty(slices[0].shape, REAL), 0.0
+        for channel, part in enumerate(slices):
             self.rotator.project_derivative(volume[channel], [int(tilt)], moved)
             total += float((moved * part).sum(dtype=ACCUMULATE))
         return total
@@ -223,10 +229,18 @@ class CudaMultisliceMethod:
 
     def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
         """Loss of the tilt's held-out images."""
-        if not self.problem.held_out[tilt].any():
-            return 0.0
-        self._forward(volume, [int(tilt)])
-        return float(self._losses([int(tilt)], self.problem.held_out)[0])
+        return self.held_out_loss_of(volume, [int(tilt)])
+
+    def held_out_loss_of(self, volume: Array, tilts: Sequence[int]) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        held = self.problem.held_out
+
+        def losses(group: list[int]) -> float:
+            self._forward(volume, group)
+            return float(self._losses(group, held).sum())
+
+        chosen = [int(t) for t in tilts if held[t].any()]
+        return sum(loss for _, loss in self._worked(chosen, losses))
 
     def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
         """Loss of the tilt's images when nothing is in the beam."""
