@@ -1,4 +1,4 @@
-"""AreTomo's .aln, global and local. Format: what AreTomo2 and AreTomo3 write; BSD-type sources read for facts."""
+"""AreTomo's .aln, global and local, as AreTomo2 and AreTomo3 write it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """CTF fits as text: CTFFIND 4 and 5 (``diagnostic_output.txt``), AreTomo (``_CTF.txt``).
 
 One line per image: number, defocus 1, defocus 2 (angstrom, underfocus positive), azimuth of the axis of
-defocus 1 (degrees, from +x towards +y), phase shift (radians), cross correlation, and the spacing (angstrom) up
-to which rings were fitted. Source: the header that the programs write; Rohou & Grigorieff, J. Struct. Biol. 192 (2015) 216.
+defocus 1 (degrees, from +x towards +y), phase shift (radians), cross correlation, and the spacing (angstrom)
+up to which rings were fitted. Source: the header that the programs write, and Rohou & Grigorieff, J. Struct.
+Biol. 192 (2015) 216.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class DefocusFile:
     rows: tuple[DefocusRow, ...]
 
     def mean_angstrom(self, n_views: int) -> np.ndarray:
-        """Mean defocus of each view, `(n_views,)`, NaN where no row speaks of it; the narrowest row counts."""
+        """Mean defocus of each view, `(n_views,)`: of the narrowest row that speaks of it, else NaN."""
         values = np.full(n_views, np.nan)
         width = np.full(n_views, np.inf)
         for row in self.rows:
@@ -112,12 +112,12 @@ class DefocusFile:
 
 
 def read_defocus(path: PathLike) -> DefocusFile:
-    """Read IMOD's ``.defocus`` (Ctfplotter, ctfphaseflip) of version 1, 2 or 3; also AreTomo's ``_CTF_Imod.txt``.
+    """Read a ``.defocus`` file of Ctfplotter, version 1, 2 or 3; also AreTomo's ``_CTF_Imod.txt``.
 
-    Defocus there is in nanometres, underfocus positive, views from 1. Version 2 has a ``2`` as sixth number of
-    its first line; version 3 starts with ``flags 0 0. 0. 0 3``, where flags is the sum of 1 (astigmatism:
-    two defoci and an angle), 2 (that angle in radians), 4 (phase shift), 8 (it in radians), 16 (angles
-    inverted) and 32 (cut-on frequency). Source: man page of ctfphaseflip, "-defFn".
+    Defocus there is in nanometres, underfocus positive, views from 1. Version 2 has a ``2`` as sixth
+    number of its first line; version 3 starts with ``flags 0 0. 0. 0 3``, where flags is the sum of 1
+    (astigmatism: two defoci and an angle), 2 (that angle in radians), 4 (phase shift), 8 (it in radians),
+    16 (angles inverted) and 32 (cut-on frequency). Source: man page of ctfphaseflip, "-defFn".
 
     Raises
     ------
