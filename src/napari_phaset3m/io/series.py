@@ -139,7 +139,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     series : TiltFocalSeries
     path : path-like
         `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
-        images beside it as `NAME_images.mrc`; ``metadata`` is not kept in it.
+        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps the history and the order of exposure.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
         It could not be written; an older file is untouched and nothing else is left.
     """
     from napari_phaset3m.io.h5series import write_h5
-    from napari_phaset3m.io.toml import write_toml
+    from napari_phaset3m.io.toml_write import write_toml
 
     target = Path(path)
     if target.suffix.lower() in (".h5", ".hdf5"):
