@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from napari_phaset3m.cli import running
@@ -37,7 +36,7 @@ PlanFile = Annotated[
 
 
 def wants_import(paths: Sequence[Path]) -> bool:
-    """Whether the files need recognising: a folder, an mdoc, a movie, single images, or text beside images."""
+    """Whether files need recognising: a folder, an mdoc, a movie, single images, text beside images."""
     plain = (".h5", ".hdf5", ".toml")
     if len(paths) == 1 and paths[0].suffix.lower() in plain:
         return False
@@ -79,7 +78,8 @@ def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bo
     """Load a plan with a progress bar; what should be confirmed goes to stderr."""
     from napari_phaset3m.io.importing import load
 
-    answered = {*given, "focus_index"} if given.get("n_focus") else set(given)
+    same = {"n_focus": "focus_index", "dose_per_image": "dose"}
+    answered = {same.get(key, key) for key in given}
     for question in plan.questions:
         if question.field not in answered:
             print(f"To confirm: {question}", file=sys.stderr)
@@ -113,15 +113,13 @@ def table(plan: Any) -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     lines = []
     for row in rows:
-        cells = [f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
-        lines.append("  ".join([*cells, row[-1]]))
+        padded = [f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join([*padded, row[-1]]))
     return lines
 
 
-def _shown(value: Any, form: str) -> str:
-    return (
-        "-" if value is None or (isinstance(value, float) and not np.isfinite(value)) else format(value, form)
-    )
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def describe(plan: Any) -> list[str]:
