@@ -525,3 +525,50 @@ def test_series_toml_keeps_exposure_of_a_series(tmp_path):
     )
     with pytest.raises(DataError, match="history"):
         load_series(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("order", ["tilt-major", "focus-major"])
+def test_doses_and_order_of_interleaved_sections(tmp_path, order):
+    """load_series divides what an mdoc says of each section as it divides the sections."""
+    data = _images(6)
+    angles = np.repeat((0, 3, 6), 2) if order == "tilt-major" else np.tile((0, 3, 6), 2)
+    rows = [
+        {"TiltAngle": a, "ExposureDose": 2 + k, "DateTime": f"01-Jan-24  10:00:{9 - k:02d}"}
+        for k, a in enumerate(angles)
+    ]
+    _mrc(tmp_path / "t.mrc", data)
+    _mdoc(tmp_path / "t.mrc.mdoc", rows)
+    series = load_series(tmp_path / "t.mrc", n_focus=2, focus_order=order)
+    sections = np.arange(6).reshape(3, 2) if order == "tilt-major" else np.arange(6).reshape(2, 3).T
+    assert series.tilt_deg.tolist() == [0, 3, 6]
+    assert (series.dose_per_image == 2 + sections).all()
+    assert series.metadata["exposure_order"] == (5 - sections).tolist()
+    assert series.metadata["prior_dose"][0][0] == sum(
+        range(3, 8)
+    )  # the first section was the last to be taken
+
+
+def test_load_series_imports_what_needs_it(tmp_path):
+    data = _images(3)
+    _mrc(tmp_path / "t.mrc", data)
+    _mdoc(tmp_path / "t.mrc.mdoc", [{"TiltAngle": a} for a in (3, 0, -3)])
+    for path in (tmp_path, tmp_path / "t.mrc.mdoc"):
+        series = load_series(path, normalise="given")
+        assert series.tilt_deg.tolist() == [-3, 0, 3] and series.pixel_size_angstrom == 2.0
+        np.testing.assert_allclose(series.images[2, 0], data[0], rtol=1e-6)
+    (tmp_path / "t.mrc").unlink()
+    with pytest.raises(DataError, match=r"neither t\.mrc nor 3 of its 3 movies"):
+        load_series(tmp_path / "t.mrc.mdoc")
+
+
+def test_layers_of_new_formats(tmp_path, shared_data):
+    from napari_phaset3m.io.napari_hooks import get_reader
+
+    _mrc(tmp_path / "t.mrc", _images(3))
+    _mdoc(tmp_path / "t.mrc.mdoc", [{"TiltAngle": a} for a in (3, 0, -3)])
+    paths = [tmp_path / "t.mrc.mdoc", shared_data / "real/haadf_needle/HAADF.dm3"]
+    for path, shape in zip(paths, ((3, 1, 16, 20), (91, 1, 64, 64)), strict=True):
+        if not path.exists():
+            pytest.skip("no DM3 file in the shared data")
+        data, options, kind = get_reader(str(path))(str(path))[0]
+        assert tuple(data.shape) == shape and kind == "image" and options["units"][2] == "angstrom"
