@@ -21,6 +21,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import electrons_per_unit, paced
+from napari_phaset3m.prepare.noise import noise_sigma
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
 from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes
 
@@ -111,7 +112,7 @@ def _find_fixed(
     series: TiltFocalSeries, config: OutliersConfig
 ) -> Generator[Progress, None, tuple[np.ndarray, np.ndarray]]:
     """`(ny, nx)` masks of hot and of dead pixels."""
-    total, n = np.zeros(series.image_shape, REAL), 0
+    total, mean, n = np.zeros(series.image_shape, REAL), np.zeros(series.image_shape, REAL), 0
     above = np.zeros(series.image_shape, np.int32)
     for item in paced(series, "Hot and dead pixels", 0.0, 0.5):
         if isinstance(item, Progress):
@@ -125,12 +126,13 @@ def _find_fixed(
         above[bad] += np.where(image[bad] > np.median(image), 1, -1)
         _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
         total += _distance(image, electron)
+        mean += image
         n += 1
     if n < _FEWEST_IMAGES:
         nothing = np.zeros(series.image_shape, bool)
         return nothing, nothing
     often = max(n / 2, 2)
-    stands_out = _stands_out(total / np.sqrt(n), config.stack_sigma)
+    stands_out = _stands_out(total / REAL(np.sqrt(n)), mean, config.stack_sigma)
     return (above >= often) | (stands_out > 0), (above <= -often) | (stands_out < 0)
 
 
@@ -140,19 +142,25 @@ def _distance(image: np.ndarray, electron: float) -> np.ndarray:
     return np.asarray(np.clip((image - level) / noise, -_CLIP, _CLIP), REAL)
 
 
-def _stands_out(mean: np.ndarray, sigma: float) -> np.ndarray:
-    """`(ny, nx)`: 1 too bright, −1 too dark, 0 fine; ``mean`` has unit variance without defects."""
-    found = np.zeros(mean.shape, np.int8)
-    scale = max(1.4826 * float(np.median(np.abs(mean - np.median(mean)))), 1.0)
-    places = np.argwhere(np.abs(mean - np.median(mean)) > sigma * scale)
+def _stands_out(score: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:
+    """`(ny, nx)`: 1 too bright, −1 too dark, 0 fine.
+
+    ``score`` has unit variance where there are no defects; ``mean`` is the mean image, in any unit.
+    """
+    found = np.zeros(score.shape, np.int8)
+    scale = max(1.4826 * float(np.median(np.abs(score - np.median(score)))), 1.0)
+    places = np.argwhere(np.abs(score - np.median(score)) > sigma * scale)
     if not len(places):
         return found
-    level, extremes, scatter = ring_statistics(mean, places)
-    distance = mean[tuple(places.T)] - level
-    # What stays in place from image to image (an untilted specimen) scatters in the ring as well, and is
-    # no sharper than optics allow; 1.5 is about what noise alone makes of the ring's extremes.
-    width = np.where(distance > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * scale
-    real = np.abs(distance) > np.maximum(sigma * np.maximum(scatter, scale), SHARP * width)
+    level, _, scatter = ring_statistics(score, places)
+    distance = score[tuple(places.T)] - level
+    # What stays in place from image to image (an untilted specimen) scatters in the ring as well,
+    real = np.abs(distance) > sigma * np.maximum(scatter, scale)
+    # and is no sharper than optics allow; 1.5 is about what noise alone adds to the ring's extremes.
+    level, extremes, _ = ring_statistics(mean, places)
+    beyond = mean[tuple(places.T)] - level
+    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * noise_sigma(mean)
+    real &= np.abs(beyond) > SHARP * width
     found[tuple(places[real].T)] = np.sign(distance[real])
     return found
 
