@@ -91,7 +91,7 @@ def replace_error(found: Found) -> Found:
 
 
 def _hann(shape: tuple[int, int]) -> np.ndarray:
-    return np.outer(*(np.hanning(n + 2)[1:-1] for n in shape)).astype(REAL)
+    return np.asarray(np.outer(*(np.hanning(n + 2)[1:-1] for n in shape)), REAL)
 
 
 def _weights_at(whole: Weighting, spectra: Spectra, patch: Spectra, window: np.ndarray) -> Weighting:

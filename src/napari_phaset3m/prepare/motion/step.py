@@ -38,7 +38,7 @@ def movies_of(series: TiltFocalSeries) -> list[list[dict[str, Any] | None]]:
         raise DataError(
             "the series names no movies for its images",
             field="motion",
-            remedy="Import it from its .mdoc and frames, or correct a movie: phaset3m prepare MOVIE -o IMAGE.mrc",
+            remedy="Import it from its .mdoc and frames, or correct one movie: prepare MOVIE -o IMAGE.mrc",
         )
     rows = [list(row) if isinstance(row, list | tuple) else [row] for row in found]
     if len(rows) != series.n_tilt or any(len(row) != series.n_focus for row in rows):
