@@ -42,7 +42,8 @@ def aligned_images(spectra: Spectra, shifts: np.ndarray) -> Iterator[int]:
 def image_of(spectra: Spectra, i: int) -> np.ndarray:
     """`(my, mx)` float32 view of the memory of one spectrum."""
     my, mx = spectra.shape
-    return spectra.values[i].reshape(-1).view(REAL)[: my * mx].reshape(my, mx)
+    flat: np.ndarray = spectra.values[i].reshape(-1).view(REAL)
+    return flat[: my * mx].reshape(my, mx)
 
 
 def _spans(n: int, count: int) -> list[tuple[int, int]]:
