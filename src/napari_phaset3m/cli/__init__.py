@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import analyse, compare, demo, files, mask, optimise, reconstruct, running, system
+from napari_phaset3m.cli import (
+    analyse,
+    compare,
+    demo,
+    files,
+    mask,
+    optimise,
+    prepare,
+    reconstruct,
+    running,
+    system,
+)
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -21,6 +32,7 @@ app = typer.Typer(
 app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
+app.command("prepare")(prepare.prepare)
 app.command("optimise")(optimise.optimise)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
