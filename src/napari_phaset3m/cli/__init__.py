@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import analyse, compare, demo, files, mask, reconstruct, running, system
+from napari_phaset3m.cli import analyse, compare, ctf, demo, files, mask, reconstruct, running, system
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)
 app.command("compare")(compare.compare)
+app.command("ctf")(ctf.ctf)
 app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)
