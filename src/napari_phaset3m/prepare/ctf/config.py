@@ -28,8 +28,8 @@ class CtfConfig(Model):
     )
     method: Literal["auto", "thon", "exit_wave"] = Field(
         "auto",
-        description="thon: rings in the power spectrum; exit_wave: consistency of a focal group with one exit "
-        "wave; auto: thon, and exit_wave for a series whose rings cannot be trusted",
+        description="thon: rings in the power spectrum; exit_wave: consistency of a focal group with one "
+        "exit wave; auto: thon, and exit_wave for a series whose rings cannot be trusted",
     )
     astigmatism: Literal["image", "series", "given"] = Field(
         "image",
@@ -64,7 +64,9 @@ class CtfConfig(Model):
     fit_spherical_aberration: bool = Field(
         False, description="Exit wave: fit one Cs for the series as well (needs three or more foci)"
     )
-    exit_wave_steps: PositiveInt = Field(8, le=100, description="Exit wave: Gauss-Newton steps at each resolution")
+    exit_wave_steps: PositiveInt = Field(
+        8, le=100, description="Exit wave: Gauss-Newton steps at each resolution"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

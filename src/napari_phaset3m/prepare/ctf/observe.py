@@ -100,7 +100,9 @@ def observe(
         y=y,
         weight=weight,
         noise=_noise(y, weight),
-        model=RingModel(microscope, np.maximum(grid.k[:, cut], 1e-9), grid.azimuth[:, cut], amplitude_contrast),
+        model=RingModel(
+            microscope, np.maximum(grid.k[:, cut], 1e-9), grid.azimuth[:, cut], amplitude_contrast
+        ),
         background=background,
         focus_step_angstrom=focus_step_angstrom,
         height_angstrom=height_angstrom,
@@ -117,7 +119,7 @@ def _noise(y: np.ndarray, weight: np.ndarray) -> float:
         return 1.0
     difference = (y - np.roll(y, -1, axis=0))[both]
     share = 1 / (1 / first[both] + 1 / second[both])
-    # Rings of an astigmatic spectrum differ too, on few bins: a median is not moved by them (0.455: of chi^2).
+    # Rings of an astigmatic spectrum differ too, on few bins: that does not move a median (0.455: of chi^2).
     return float(max(np.median(difference**2 * share) / 0.455, 1e-12))
 
 

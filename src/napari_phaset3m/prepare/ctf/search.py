@@ -71,9 +71,7 @@ def defoci(found: Sequence[Observation], low: float, high: float) -> tuple[np.nd
     return np.linspace(low, high, number), max(top, float(item.k[min(20, item.k.size - 1)]))
 
 
-def tables(
-    found: Sequence[Observation], low: float, high: float, phase_shift_rad: float = 0.0
-) -> Tables:
+def tables(found: Sequence[Observation], low: float, high: float, phase_shift_rad: float = 0.0) -> Tables:
     """Tabulate the filter for defoci from low to high, wide enough for every spectrum's known step."""
     tried, top = defoci(found, low, high)
     spacing = tried[1] - tried[0]
@@ -101,14 +99,18 @@ def _one(
     weight = item.weight[:, use].reshape(shape).sum(1)
     y = (item.weight * item.y)[:, use].reshape(shape).sum(1)  # weighted sums
     fixed = np.median(item.model.fixed[:, use], axis=0) + phase_shift_rad
-    per_k2 = item.model.slope[:, use].sum() / (item.spectrum.grid.k[:, item.first :][:, : use.size][:, use] ** 2).sum()
+    per_k2 = (
+        item.model.slope[:, use].sum()
+        / (item.spectrum.grid.k[:, item.first :][:, : use.size][:, use] ** 2).sum()
+    )
     rings = -np.cos(2 * (fixed[:, None] + per_k2 * k[:, None] ** 2 * wide[None, :])) * envelope[:, None]
     # What a smooth background would take away is taken from the rings.
     basis = splines(k, BACKGROUND_TERMS)
     total = weight.sum(0)
-    rings -= basis @ np.linalg.lstsq(
-        basis * np.sqrt(total)[:, None], rings * np.sqrt(total)[:, None], rcond=None
-    )[0]
+    rings -= (
+        basis
+        @ np.linalg.lstsq(basis * np.sqrt(total)[:, None], rings * np.sqrt(total)[:, None], rcond=None)[0]
+    )
     return (y @ rings) / item.noise, (weight @ rings**2) / item.noise
 
 
