@@ -10,6 +10,7 @@ import typer
 from napari_phaset3m.cli import (
     analyse,
     compare,
+    ctf,
     demo,
     files,
     mask,
@@ -33,6 +34,7 @@ app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
+app.command("ctf")(ctf.ctf)
 app.command("optimise")(optimise.optimise)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
