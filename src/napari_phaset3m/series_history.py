@@ -70,6 +70,8 @@ class SeriesHistory:
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.states: tuple[SeriesState, ...] = ()
         self.position = -1
+        #: Another one for each series that is opened.
+        self.generation = 0
 
     @property
     def current(self) -> SeriesState | None:
@@ -90,6 +92,7 @@ class SeriesHistory:
         """Start anew with another series, or with none."""
         self.states = () if series is None else (SeriesState(series, name),)
         self.position = len(self.states) - 1
+        self.generation += 1
         self.changed.emit()
 
     def add(self, series: TiltFocalSeries, name: str, merge: object = None) -> None:
