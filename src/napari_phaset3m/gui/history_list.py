@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QShortcut, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QShortcut,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.gui.binding import follow, format_bytes
 from napari_phaset3m.gui.step_driver import step_driver_for

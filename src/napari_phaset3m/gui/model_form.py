@@ -117,4 +117,3 @@ class ModelForm(QWidget):
         self.problem.setText(text)
         self.problem.setVisible(bool(text))
         self.refused.emit(text)
-

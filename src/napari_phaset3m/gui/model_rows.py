@@ -13,8 +13,9 @@ from napari_phaset3m.gui.editors import Row
 #: Ending of a field's name: what the window writes behind the number, and that unit in the field's.
 _UNITS: dict[str, tuple[str, float]] = {
     "_angstrom2": (" Å²", 1.0), "_angstrom": (" Å", 1.0), "_nm": (" nm", 1.0), "_px": (" px", 1.0),
-    "_deg": ("°", 1.0), "_degrees": ("°", 1.0), "_mrad": (" mrad", 1.0), "_rad": (" rad", 1.0), "_ev": (" eV", 1.0),
-    "_percent": (" %", 1.0), "_seconds": (" s", 1.0), "_e_per_angstrom2": (" e/Å²", 1.0), "_sigma": (" σ", 1.0),
+    "_deg": ("°", 1.0), "_mrad": (" mrad", 1.0), "_rad": (" rad", 1.0), "_ev": (" eV", 1.0),
+    "_percent": (" %", 1.0), "_seconds": (" s", 1.0), "_sigma": (" σ", 1.0),
+    "_e_per_angstrom2": (" e/Å²", 1.0),
 }  # fmt: skip
 #: Words in the name of a length that microscopists give in other units.
 _NM = ("defocus", "astigmatism", "defoci")

@@ -8,7 +8,6 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.gui.editors import Row
 from napari_phaset3m.reconstruct.methods.registry import METHODS, unused
 
-
 _AUTO = ("auto", "auto")
 MAIN = (
     Row("method", "Method", tuple((entry.label, name) for name, entry in METHODS.items())),

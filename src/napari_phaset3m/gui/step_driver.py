@@ -187,4 +187,3 @@ def step_driver_for(session: Session) -> StepDriver:
     if found is None:
         found = session.attachments[_KEY] = StepDriver(session)
     return found
-
