@@ -68,6 +68,6 @@ def _tapered(image: np.ndarray, window: np.ndarray, config: TaperConfig) -> np.n
 
 TAPER = StepEntry(
     "taper", "Soft edge",
-    "Fade the images out at their borders: for filters and correlations; the reconstruction does not need it.",
+    "Fade the images out at their borders: for filters and correlations. Reconstructions do without it.",
     TaperConfig, run, preview,
 )  # fmt: skip
