@@ -175,6 +175,22 @@ class MultisliceMethod:
         self._forward(volume, tilt, slot)
         return np.array(self._slots[slot].model.intensity)
 
+    def predict_defoci(
+        self, volume: np.ndarray, tilt: int, offsets_angstrom: np.ndarray, slot: int = 0
+    ) -> np.ndarray:
+        """`(n, n_focus, nx, ny)` predicted intensities of one tilt with its defoci changed by each offset."""
+        p, ws, n = self.problem, self._slots[slot], len(self._heights[tilt])
+        self._forward(volume, tilt, slot)
+        assert p.defocus_angstrom is not None
+        shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
+        found = np.empty((len(offsets_angstrom), *ws.model.intensity.shape), REAL)
+        for images, offset in zip(found, offsets_angstrom, strict=True):
+            defocus = (p.defocus_angstrom[tilt] + offset).tolist()
+            images[:] = ws.model.images(n, self._transfer(defocus, shifts, float(self._heights[tilt][-1])))
+            if self._detector is not None:
+                self._detector.apply(images)
+        return found
+
     def held_out_loss(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Loss of the tilt's held-out images."""
         held = self.problem.held_out[tilt]
