@@ -21,7 +21,6 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import electrons_per_unit, paced
-from napari_phaset3m.prepare.noise import noise_sigma
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
 from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes
 
@@ -112,6 +111,7 @@ def _find_fixed(
     series: TiltFocalSeries, config: OutliersConfig
 ) -> Generator[Progress, None, tuple[np.ndarray, np.ndarray]]:
     """`(ny, nx)` masks of hot and of dead pixels."""
+    variance = 0.0
     total, mean, n = np.zeros(series.image_shape, REAL), np.zeros(series.image_shape, REAL), 0
     above = np.zeros(series.image_shape, np.int32)
     for item in paced(series, "Hot and dead pixels", 0.0, 0.5):
@@ -127,12 +127,13 @@ def _find_fixed(
         _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
         total += _distance(image, electron)
         mean += image
+        variance += electron * max(float(np.median(image)), electron)
         n += 1
     if n < _FEWEST_IMAGES:
         nothing = np.zeros(series.image_shape, bool)
         return nothing, nothing
     often = max(n / 2, 2)
-    stands_out = _stands_out(total / REAL(np.sqrt(n)), mean, config.stack_sigma)
+    stands_out = _stands_out(total / REAL(np.sqrt(n)), mean, float(np.sqrt(variance)), config.stack_sigma)
     return (above >= often) | (stands_out > 0), (above <= -often) | (stands_out < 0)
 
 
@@ -142,10 +143,11 @@ def _distance(image: np.ndarray, electron: float) -> np.ndarray:
     return np.asarray(np.clip((image - level) / noise, -_CLIP, _CLIP), REAL)
 
 
-def _stands_out(score: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray:
+def _stands_out(score: np.ndarray, mean: np.ndarray, noise: float, sigma: float) -> np.ndarray:
     """`(ny, nx)`: 1 too bright, −1 too dark, 0 fine.
 
-    ``score`` has unit variance where there are no defects; ``mean`` is the mean image, in any unit.
+    ``score`` has unit variance where there are no defects; ``mean`` is the sum of the
+    images, and ``noise`` the standard deviation in it.
     """
     found = np.zeros(score.shape, np.int8)
     scale = max(1.4826 * float(np.median(np.abs(score - np.median(score)))), 1.0)
@@ -159,7 +161,7 @@ def _stands_out(score: np.ndarray, mean: np.ndarray, sigma: float) -> np.ndarray
     # and is no sharper than optics allow; 1.5 is about what noise alone adds to the ring's extremes.
     level, extremes, _ = ring_statistics(mean, places)
     beyond = mean[tuple(places.T)] - level
-    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * noise_sigma(mean)
+    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * noise
     real &= np.abs(beyond) > SHARP * width
     found[tuple(places[real].T)] = np.sign(distance[real])
     return found

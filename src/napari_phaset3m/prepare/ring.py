@@ -46,14 +46,17 @@ def ring_statistics(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, 
     level : ndarray
         `(n,)`: mean of the middle half of the 16 pixels at distance 2.
     extremes : ndarray
-        `(n, 2)`: by how much the largest of these 16 is above the level, and the smallest below it.
+        `(n, 2)`: by how much the largest of these 16 is above the median of the 40 pixels at distance
+        2 and 3, and the smallest below it.
     scatter : ndarray
         `(n,)`: robust standard deviation of the 40 pixels at distance 2 and 3.
     """
     near = np.sort(around(image, places, _NEAR), axis=1)
     level = near[:, 4:12].mean(axis=1, dtype=np.float64)
-    extremes = np.stack((near[:, -1] - level, level - near[:, 0]), axis=1)
     wide = around(image, places, _WIDE)
+    # The flanks of an atom fill the near ring evenly: how wide it is shows against what is farther out.
+    base = np.median(wide, axis=1)
+    extremes = np.stack((near[:, -1] - base, base - near[:, 0]), axis=1)
     scatter = 1.4826 * np.median(np.abs(wide - level[:, None]), axis=1)
     return level, extremes, scatter
 
