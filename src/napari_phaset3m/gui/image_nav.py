@@ -11,8 +11,6 @@ from napari_phaset3m.gui.publisher import LayerPublisher
 from napari_phaset3m.gui.series_view import SeriesView, same_images
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     from napari_phaset3m.session import Session
 
 
@@ -23,10 +21,13 @@ class ImageNav(SeriesView):
     ----------
     session : Session
     publisher : LayerPublisher
+    draws : bool
+        False: another picture of the image takes its place on the canvas.
     """
 
-    def __init__(self, session: Session, publisher: LayerPublisher, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, session: Session, publisher: LayerPublisher, *, draws: bool = True) -> None:
+        super().__init__()
+        self._draws = draws
         self._session, self._publisher = session, publisher
         self._drawn: TiltFocalSeries | None = None
         self.moved.connect(self._on_user)
@@ -58,7 +59,7 @@ class ImageNav(SeriesView):
     def draw(self) -> None:
         """Put the image on the canvas."""
         series = self._session.series
-        if series is None:
+        if series is None or not self._draws:
             return
         args = (self._publisher, series, *self.position(), self._session.series_name)
         if self._drawn is not None and not same_images(self._drawn, series):
@@ -75,4 +76,4 @@ class ImageNav(SeriesView):
 
     def _on_canvas(self, *_: object) -> None:
         hidden = self._session.series is not None and self._publisher.hidden(IMAGES)
-        self.forward.setVisible(hidden)
+        self.forward.setVisible(hidden and self._draws)

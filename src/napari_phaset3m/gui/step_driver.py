@@ -45,6 +45,7 @@ class StepDriver(QObject):
         self._take: Taker | None = None
         self._of: Any = None
         self._generation = 0
+        self._spoken = False
         self._ended: list[str] = []
         #: Whose job it is ("prepare", "align", "microscope"); empty when none is running.
         self.topic = ""
@@ -99,7 +100,8 @@ class StepDriver(QObject):
         self._generation = self._session.history.generation
         self.topic, self.title, self.update, self.paused = topic, title, None, False
         self.message, self._ended = "Preparing", []
-        self._say("", "muted")
+        self.say(topic, "", "muted")
+        self._spoken = False
         self._worker = start_job(
             run_jobs,
             series,
@@ -144,11 +146,13 @@ class StepDriver(QObject):
     def _on_done(self, event: StepDone) -> None:
         session = self._session
         if session.history.generation != self._generation:
-            self._say("Another series was opened meanwhile: the result was dropped", "warning")
+            self.say(self.topic, "Another series was opened meanwhile: the result was dropped", "warning")
             self._control.stop()
             return
         if session.series is not self._of:
-            self._say("Edits made meanwhile are not in the result; Undo brings them back", "warning")
+            self.say(
+                self.topic, "Edits made meanwhile are not in the result; Undo brings them back", "warning"
+            )
         self._ended.append(event.name)
         if self._take is not None:
             self._take(event.name, event.done)
@@ -159,7 +163,7 @@ class StepDriver(QObject):
             return
         text = " ".join(str(error).split()) or type(error).__name__
         known = isinstance(error, PhaseT3MError | MemoryError)
-        self._say(f"{self.title}: {text if known else f'{type(error).__name__}: {text}'}", "error")
+        self.say(self.topic, f"{self.title}: {text if known else f'{type(error).__name__}: {text}'}", "error")
         if not known:
             from napari.utils.notifications import notification_manager
 
@@ -167,18 +171,22 @@ class StepDriver(QObject):
 
     def _on_finished(self) -> None:
         self._worker = self._take = self._of = None
-        if not self.last_said[1]:
+        if not self._spoken:
             what = ", ".join(self._ended)
             if self._control.stopped:
-                self._say(f"Stopped{f' after {what}' if what else '; nothing was changed'}", "muted")
+                self.say(
+                    self.topic, f"Stopped{f' after {what}' if what else '; nothing was changed'}", "muted"
+                )
             elif what:
-                self._say(f"Done: {what}", "good")
+                self.say(self.topic, f"Done: {what}", "good")
         self.topic, self.update, self.paused, self.message = "", None, False, ""
         self.changed.emit()
 
-    def _say(self, text: str, role: str) -> None:
-        self.last_said = (self.topic, text, role)
-        self.said.emit(self.topic, text, role)
+    def say(self, topic: str, text: str, role: str = "muted") -> None:
+        """Tell the panel of a topic one thing; during a job it takes the place of its closing line."""
+        self._spoken = bool(text)
+        self.last_said = (topic, text, role)
+        self.said.emit(topic, text, role)
 
 
 def step_driver_for(session: Session) -> StepDriver:

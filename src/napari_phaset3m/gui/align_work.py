@@ -1,0 +1,283 @@
+"""The alignment that is being made: a draft beside the series, with its own undo; outlives the panels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
+from napari_phaset3m.gui.series_view import same_images
+from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
+from napari_phaset3m.gui.step_events import Job, Update
+from napari_phaset3m.prepare.align.api import iterate_align
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.events import Done, Progress
+from napari_phaset3m.prepare.history import recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari.components import ViewerModel
+
+    from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.prepare.events import Event
+    from napari_phaset3m.session import Session
+
+TOPIC = "align"
+UNDO_MAX = 200
+_KEY = "align work"
+#: What the history calls an alignment that is written into the series.
+ACCEPTED = "Alignment"
+
+
+class AlignWork(QObject):
+    """Draft, undo and runs of the alignment of one session.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari.components.ViewerModel
+    """
+
+    #: The draft or the series changed.
+    changed = Signal()
+
+    def __init__(self, session: Session, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._session = session
+        self.publisher: LayerPublisher = publisher_for(session, viewer)
+        self.driver: StepDriver = step_driver_for(session)
+        self.config = AlignConfig()
+        self.draft: Alignment | None = None
+        #: How the draft came about, for the history.
+        self.told: dict[str, Any] = {}
+        self.parameters: Any = None
+        #: Newest shifts and residuals of a run that goes on, by name.
+        self.live: dict[str, np.ndarray] = {}
+        #: What the stages of the last run bought.
+        self.stages: tuple[Any, ...] = ()
+        self._series: TiltFocalSeries | None = session.series
+        self._past: list[Alignment | None] = []
+        self._future: list[Alignment | None] = []
+        self._merge: object = None
+        follow(session.events.series, self._on_series)
+        self.driver.progressed.connect(self._on_progress)
+        self.driver.changed.connect(self._on_driver)
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """The draft, or what the series states; None without a series."""
+        series = self._session.series
+        if series is None:
+            return None
+        return self.draft if self.draft is not None else Alignment.of(series)
+
+    @property
+    def accepted(self) -> Alignment | None:
+        """What the series states."""
+        series = self._session.series
+        return None if series is None else Alignment.of(series)
+
+    def _on_series(self, series: TiltFocalSeries | None) -> None:
+        old, self._series = self._series, series
+        if self.draft is not None and not (
+            old is not None and series is not None and same_images(old, series)
+        ):
+            self._forget()
+            self.driver.say(
+                TOPIC, "The series changed: the alignment that was not accepted was dropped", "warning"
+            )
+        self.changed.emit()
+
+    def _forget(self) -> None:
+        self.draft, self.told, self.parameters, self._merge = None, {}, None, None
+        self._past, self._future, self.live, self.stages = [], [], {}, ()
+
+    # draft
+
+    def set_draft(self, draft: Alignment | None, merge: object = None) -> None:
+        """Change the alignment; changes with the same ``merge`` in a row are undone together."""
+        if merge is None or merge != self._merge:
+            self._past = [*self._past[-UNDO_MAX:], self.draft]
+        self._merge, self._future, self.draft = merge, [], draft
+        self.changed.emit()
+
+    def undo(self) -> None:
+        """Take the last change of the draft back; without one, the last step of the series."""
+        if self._past:
+            self._future.append(self.draft)
+            self._merge, self.draft = None, self._past.pop()
+            self.changed.emit()
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last."""
+        if self._future:
+            self._past.append(self.draft)
+            self._merge, self.draft = None, self._future.pop()
+            self.changed.emit()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the draft has a change to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a change was taken back."""
+        return bool(self._future)
+
+    def nudge(self, dy: float, dx: float, *, whole_tilt: bool) -> None:
+        """Move the aligned picture of the shown image (or of all foci of its tilt) by (dy, dx) pixels."""
+        now = self.alignment
+        if now is None or self.driver.busy:
+            return
+        tilt, focus = self._session.shown_image
+        which = (tilt, slice(None)) if whole_tilt else (tilt, focus)
+        shifts = now.shifts_px.copy()
+        # The feature stays where it is in the given image: p + shift, so p further on means less shift.
+        shifts[which] -= (dy, dx)
+        errors = np.array(now.shift_error_px)
+        errors[which] = np.nan
+        changed = now.replace(shifts_px=shifts, shift_error_px=errors)
+        self.set_draft(changed, merge=("nudge", tilt, None if whole_tilt else focus))
+
+    def use(self, on: bool) -> None:
+        """Take the shown image in, or leave it out; the last one stays."""
+        now = self.alignment
+        if now is None or self.driver.busy:
+            return
+        used = now.used.copy()
+        used[self._session.shown_image] = on
+        if not used.any():
+            self.driver.say(TOPIC, "At least one image must be used", "error")
+            self.changed.emit()
+            return
+        self.set_draft(now.replace(used=used))
+
+    # into and out of the series
+
+    def why_not_accept(self) -> str:
+        """Why there is nothing to write into the series; empty when there is."""
+        if self._session.series is None:
+            return self.driver.why_not()
+        if self.driver.busy:
+            return f"{self.driver.title} is running"
+        return "" if self.draft is not None else "The alignment is the one of the series: nothing to accept"
+
+    def accept(self) -> None:
+        """Write the draft into the series; images that are turned are resampled in the background."""
+        series, draft = self._session.series, self.draft
+        if series is None or draft is None or self.why_not_accept():
+            return
+        if draft.turned:
+            job = Job(ACCEPTED, partial(_applied, draft, self.parameters, self.told))
+            self.driver.start(TOPIC, "Applying the alignment", [job], self._take_applied)
+            return
+        self._finish(_recorded(apply(series, draft), self.parameters, self.told))
+
+    def _take_applied(self, name: str, done: Done) -> None:
+        self._finish(done.series)
+
+    def _finish(self, series: TiltFocalSeries) -> None:
+        self._forget()
+        self._session.apply(series, ACCEPTED)
+        self.driver.say(TOPIC, "Accepted: the series has this alignment now", "good")
+
+    def discard(self) -> None:
+        """Go back to the alignment of the series."""
+        if self.draft is not None:
+            self.set_draft(None)
+
+    # runs
+
+    def why_not_run(self) -> str:
+        """Why no alignment can be computed; empty when one can."""
+        why = self.driver.why_not()
+        if why:
+            return why
+        if self.draft is not None and self.draft.turned:
+            return "Accept (or discard) the rotation first: the images must be turned once"
+        return "" if self.config.stages else "Tick a stage"
+
+    def run(self) -> None:
+        """Compute an alignment, starting from the draft; it becomes the next draft."""
+        if self.why_not_run():
+            return
+        self.live, self.stages = {}, ()
+        device = self._session.device
+        job = Job("Alignment", partial(_align, self.draft, self.config, device), _kind(device))
+        self.driver.start(TOPIC, "Alignment", [job], self._take)
+
+    def _take(self, name: str, done: Done) -> None:
+        self.stages = tuple(getattr(done.result, "stages", ()))
+        self.parameters = self.config
+        history = done.series.metadata.get("history", ())
+        self.told = dict(history[-1].get("told", {})) if history else {}
+        self.set_draft(done.result.alignment)
+        self.driver.say(TOPIC, stage_words(self.stages) or "Aligned: check it, then accept", "good")
+
+    def _on_progress(self, update: Update) -> None:
+        if self.driver.topic != TOPIC:
+            return
+        names = ("shifts_px", "residual", "shift_error_px")
+        found = {n: update.progress.detail[n] for n in names if update.progress.detail.get(n) is not None}
+        if found:
+            self.live = {**self.live, **found}
+            self.changed.emit()
+
+    def _on_driver(self) -> None:
+        if not self.driver.busy:
+            self.live = {}
+        self.changed.emit()
+
+
+def align_work_for(session: Session, viewer: ViewerModel) -> AlignWork:
+    """Return the alignment of a session, made on first use."""
+    found: AlignWork | None = session.attachments.get(_KEY)
+    if found is None:
+        found = session.attachments[_KEY] = AlignWork(session, viewer)
+    return found
+
+
+def stage_words(stages: tuple[Any, ...]) -> str:
+    """What each stage of a run bought, one line each."""
+    lines = []
+    for stage in stages:
+        error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
+        change = f"moved {stage.rms_change_px:.2f} px (RMS)"
+        state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
+        lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+    return "\n".join(lines)
+
+
+def _kind(device: str) -> str:
+    """Whether a job must wait for its turn on the GPU."""
+    if device == "cpu":
+        return "cpu"
+    from napari_phaset3m.core.backend import cuda_problem
+
+    return "cuda" if device == "cuda" or cuda_problem() is None else "cpu"
+
+
+def _align(
+    draft: Alignment | None, config: AlignConfig, device: Any, series: TiltFocalSeries, control: Any
+) -> Iterator[Event]:
+    start = series if draft is None else apply(series, draft)
+    return iterate_align(start, config, finish=control, device=device)
+
+
+def _applied(
+    draft: Alignment, parameters: Any, told: dict[str, Any], series: TiltFocalSeries, control: Any
+) -> Iterator[Event]:
+    yield Progress("Turning images", 0.0)
+    yield Done(_recorded(apply(series, draft), parameters, told), draft)
+
+
+def _recorded(series: TiltFocalSeries, parameters: Any, told: dict[str, Any]) -> TiltFocalSeries:
+    return recorded(series, "align", parameters, {**told, "accepted": "by eye"})
