@@ -210,8 +210,7 @@ class AlignPanel(QScrollArea):
         check, look = self.check, self.check_.look
         enable(check.mode, none, "How the pictures are shown; in red / cyan, grey means that they agree")
         enable(check.against, none, "What the shown image is compared with")
-        for box, value in ((check.mode, look.mode), (check.against, look.against)):
-            box.setCurrentIndex(box.findData(value))
+        check.show_look(look)
         projected = look.against == "prediction"
         alone = look.mode == "image"
         enable(check.stretch, none or ("For neighbours only" if projected or alone else ""),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import Session
 
 TITLE = "Alignment"
-PAGES = ("Shifts and residual", "Sinogram (x–θ)", "Predicted image")
+PAGES = ("Shifts", "Sinogram", "Re-projection")
 _WIDTH = 150
 _REFRESH_MS = 60
 
@@ -50,8 +50,10 @@ class AlignView(QWidget):
         self.row.setAccessibleName("Row of the sinogram")
         self.row_text = label("", "muted")
         self.text = label("", "muted", wrap=True)
-        self.shift_y, self.shift_x = TiltPlot("shift y (px)"), TiltPlot("shift x (px)")
-        self.residual = TiltPlot("residual")
+        self.shift_x, self.shift_y = TiltPlot("shift x (px)"), TiltPlot("shift y (px)", legend=False)
+        self.residual = TiltPlot("residual", legend=False)
+        for plot in (self.shift_y, self.residual):
+            plot.plot.setXLink(self.shift_x.plot)
         self.sino = PicturePlot("x (nm)", "tilt, used images")
         self.measured, self.predicted = PicturePlot(square=True), PicturePlot(square=True)
         self.error = PicturePlot(square=True)

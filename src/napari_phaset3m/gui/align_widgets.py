@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_phaset3m.gui.align_pairs import AGAINST, MODES
+from napari_phaset3m.gui.align_pairs import AGAINST, MODES, Look
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 
 if TYPE_CHECKING:
@@ -88,6 +88,16 @@ class CheckBox(QWidget):
         grid.addWidget(self.model, 2, 0)
         grid.addWidget(self.predict, 2, 2)
         grid.addWidget(self.text, 3, 0, 1, 3)
+
+    def show_look(self, look: Look) -> None:
+        """Show what the check is set to, without telling anybody."""
+        for box, value in ((self.mode, look.mode), (self.against, look.against)):
+            box.setCurrentIndex(box.findData(value))
+        blocked = self.stretch.blockSignals(True), self.smooth.blockSignals(True)
+        self.stretch.setChecked(look.stretch)
+        self.smooth.setValue(look.smooth_px)
+        self.stretch.blockSignals(blocked[0])
+        self.smooth.blockSignals(blocked[1])
 
 
 class MoveBox(QWidget):

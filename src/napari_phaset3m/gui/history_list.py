@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import Session
 
 #: Lines that are seen at once.
-_LINES = 4
+_LINES = 3
 
 
 class HistoryList(QWidget):

@@ -23,11 +23,15 @@ class ImageNav(SeriesView):
     publisher : LayerPublisher
     draws : bool
         False: another picture of the image takes its place on the canvas.
+    covered_by : str
+        Key of a layer that may cover the image for a while.
     """
 
-    def __init__(self, session: Session, publisher: LayerPublisher, *, draws: bool = True) -> None:
+    def __init__(
+        self, session: Session, publisher: LayerPublisher, *, draws: bool = True, covered_by: str = ""
+    ) -> None:
         super().__init__()
-        self._draws = draws
+        self._draws, self._covered_by = draws, covered_by
         self._session, self._publisher = session, publisher
         self._drawn: TiltFocalSeries | None = None
         self.moved.connect(self._on_user)
@@ -75,5 +79,7 @@ class ImageNav(SeriesView):
         self._on_canvas()
 
     def _on_canvas(self, *_: object) -> None:
+        """Offer to bring the images back when they cannot be seen."""
         hidden = self._session.series is not None and self._publisher.hidden(IMAGES)
-        self.forward.setVisible(hidden and self._draws)
+        covered = bool(self._covered_by) and self._publisher.layer(self._covered_by) is not None
+        self.forward.setVisible(hidden and self._draws and not covered)

@@ -13,7 +13,7 @@ from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_rows import with_value
 from napari_phaset3m.gui.prepare_rows import REGION, StepRow
-from napari_phaset3m.gui.prepare_work import TOPIC, prepare_work_for, why_incomplete
+from napari_phaset3m.gui.prepare_work import PREVIEW, TOPIC, prepare_work_for, why_incomplete
 from napari_phaset3m.gui.rectangle import RectangleDrawer
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
@@ -52,7 +52,7 @@ class PreparePanel(QWidget):
         self.driver = self.work.driver
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.nav = ImageNav(self._session, self.work.publisher)
+        self.nav = ImageNav(self._session, self.work.publisher, covered_by=PREVIEW)
         self.rows = {name: StepRow(entry, self.work.configs[name]) for name, entry in STEPS.items()}
         self.rectangle = RectangleDrawer(self._session, self.work.publisher)
         self.history = HistoryList(self._session, self)
@@ -89,22 +89,16 @@ class PreparePanel(QWidget):
         layout.addWidget(rule())
         layout.addWidget(self.history)
 
-    def _preview_line(self) -> QVBoxLayout:
+    def _preview_line(self) -> QHBoxLayout:
         self.before, self.after = QPushButton("Before"), QPushButton("After")
+        self.preview_text = label("", "muted", wrap=True)
         line = QHBoxLayout()
         line.setSpacing(LINE_SPACING)
-        self.preview_text = label("", "muted", wrap=True)
-        line.addWidget(label("Preview"))
-        line.addStretch(1)
+        line.addWidget(self.preview_text, 1)
         for button in (self.before, self.after):
             button.setCheckable(True)
-            set_role(button, "toggle")
             line.addWidget(button)
-        column = QVBoxLayout()
-        column.setSpacing(LINE_SPACING)
-        column.addLayout(line)
-        column.addWidget(self.preview_text)
-        return column
+        return line
 
     def _connect(self) -> None:
         for row in self.rows.values():
@@ -114,7 +108,7 @@ class PreparePanel(QWidget):
             row.draw.connect(self._on_draw)
         self.before.clicked.connect(self._on_before)
         self.after.clicked.connect(self._on_after)
-        self.run.clicked.connect(self.work.run)
+        self.run.clicked.connect(self._on_run)
         self.rectangle.drawn.connect(self._on_drawn)
         for signal in (self.work.changed, self.work.previewed, self.driver.changed):
             signal.connect(self._refresh)
@@ -130,6 +124,11 @@ class PreparePanel(QWidget):
         elif self.work.watched == name:
             self.rectangle.end()
             self.work.watch("")
+
+    def _on_run(self) -> None:
+        for row in self.rows.values():
+            row.close_body()
+        self.work.run()
 
     def _on_before(self) -> None:
         self.work.set_after(False)
@@ -172,7 +171,13 @@ class PreparePanel(QWidget):
 
     def _refresh_preview(self) -> None:
         work = self.work
-        why = NO_SERIES if self._session.series is None else "" if work.watched else "Unfold a step to see it"
+        why = (
+            NO_SERIES
+            if self._session.series is None
+            else ""
+            if work.watched
+            else "Unfold a step to preview it"
+        )
         for button, on, tip in (
             (self.before, not work.after, "Show the image as it is"),
             (self.after, work.after, "Show the image after the unfolded step"),
@@ -182,7 +187,7 @@ class PreparePanel(QWidget):
             button.setChecked(on and not why)
         set_role(self.preview_text, "error" if work.error else "muted")
         told = "Working it out …" if work.computing else STEPS[work.watched].label if work.watched else why
-        self.preview_text.setText(work.error or told)
+        self.preview_text.setText(work.error or (f"Preview: {told}" if work.watched else told))
 
     def hideEvent(self, event: Any) -> None:
         """Take the preview off the canvas while another step is looked at."""

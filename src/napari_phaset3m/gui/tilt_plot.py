@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRectF, Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.theme import label, on_theme_change, theme_colours
 
@@ -51,13 +51,16 @@ class TiltPlot(QWidget):
     ----------
     ylabel : str
         With unit.
+    legend : bool
+        Names the curves above; one of several plots beside each other is enough.
     """
 
     #: (tilt index, focus index)
     clicked = Signal(int, int)
 
-    def __init__(self, ylabel: str, xlabel: str = "tilt (°)") -> None:
+    def __init__(self, ylabel: str, xlabel: str = "tilt (°)", *, legend: bool = True) -> None:
         super().__init__()
+        self._with_legend = legend
         import pyqtgraph as pg
 
         self._pg, self._ylabel, self._xlabel = pg, ylabel, xlabel
@@ -66,6 +69,7 @@ class TiltPlot(QWidget):
         self._marked: float | None = None
         self.legend = label("", "muted")
         self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(self)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -159,6 +163,8 @@ class TiltPlot(QWidget):
             name = curve.name.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "&nbsp;")
             parts.append(f'<span style="color:{self._colour(curve)}">{sign}</span>&nbsp;{name}')
         self.legend.setText(f'<span style="font-size:8pt">{" &nbsp; ".join(parts)}</span>')
+        if not self._with_legend:
+            self.legend.setText(" ")  # the plots beside it stay as high as this one
         self.legend.setVisible(bool(parts))
 
     def _on_points(self, item: Any, points: Any, event: object = None) -> None:
