@@ -16,7 +16,10 @@ from napari_phaset3m.io.limits import check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
-_KNOWN = ".h5, .mrc, .st, .ali, .rec, .mrcs, .tif, .gif, .npy, .mat, series.toml, or a folder of TIFFs"
+_KNOWN = (
+    ".h5, .mrc, .st, .ali, .rec, .mrcs, .tif, .dm3, .dm4, .emd, .ser, .hspy, .gif, .npy, .mat, series.toml, "
+    "or a folder of TIFFs"
+)
 PathLike = str | os.PathLike[str]
 
 
@@ -64,7 +67,7 @@ def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
 
 
 def _read_one(path: PathLike) -> RawSeries:
-    from napari_phaset3m.io import h5series, mrc, other, tiff, toml
+    from napari_phaset3m.io import h5series, hspy, mrc, other, tiff, toml, vendor
 
     found = check_exists(path)
     suffix = found.suffix.lower()
@@ -78,6 +81,10 @@ def _read_one(path: PathLike) -> RawSeries:
         return tiff.read_tiff(found)
     if suffix == ".toml":
         return toml.read_toml(found)
+    if suffix == ".hspy":
+        return hspy.read_hspy(found)
+    if suffix in vendor.VENDOR_SUFFIXES:
+        return vendor.read_vendor(found)
     if suffix in other.READERS:
         return other.READERS[suffix](found)
     raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
@@ -132,7 +139,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     series : TiltFocalSeries
     path : path-like
         `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
-        images beside it as `NAME_images.mrc`; ``metadata`` is not kept in it.
+        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps the history and the order of exposure.
 
     Returns
     -------
@@ -145,7 +152,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
         It could not be written; an older file is untouched and nothing else is left.
     """
     from napari_phaset3m.io.h5series import write_h5
-    from napari_phaset3m.io.toml import write_toml
+    from napari_phaset3m.io.toml_write import write_toml
 
     target = Path(path)
     if target.suffix.lower() in (".h5", ".hdf5"):

@@ -55,7 +55,7 @@ def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
     return np.array(rows).reshape(-1, 2)
 
 
-def _mdoc_beside(stack: Path) -> tuple[Path | None, bool]:
+def mdoc_beside(stack: Path) -> tuple[Path | None, bool]:
     """``stack.mrc.mdoc`` or ``stack.mdoc`` (True), else one whose stem begins the stack's stem (False)."""
     for candidate in (stack.with_name(stack.name + ".mdoc"), stack.with_suffix(".mdoc")):
         if candidate.is_file():
@@ -75,7 +75,7 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
         name another number of images.
     """
     result = Sidecar()
-    mdoc, is_own = _mdoc_beside(stack)
+    mdoc, is_own = mdoc_beside(stack)
     if mdoc is not None:
         _from_mdoc(result, mdoc, stack, shape, is_own)
     for suffix in (".tlt", ".rawtlt"):
