@@ -260,7 +260,7 @@ def test_files_go_in_and_out(qtbot, panel, tmp_path, monkeypatch):
         QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "out"), "AreTomo (*.aln)")
     )
     panel.ends.write.trigger()
-    qtbot.waitUntil(lambda: (tmp_path / "out.aln").exists(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Wrote out.aln" in panel.bar.note.text(), timeout=10_000)
     (tmp_path / "bad.xf").write_text("1 2 three\n")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "bad.xf"), ""))
     panel.ends.read.trigger()
