@@ -25,9 +25,11 @@ from napari_phaset3m.io.import_load import binned_shape
 
 _AXIS = Quantity(
     "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
-    "Angle of the tilt axis from +y towards −x in the files' images, as SerialEM states it; they are turned by it",
+    "Angle of the tilt axis from +y towards −x in the files' images, as SerialEM has it; they are turned by it",
     "no", "any",
 )  # fmt: skip
+#: What cannot be confirmed while it is not known.
+_NEEDED = ("pixel_size_angstrom", "energy_ev")
 #: Fields of the plan that hold for all images.
 WHOLE = (
     BY_NAME["pixel_size_angstrom"],
@@ -106,7 +108,7 @@ class QuestionsBox(QWidget):
         questions = () if self._work.plan is None else self._work.plan.questions
         texts = tuple(str(question) for question in questions)
         self.setVisible(bool(texts))
-        if texts == self._shown:
+        if texts == self._shown and len(self.buttons) == self._open():
             return
         self._shown = texts
         for line in self._lines:
@@ -114,20 +116,32 @@ class QuestionsBox(QWidget):
             line.hide()
             line.deleteLater()
         self._lines, self.buttons = [], []
+        plan = self._work.plan
         for question in questions:
-            self._add(question.field, question.text)
+            unknown = question.field in _NEEDED and getattr(plan, question.field) is None
+            self._add(question.field, question.text, unknown)
 
-    def _add(self, field: str, text: str) -> None:
+    def _open(self) -> int:
+        """How many of the questions can be answered with yes."""
+        plan = self._work.plan
+        if plan is None:
+            return 0
+        return sum(q.field not in _NEEDED or getattr(plan, q.field) is not None for q in plan.questions)
+
+    def _add(self, field: str, text: str, unknown: bool) -> None:
         line = QWidget()
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label(f"{_title(field)}: {text}", "warning", wrap=True), 1)
+        end = "; give it on the right" if unknown else ""
+        row.addWidget(label(f"{_title(field)}: {text}{end}", "warning", wrap=True), 1)
+        self._layout.addWidget(line)
+        self._lines.append(line)
+        if unknown:
+            return
         button = QPushButton("Yes")
         button.setToolTip("This is right; otherwise mend the table or the fields above")
         button.clicked.connect(_answer(self._work, field))
         row.addWidget(button)
-        self._layout.addWidget(line)
-        self._lines.append(line)
         self.buttons.append(button)
 
 

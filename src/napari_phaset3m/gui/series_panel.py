@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -12,6 +13,7 @@ from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.image_layer import IMAGES, show_changed_images, show_image, show_new_series
 from napari_phaset3m.gui.image_table import ImageTable
+from napari_phaset3m.gui.import_dialog import open_import
 from napari_phaset3m.gui.loader import one_line
 from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
 from napari_phaset3m.gui.publisher import publisher_for
@@ -22,6 +24,9 @@ from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
+
+#: What is not a series yet, by the end of its name.
+_RAW = (".mdoc", ".eer", ".dm3", ".dm4", ".emd", ".ser", ".hspy")
 
 
 class SeriesPanel(QWidget):
@@ -69,6 +74,7 @@ class SeriesPanel(QWidget):
         layout.addWidget(self._spare)
 
     def _connect(self) -> None:
+        self.file.import_wanted.connect(self._on_import)
         self.view.moved.connect(self._draw)
         self.view.show_requested.connect(self._on_show)
         self.table.selected.connect(self._on_selected)
@@ -82,14 +88,21 @@ class SeriesPanel(QWidget):
             follow(event, self._on_canvas)
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Take one file or folder."""
+        """Take files and folders."""
         if event.mimeData().hasUrls() and event.mimeData().urls()[0].isLocalFile():
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Open what was dropped."""
-        self.file.open_path(event.mimeData().urls()[0].toLocalFile())
+        """Open a series that was dropped; several files, folders and raw ones are imported."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
+        if len(paths) > 1 or is_raw(paths[0]):
+            open_import(self._viewer, paths)
+        else:
+            self.file.open_path(paths[0])
         event.acceptProposedAction()
+
+    def _on_import(self) -> None:
+        open_import(self._viewer)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series
@@ -164,3 +177,10 @@ class SeriesPanel(QWidget):
 def _same_grid(old: TiltFocalSeries | None, new: TiltFocalSeries | None) -> bool:
     """Whether both have as many tilts and foci."""
     return old is not None and new is not None and old.images.shape[:2] == new.images.shape[:2]
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file or folder is to be imported rather than opened."""
+    if path.is_dir():
+        return not path.name.endswith(".zarr")
+    return path.suffix.lower() in _RAW
