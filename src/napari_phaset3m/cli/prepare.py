@@ -13,8 +13,6 @@ from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.cli.prepare_steps import flags_of_steps, wanted
 from napari_phaset3m.errors import ConfigError, OutputError
 
-_MOVIE_SUFFIXES = (".mrc", ".tif", ".tiff")
-
 
 def _prepare(
     series: Annotated[
@@ -59,7 +57,10 @@ def _prepare(
     outputs: dict[str, Path | None] = {"the output": output, "the recipe": save_recipe}
     running.check_outputs(outputs, inputs | {"the given recipe": recipe})
     given = overrides.collect(fields, without=("normalise",))
-    record = _run_series(series, output, config, given, quiet=as_json)
+    if output.suffix.lower() == ".mrc":
+        record = _run_movie(series, output, config, given, quiet=as_json)
+    else:
+        record = _run_series(series, output, config, given, quiet=as_json)
     if save_recipe is not None:
         config.save(save_recipe)
     if as_json:
@@ -105,12 +106,46 @@ def _run_series(
     return plain
 
 
+def _run_movie(
+    paths: list[Path], output: Path, config: Any, given: dict[str, Any], *, quiet: bool
+) -> dict[str, Any]:
+    """One movie to one image."""
+    from napari_phaset3m.io.provenance import jsonable, provenance
+    from napari_phaset3m.prepare.events import Progress
+    from napari_phaset3m.prepare.motion.files import save_sum
+    from napari_phaset3m.prepare.motion.step import correct_file
+
+    if [item.step for item in config.steps] != ["motion"] or len(paths) != 1:
+        raise OutputError(
+            f"{output}: an image is made of one movie by --motion alone. A series is saved as .h5 or .toml"
+        )
+    motion: Any = config.steps[0].config
+    result: Any = None
+    with running.progress_bar(quiet) as show:
+        for event in correct_file(paths[0], motion, defaults=given):
+            if isinstance(event, Progress):
+                show(event.text, event.fraction)
+            else:
+                result = event
+    record = provenance(paths[0], motion, None, kind="motion", **result.as_dict())
+    try:
+        save_sum(result, output, record)
+    except OutputError as error:
+        raise running.RunFailed(str(error)) from error
+    told = {"step": "motion", "parameters": motion, "told": result.told()}
+    shown = {"output": str(output), "steps": [told], "image_shape_yx": result.image.shape}
+    shown["pixel_size_angstrom"] = result.pixel_size_angstrom
+    plain: dict[str, Any] = jsonable(shown | {"drift_px": result.drift_px, "shifts_px": result.shifts_px})
+    return plain
+
+
 def _tell(record: dict[str, Any]) -> None:
     for item in record["steps"]:
         told = ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in item["told"].items())
         print(f"{item['step']}: {told or 'done'}")
     size = " x ".join(map(str, record["image_shape_yx"]))
-    print(f"{record['output']}: {size} pixels of {record['pixel_size_angstrom']:.6g} Å")
+    pixel = record["pixel_size_angstrom"]
+    print(f"{record['output']}: {size} pixels" + ("" if pixel is None else f" of {pixel:.6g} Å"))
 
 
 def _short(value: Any) -> str:

@@ -25,6 +25,7 @@ from napari_phaset3m.prepare.images import electrons_per_unit, paced
 from napari_phaset3m.prepare.noise import NoiseModel, estimate_noise, noise_sigma
 
 _TV_ROUNDS = 9
+_WAVELET, _DEEPEST = "sym4", 6
 #: Cycle spinning: the wavelet grid is laid in these places and the results averaged.
 _SPINS = ((0, 0), (1, 2), (2, 1), (3, 3))
 
@@ -126,14 +127,23 @@ def _wavelet(image: np.ndarray, sigma: float, threshold: str) -> np.ndarray:
             "denoise.method: wavelet needs PyWavelets. "
             f"Install it ({pip_install('PyWavelets')}), or use nlm or tv"
         )
+    import pywt
     from skimage.restoration import denoise_wavelet
 
+    # As deep as the image allows: noise has power at all scales (skimage stops three levels earlier).
+    levels = min(max(pywt.dwtn_max_level(image.shape, _WAVELET), 1), _DEEPEST)
     name = {"bayes": "BayesShrink", "visu": "VisuShrink"}[threshold]
     total = np.zeros_like(image)
     for dy, dx in _SPINS:
         moved = np.roll(image, (dy, dx), (0, 1))
         found = denoise_wavelet(
-            moved, sigma=sigma, wavelet="sym8", mode="soft", method=name, rescale_sigma=False
+            moved,
+            sigma=sigma,
+            wavelet=_WAVELET,
+            mode="soft",
+            wavelet_levels=levels,
+            method=name,
+            rescale_sigma=False,
         )
         total += np.roll(found, (-dy, -dx), (0, 1))
     return np.asarray(total / len(_SPINS))

@@ -10,13 +10,14 @@ from napari_phaset3m.prepare.denoise import DENOISE
 from napari_phaset3m.prepare.dose import DOSE
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.geometry import BIN, CROP, PAD
+from napari_phaset3m.prepare.motion.step import MOTION
 from napari_phaset3m.prepare.normalise import NORMALISE
 from napari_phaset3m.prepare.outliers import OUTLIERS
 from napari_phaset3m.prepare.reference import REFERENCE
 from napari_phaset3m.prepare.taper import TAPER
 
 #: By name; the order is the one that flags of the command line are carried out in.
-_ORDERED = (REFERENCE, OUTLIERS, CROP, BIN, NORMALISE, DOSE, DENOISE, PAD, TAPER)
+_ORDERED = (MOTION, REFERENCE, OUTLIERS, CROP, BIN, NORMALISE, DOSE, DENOISE, PAD, TAPER)
 STEPS: Mapping[str, StepEntry] = MappingProxyType({entry.name: entry for entry in _ORDERED})
 
 

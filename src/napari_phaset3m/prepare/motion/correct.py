@@ -81,7 +81,7 @@ def iterate_motion(
     spectra = yield from _load(frames, movie, config)
     whole = yield from _align(spectra, used, config, finish)
     field = no_field(movie.n_frames)
-    count = grid_of(spectra.shape, movie.shape, config)
+    count = grid_of(spectra.shape, movie.image_shape, config)
     if count > 1 and not (finish is not None and finish.finish_requested()):
         field = yield from _local(spectra, whole, count, config)
     del spectra
@@ -106,8 +106,10 @@ def iterate_motion(
 def _check(movie: Movie, config: MotionConfig, pixel: float | None) -> None:
     if movie.n_frames < 2:
         raise DataError("has one frame only", field="movie", remedy="Motion correction needs two or more")
-    if min(movie.shape) < _SMALLEST:
-        raise DataError(f"has frames of {movie.shape} pixels, less than {_SMALLEST} on a side", field="movie")
+    if min(movie.image_shape) < _SMALLEST:
+        raise DataError(
+            f"has frames of {movie.image_shape} pixels, less than {_SMALLEST} on a side", field="movie"
+        )
     if config.dose_per_frame is not None and pixel is None:
         raise DataError("is needed for dose weighting", field="pixel_size", remedy="Give --pixel-size")
 
@@ -119,14 +121,14 @@ def _gain_of(movie: Movie, config: MotionConfig, gain: np.ndarray | None) -> np.
         return 1.0
     if gain is None:
         assert config.gain is not None
-        gain = read_reference(config.gain, movie.shape, "motion.gain")
-    return multiplier(checked_reference(gain, movie.shape, "gain"), "multiply")
+        gain = read_reference(config.gain, movie.image_shape, "motion.gain")
+    return multiplier(checked_reference(gain, movie.image_shape, "gain"), "multiply")
 
 
 def _first_pass(
     movie: Movie, config: MotionConfig, gain: np.ndarray | float
 ) -> Generator[Progress, None, _Raw]:
-    total = np.zeros(movie.shape, REAL)
+    total = np.zeros(movie.image_shape, REAL)
     means = np.zeros(movie.n_frames)
     for number, image in enumerate(Corrected(movie, gain).frames()):
         total += image
@@ -142,7 +144,7 @@ def _first_pass(
 
 
 def _load(frames: Corrected, movie: Movie, config: MotionConfig) -> Generator[Progress, None, Spectra]:
-    ny, nx = movie.shape
+    ny, nx = movie.image_shape
     factor = config.bin if config.bin != "auto" else max(-(-max(ny, nx) // _ALIGNED), 1)
     shape = _even(ny // factor), _even(nx // factor)
     values = np.empty((movie.n_frames, shape[0], shape[1] // 2 + 1), COMPLEX)

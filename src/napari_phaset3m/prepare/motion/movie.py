@@ -13,7 +13,7 @@ from napari_phaset3m.prepare.ring import local_median
 
 
 class Movie(Protocol):
-    """Frames of one exposure."""
+    """Frames of one exposure; :class:`napari_phaset3m.io.movies.Movie` is one."""
 
     @property
     def n_frames(self) -> int:
@@ -21,7 +21,7 @@ class Movie(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def image_shape(self) -> tuple[int, int]:
         """(ny, nx) of a frame."""
         ...
 
@@ -49,7 +49,7 @@ class ArrayMovie:
         return int(self._frames.shape[0])
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def image_shape(self) -> tuple[int, int]:
         return int(self._frames.shape[1]), int(self._frames.shape[2])
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -82,9 +82,10 @@ class Corrected:
         """
         number = -1
         for number, frame in enumerate(self.movie.frames()):
-            if frame.shape != self.movie.shape:
+            if frame.shape != self.movie.image_shape:
                 raise DataError(
-                    f"frame {number} has {frame.shape} pixels, the first {self.movie.shape}", field="movie"
+                    f"frame {number} has {frame.shape} pixels, the first {self.movie.image_shape}",
+                    field="movie",
                 )
             image = np.array(frame, REAL)
             if not np.isfinite(image.sum(dtype=np.float64)):

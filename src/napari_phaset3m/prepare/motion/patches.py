@@ -42,7 +42,8 @@ def aligned_images(spectra: Spectra, shifts: np.ndarray) -> Iterator[int]:
 def image_of(spectra: Spectra, i: int) -> np.ndarray:
     """`(my, mx)` float32 view of the memory of one spectrum."""
     my, mx = spectra.shape
-    return spectra.values[i].reshape(-1).view(REAL)[: my * mx].reshape(my, mx)
+    flat: np.ndarray = spectra.values[i].reshape(-1).view(REAL)
+    return flat[: my * mx].reshape(my, mx)
 
 
 def _spans(n: int, count: int) -> list[tuple[int, int]]:
@@ -91,7 +92,7 @@ def replace_error(found: Found) -> Found:
 
 
 def _hann(shape: tuple[int, int]) -> np.ndarray:
-    return np.outer(*(np.hanning(n + 2)[1:-1] for n in shape)).astype(REAL)
+    return np.asarray(np.outer(*(np.hanning(n + 2)[1:-1] for n in shape)), REAL)
 
 
 def _weights_at(whole: Weighting, spectra: Spectra, patch: Spectra, window: np.ndarray) -> Weighting:

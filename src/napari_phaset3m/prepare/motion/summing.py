@@ -99,7 +99,7 @@ def summed(
     dose : FrameDose, optional
         Weight the frames by what is left of the specimen.
     """
-    shape, n = frames.movie.shape, frames.movie.n_frames
+    shape, n = frames.movie.image_shape, frames.movie.n_frames
     result = _PlainSum(shape) if dose is None else _WeightedSum(shape, dose)
     across = np.empty(shape, REAL)
     with ThreadPoolExecutor(n_threads()) as pool:
