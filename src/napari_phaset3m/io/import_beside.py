@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -103,14 +104,24 @@ def apply_given(files: Sequence[Path], found: Found) -> None:
         _TAKE.get(file.suffix.lower(), _take_text)(file, found)
 
 
-def _take_angles(file: Path, found: Found) -> None:
-    angles = read_angles(file)
-    check_count(angles.size, len(found.candidates), file, "angles", found.candidates[0].entry.file.name)
+def set_angles(angles: str | os.PathLike[str] | Sequence[float], found: Found) -> None:
+    """Give every image its angle, from a file or a list, in the order of files and sections.
+
+    Raises
+    ------
+    DataError
+        Their number is not that of the images.
+    """
+    from_file = isinstance(angles, str | os.PathLike)
+    values = read_angles(angles) if isinstance(angles, str | os.PathLike) else np.asarray(angles, np.float64)
+    path = angles if isinstance(angles, str | os.PathLike) else "tilt_deg"
+    check_count(values.size, len(found.candidates), path, "angles", found.candidates[0].entry.file.name)
     found.candidates = [
         replace(c, entry=replace(c.entry, tilt_deg=float(angle)))
-        for c, angle in zip(found.candidates, angles, strict=True)
+        for c, angle in zip(found.candidates, values.reshape(-1), strict=True)
     ]
-    found.note(f"tilt angles from {file.name}")
+    if from_file:
+        found.note(f"tilt angles from {Path(path).name}")
 
 
 def _take_text(file: Path, found: Found) -> None:
@@ -141,8 +152,8 @@ def _take_xtilt(file: Path, found: Found) -> None:
 
 
 _TAKE: Mapping[str, Callable[[Path, Found], Any]] = {
-    ".tlt": _take_angles,
-    ".rawtlt": _take_angles,
+    ".tlt": set_angles,
+    ".rawtlt": set_angles,
     ".xtilt": _take_xtilt,
     ".xf": _take_alignment,
     ".tltxf": _take_alignment,

@@ -118,6 +118,7 @@ def _explain(tilts: int, n_focus: int, how: str, tolerance: float, levels: np.nd
         "defocus": "by stated defocus",
         "lens": "by the lens reading, whose zero is arbitrary",
         "order": "in the order of exposure",
+        "files": "in the order of files and sections",
     }[how]
     text = f"{n_focus} foci at {'each of ' if tilts > 1 else ''}{tilts} tilt{'s' if tilts > 1 else ''} "
     text += f"(angles within {tolerance:g} degrees), {words}"
@@ -166,7 +167,8 @@ def _ordering(candidates: Sequence[Candidate]) -> str:
         known = [value for value in values if value is not None]
         if len(known) == len(candidates) and _differ(candidates, known):
             return name
-    return "order"
+    ordered = all(c.entry.exposure_order is not None for c in candidates)
+    return "order" if ordered else "files"
 
 
 def _differ(candidates: Sequence[Candidate], values: Sequence[float]) -> bool:
@@ -185,12 +187,12 @@ def _value(item: Candidate, how: str) -> float:
         return float(item.entry.defocus_angstrom or 0.0)
     if how == "lens":
         return float(item.lens_defocus_angstrom or 0.0)
-    return float(item.entry.exposure_order or 0)
+    return 0.0  # the order of exposure, or of files, decides
 
 
 def _levels(groups: Sequence[Sequence[Candidate]], usual: int, how: str) -> np.ndarray | None:
     """Median value of each focus over the complete tilts."""
-    if how == "order":
+    if how in ("order", "files"):
         return None
     full = [sorted(_value(item, how) for item in group) for group in groups if len(group) == usual]
     return np.asarray(np.median(np.array(full), axis=0))

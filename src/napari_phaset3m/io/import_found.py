@@ -27,6 +27,7 @@ class Found:
     questions: list[Question] = field(default_factory=list)
     shape: tuple[int, int] | None = None
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    _said: set[str] = field(default_factory=set)
 
     def ask(self, name: str, text: str) -> None:
         """Add a question once."""
@@ -38,6 +39,12 @@ class Found:
         """Add a note once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def note_of(self, path: Path, text: str) -> None:
+        """Add a note about a file; said once where many files say the same."""
+        if text not in self._said:
+            self._said.add(text)
+            self.notes.append(text if path.name in text else f"{path.name}: {text}")
 
     def take_size(self, path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
         """All images of a series have one size."""
@@ -71,7 +78,7 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
         found.ask("pixel_size_angstrom", "is not stated")
     if energy is None:
         found.ask("energy_ev", "is not stated")
-    if axis is None:
+    if axis is None and entries[-1].tilt_index > 0:
         found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(
         images=tuple(entries),
@@ -113,7 +120,9 @@ def _order_over_files(found: Found) -> None:
     """Ranks of exposure over all images; several mdocs each count from 0."""
     orders = [c.entry.exposure_order for c in found.candidates]
     known = [order for order in orders if order is not None]
-    if len(known) < len(orders):
+    if not known and len(orders) > 1 and all(c.time is not None for c in found.candidates):
+        _rank(found)
+    elif len(known) < len(orders):
         found.candidates = [replace(c, entry=replace(c.entry, exposure_order=None)) for c in found.candidates]
     elif len(set(known)) < len(known):
         _rank(found)

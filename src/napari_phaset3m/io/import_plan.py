@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.import_cells import checked_cells, checked_value
 from napari_phaset3m.io.raw import FIELDS, missing
 
 
@@ -71,8 +72,6 @@ class Question:
         return f"{self.field}: {self.text}"
 
 
-#: Cells of a row that may be mended.
-CELLS = tuple(item.name for item in fields(ImageEntry) if item.name not in ("is_filler", "file", "frames"))
 _WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain", "defocus_reference")
 _FIELDS = tuple(
     name
@@ -157,9 +156,9 @@ class ImportPlan:
         for number, cells in (images or {}).items():
             if not 0 <= number < len(rows):
                 raise ConfigError(f"images: there is no row {number}; they count from 0 to {len(rows) - 1}")
-            rows[number] = replace(rows[number], **_checked(cells, number))
+            rows[number] = replace(rows[number], **checked_cells(cells, number))
             answered |= set(cells)
-        whole = {name: _number(name, value) for name, value in values.items() if name in _WHOLE}
+        whole = {name: checked_value(name, value) for name, value in values.items() if name in _WHOLE}
         other = {name: value for name, value in values.items() if name not in _WHOLE}
         unknown = sorted(set(other) - set(_FIELDS))
         if unknown:
@@ -167,6 +166,36 @@ class ImportPlan:
         kept = tuple(q for q in self.questions if q.field not in answered)
         rows.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
         return replace(self, images=tuple(rows), fields={**self.fields, **other}, questions=kept, **whole)
+
+    def divided(self, n_focus: int, order: str = "tilt-major") -> ImportPlan:
+        """The plan with sections divided as told, in the order of files and sections; fillers are dropped.
+
+        Parameters
+        ----------
+        n_focus : int
+        order : {"tilt-major", "focus-major"}
+            All foci of a tilt follow each other, or all tilts of a focus.
+
+        Raises
+        ------
+        ConfigError
+            The images do not divide so.
+        """
+        rows = [entry for entry in self.images if not entry.is_filler]
+        files = list(dict.fromkeys(sorted(entry.file for entry in rows)))
+        rows.sort(key=lambda entry: (files.index(entry.file), entry.section))
+        if n_focus < 1 or len(rows) % n_focus:
+            raise ConfigError(f"n_focus: {len(rows)} images do not divide by {n_focus}")
+        if order not in ("tilt-major", "focus-major"):
+            raise ConfigError(f"focus_order: is {order!r}. Use 'tilt-major' or 'focus-major'")
+        n_tilt = len(rows) // n_focus
+        placed = []
+        for number, entry in enumerate(rows):
+            tilt, focus = divmod(number, n_focus) if order == "tilt-major" else divmod(number, n_tilt)[::-1]
+            placed.append(replace(entry, tilt_index=tilt, focus_index=focus))
+        placed.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
+        kept = tuple(q for q in self.questions if q.field != "focus_index")
+        return replace(self, images=tuple(placed), questions=kept)
 
     def check(self) -> None:
         """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
@@ -225,56 +254,3 @@ class ImportPlan:
 def _plain(entry: ImageEntry) -> dict[str, Any]:
     values = {item.name: getattr(entry, item.name) for item in fields(entry)}
     return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-
-
-def _checked(cells: Mapping[str, Any], row: int) -> dict[str, Any]:
-    """Cells with the type their column needs."""
-    result: dict[str, Any] = {}
-    for name, value in cells.items():
-        if name not in CELLS:
-            raise ConfigError(f"images[{row}]: {name} is no cell. Known are {', '.join(CELLS)}")
-        try:
-            result[name] = _cell(name, value)
-        except (TypeError, ValueError):
-            raise ConfigError(f"images[{row}].{name}: cannot be {value!r}") from None
-    return result
-
-
-def _cell(name: str, value: Any) -> Any:
-    if name == "used":
-        if not isinstance(value, bool | np.bool_):
-            raise ValueError
-        return bool(value)
-    if name == "frame_range":
-        return None if value is None else (int(value[0]), int(value[1]))
-    if name in ("section", "tilt_index", "focus_index", "exposure_order"):
-        if value is None and name == "exposure_order":
-            return None
-        number = int(value)
-        if number != value or number < 0:
-            raise ValueError
-        return number
-    if value is None:
-        return None
-    real = float(value)
-    if not np.isfinite(real) or (name == "tilt_deg" and abs(real) > 180) or ("dose" in name and real < 0):
-        raise ValueError
-    return real
-
-
-def _number(name: str, value: Any) -> Any:
-    if name == "defocus_reference":
-        if value not in ("center", "exit"):
-            raise ConfigError(f"defocus_reference: is {value!r}. Use 'center' or 'exit'")
-        return value
-    if name == "gain" or value is None:
-        return None if value is None else Path(value)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number) or (name != "tilt_axis_angle_deg" and number <= 0):
-        raise ConfigError(
-            f"{name}: is {value!r}, but a {'' if 'axis' in name else 'positive '}number is needed"
-        )
-    return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     series = _stack_mdoc(mdoc, n, path, found) if mdoc is not None else None
     for note in raw.notes:
         if series is None or ".mdoc" not in note:
-            found.note(note if path.name in note else f"{path.name}: {note}")
+            found.note_of(path, note)
     _take_fields(found, raw, series)
     parts = name_parts(path.stem)
     rows = []
@@ -170,7 +171,11 @@ def _fill(
     reading = base.lens_defocus_angstrom
     if reading is None and section < len(lens):
         reading = float(lens[section])
-    return replace(base, entry=entry, lens_defocus_angstrom=reading, focus=focus)
+    times = raw.metadata.get("times") or ()
+    time = base.time
+    if time is None and section < len(times):
+        time = datetime.fromisoformat(times[section])
+    return replace(base, entry=entry, lens_defocus_angstrom=reading, focus=focus, time=time)
 
 
 def look_files(paths: Sequence[Path], found: Found) -> None:

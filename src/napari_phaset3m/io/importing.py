@@ -13,10 +13,11 @@ from typing import Any
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, OutputError
+from napari_phaset3m.io.import_cells import CELLS
 from napari_phaset3m.io.import_found import Found, finish
 from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
-from napari_phaset3m.io.import_plan import CELLS, ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
 from napari_phaset3m.io.movies import MovieConfig
 
 PathLike = str | os.PathLike[str]
@@ -39,7 +40,11 @@ __all__ = [
 
 
 def look(
-    paths: PathLike | Sequence[PathLike], *, tolerance_deg: float = 0.3, gain: PathLike | None = None
+    paths: PathLike | Sequence[PathLike],
+    *,
+    tolerance_deg: float = 0.3,
+    gain: PathLike | None = None,
+    tilt_deg: PathLike | Sequence[float] | None = None,
 ) -> ImportPlan:
     """Recognise a series in files and folders; only headers and text are read.
 
@@ -53,6 +58,8 @@ def look(
         Angles closer than this are foci of one tilt.
     gain : path-like, optional
         Gain reference of movies.
+    tilt_deg : path-like or sequence of float, optional
+        Angles in place of the files', one for each image in the order of files and sections.
 
     Returns
     -------
@@ -64,7 +71,7 @@ def look(
     DataError
         Nothing is recognised, files disagree in size or number, or one is damaged.
     """
-    from napari_phaset3m.io.import_beside import apply_given
+    from napari_phaset3m.io.import_beside import apply_given, set_angles
     from napari_phaset3m.io.import_look import look_mdoc, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml import read_plan
@@ -85,6 +92,8 @@ def look(
     if images:
         look_files(images, found)
     apply_given(given.beside, found)
+    if tilt_deg is not None:
+        set_angles(tilt_deg, found)
     plan = finish(found, tolerance_deg)
     return plan if gain is None else plan.edited(gain=gain)
 
