@@ -14,6 +14,7 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 from _steps import noisy_series, until_idle  # noqa: E402
 
+from napari_phaset3m.gui.motion_view import MotionView  # noqa: E402
 from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.prepare_work import PREVIEW  # noqa: E402
 from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
@@ -229,3 +230,50 @@ def test_two_viewers_do_not_meet(qtbot, panel):
     until_idle(qtbot, panel._session)
     assert session_for(other).series is None and not second.work.chosen
     assert second.history.list.count() == 0
+
+
+def test_before_and_after_the_last_step(qtbot, panel, viewer):
+    session = panel._session
+    before = session.series = noisy_series()
+    assert not panel.before.isEnabled()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    panel.before.click()
+    layer = panel.work.publisher.layer(PREVIEW)
+    np.testing.assert_array_equal(layer.data, before.images[0, 0])
+    assert layer.visible and not viewer.layers[0].visible and "Last step: Pad" in panel.preview_text.text()
+    panel.nav.tilt.setValue(2)
+    np.testing.assert_array_equal(layer.data, before.images[2, 0])
+    panel.after.click()
+    assert panel.work.publisher.layer(PREVIEW) is None and viewer.layers[0].visible
+
+
+def test_motion_of_movies_shows_its_drift(qtbot, panel, tmp_path):
+    import mrcfile
+
+    rng = np.random.default_rng(5)
+    specimen = rng.normal(20, 8, (96, 96)).clip(1)
+    drift = np.array([(0, 0), (1, 2), (2, 4), (3, 6)])
+    movies = []
+    for number in range(2):
+        frames = np.stack([np.roll(specimen, tuple(d), (0, 1)) for d in drift])
+        path = tmp_path / f"movie{number}.mrc"
+        with mrcfile.new(path) as file:
+            file.set_data(rng.poisson(frames)[:, 16:80, 16:80].astype(np.int16))
+            file.voxel_size = 0.5
+        movies.append([{"path": str(path)}])
+    session = panel._session
+    series = noisy_series(n=64, n_tilt=2, n_focus=1)
+    session.series = series.replace(metadata={**series.metadata, "movies": movies})
+    panel.rows["motion"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session, 60_000)
+    assert panel.work.motion, panel.bar.note.text()
+    view = MotionView(session, panel.work)
+    qtbot.addWidget(view)
+    x = next(curve for curve in view.drift._curves if curve.name == "x track")
+    np.testing.assert_allclose(x.y, drift[:, 1], atol=0.2)
+    assert "over 4 frames" in view.text.text() and view.after.image.image is not None
+    session.undo()
+    assert not np.may_share_memory(session.series.images, session.history.states[1].series.images)

@@ -25,7 +25,7 @@ from napari_phaset3m.io.import_load import binned_shape
 
 _AXIS = Quantity(
     "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
-    "Angle of the tilt axis from +y towards −x in the files' images, as SerialEM has it; they are turned by it",
+    "Angle of the tilt axis from +y towards −x in the files' images, as in SerialEM; they are turned by it",
     "no", "any",
 )  # fmt: skip
 #: What cannot be confirmed while it is not known.

@@ -12,9 +12,11 @@ from napari_phaset3m.gui.history_list import HistoryList
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_rows import with_value
+from napari_phaset3m.gui.motion_view import TITLE, MotionView
 from napari_phaset3m.gui.prepare_rows import REGION, StepRow
 from napari_phaset3m.gui.prepare_work import PREVIEW, TOPIC, prepare_work_for, why_incomplete
 from napari_phaset3m.gui.rectangle import RectangleDrawer
+from napari_phaset3m.gui.step_driver import NO_SERIES
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
     LINE_SPACING,
@@ -25,13 +27,12 @@ from napari_phaset3m.gui.theme import (
     rule,
     set_role,
 )
+from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.prepare.steps import STEPS
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
-
-NO_SERIES = "Open a tilt series first (step Series)"
 
 
 class PreparePanel(QWidget):
@@ -109,6 +110,7 @@ class PreparePanel(QWidget):
         self.before.clicked.connect(self._on_before)
         self.after.clicked.connect(self._on_after)
         self.run.clicked.connect(self._on_run)
+        self.driver.changed.connect(self._on_driver)
         self.rectangle.drawn.connect(self._on_drawn)
         for signal in (self.work.changed, self.work.previewed, self.driver.changed):
             signal.connect(self._refresh)
@@ -129,6 +131,12 @@ class PreparePanel(QWidget):
         for row in self.rows.values():
             row.close_body()
         self.work.run()
+
+    def _on_driver(self) -> None:
+        if self.work.motion and not self.driver.busy and self.driver.last_said[1].startswith("Done: Motion"):
+            view = self.view()
+            if view is not None:
+                bring_forward(view)
 
     def _on_before(self) -> None:
         self.work.set_after(False)
@@ -167,36 +175,42 @@ class PreparePanel(QWidget):
         self.run.setToolTip(why or ", then ".join(STEPS[name].label for name in chosen))
         self.nav.setVisible(self._session.series is not None)
         self._refresh_preview()
+        if work.motion and self.isVisible():
+            self.view()
         self.state_changed.emit()
 
     def _refresh_preview(self) -> None:
         work = self.work
-        why = (
-            NO_SERIES
-            if self._session.series is None
-            else ""
-            if work.watched
-            else "Unfold a step to preview it"
-        )
+        why = work.why_not_before()
+        what = "the unfolded step" if work.watched else "the last step"
         for button, on, tip in (
-            (self.before, not work.after, "Show the image as it is"),
-            (self.after, work.after, "Show the image after the unfolded step"),
+            (self.before, not work.after, f"Show the image before {what}"),
+            (self.after, work.after, f"Show the image after {what}"),
         ):
-            button.setEnabled(not why and not work.error)
-            button.setToolTip(why or work.error or tip)
+            button.setEnabled(not why)
+            button.setToolTip(why or tip)
             button.setChecked(on and not why)
         set_role(self.preview_text, "error" if work.error else "muted")
-        told = "Working it out …" if work.computing else STEPS[work.watched].label if work.watched else why
-        self.preview_text.setText(work.error or (f"Preview: {told}" if work.watched else told))
+        last = self._session.history.current
+        if work.watched:
+            told = "working it out …" if work.computing else STEPS[work.watched].label
+            self.preview_text.setText(work.error or f"Preview: {told}")
+        else:
+            self.preview_text.setText(why or (f"Last step: {last.name}" if last is not None else ""))
+
+    def view(self) -> MotionView | None:
+        """Drift of the movies, below the canvas; None where there is no window."""
+        found = tab_of(self._session, self._viewer, TITLE, lambda: MotionView(self._session, self.work))
+        assert found is None or isinstance(found, MotionView)
+        return found
 
     def hideEvent(self, event: Any) -> None:
         """Take the preview off the canvas while another step is looked at."""
         super().hideEvent(event)
         self.rectangle.end()
-        if self.work.watched:
-            for row in self.rows.values():
-                row.close_body()
-            self.work.watch("")
+        for row in self.rows.values():
+            row.close_body()
+        self.work.watch("")
 
     def closeEvent(self, event: Any) -> None:
         """Leave the canvas as it was; what runs goes on."""

@@ -14,7 +14,7 @@ from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec, publisher_for
-from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
+from napari_phaset3m.gui.step_driver import NO_SERIES, StepDriver, step_driver_for
 from napari_phaset3m.gui.step_events import Job
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.io.volume import centred_origin
@@ -62,12 +62,23 @@ class PrepareWork(QObject):
         self.after = True
         self.computing = False
         self.error = ""
+        #: What motion correction found, by (tilt index, focus index).
+        self.motion: dict[tuple[int, int], dict[str, Any]] = {}
+        self._generation = session.history.generation
         self._token = 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._launch)
-        for signal in (session.events.series, session.events.shown_image):
-            follow(signal, self.request)
+        follow(session.events.series, self._on_series)
+        follow(session.events.shown_image, self.request)
+
+    def _on_series(self) -> None:
+        if self._generation != self._session.history.generation:
+            self._generation = self._session.history.generation
+            self.motion = {}
+        self.after = True
+        self.request()
+        self.changed.emit()
 
     def set_config(self, name: str, config: Model) -> None:
         """Change a step's parameters."""
@@ -97,36 +108,64 @@ class PrepareWork(QObject):
     def _take(self, name: str, done: Done) -> None:
         self._session.apply(done.series, name)
         step = next((key for key, entry in STEPS.items() if entry.label == name), "")
+        if step == "motion" and isinstance(done.result, dict):
+            self.motion = done.result
         self.choose(step, False)
 
     # preview
 
     def watch(self, name: str) -> None:
         """Preview this step (again when something changes); empty: no preview any more."""
-        self.watched, self.error = name, ""
+        self.watched, self.error, self.after = name, "", True
+        self._token += 1
         if name:
             self.request()
         else:
-            self._token += 1
             self.computing = False
-            self._timer.stop()
-            self.publisher.remove(PREVIEW)
-            self._show_images(True)
+            self._clear()
         self.previewed.emit()
 
+    def _clear(self) -> None:
+        self._timer.stop()
+        self.publisher.remove(PREVIEW)
+        self._show_images(True)
+
+    def why_not_before(self) -> str:
+        """Why there is nothing to compare the image with; empty when there is."""
+        if self._session.series is None:
+            return NO_SERIES
+        if self.watched:
+            return self.error
+        return "" if self._session.history.can_undo else "Unfold a step to preview it, or run one"
+
     def set_after(self, after: bool) -> None:
-        """Show the image after, or before the step."""
+        """Show the image after, or before the step (the unfolded one, else the last that was run)."""
         self.after = after
         layer = self.publisher.layer(PREVIEW)
-        if layer is not None:
+        if self.watched and layer is not None:
             layer.visible = after
             self._show_images(not after)
+        elif not self.watched:
+            if after:
+                self._clear()
+            else:
+                self._show_before()
         self.previewed.emit()
+
+    def _show_before(self) -> None:
+        history, (tilt, focus) = self._session.history, self._session.shown_image
+        if not history.can_undo or self.why_not_before():
+            return
+        before = history.states[history.position - 1].series
+        if tilt < before.n_tilt and focus < before.n_focus:
+            self._put(before.images[tilt, focus], before.pixel_size_angstrom, "Before the last step", True)
 
     def request(self, *_: object) -> None:
         """Make the preview anew, soon."""
         if self.watched:
             self._timer.start(DEBOUNCE_MS)
+        elif not self.after:
+            self._show_before()
 
     def _launch(self) -> None:
         series = self._session.series
@@ -160,24 +199,23 @@ class PrepareWork(QObject):
             raise error
 
     def _show(self, image: np.ndarray, series: TiltFocalSeries) -> None:
-        field = series.image_shape[1] * series.pixel_size_angstrom
         # Binning keeps the field of view, cropping and padding keep the pixel.
-        binned = round(series.image_shape[1] / image.shape[1])
-        whole = abs(series.image_shape[1] - binned * image.shape[1]) < binned
-        pixel = field / series.image_shape[1] * (binned if whole and self.watched == "bin" else 1)
+        binned = round(series.image_shape[1] / image.shape[1]) if self.watched == "bin" else 1
+        title = f"Preview · {STEPS[self.watched].label}"
+        self._put(image, series.pixel_size_angstrom * binned, title, self.after)
+
+    def _put(self, image: np.ndarray, pixel: float, title: str, visible: bool) -> None:
         low, high = (float(v) for v in np.percentile(image, (0.3, 99.7)))
-        label = STEPS[self.watched].label
         spec = LayerSpec(
-            data=image, name=f"Preview · {label}", axis_labels=("y", "x"), scale=(pixel, pixel),
+            data=image, name=title, axis_labels=("y", "x"), scale=(pixel, pixel),
             translate=centred_origin((image.shape[0], image.shape[1]), pixel),
             metadata={"role": "preview", "stage": TOPIC, "step": self.watched},
             limits=(low, max(high, low + 1e-6)), looks={"colormap": "gray"},
         )  # fmt: skip
         layer = self.publisher.show(PREVIEW, spec, exact=True)
         if layer is not None:
-            layer.name = spec.name
-            layer.visible = self.after
-            self._show_images(not self.after)
+            layer.name, layer.visible = title, visible
+            self._show_images(not visible)
 
     def _show_images(self, visible: bool) -> None:
         layer = self.publisher.layer(IMAGES)
