@@ -50,10 +50,13 @@ class AlignView(QWidget):
         self.row.setAccessibleName("Row of the sinogram")
         self.row_text = label("", "muted")
         self.text = label("", "muted", wrap=True)
-        self.shift_x, self.shift_y = TiltPlot("shift x (px)"), TiltPlot("shift y (px)", legend=False)
-        self.residual = TiltPlot("residual", legend=False)
+        self.shift_x, self.shift_y, self.residual = (
+            TiltPlot(text, legend=False) for text in ("shift x (px)", "shift y (px)", "residual")
+        )
         for plot in (self.shift_y, self.residual):
             plot.plot.setXLink(self.shift_x.plot)
+        self.legend = label("", wrap=True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.sino = PicturePlot("x (nm)", "tilt, used images")
         self.measured, self.predicted = PicturePlot(square=True), PicturePlot(square=True)
         self.error = PicturePlot(square=True)
@@ -83,7 +86,7 @@ class AlignView(QWidget):
         column = QVBoxLayout(side)
         column.setContentsMargins(4, 2, 4, 0)
         column.setSpacing(4)
-        for widget in (self.page, self.row, self.row_text, self.text):
+        for widget in (self.page, self.legend, self.row, self.row_text, self.text):
             column.addWidget(widget)
         column.addStretch(1)
         layout = QHBoxLayout(self)
@@ -103,6 +106,7 @@ class AlignView(QWidget):
     def _on_page(self, *_: object) -> None:
         index = self.page.currentIndex()
         self.pages.setCurrentIndex(index)
+        self.legend.setVisible(index == 0)
         for widget in (self.row, self.row_text):
             widget.setVisible(index == 1)
         self._soon()
@@ -140,6 +144,7 @@ class AlignView(QWidget):
         tilt = self._session.shown_image[0]
         for plot in (self.shift_x, self.shift_y, self.residual):
             plot.mark(float(alignment.tilt_deg[min(tilt, alignment.n_tilt - 1)]))
+        self.legend.setText(self.shift_x.legend_html())
         self.text.setText(
             "Running: shifts as they stand" if live
             else "Click a point to see its image. Bars are one standard deviation." if known

@@ -52,7 +52,7 @@ class TiltPlot(QWidget):
     ylabel : str
         With unit.
     legend : bool
-        Names the curves above; one of several plots beside each other is enough.
+        Names the curves above; without it, :meth:`legend_html` is for a place beside the plots.
     """
 
     #: (tilt index, focus index)
@@ -157,15 +157,17 @@ class TiltPlot(QWidget):
         bars.setVisible(bool(error.any()))
 
     def _name(self) -> None:
+        self.legend.setText(self.legend_html())
+        self.legend.setVisible(self._with_legend and bool(self._curves))
+
+    def legend_html(self) -> str:
+        """What each curve is, with its symbol."""
         parts = []
         for curve in self._curves:
             sign = "──" if curve.symbol < 0 else _SIGNS[_SYMBOLS[curve.symbol % len(_SYMBOLS)]]
             name = curve.name.replace("&", "&amp;").replace("<", "&lt;").replace(" ", "&nbsp;")
             parts.append(f'<span style="color:{self._colour(curve)}">{sign}</span>&nbsp;{name}')
-        self.legend.setText(f'<span style="font-size:8pt">{" &nbsp; ".join(parts)}</span>')
-        if not self._with_legend:
-            self.legend.setText(" ")  # the plots beside it stay as high as this one
-        self.legend.setVisible(bool(parts))
+        return f'<span style="font-size:8pt">{" &nbsp; ".join(parts)}</span>'
 
     def _on_points(self, item: Any, points: Any, event: object = None) -> None:
         found = next((p.data() for p in points if p.data() is not None), None)
