@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,22 +70,22 @@ class RingPicture:
         return both
 
 
-def _isotropic(item: Observation, values: CtfValues, microscope: Microscope, amplitude: float) -> np.ndarray:
-    mean = values.with_(c12_cos=0.0, c12_sin=0.0)
-    model = RingModel(microscope, item.k, np.zeros_like(item.k), amplitude)
-    return model.gamma(mean, item.step(values))
+def equiphase_frequency(
+    item: Observation, values: CtfValues, microscope: Microscope, step_angstrom: float
+) -> np.ndarray:
+    """`(SECTORS, n_k)` radius at which each bin's phase is found at a defocus without astigmatism.
 
-
-def equiphase_frequency(item: Observation, values: CtfValues, microscope: Microscope) -> np.ndarray:
-    """`(SECTORS, n_k)` radius at which a spectrum without astigmatism has the phase of each bin."""
+    Parameters
+    ----------
+    step_angstrom : float
+        From ``values`` to that defocus: the image's own at the rotation centre, whichever band ``item`` is.
+    """
     wavelength = microscope.wavelength_angstrom
-    linear = np.pi * wavelength * (values.defocus_angstrom + item.step(values))
+    linear = np.pi * wavelength * (values.defocus_angstrom + step_angstrom)
     square = 0.5 * np.pi * microscope.spherical_aberration_angstrom * wavelength**3
     u = item.model.slope / (np.pi * wavelength)
-    bend = item.model.gamma(values, item.step(values)) - item.model.gamma(
-        values.with_(c12_cos=0.0, c12_sin=0.0), item.step(values)
-    )
-    phase = linear * u - square * u**2 + bend
+    even = item.model.gamma(values.with_(c12_cos=0.0, c12_sin=0.0), step_angstrom)
+    phase = linear * u - square * u**2 + item.model.gamma(values, item.step(values)) - even
     if square == 0:
         solved = phase / linear if linear else u
     else:
@@ -95,24 +96,33 @@ def equiphase_frequency(item: Observation, values: CtfValues, microscope: Micros
     return np.asarray(np.sqrt(np.maximum(solved, 0)))
 
 
-def ring_curve(item: Observation, values: CtfValues, microscope: Microscope, amplitude: float) -> RingCurve:
-    """Average a spectrum over equal phase and compare it with its fit."""
-    _, smooth, envelope = Explained(item).solve(values)
-    even = equiphase_frequency(item, values, microscope)
-    step = item.k[1] - item.k[0]
-    index = np.rint((even - item.k[0]) / step).astype(int)
-    inside = (index >= 0) & (index < item.k.size) & (item.weight > 0)
-    weight = np.bincount(index[inside], item.weight[inside], item.k.size)
-    rest = (item.y - smooth[None, :]) * item.weight
-    rings = np.bincount(index[inside], rest[inside], item.k.size) / np.maximum(weight, 1e-9)
-    gamma = _isotropic(item, values, microscope, amplitude)
+def ring_curve(
+    items: Sequence[Observation], values: CtfValues, microscope: Microscope, amplitude_contrast: float
+) -> RingCurve:
+    """Average an image's spectra (of all its bands) over equal phase and compare them with their fit."""
+    k = items[0].k
+    centre = items[0].focus_step_angstrom * values.step_scale
+    total, weight = np.zeros(k.size), np.zeros(k.size)
+    background, envelope = np.zeros(k.size), np.zeros(k.size)
+    for item in items:
+        _, smooth, shape = Explained(item).solve(values)
+        even = equiphase_frequency(item, values, microscope, centre)
+        index = np.rint((even - k[0]) / (k[1] - k[0])).astype(int)
+        inside = (index >= 0) & (index < k.size) & (item.weight > 0)
+        weight += np.bincount(index[inside], item.weight[inside], k.size)
+        total += np.bincount(index[inside], ((item.y - smooth) * item.weight)[inside], k.size)
+        background += item.background * (1 + smooth) / len(items)
+        envelope += shape / len(items)
+    rings = total / np.maximum(weight, 1e-9)
+    model = RingModel(microscope, k, np.zeros_like(k), amplitude_contrast)
+    gamma = model.gamma(values.with_(c12_cos=0.0, c12_sin=0.0), centre)
     scale = np.maximum(envelope, 0.1 * envelope.max(initial=1e-9))
     return RingCurve(
-        frequency_per_angstrom=item.k,
-        measured=np.clip(0.5 + 0.5 * rings / scale, -1, 2),
+        frequency_per_angstrom=k,
+        measured=np.clip(0.5 + 0.5 * rings / np.maximum(scale, 1e-12), -1, 2),
         fitted=np.sin(gamma) ** 2,
         agreement=_local(rings, -np.cos(2 * gamma), weight, _turns(gamma)),
-        background=item.background * (1 + smooth),
+        background=background,
         envelope=envelope,
     )
 
@@ -129,7 +139,7 @@ def _local(a: np.ndarray, b: np.ndarray, weight: np.ndarray, turns: np.ndarray) 
     low = np.searchsorted(turns, turns - 0.75)
     high = np.searchsorted(turns, turns + 0.75, side="right")
     for i in range(a.size):
-        cut = slice(max(0, min(low[i], i - 3)), max(high[i], i + 4))
+        cut = slice(max(0, int(min(low[i], i - 3))), int(max(high[i], i + 4)))
         found[i] = correlation(a[cut], b[cut], weight[cut])
     return found
 

@@ -8,8 +8,7 @@ the foci of its tilt only), so that the system solved has a handful of unknowns 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import fft
@@ -21,46 +20,14 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.model import phi12_of
 from napari_phaset3m.prepare.ctf.wave_model import Shared, WaveModel
+from napari_phaset3m.prepare.ctf.wave_system import FLOOR, System, Tilt
 from napari_phaset3m.prepare.events import Finish
 
 #: Finest detail of each stage, as a fraction of the last one's frequency.
 STAGES = (0.6, 0.8, 1.0)
-#: The images say nothing about a phase where their transfer (squared, summed) is below this.
-FLOOR = 0.05
-#: Most that one step may change a defocus, angstrom.
-MOST_STEP = 60.0
-
-
-@dataclass(eq=False)
-class Tilt:
-    """The images of one tilt while they are fitted.
-
-    Attributes
-    ----------
-    number : int
-    foci : list of int
-    data : ndarray
-        `(n, ny, nx)` complex transforms of ``I - 1``, moved to their stated places.
-    steps : ndarray
-        `(n,)` stated defocus.
-    offset, error : float
-        Found change of the stated defocus, and one standard deviation.
-    shifts : ndarray
-        `(n, 2)` (y, x) pixels left between the foci; the first is 0.
-    phase : ndarray
-        `(ny, nx)` rad.
-    confidence : float
-    """
-
-    number: int
-    foci: list[int]
-    data: np.ndarray
-    steps: np.ndarray
-    offset: float
-    shifts: np.ndarray
-    phase: np.ndarray
-    error: float = float("nan")
-    confidence: float = 0.0
+#: When the scan leaves the defocus of a typical tilt more uncertain than this (angstrom), noise is too strong for
+#: the refinement, which would follow it; what the scan says is the result.
+TOO_UNSURE = 45.0
 
 
 def can_serve(series: TiltFocalSeries) -> str | None:
@@ -97,7 +64,7 @@ class ExitWaveFit:
                 field="defocus_values",
                 remedy="State the defocus of each focus, or fit Thon rings (--method thon)",
             )
-        self.config = config
+        self.config, self._size = config, (series.n_tilt, series.n_focus)
         self.limit = min(1 / config.exit_wave_resolution_angstrom, 0.45 / series.pixel_size_angstrom)
         images, pixel = series.images, series.pixel_size_angstrom
         small = [int(np.ceil(n * pixel * 3.2 * self.limit / 2)) * 2 for n in series.image_shape]
@@ -118,6 +85,17 @@ class ExitWaveFit:
         self.noise, self.prior = self._powers()
         #: Mean and standard deviation of the tilts' changes of defocus, angstrom.
         self.centre, self.spread = 0.0, config.nominal_error_angstrom
+        #: Whether the noise allowed more than the scan.
+        self.refined = False
+        #: Finest detail compared so far, 1/angstrom.
+        self.reached = self.limit * STAGES[0]
+
+    def defocus(self) -> np.ndarray:
+        """`(n_tilt, n_focus)` as it is now, angstrom; nan where there is no group."""
+        found = np.full(self._size, np.nan)
+        for tilt in self.tilts:
+            found[tilt.number, tilt.foci] = tilt.steps + tilt.offset
+        return found
 
     def _tilt(self, series: TiltFocalSeries, images: np.ndarray, number: int) -> Tilt:
         assert series.used is not None and series.defocus_angstrom is not None
@@ -146,7 +124,8 @@ class ExitWaveFit:
         ring = np.rint(self.model.k * self.pixel * min(self.shape)).astype(int)
         mean = np.bincount(ring.ravel(), power.ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
         # Over the foci the transfer -2 sin gamma has a mean square of 2 at most.
-        signal = np.maximum(mean - noise, 0.02 * mean) / (2 * self.model.envelope**2 + 1e-3)[0, 0]
+        mean = np.convolve(np.pad(mean, 2, "edge"), np.full(5, 0.2), "valid")
+        signal = np.maximum(mean - noise, 1e-3 * mean) / (2 * self.model.envelope**2 + 1e-3)[0, 0]
         return noise, np.maximum(signal, 1e-12 * signal.max())[ring]
 
     def run(self, finish: Finish | None = None) -> Iterator[tuple[str, float]]:
@@ -160,7 +139,12 @@ class ExitWaveFit:
             done += 1
             yield f"Exit wave: tilt {tilt.number + 1} scanned", done / total
         self._start(np.array(curves))
+        self.refined = float(np.median([tilt.error for tilt in self.tilts])) < TOO_UNSURE
+        if not self.refined:
+            return
         for stage, limit in enumerate(limits):
+            self.reached = limit
+            before = np.array([tilt.offset for tilt in self.tilts])
             for step in range(self.config.exit_wave_steps):
                 system = System(self, limit)
                 for tilt in self.tilts:
@@ -171,17 +155,15 @@ class ExitWaveFit:
                 if stage > 0 or step > 1:
                     system.solve()
                 if finish is not None and finish.finish_requested():
-                    system.errors()
-                    return
-        system.errors()
+                    break
+            system.errors(before)
+            if finish is not None and finish.finish_requested():
+                return
 
     def _scan(self, tilt: Tilt, limit: float) -> np.ndarray:
         """Minus log likelihood of the weak-phase model at each offset of :meth:`_offsets`."""
         mask = self.model.lowpass(limit) > 0.5
-        loss, rest = np.array([self._weak_loss(tilt, float(o), mask) for o in self.offsets(limit)]).T
-        typical = float(np.median(rest))
-        tilt.confidence = float(np.clip(1 - rest[loss.argmin()] / typical, 0, 1)) if typical > 0 else 0.0
-        return np.asarray(loss)
+        return np.array([self._weak_loss(tilt, float(o), mask) for o in self.offsets(limit)])
 
     def offsets(self, limit: float) -> np.ndarray:
         """Changes of the stated defocus that are tried; the phase of the transfer turns by 0.2 rad between two."""
@@ -206,132 +188,26 @@ class ExitWaveFit:
         self.centre, self.spread = best
         pull = 0.5 * ((tried - self.centre) / self.spread) ** 2
         for tilt, loss in zip(self.tilts, losses, strict=True):
-            tilt.offset = float(tried[int((loss + pull).argmin())])
+            after = np.exp(-(loss + pull - (loss + pull).min()))
+            after /= after.sum()
+            tilt.offset = float(after @ tried)
+            tilt.error = float(np.sqrt(after @ (tried - tilt.offset) ** 2 + (tried[1] - tried[0]) ** 2 / 12))
+            tilt.confidence = 1 / (1 + (tilt.error / TOO_UNSURE) ** 2)
 
-    def _weak_loss(self, tilt: Tilt, offset: float, mask: np.ndarray) -> tuple[float, float]:
-        """Minus the logarithm of the likelihood, and the power that the foci do not have in common.
+    def _weak_loss(self, tilt: Tilt, offset: float, mask: np.ndarray) -> float:
+        """Minus the logarithm of the likelihood, but for a constant.
 
         Data of n foci at one frequency have the covariance ``noise 1 + prior c c^T``.
         """
-        mixed, strength, power = 0.0, 0.0, 0.0
+        mixed, strength = np.zeros(1), np.zeros(1)
         for data, step in zip(tilt.data, tilt.steps, strict=True):
             transfer = self.model.weak(self.model.gamma(step + offset, self.shared))[mask]
             mixed = mixed + transfer * data[mask]
             strength = strength + transfer**2
-            power = power + np.abs(data[mask]) ** 2
         common = np.abs(mixed) ** 2
         prior = self.prior[mask]
         # Nonlinear terms and overlap are noise to this model as well.
         noise = self.noise + 0.1 * prior
         # Half: each frequency is there as k and as -k.
         loss = 0.5 * (np.log1p(prior * strength / noise) - prior * common / (noise * (noise + prior * strength)))
-        rest = power - common / (strength + FLOOR)
-        return float(loss.sum()), float(rest.sum() - self.noise * (len(tilt.foci) - 1) * mask.sum())
-
-
-class System:
-    """The Gauss-Newton system of one step for all tilts.
-
-    Unknowns: for each tilt its defocus and the shifts of all foci but the first, then what is shared.
-    """
-
-    def __init__(self, owner: ExitWaveFit, limit: float) -> None:
-        mask = owner.model.lowpass(limit)
-        # Only these frequencies are compared: a twentieth to a fifth of all.
-        self.where = np.flatnonzero(mask.ravel() > 1e-3)
-        self.owner, self.mask = owner, mask.ravel()[self.where]
-        self.first: list[int] = []
-        place = 0
-        for tilt in owner.tilts:
-            self.first.append(place)
-            place += 1 + 2 * (len(tilt.foci) - 1)
-        self.size, self.shared = place + len(owner.names), place
-        self.normal = np.zeros((self.size, self.size))
-        self.right = np.zeros(self.size)
-        self.rest, self.number = 0.0, 0
-        self._next = 0
-
-    def add(self, tilt: Tilt) -> None:
-        """Linearise a tilt around its present state, improve its phase, and add what it says of the rest."""
-        owner, model = self.owner, self.owner.model
-        wave = fft.fft2(np.exp(1j * tilt.phase))
-        slopes = model.derivatives(["focus", *owner.names])
-        count, fixed = len(tilt.foci), 1 + len(owner.names)
-        changes = np.zeros((fixed + 2 * (count - 1), count, self.where.size), np.complex128)
-        residual = np.empty((count, self.where.size), np.complex128)
-        transfer = np.empty((count, self.where.size))
-        for i in range(count):
-            gamma = model.gamma(tilt.steps[i] + tilt.offset, owner.shared)
-            every = [self._cut(item) for item in model.image(wave, gamma, slopes)]
-            # Images are moved back, so that all foci see one phase in one place.
-            back = self._cut(owner.back(tilt.shifts[i]))
-            residual[i] = (self._cut(tilt.data[i]) * back - every[0]) * self.mask
-            changes[:fixed, i] = np.array(every[1:]) * self.mask
-            if i > 0:
-                for axis, factor in enumerate(model.shift_factors()):
-                    changes[fixed + 2 * (i - 1) + axis, i] = self._cut(factor) * every[0] * self.mask
-            transfer[i] = self._cut(model.weak(gamma))
-        strength = (transfer**2).sum(0) + FLOOR
-        gain = (transfer * residual).sum(0) / strength
-        whole = np.zeros(model.k2.size, np.complex128)
-        whole[self.where] = gain
-        tilt.phase += fft.ifft2(whole.reshape(owner.shape)).real
-        clean = changes - transfer * ((transfer * changes).sum(1, keepdims=True) / strength)
-        first = self.first[self._next]
-        places = [first, *range(self.shared, self.size), *range(first + 1, first + 1 + 2 * (count - 1))]
-        flat, other = clean.reshape(len(places), -1), changes.reshape(len(places), -1)
-        self.right[places] += (flat.conj() @ residual.ravel()).real
-        self.normal[np.ix_(places, places)] += (flat.conj() @ other.T).real
-        self.rest += float(np.sum(np.abs(residual - transfer * gain) ** 2))
-        self.number += int((self.mask > 0.5).sum()) * (count - 1)
-        self._next += 1
-
-    def _cut(self, item: np.ndarray) -> np.ndarray:
-        return item.ravel()[self.where]
-
-    def _prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is known of the unknowns besides the images, added to the diagonal and to the right side."""
-        owner, weight, pull = self.owner, np.zeros(self.size), np.zeros(self.size)
-        variance = self.rest / max(self.number, 1)
-        for first, tilt in zip(self.first, owner.tilts, strict=True):
-            weight[first] = variance / owner.spread**2
-            pull[first] = weight[first] * (owner.centre - tilt.offset)
-            # Foci of an aligned series are within a pixel or so of each other.
-            shifts = slice(first + 1, first + 1 + 2 * (len(tilt.foci) - 1))
-            weight[shifts] = variance
-            pull[shifts] = -variance * tilt.shifts[1:].ravel()
-        return weight, pull
-
-    def solve(self) -> None:
-        """One damped step of all unknowns."""
-        owner = self.owner
-        weight, pull = self._prior()
-        matrix = self.normal + np.diag(weight + 1e-3 * np.diag(self.normal) + 1e-12)
-        step = np.linalg.solve(matrix, self.right + pull)
-        for first, tilt in zip(self.first, owner.tilts, strict=True):
-            reach = owner.config.nominal_error_angstrom
-            moved = tilt.offset + float(np.clip(step[first], -MOST_STEP, MOST_STEP))
-            tilt.offset = float(np.clip(moved, -reach, reach))
-            shifts = step[first + 1 : first + 1 + 2 * (len(tilt.foci) - 1)].reshape(-1, 2)
-            tilt.shifts[1:] += np.clip(shifts, -0.5, 0.5)
-        most = {"cs_change": 2e6}
-        for name, change in zip(owner.names, step[self.shared :], strict=True):
-            bound = most.get(name, MOST_STEP)
-            value = getattr(owner.shared, name) + float(np.clip(change, -bound, bound))
-            owner.shared = replace(owner.shared, **{name: value})
-
-    def errors(self) -> None:
-        """One standard deviation of each tilt's defocus: curvature, and what is left over."""
-        variance = self.rest / max(self.number, 1)
-        covariance = np.linalg.pinv(self.normal + np.diag(self._prior()[0])) * variance
-        for first, tilt in zip(self.first, self.owner.tilts, strict=True):
-            tilt.error = float(np.sqrt(max(covariance[first, first], 0.0)))
-
-
-def found_defocus(tilts: Sequence[Tilt]) -> dict[tuple[int, int], float]:
-    """Defocus of each fitted image by (tilt, focus), angstrom."""
-    return {
-        (tilt.number, focus): float(step + tilt.offset)
-        for tilt in tilts
-        for focus, step in zip(tilt.foci, tilt.steps, strict=True)
-    }
+        return float(loss.sum())

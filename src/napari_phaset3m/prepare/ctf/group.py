@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.observe import Observation, observe
 from napari_phaset3m.prepare.ctf.refine import Fit, refine
-from napari_phaset3m.prepare.ctf.search import Candidate, search, unlikely
+from napari_phaset3m.prepare.ctf.search import Search, search, unlikely
 from napari_phaset3m.prepare.ctf.spectrum import spectra
 
 #: Edge of a tile when nothing asks for another.
@@ -40,7 +40,7 @@ class GroupFit:
         By focus; several where the image was divided into bands.
     tile : int
     separate_gain : float or None
-        Sum of the gains of foci searched one by one, to compare with the joint one.
+        Sum of what the spectra would gain one by one, to compare with the joint gain; None for one image.
     """
 
     fit: Fit
@@ -143,8 +143,8 @@ def fit_group(
     foci: Sequence[int],
     *,
     held: CtfValues | None = None,
-) -> GroupFit:
-    """Fit one defocus (and what else is free) to the images of a tilt.
+) -> Generator[str, None, GroupFit]:
+    """Fit one defocus (and what else is free) to the images of a tilt; yields after each piece of work.
 
     Parameters
     ----------
@@ -168,21 +168,19 @@ def fit_group(
         cos, sin = phi12_of(dict(series.aberrations))
         given = CtfValues(0.0, cos, sin)
     tile = tile_for(series, config, microscope, None)
-    for _ in range(2):
-        found = {
-            focus: image_spectra(series, config, microscope, (tilt, focus), tile, step)
-            for focus, step in zip(foci, steps, strict=True)
-        }
+    while True:
+        found: dict[int, list[Observation]] = {}
+        for focus, step in zip(foci, steps, strict=True):
+            found[focus] = image_spectra(series, config, microscope, (tilt, focus), tile, step)
+            yield "spectra"
         _check_contrast(found, tilt)
-        best = _best(found, config, given)
-        again = tile_for(series, config, microscope, best.values.defocus_angstrom + max(steps, key=abs))
+        best, separate = yield from _best(found, config, given)
+        far = best.values.defocus_angstrom + max(steps, key=lambda step: abs(best.values.defocus_angstrom + step))
+        again = tile_for(series, config, microscope, far)
         if again <= tile:
             break
         tile = again
-    separate = None
-    if len(foci) > 1:
-        separate = sum(_search(items, config, given)[0].gain for items in found.values())
-    return GroupFit(best, found, tile, separate)
+    return GroupFit(best, found, tile, separate if len(foci) > 1 else None)
 
 
 def _steps(series: TiltFocalSeries, tilt: int, foci: Sequence[int]) -> list[float]:
@@ -202,7 +200,7 @@ def _check_contrast(found: dict[int, list[Observation]], tilt: int) -> None:
             )
 
 
-def _search(items: Sequence[Observation], config: CtfConfig, given: CtfValues | None) -> list[Candidate]:
+def _search(items: Sequence[Observation], config: CtfConfig, given: CtfValues | None) -> Search:
     most = None if config.astigmatism_max_angstrom == "auto" else config.astigmatism_max_angstrom
     shifts = np.radians(np.arange(0, 180, 15)) if config.fit_phase_shift else (0.0,)
     return search(
@@ -215,7 +213,10 @@ def _search(items: Sequence[Observation], config: CtfConfig, given: CtfValues | 
     )
 
 
-def _best(found: dict[int, list[Observation]], config: CtfConfig, given: CtfValues | None) -> Fit:
+def _best(
+    found: dict[int, list[Observation]], config: CtfConfig, given: CtfValues | None
+) -> Generator[str, None, tuple[Fit, float]]:
+    """The best fit, and the sum of what spectra would gain one by one."""
     items = [item for group in found.values() for item in group]
     names = ["defocus_angstrom"]
     if given is None:
@@ -225,12 +226,17 @@ def _best(found: dict[int, list[Observation]], config: CtfConfig, given: CtfValu
     if config.fit_step_scale and len(found) > 1:
         names.append("step_scale")
     bounds = (config.defocus_min_angstrom, config.defocus_max_angstrom)
-    candidates = _search(items, config, given)
-    fits = [
-        refine(items, item.values, names, bounds=bounds, evaluations=60 * len(names))
-        for item in candidates
-        if item.gain > 0.5 * candidates[0].gain
-    ]
-    return max(
-        fits, key=lambda fit: fit.gain - unlikely(fit.values.c12_angstrom, fit.values.defocus_angstrom)
-    )
+    looked = _search(items, config, given)
+    candidates = looked.candidates
+    yield "search"
+    fits = []
+    for candidate in candidates:
+        if candidate.gain >= 0.5 * candidates[0].gain:
+            fits.append(refine(items, candidate.values, names, bounds=bounds, evaluations=60 * len(names)))
+            yield "refinement"
+    best = max(fits, key=lambda fit: fit.gain - _price(fit, given))
+    return best, float(looked.alone.sum())
+
+
+def _price(fit: Fit, given: CtfValues | None) -> float:
+    return 0.0 if given is not None else float(unlikely(fit.values.c12_angstrom, fit.values.defocus_angstrom))

@@ -51,6 +51,13 @@ class Explained:
         smooth = self._inverse @ (self._right - mixed @ shape)
         return gain / item.noise, self._smooth @ smooth, self._shape @ shape
 
+    def unexplained(self, values: CtfValues) -> float:
+        """Mean square of what is left, in units of the noise: 1 where the specimen is random and the model right."""
+        item = self.item
+        _, smooth, envelope = self.solve(values)
+        rest = item.y - smooth + envelope * np.cos(2 * item.model.gamma(values, item.step(values)))
+        return float(np.sum(item.weight * rest**2) / np.count_nonzero(item.weight) / item.noise)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:

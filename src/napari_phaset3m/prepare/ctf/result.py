@@ -14,7 +14,7 @@ from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve
 from napari_phaset3m.prepare.history import recorded
 
-Method = Literal["thon", "exit wave", "edited", "stated", "none"]
+Method = Literal["thon", "exit wave", "edited", "stated", "neighbours", "none"]
 _NAN = float("nan")
 
 
@@ -25,8 +25,9 @@ class ImageCtf:
     Attributes
     ----------
     tilt, focus : int
-    method : {"thon", "exit wave", "edited", "stated", "none"}
-        ``stated``: nothing was found, the series' own value stays; ``none``: nor is one stated.
+    method : {"thon", "exit wave", "edited", "stated", "neighbours", "none"}
+        ``stated``: not fitted, the series' own value stays; ``neighbours``: nor is one stated, and the
+        median of the nearest tilts stands in.
     defocus_angstrom, defocus_error_angstrom : float
         Underfocus positive, at the rotation centre; one standard deviation (nan: unknown).
     c12_angstrom, phi12_rad : float
@@ -35,8 +36,8 @@ class ImageCtf:
     c12_error_angstrom, phi12_error_rad : float
     phase_shift_deg, phase_shift_error_deg : float
     confidence : float
-        0..1. Thon rings: ``score``, or 0 when they cannot be trusted. Exit wave: the part of what the
-        images disagree about at a wrong defocus that is gone at this one.
+        0..1. Thon rings: ``score``, or 0 when they cannot be trusted. Exit wave: ``1 / (1 + (e / 45 A)^2)`` with the
+        error e that the scan of the weak-phase likelihood leaves.
     score : float
         Thon rings: normalised cross-correlation of the equiphase-averaged spectrum with ``sin^2`` up
         to ``resolution_angstrom`` (Rohou and Grigorieff, J. Struct. Biol. 192 (2015) 216).

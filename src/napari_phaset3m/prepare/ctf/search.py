@@ -16,7 +16,7 @@ from napari_phaset3m.prepare.ctf.observe import BACKGROUND_TERMS, Observation, r
 from napari_phaset3m.prepare.ctf.spectrum import SECTORS
 
 #: Sectors of the spectrum are joined by this many for the tables.
-JOIN = 3
+JOIN = 4
 #: Change of the rings' phase (2 gamma) at the highest frequency between two defoci tried, rad.
 PHASE_STEP = 0.7
 #: More defoci than these are not tried: the highest frequencies are left to the refinement.
@@ -36,6 +36,14 @@ class Candidate:
 
     values: CtfValues
     gain: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """Candidates, best first, and `(n_observation,)` the best gain of each spectrum by itself."""
+
+    candidates: tuple[Candidate, ...]
+    alone: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,30 +113,33 @@ def _one(
 
 
 def scores(table: Tables, found: Sequence[Observation], values: CtfValues, tried: np.ndarray) -> np.ndarray:
-    """`(n_tried,)` gain at each defocus, for the astigmatism of ``values``."""
+    """`(n_observation, n_tried)` gain at each defocus, for the astigmatism of ``values``."""
     spacing = table.defocus[1] - table.defocus[0]
     bend = values.c12_cos * np.cos(2 * table.azimuth) + values.c12_sin * np.sin(2 * table.azimuth)
-    sector = np.arange(bend.size)[:, None]
-    gain = np.zeros(tried.size)
+    first = np.rint((tried - table.defocus[0]) / spacing).astype(int)
+    last = table.defocus.size - 1
+    gain = np.zeros((len(found), tried.size))
     for number, item in enumerate(found):
-        local = tried[None, :] + item.step(values) - bend[:, None]
-        place = (local - table.defocus[0]) / spacing
-        index = np.clip(np.rint(place).astype(int), 0, table.defocus.size - 1)
-        inside = np.abs(place - index) <= 0.5001
-        answer = np.where(inside, table.answer[number][sector, index], 0).sum(0)
-        norm = np.where(inside, table.norm[number][sector, index], 0).sum(0)
+        answer, norm, inside = np.zeros(tried.size), np.zeros(tried.size), np.zeros(tried.size)
+        for sector, offset in enumerate(np.rint((item.step(values) - bend) / spacing).astype(int)):
+            index = first + offset
+            good = (index >= 0) & (index <= last)
+            index = np.clip(index, 0, last)
+            answer += table.answer[number, sector, index] * good
+            norm += table.norm[number, sector, index] * good
+            inside += good
         # Half of the sectors at least must lie in the range, or a good part answers for the whole.
-        fair = (inside.mean(0) > 0.5) & (norm > 0)
-        gain += np.where(fair, np.maximum(answer, 0) ** 2 / np.maximum(norm, 1e-12), 0)
+        fair = (inside > 0.5 * bend.size) & (norm > 0)
+        gain[number] = np.where(fair, np.maximum(answer, 0) ** 2 / np.maximum(norm, 1e-12), 0)
     return gain
 
 
 def unlikely(c12_angstrom: float, defocus_angstrom: np.ndarray | float) -> np.ndarray:
-    """What an astigmatism must explain to be believed: 2 of chi-squared for each tenth of the defocus.
+    """What an astigmatism must explain to be believed: 8 of chi-squared for each tenth of the defocus.
 
     The search tries ever more azimuths the larger it is, and noise fits one of them.
     """
-    return np.asarray(2 * c12_angstrom / (0.1 * np.abs(defocus_angstrom) + 50.0))
+    return np.asarray(8 * c12_angstrom / (0.1 * np.abs(defocus_angstrom) + 50.0))
 
 
 def search(
@@ -140,8 +151,8 @@ def search(
     astigmatism_max: float | None = None,
     phase_shifts_rad: Sequence[float] = (0.0,),
     keep: int = 4,
-) -> list[Candidate]:
-    """The best places, best first.
+) -> Search:
+    """The best places, best first, and what each spectrum would gain by itself.
 
     Parameters
     ----------
@@ -157,20 +168,30 @@ def search(
     keep : int
     """
     best: list[Candidate] = []
+    alone = np.zeros(len(found))
     for shift in phase_shifts_rad:
         table = tables(found, low, high, shift)
         tried = table.defocus[(table.defocus >= low - 1e-6) & (table.defocus <= high + 1e-6)]
         for values in _astigmatisms(given, tried, astigmatism_max):
-            gain = scores(table, found, values, tried)
-            allowed = values.c12_angstrom <= (
-                0.5 * np.abs(tried) + 1 if astigmatism_max is None else astigmatism_max + 1
-            )
-            gain = np.where(allowed, gain - unlikely(values.c12_angstrom, tried), 0)
+            some = tried if given is not None or astigmatism_max is not None else _bearing(tried, values)
+            if some.size < 3:
+                continue
+            each = scores(table, found, values, some)
+            alone = np.maximum(alone, each.max(axis=1))
+            gain = each.sum(0)
+            if given is None:
+                gain = gain - unlikely(values.c12_angstrom, some)
             for index in _peaks(gain, keep):
-                place = values.with_(defocus_angstrom=float(tried[index]), phase_shift_rad=float(shift))
+                place = values.with_(defocus_angstrom=float(some[index]), phase_shift_rad=float(shift))
                 best.append(Candidate(place, float(gain[index])))
     best.sort(key=lambda item: -item.gain)
-    return _distinct(best, 3 * float(tried[1] - tried[0]), keep)
+    chosen = _distinct(best, 3 * float(tried[1] - tried[0]), keep)
+    return Search(tuple(chosen) or (Candidate(given or CtfValues(0.5 * (low + high)), 0.0),), alone)
+
+
+def _bearing(tried: np.ndarray, values: CtfValues) -> np.ndarray:
+    """Defoci of which an astigmatism is at most half."""
+    return np.asarray(tried[values.c12_angstrom <= 0.5 * np.abs(tried) + 1])
 
 
 def _astigmatisms(given: CtfValues | None, tried: np.ndarray, most: float | None) -> list[CtfValues]:
