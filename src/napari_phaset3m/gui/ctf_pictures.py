@@ -40,10 +40,10 @@ def rings(series: TiltFocalSeries, config: CtfConfig, image: ImageCtf) -> tuple[
     values = values_of(image)
     tile = tile_for(series, config, microscope, image.defocus_angstrom)
     found = image_spectra(series, config, microscope, (image.tilt, image.focus), tile)
-    middle = min(found, key=lambda item: abs(item.height_angstrom))
+    middle = min(found, key=lambda item: abs(item.spectrum.x_angstrom))
     return (
         ring_picture(middle, values, microscope, config.amplitude_contrast, SIZE),
-        ring_curve(middle, values, microscope, config.amplitude_contrast),
+        ring_curve(found, values, microscope, config.amplitude_contrast),
     )
 
 

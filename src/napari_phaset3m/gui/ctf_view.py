@@ -92,6 +92,12 @@ class CtfView(QWidget):
                 name = "series" if focus == 0 else f"series, focus {focus + 1}"
                 places = [(t, focus) for t in range(series.n_tilt)]
                 curves.append(TiltCurve(name, series.tilt_deg, stated[:, focus], None, -2, 0, places))
+        live = self._work.live
+        if live is not None:
+            for focus in range(series.n_focus):
+                name = f"focus {focus + 1}" if series.n_focus > 1 else "fitted"
+                curves.append(TiltCurve(name, series.tilt_deg, live[:, focus] / 10, None, focus, focus))
+            return curves
         return curves if result is None else curves + fitted_curves(result)
 
 

@@ -14,7 +14,7 @@ from napari_phaset3m.gui.ctf_pictures import told
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.series_view import same_images
 from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
-from napari_phaset3m.gui.step_events import Job
+from napari_phaset3m.gui.step_events import Job, Update
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.prepare.ctf.api import iterate_ctf
 from napari_phaset3m.prepare.ctf.config import CtfConfig
@@ -61,6 +61,8 @@ class CtfWork(QObject):
         self.picture: RingPicture | None = None
         self.curve: RingCurve | None = None
         self.error = ""
+        #: `(n_tilt, n_focus)` defocus of a fit that goes on, angstrom; nan: not yet.
+        self.live: np.ndarray | None = None
         self._series: TiltFocalSeries | None = session.series
         self._past: list[CtfResult] = []
         self._token = 0
@@ -70,6 +72,24 @@ class CtfWork(QObject):
         self._timer.timeout.connect(self._launch)
         follow(session.events.series, self._on_series)
         follow(session.events.shown_image, self.request)
+        self.driver.progressed.connect(self._on_progress)
+        self.driver.changed.connect(self._on_driver)
+
+    def _on_progress(self, update: Update) -> None:
+        detail = update.progress.detail
+        if self.driver.topic != TOPIC or "defocus_angstrom" not in detail:
+            return
+        self.live = np.asarray(detail["defocus_angstrom"])
+        if detail.get("rings") is not None:
+            self.picture, self.curve = detail["rings"], detail.get("curve")
+            self.drawn.emit()
+        self.changed.emit()
+
+    def _on_driver(self) -> None:
+        if not self.driver.busy and self.live is not None:
+            self.live = None
+            self.request()
+        self.changed.emit()
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._series = self._series, series
@@ -229,6 +249,8 @@ class CtfWork(QObject):
 
     def request(self, *_: object) -> None:
         """Make the rings of the shown image anew, soon; the newest request wins."""
+        if self.live is not None:  # the fit shows its own
+            return
         if self._running:
             self._again = True
         else:
