@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ def _run(
         raise running.RunFailed(str(error)) from error
     result = done.result
     record: dict[str, Any] = {"file": str(output), "seconds": time.perf_counter() - begun}
-    record["stages"] = [jsonable(stage) for stage in result.stages]
+    record["stages"] = [asdict(stage) for stage in result.stages]
     record |= result.summary()
     plain: dict[str, Any] = jsonable(record)
     return plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DeviceError
-from napari_phaset3m.io.provenance import jsonable
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.gradient import refine
 from napari_phaset3m.prepare.align.matching import match, match_bins
@@ -90,7 +90,7 @@ def iterate_align(
         if work.finishing:
             break
     result = AlignResult(work.alignment, tuple(results))
-    told = {**result.summary(), "stages": [jsonable(stage) for stage in results]}
+    told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
     yield Done(recorded(work.series, "align", config, told), result)
 
 
