@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import analyse, compare, demo, files, mask, prepare, reconstruct, running, system
+from napari_phaset3m.cli import (
+    align,
+    analyse,
+    compare,
+    demo,
+    files,
+    mask,
+    prepare,
+    reconstruct,
+    running,
+    system,
+)
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -22,6 +33,7 @@ app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
+app.command("align")(align.align)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)

@@ -87,11 +87,9 @@ class CtfView(QWidget):
             return []
         curves = []
         if series.defocus_angstrom is not None and not self._work.applied:
-            stated = series.defocus_angstrom / 10
-            for focus in range(series.n_focus):
-                name = "series" if focus == 0 else f"series, focus {focus + 1}"
-                places = [(t, focus) for t in range(series.n_tilt)]
-                curves.append(TiltCurve(name, series.tilt_deg, stated[:, focus], None, -2, 0, places))
+            x = np.repeat(series.tilt_deg, series.n_focus)
+            places = [(t, f) for t in range(series.n_tilt) for f in range(series.n_focus)]
+            curves.append(TiltCurve("series", x, series.defocus_angstrom.ravel() / 10, None, -2, 0, places))
         live = self._work.live
         if live is not None:
             for focus in range(series.n_focus):

@@ -39,15 +39,19 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.tilt_plot import PicturePlot
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.prepare.checks import smoothed
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
 
+    from napari_phaset3m.prepare.ctf.curves import RingPicture
     from napari_phaset3m.prepare.ctf.result import ImageCtf
 
 #: Height of the picture of the rings, px.
-_RINGS = 220
+_RINGS = 210
+#: Smoothing of the measured rings, samples: single ones are mostly speckle.
+_BLUR = 1.0
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
     "stated": "as the series states", "none": "nothing found",
@@ -94,21 +98,22 @@ class MicroscopePanel(QScrollArea):
         self.numbers = label("", wrap=True)
         self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.note = label("", "warning", wrap=True)
-        self.apply, self.revert = QPushButton("Apply to series"), QPushButton("Drop the fit")
+        self.apply, self.revert = QPushButton("Apply"), QPushButton("Drop fit")
         self.history = HistoryList(self._session, self)
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(GROUP_SPACING)
-        shown = (self.nav, self.fold, self.fit, self.bar, self.rings, self.numbers, self.note)
-        for widget in shown:
-            layout.addWidget(widget)
-        layout.addLayout(self._hand())
+        layout.addWidget(self.nav)
+        layout.addWidget(self.fold)
         ends = QHBoxLayout()
         ends.setSpacing(6)
-        ends.addWidget(self.apply, 2)
-        ends.addWidget(self.revert, 1)
+        for button in (self.fit, self.apply, self.revert):
+            ends.addWidget(button, 1)
         layout.addLayout(ends)
+        for widget in (self.bar, self.rings, self.numbers, self.note):
+            layout.addWidget(widget)
+        layout.addLayout(self._hand())
         layout.addWidget(rule())
         layout.addWidget(self.history)
         layout.addStretch(1)
@@ -205,7 +210,7 @@ class MicroscopePanel(QScrollArea):
         self.rings.setVisible(picture is not None)
         if picture is not None:
             half = picture.step_per_angstrom * picture.measured.shape[0] / 2
-            data = np.nan_to_num(picture.halves(), nan=0.0)
+            data = rings_picture(picture)
             self.rings.show_picture(data, (-half, -half, 2 * half, 2 * half), (-0.25, 1.25))
             self.rings.title.setText(f"measured  |  fitted      edge {1 / half:.2f} Å")
         self.numbers.setText(words(image) if image is not None else "")
@@ -233,6 +238,14 @@ class MicroscopePanel(QScrollArea):
         view = self.view()
         if view is not None:
             bring_forward(view)
+
+
+def rings_picture(picture: RingPicture) -> np.ndarray:
+    """Measured rings at the left, smoothed over a sample or so, and fitted ones at the right."""
+    halves = np.nan_to_num(picture.halves(), nan=0.0)
+    middle = halves.shape[1] // 2
+    halves[:, :middle] = smoothed(np.nan_to_num(picture.measured, nan=0.0), _BLUR)[:, :middle]
+    return halves
 
 
 def words(image: ImageCtf) -> str:

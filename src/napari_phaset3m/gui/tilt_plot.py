@@ -129,7 +129,7 @@ class TiltPlot(QWidget):
 
     def _colour(self, curve: TiltCurve) -> str:
         colours = theme_colours()
-        special = {-1: colours.error, -2: colours.faint}
+        special = {-1: colours.alarm, -2: colours.faint}
         return special.get(curve.colour, colours.curves[curve.colour % len(colours.curves)])
 
     def _draw(self, curve: TiltCurve) -> None:
@@ -150,7 +150,7 @@ class TiltPlot(QWidget):
         else:
             points.setData(
                 x, y, pen=None, symbol=_SYMBOLS[curve.symbol % len(_SYMBOLS)], data=places,
-                symbolSize=5 if curve.colour == -2 else 7, symbolBrush=colour, symbolPen=None,
+                symbolSize={-2: 5, -1: 11}.get(curve.colour, 7), symbolBrush=colour, symbolPen=None,
             )  # fmt: skip
         error = np.zeros(len(x)) if curve.error is None else np.nan_to_num(curve.error[good])
         bars.setData(x=x, y=y, height=2 * error, pen=pg.mkPen(colour))

@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DeviceError
 from napari_phaset3m.prepare.align.config import AlignConfig
-from napari_phaset3m.prepare.align.matching import match
+from napari_phaset3m.prepare.align.gradient import refine
+from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail, judge
+from napari_phaset3m.prepare.align.result import AlignResult, StageResult
+from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
+from napari_phaset3m.reconstruct.inputs import check_images
 
-#: Bin at which every stage is judged.
-JUDGE_BIN = 3
-STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {"match": match}
+__all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """What a stage changed and what that bought.
-
-    Attributes
-    ----------
-    name : str
-    rms_change_px : float
-        Of the shifts of used images.
-    error_before, error_after : float
-        Part of the images' power that volumes of the other images do not predict.
-    seconds : float
-    kept : bool
-        False: it did not lower the error, and was undone.
-    """
-
-    name: str
-    rms_change_px: float
-    error_before: float
-    error_after: float
-    seconds: float
-    kept: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AlignResult:
-    """An alignment and how it came about."""
-
-    alignment: Alignment
-    stages: tuple[StageResult, ...]
+#: Part of the progress bar that judging the given series takes.
+FIRST = 0.03
+STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {"match": match, "gradient": refine}
 
 
 def iterate_align(
@@ -61,29 +36,77 @@ def iterate_align(
     finish: Finish | None = None,
     device: DeviceName = "auto",
 ) -> Iterator[Event]:
-    """Align, yielding progress."""
+    """Align, yielding progress (stages of Lee et al. 2025, and what :mod:`.matching` adds).
+
+    After each stage every image is predicted from volumes of the other images; a stage after
+    which they are predicted no better is undone.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+        Its own shifts are where the alignment starts from.
+    config : AlignConfig, optional
+    finish : Finish, optional
+        Asked after every round whether to end with the best so far.
+    device : {"auto", "cpu", "cuda"}
+        Reference volumes are computed on the CPU; "cuda" is refused.
+
+    Yields
+    ------
+    Progress, at last Done
+        ``Progress.detail`` may hold ``shifts_px``, ``residual``, ``shift_error_px``,
+        ``defocus_angstrom`` (arrays as in Alignment) and ``error_map``; ``Done.result`` is an
+        :class:`AlignResult`.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Before anything is computed: something is missing or cannot be used.
+    DeviceError
+        A GPU was asked for.
+    """
     config = config or AlignConfig()
+    if device == "cuda":
+        raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
+    check_images(series)
     work = Work(series, config, Alignment.of(series), finish)
+    bin_ = judge_bin(work)
     results: list[StageResult] = []
-    size = 1.0 / len(config.stages)
-    judged = yield from judge(work, JUDGE_BIN, Share(0.0, 0.0))
+    size = (1.0 - FIRST) / len(config.stages)
+    judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(config.stages):
-        begun, before = time.perf_counter(), work.alignment
-        share = Share(number * size, 0.9 * size)
+        begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = work.at((yield from STAGES[name](work, share)))
-        now = yield from judge(after, JUDGE_BIN, Share((number + 0.9) * size, 0.1 * size))
-        kept = now.error < judged.error
-        change = (after.alignment.shifts_px - before.shifts_px)[before.used]
-        rms = float(np.sqrt((change**2).sum(-1).mean()))
-        results.append(StageResult(name, rms, judged.error, now.error, time.perf_counter() - begun, kept))
+        judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
+        kept = judged.information > before.information
+        seconds = time.perf_counter() - begun
+        results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:
-            judged = now
-            work = after.at(after.alignment.replace(residual=now.residual))
-        yield Progress(f"{name}: {'kept' if kept else 'undone'}", share.begin + size, detail(work))
+            work = after.at(after.alignment.replace(residual=judged.residual))
+        else:
+            judged = before
+        text = f"Stage {name} done" if kept else f"Stage {name} undone: the images were predicted no better"
+        yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
         if work.finishing:
             break
-    told = {"stages": [r.name for r in results]}
-    yield Done(recorded(work.series, "align", config, told), AlignResult(work.alignment, tuple(results)))
+    result = AlignResult(work.alignment, tuple(results))
+    told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
+    yield Done(recorded(work.series, "align", config, told), result)
+
+
+def _stage_result(
+    name: str, works: tuple[Work, Work], judged: tuple[Judged, Judged], seconds: float, *, kept: bool
+) -> StageResult:
+    (before, after), (old, new) = works, judged
+    change = (after.alignment.shifts_px - before.alignment.shifts_px)[before.alignment.used]
+    rms = float(np.sqrt((change**2).sum(-1).mean()))
+    told = (old.error, new.error, old.information, new.information)
+    return StageResult(name, rms, *told, seconds, kept)
+
+
+def judge_bin(work: Work) -> int:
+    """Bin at which stages are judged: the finest at which images are matched."""
+    return match_bins(work)[-1]
 
 
 def align(
@@ -91,7 +114,20 @@ def align(
     config: AlignConfig | None = None,
     *,
     on_event: Callable[[Event], None] | None = None,
-    device: DeviceName = "auto",
+    **options: Any,
 ) -> Done:
-    """Align in one call."""
-    return drain(iterate_align(series, config, device=device), on_event)
+    """Align in one call.
+
+    Parameters
+    ----------
+    series, config, **options
+        As :func:`iterate_align`.
+    on_event : callable, optional
+        Called with every event.
+
+    Returns
+    -------
+    Done
+        ``series`` with the alignment applied, ``result`` an :class:`AlignResult`.
+    """
+    return drain(iterate_align(series, config, **options), on_event)

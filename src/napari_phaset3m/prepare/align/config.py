@@ -22,7 +22,10 @@ class ReferenceConfig(Model):
         "projections (SIRT)",
     )
     folds: int = Field(
-        3, ge=2, le=20, description="The images are dealt into so many parts; each is matched to a volume of the others"
+        3,
+        ge=2,
+        le=20,
+        description="Parts the images are dealt into; each is matched to a volume of the others",
     )
     sweeps: PositiveInt = Field(8, description="Sweeps of each reference volume")
     sparsity: Auto | Annotated[float, Field(ge=0)] = Field(
@@ -64,8 +67,8 @@ class GridConfig(Model):
     """Grid search of 2D shifts for the least reconstruction error (Lee et al. 2025)."""
 
     grid_bin: PositiveInt = Field(2, description="Bin of the images it works on")
-    grid_radius_px: PositiveFloat = Field(2.0, description="Half-width of the error map, pixels of the series")
-    grid_step_px: PositiveFloat = Field(0.5, description="Step of the error map, pixels of the series")
+    grid_radius_px: PositiveFloat = Field(2.0, description="Half-width of the error map, pixels")
+    grid_step_px: PositiveFloat = Field(0.5, description="Step of the error map, pixels")
     grid_rounds: PositiveInt = Field(2, description="Reconstructions and searches in turn")
 
 
@@ -74,7 +77,9 @@ class GradientConfig(Model):
 
     gradient_bins: tuple[PositiveInt, ...] = Field((4, 3), description="Bins, falling")
     gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
-    gradient_sweeps: PositiveInt = Field(14, description="Sweeps of each; one step after every sweep from the third on")
+    gradient_sweeps: PositiveInt = Field(
+        14, description="Sweeps of each, with a step after every one from the third on"
+    )
     refine_defocus: Literal["off", "tilt", "image"] = Field(
         "tilt", description="Defocus: one change for each tilt, or one for each image"
     )

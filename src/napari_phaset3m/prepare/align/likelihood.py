@@ -45,6 +45,13 @@ class Rings:
     power: float
 
     @property
+    def information(self) -> float:
+        """Mutual information of prediction and image, nats (Gaussian, rings independent)."""
+        count = np.bincount(self.index.ravel())[1:] / 2  # a real image: half of them are independent
+        trusted = np.clip(self.correlation[1:], 0, 1 - 1e-6)
+        return float(-(count * np.log1p(-(trusted**2))).sum())
+
+    @property
     def cross_weight(self) -> np.ndarray:
         """`(nx, ny)` c / P."""
         return np.asarray((self.gain / self.noise)[self.index])

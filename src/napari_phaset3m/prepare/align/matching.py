@@ -29,7 +29,7 @@ SEARCH_FRACTION = 0.1
 DEFOCUS_SIGMA = 80.0
 #: Phase (rad at the grid's Nyquist frequency) by which neighbouring trial defoci differ; trial
 #: defoci reach this many standard deviations.
-DEFOCUS_PHASE, DEFOCUS_REACH = 0.8, 2.5
+DEFOCUS_PHASE, DEFOCUS_REACH = 0.4, 2.5
 #: Coarsest voxel (angstrom) at which single images are left out, and defocus is looked at.
 SINGLE_VOXEL = 2.1
 #: Step of the trial shifts, and the farthest of them, pixels of the bin.
@@ -107,8 +107,9 @@ def match(work: Work, share: Share) -> StageEvents:
 def _taken(alignment: Alignment, found: list[Found]) -> Alignment:
     shifts = np.mean([f.shifts_px for f in found], axis=0)
     defocus = alignment.defocus_angstrom
-    if found[0].defocus is not None:
-        defocus = np.mean([f.defocus for f in found], axis=0)
+    defoci = [f.defocus for f in found if f.defocus is not None]
+    if defoci:
+        defocus = np.mean(defoci, axis=0)
     return alignment.replace(
         shifts_px=shifts,
         defocus_angstrom=defocus,
@@ -123,7 +124,8 @@ def _round(
     series = work.series
     assert series.used is not None
     voxel = series.pixel_size_angstrom * bin_
-    single = voxel <= SINGLE_VOXEL and where[1] % 2 == 1
+    # Whole tilts first: the other images of a displaced tilt would hold each of them in place.
+    single = voxel <= SINGLE_VOXEL and 2 * where[1] >= work.config.match.match_rounds
     parts = deal(series.used, work.config.reference.folds, not single, work.rng(1, *where))
     task = _Task(work, start, work.original.pixel_size_angstrom * bin_)
     for number, held in enumerate(parts):
@@ -238,7 +240,7 @@ def _defocus_weights(log_density: np.ndarray, log_prior: np.ndarray) -> np.ndarr
 def _mixed(log_density: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Log-density `(y, x)` with the trial defoci summed out."""
     if len(weight) == 1:
-        return log_density[0]
+        return np.asarray(log_density[0])
     top = log_density.max((-2, -1), keepdims=True)
     density = np.exp(log_density - top)
     density /= density.sum((-2, -1), keepdims=True)

@@ -7,7 +7,7 @@ images' old places would pull them back to where they were.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,13 +26,13 @@ from napari_phaset3m.reconstruct.stage import Stage
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
 ATOMIC_PIXEL = 0.8
 #: Coarsest voxel that is written as Gaussians, and their width (standard deviation), angstrom.
-BASIS_VOXEL, BASIS_SIGMA = 1.3, 1.0
+BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
 
 
 def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
-    """"multislice" or "sirt": as asked for, else what the series' metadata allow."""
+    """Name of the model, "multislice" or "sirt": as asked for, else what the series' metadata allow."""
     if config.reference.forward != "auto":
         return config.reference.forward
     known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
@@ -45,9 +45,8 @@ def reference_config(
     """Settings of a reference volume at a bin of the series' pixel."""
     voxel, model = series.pixel_size_angstrom * bin_, forward_model(series, config)
     n = sweeps or config.reference.sweeps
-    common = dict(
-        voxel_angstrom=voxel, holdout_fraction=0.0, threads=config.threads, seed=config.seed, iterations=n
-    )
+    common: dict[str, Any] = {"voxel_angstrom": voxel, "holdout_fraction": 0.0, "iterations": n}
+    common |= {"threads": config.threads, "seed": config.seed}
     if model == "sirt":
         flip = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
         return ReconstructionConfig.parse(
@@ -164,13 +163,17 @@ class Reference:
         spectrum = _spectra(method.predict(self.volume, tilt) * problem.pixel_weight)[0]
         found = []
         for f, (y, x) in enumerate(problem.shifts_px[tilt]):
-            ramp = np.exp(-2j * np.pi * problem.grid.pixel_size_angstrom * (
-                problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y
-            ))
-            sign = 1.0
+            ramp = np.exp(
+                -2j
+                * np.pi
+                * problem.grid.pixel_size_angstrom
+                * (problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y)
+            )
+            sign = np.ones(())
             if self._settings.ctf_correction != "none":
                 assert problem.microscope is not None and problem.defocus_angstrom is not None
-                transfer = contrast_transfer(problem.grid, problem.microscope, problem.defocus_angstrom[tilt, f])
+                defocus = float(problem.defocus_angstrom[tilt, f])
+                transfer = contrast_transfer(problem.grid, problem.microscope, defocus)
                 sign = np.where(transfer < 0, -1.0, 1.0)
             found.append(spectrum * ramp * sign)
         return np.stack(found)[None]

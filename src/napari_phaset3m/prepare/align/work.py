@@ -43,9 +43,7 @@ class Work:
     def at(self, alignment: Alignment) -> Work:
         """The same with another alignment, its freedoms fixed."""
         mean = float(self.original.tilt_deg.mean())
-        return replace(
-            self, alignment=without_freedoms(alignment, self.original.pixel_size_angstrom, mean)
-        )
+        return replace(self, alignment=without_freedoms(alignment, self.original.pixel_size_angstrom, mean))
 
     @property
     def series(self) -> TiltFocalSeries:
@@ -80,7 +78,7 @@ def deal(used: np.ndarray, parts: int, by_tilt: bool, rng: np.random.Generator) 
         All images of a tilt are in one part. Else images are dealt one by one, and each
         tilt's go to different parts.
     """
-    n_tilt, n_focus = used.shape
+    n_focus = used.shape[1]
     tilts = np.flatnonzero(used.any(1))
     label = np.full(used.shape, -1)
     if by_tilt or n_focus == 1:
@@ -118,6 +116,9 @@ class Judged:
     ----------
     error : float
         Part of the images' power that is not predicted, each ring of frequency scaled best.
+    information : float
+        What the predictions tell of an image, nats: ``-1/2 sum of n log(1 - r^2)`` over rings of n
+        independent numbers and correlation r. Unlike the error it counts faint rings as well.
     residual : ndarray
         `(n_tilt, n_focus)` the same of each image; NaN where not used.
     correlation : ndarray
@@ -125,6 +126,7 @@ class Judged:
     """
 
     error: float
+    information: float
     residual: np.ndarray
     correlation: np.ndarray = field(repr=False)
 
@@ -155,7 +157,8 @@ def judge(work: Work, bin_: int, share: Share, text: str = "Judging") -> Generat
     gain = rings.gain[rings.index]
     for index, b, a in zip(where, measured, predicted, strict=True):
         residual[index] = float((np.abs(b - gain * a) ** 2).sum() / max(float((np.abs(b) ** 2).sum()), 1e-30))
-    return Judged(1 - rings.explained / max(rings.power, 1e-30), residual, rings.correlation)
+    error = 1 - rings.explained / max(rings.power, 1e-30)
+    return Judged(error, rings.information, residual, rings.correlation)
 
 
 def detail(work: Work, **more: Any) -> Mapping[str, Any]:
