@@ -211,12 +211,8 @@ def _use(path):
 @given(data=st.data())
 def test_fuzzed_mdoc_never_crashes(tmp_path_factory, data):
     """Lines are mixed, bytes changed, the end cut off; only a one-line DataError may come of it."""
-    lines = MDOC.splitlines() + [
-        "[FrameSet = 0]",
-        "FrameTSStartEndFrames = 0 12",
-        "[MontSection = 0]",
-        "T = x",
-    ]
+    extra = ["[FrameSet = 0]", "FrameTSStartEndFrames = 0 12", "[MontSection = 0]", "T = x"]
+    lines = [*MDOC.splitlines(), *extra]
     order = data.draw(st.lists(st.integers(0, len(lines) - 1), max_size=40))
     content = bytearray("\r\n".join(lines[k] for k in order).encode())
     for _ in range(data.draw(st.integers(0, 8))):

@@ -138,7 +138,8 @@ def iterate_load(
             raise missing(name, plan.images[0].file)
     angle = float(given.pop("tilt_axis_angle_deg", None) or plan.tilt_axis_angle_deg or 0.0)
     small = binned_shape(plan.image_shape, settings)
-    shape = small[::-1] if round(angle / 90) % 2 else small
+    quarter = round(angle / 90)
+    shape = small[::-1] if quarter % 2 else small
     whole = (plan.n_tilt, plan.n_focus, *shape)
     path = plan.images[0].file
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
@@ -151,9 +152,14 @@ def iterate_load(
         if entry.used and not np.isfinite(image.sum(dtype=np.float64)):
             raise DataError("holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
                             remedy="Mark it as not used")  # fmt: skip
-        images[entry.tilt_index, entry.focus_index] = turn(image, angle)[0] if angle else image
+        images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
-    yield Loaded(_assembled(plan, images, settings, angle, given))
+    series = _assembled(plan, images, settings, angle, given)
+    if angle != 90 * quarter:  # in place, because nobody else has the images yet
+        for number, image in enumerate(images.reshape(-1, *shape)):
+            yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
+            image[:] = turn(image, angle - 90 * quarter)[0]
+    yield Loaded(series)
 
 
 def _assembled(

@@ -26,6 +26,8 @@ class MdocSeries:
         The axis stands in a title; else it follows from ``RotationAngle``.
     is_dose_stated : bool
         It is the dose on the specimen; else what reached the camera.
+    is_order_stated : bool
+        By times or doses; else the order of sections is assumed.
     notes : list of str
         Where values come from.
     questions : list of str
@@ -43,6 +45,7 @@ class MdocSeries:
     tilt_axis_angle_deg: float | None
     is_axis_stated: bool = False
     is_dose_stated: bool = False
+    is_order_stated: bool = False
     notes: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
 
@@ -76,6 +79,7 @@ def mdoc_series(mdoc: Mdoc) -> MdocSeries:
         energy_ev=mdoc.energy_ev,
         tilt_axis_angle_deg=_axis(mdoc, notes, questions),
         is_dose_stated=bool(images) and all(image.stated_dose is not None for image in images),
+        is_order_stated=len(images) == 1 or any("order of exposure" in note for note in notes),
         is_axis_stated=mdoc.title_axis_deg is not None,
         notes=notes,
         questions=questions,

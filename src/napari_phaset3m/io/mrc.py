@@ -197,6 +197,7 @@ def read_mrc(path: str | Path) -> RawSeries:
         raw.fields["energy_ev"] = energy
     if beside.dose_per_image is not None:
         raw.fields["dose_per_image"] = beside.dose_per_image
+    raw.metadata |= beside.exposure()
     angle = (
         header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg
     )

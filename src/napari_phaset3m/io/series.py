@@ -29,8 +29,10 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     Parameters
     ----------
     path : path-like or sequence of path-like
-        An `.h5` series, an MRC or TIFF stack, a GIF, `.npy`, `.mat`, a `series.toml`, or a folder of
-        TIFFs with the angle in the name. Several paths: one stack per defocus.
+        An `.h5` series, an MRC or TIFF stack, DM3, DM4, EMD, SER, `.hspy`, GIF, `.npy`, `.mat`, a
+        `series.toml`, or a folder of TIFFs with the angle in the name. Several paths: one stack per defocus.
+        Folders of other images, an `.mdoc` and EER movies are imported: see :func:`importing.look`, which
+        also tells what it assumed, and loads with bin and crop.
     **overrides
         Fields of :class:`TiltFocalSeries` that replace or complete what the file says, e.g.
         ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it:
@@ -53,7 +55,22 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     ConfigError
         An override is unknown.
     """
+    if isinstance(path, str | os.PathLike) and _needs_import(Path(path)):
+        from napari_phaset3m.io.importing import load, look
+
+        return load(look(path, tilt_deg=overrides.pop("tilt_deg", None)), **overrides)
     return assemble(read_raw(path), overrides)
+
+
+def _needs_import(path: Path) -> bool:
+    """An mdoc, EER movies, or a folder of other images than TIFF."""
+    from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES
+
+    if path.suffix.lower() in (".mdoc", ".eer"):
+        return True
+    if not path.is_dir() or any(p.suffix.lower() in (".tif", ".tiff") for p in path.iterdir()):
+        return False
+    return any(p.suffix.lower() in (".mdoc", *IMAGE_SUFFIXES) for p in path.iterdir())
 
 
 def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
@@ -79,6 +96,8 @@ def _read_one(path: PathLike) -> RawSeries:
         return mrc.read_mrc(found)
     if suffix in (".tif", ".tiff"):
         return tiff.read_tiff(found)
+    if suffix == ".mdoc":
+        return _read_one(_stack_beside(found))
     if suffix == ".toml":
         return toml.read_toml(found)
     if suffix == ".hspy":
@@ -88,6 +107,18 @@ def _read_one(path: PathLike) -> RawSeries:
     if suffix in other.READERS:
         return other.READERS[suffix](found)
     raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+
+
+def _stack_beside(path: Path) -> Path:
+    """The stack of an mdoc."""
+    from napari_phaset3m.io.import_look import stack_of
+    from napari_phaset3m.io.mdoc import read_mdoc
+
+    stack = stack_of(path, read_mdoc(path))
+    if stack is None:
+        raise DataError("its stack is not beside it", path=path,
+                        remedy="Movies are imported: phaset3m convert")  # fmt: skip
+    return stack
 
 
 def _join(parts: Sequence[RawSeries]) -> RawSeries:

@@ -28,6 +28,11 @@ class Sidecar:
     exposure_order: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
+    def exposure(self) -> dict[str, list[float]]:
+        """Order of exposure and dose before each section, for the metadata of a series."""
+        known = {"exposure_order": self.exposure_order, "prior_dose": self.prior_dose}
+        return {name: values.tolist() for name, values in known.items() if values is not None}
+
 
 def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
     """Detector MTF from a text file: `(n, 2)`, fraction of Nyquist and value; # begins a comment.
@@ -104,7 +109,8 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
             result.notes.append(f"tilt angles from {path.name}")
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
-        result.prior_dose, result.exposure_order = found.prior_dose, found.exposure_order
+        result.prior_dose = found.prior_dose if found.is_dose_stated else None
+        result.exposure_order = found.exposure_order if found.is_order_stated else None
         result.notes += [f"{path.name}: {text}" for text in (*found.notes, *found.questions)]
     result.energy_ev = found.energy_ev
     binning = _binning(mdoc.text("ImageSize") or "", shape)

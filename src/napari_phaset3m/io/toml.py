@@ -53,7 +53,7 @@ def read_toml(path: str | Path) -> RawSeries:
         )
     if isinstance(raw.fields.get("mtf"), str):
         raw.fields["mtf"] = base.parent / raw.fields["mtf"]
-    raw.fields["tilt_deg"] = np.array([row[0]["tilt_deg"] for row in rows], dtype=np.float64)
+    raw.fields["tilt_deg"] = np.array([_angle(row, base) for row in rows])
     _per_image(raw, rows, base)
     _conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
@@ -126,7 +126,7 @@ def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
 
 
 def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, Any]]]:
-    """Entries of one tilt together, in the file's order; `tilt` keeps equal angles apart."""
+    """Entries of one tilt (equal `tilt`, else equal angle) together, in the file's order or by `focus`."""
     groups: dict[Any, list[dict[str, Any]]] = {}
     for number, entry in enumerate(entries):
         where = f"image {number + 1}"
@@ -139,10 +139,12 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
         angle = entry.get("tilt_deg")
         if isinstance(angle, bool) or not isinstance(angle, int | float):
             raise DataError("needs tilt_deg (degrees)", path=base, field=where)
+        if not isinstance(entry.get("focus", 0), int):
+            raise DataError("focus must be a whole number", path=base, field=where)
         if not isinstance(entry.get("tilt", 0), int) or not isinstance(entry.get("used", True), bool):
             raise DataError("tilt must be a whole number and used true or false", path=base, field=where)
-        groups.setdefault((entry.get("tilt"), float(angle)), []).append(entry)
-    rows = list(groups.values())
+        groups.setdefault(entry.get("tilt", ("angle", float(angle))), []).append(entry)
+    rows = [sorted(row, key=lambda entry: entry.get("focus", 0)) for row in groups.values()]
     for row in rows:
         if len(row) != len(rows[0]):
             counted = [f"tilt {r[0]['tilt_deg']} has {len(r)}" for r in (row, rows[0])]
@@ -207,6 +209,15 @@ def _entry(entry: Mapping[str, Any], base: Path) -> ImageEntry:
         frames=None if frames is None else base.parent / frames,
         frame_range=None if span is None else (span[0], span[1]),
     )
+
+
+def _angle(row: list[dict[str, Any]], base: Path) -> float:
+    """The mean angle of a tilt's foci."""
+    angles = [float(entry["tilt_deg"]) for entry in row]
+    if max(angles) - min(angles) > 1.0:
+        raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees", path=base,
+                        field="tilt_deg", remedy="Give them one angle, or different tilt = ...")  # fmt: skip
+    return float(np.mean(angles))
 
 
 def _per_image(raw: RawSeries, rows: list[list[dict[str, Any]]], base: Path) -> None:

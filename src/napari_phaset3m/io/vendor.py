@@ -67,13 +67,11 @@ def _open(path: Path) -> list[dict[str, Any]]:
             if suffix == ".emd":
                 return list(emd.file_reader(str(path), lazy=True, select_type="images"))
             return list(tia.file_reader(str(path), lazy=True))
-    except (DataError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # readers of damaged files raise nearly anything
+    except Exception as error:  # readers of damaged files raise nearly anything
         raise _damaged(path, error) from None
 
 
-def _damaged(path: Path, error: BaseException) -> DataError:
+def _damaged(path: Path, error: Exception) -> DataError:
     lines = str(error).strip().splitlines()
     reason = lines[0][:120] if lines else type(error).__name__
     return DataError(f"cannot be read as {path.suffix.lower()} ({reason})", path=path,
@@ -94,15 +92,14 @@ def _same_kind(images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _pixels(signals: Sequence[Mapping[str, Any]], path: Path) -> Any:
-    """The images, mapped when they are many; rows turned over where the file has the top row first.
+    """The images, mapped when they are many.
 
-    DM and EMD store the top row first; TIA draws row 0 of a SER at the bottom.
+    RosettaSciIO gives the top row first: as DM and EMD store it, and SER (bottom first) turned over.
     """
     shape = signals[0]["data"].shape if len(signals) == 1 else (len(signals), *signals[0]["data"].shape)
     if len(shape) == 3 and shape[0] > MAX_SECTIONS:
         raise DataError(f"states {shape[0]} images", path=path)
-    step = 1 if path.suffix.lower() == ".ser" else -1
-    data = [signal["data"][..., ::step, :] for signal in signals]
+    data = [signal["data"][..., ::-1, :] for signal in signals]
     small = int(np.prod(shape, dtype=float)) <= _KEEP
     if len(data) == 1 and not small:
         return LazyImages(data[0], path)
@@ -201,6 +198,12 @@ class Tags:
             return None
         return value if np.isfinite(value) else None
 
+    def stage_tilt_deg(self) -> float | None:
+        """Alpha tilt of the stage; Velox writes radians."""
+        radians = self.number("Stage", "AlphaTilt")
+        found = self.number("Stage", "tilt_alpha")
+        return found if found is not None or radians is None else float(np.rad2deg(radians))
+
     def text(self, *names: str) -> str:
         """Text, also where DM stored it letter by letter."""
         value = self.find(*names)
@@ -239,14 +242,15 @@ def _walk(tree: Any, keys: tuple[str, ...] = (), depth: int = 0) -> Iterator[tup
 def _instrument(raw: RawSeries, tags: Sequence[Tags]) -> None:
     first = tags[0]
     kilovolt = first.number("TEM", "beam_energy")
-    volts = kilovolt * 1e3 if kilovolt else first.number("Microscope Info", "Voltage")
+    own = (("Microscope Info", "Voltage"), ("Optics", "AccelerationVoltage"))
+    volts = kilovolt * 1e3 if kilovolt else next((v for names in own if (v := first.number(*names))), None)
     if volts and 1e3 < volts < 1e7:
         raw.fields["energy_ev"] = float(f"{volts:.9g}")
     cs = first.number("Microscope Info", "Cs(mm)")
     if cs and 0 < cs < 20:
         raw.fields["spherical_aberration_angstrom"] = float(f"{cs * 1e7:.6g}")
         raw.notes.append(f"Cs {cs:.3g} mm as the file has it, a setting of the microscope's type")
-    tilts = [tag.number("Stage", "tilt_alpha") for tag in tags]
+    tilts = [tag.stage_tilt_deg() for tag in tags]
     if "tilt_deg" not in raw.fields and all(t is not None and abs(t) <= 180 for t in tilts):
         count = raw.images.shape[0] if raw.images.ndim == 3 else 1
         if len(tilts) == count:
