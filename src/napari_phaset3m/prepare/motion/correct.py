@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,11 @@ _ALIGNED = 2048
 _SMALLEST = 64
 #: A frame whose mean is farther than this part from the median frame's was not exposed like the others.
 _EVEN = 0.3
+#: Electrons in a pixel's sum beyond which no live pixel of any camera holds none (chance 1e-7).
+_CERTAIN = 16.0
+#: Without a specimen in view, noise is aligned to noise: shifts that claim to be this uncertain (pixels)
+#: and jump about by this much (rms second difference, pixels) tell nothing.
+_UNCERTAIN_PX, _ERRATIC_PX = 0.3, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,11 @@ def iterate_motion(
     whole = yield from _align(spectra, used, config, finish)
     field = no_field(movie.n_frames)
     count = grid_of(spectra.shape, movie.image_shape, config)
-    if count > 1 and not (finish is not None and finish.finish_requested()):
+    if (
+        count > 1
+        and np.isfinite(whole.error).any()
+        and not (finish is not None and finish.finish_requested())
+    ):
         field = yield from _local(spectra, whole, count, config)
     del spectra
     weighted = None
@@ -106,10 +115,9 @@ def iterate_motion(
 def _check(movie: Movie, config: MotionConfig, pixel: float | None) -> None:
     if movie.n_frames < 2:
         raise DataError("has one frame only", field="movie", remedy="Motion correction needs two or more")
-    if min(movie.image_shape) < _SMALLEST:
-        raise DataError(
-            f"has frames of {movie.image_shape} pixels, less than {_SMALLEST} on a side", field="movie"
-        )
+    ny, nx = movie.image_shape
+    if min(ny, nx) < _SMALLEST:
+        raise DataError(f"has frames of {ny} x {nx} pixels, less than {_SMALLEST} on a side", field="movie")
     if config.dose_per_frame is not None and pixel is None:
         raise DataError("is needed for dose weighting", field="pixel_size", remedy="Give --pixel-size")
 
@@ -137,7 +145,10 @@ def _first_pass(
     bad = None
     if config.hot:
         # Pixels that are wrong in every frame hold the frames together where they are: no drift is seen.
-        bad = find_spikes(total, 8.0, electron_size(total))
+        electron = electron_size(total)
+        bad = find_spikes(total, 8.0, electron)
+        if np.median(total) > _CERTAIN * electron:
+            bad |= total == 0  # dead lines, too long to be spikes
         if np.ndim(gain):
             bad |= np.asarray(gain) == 0
     return _Raw(total, means, bad)
@@ -182,11 +193,21 @@ def _align(
         if finish is not None and finish.finish_requested():
             break
     assert found is not None
+    if not _believable(found):
+        return replace(found, shifts=np.zeros_like(found.shifts), error=np.full_like(found.error, np.inf))
     if not config.smooth:
         return found
     shifts, error, _ = smoothed(found.measured, found.error)
     shifts = shifts - shifts[found.used].mean(axis=0)
-    return Found(shifts, error, found.measured, found.used, found.change, found.weighting)
+    return replace(found, shifts=shifts, error=error)
+
+
+def _believable(found: Found) -> bool:
+    error = found.error[found.used]
+    if not np.isfinite(error).all() or error.mean() > _UNCERTAIN_PX:
+        turns = np.diff(found.measured[found.used], 2, axis=0)
+        return bool(turns.size) and float(np.sqrt((turns**2).mean())) < _ERRATIC_PX
+    return True
 
 
 def _local(

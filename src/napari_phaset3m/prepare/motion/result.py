@@ -23,7 +23,8 @@ class MotionResult:
     shifts_px : ndarray
         `(n, 2)` (y, x) whole-frame drift: a feature at p of the image is at p + shift in the frame.
     error_px : ndarray
-        `(n, 2)` its standard deviation; infinite: not measured.
+        `(n, 2)` its standard deviation; infinite: not measured (all: nothing in view to align by, and
+        the frames were summed as they are).
     measured_px : ndarray
         `(n, 2)` before smoothing.
     used : ndarray
@@ -72,6 +73,7 @@ class MotionResult:
             "n_frames": len(self.used),
             "frames_left_out": np.flatnonzero(~self.used).tolist(),
             "bad_pixels": self.bad_pixels,
+            "drift_found": bool(known.size),
             "drift_total_px": float(np.hypot(*(self.shifts_px[-1] - self.shifts_px[0]))),
             "drift_path_px": float(way.sum()),
             "shift_error_px": float(known.mean()) if known.size else None,

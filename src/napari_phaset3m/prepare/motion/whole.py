@@ -174,7 +174,11 @@ def refine(
         for number in range(config.iterations):
             measured, error, value = _newton(spectra, shifts, used, weights, limit, pool)
             if given is None:
-                used &= value > _LEAST_CORRELATION * np.median(value[used])
+                alike = used & (value > _LEAST_CORRELATION * np.median(value[used]))
+                if alike.sum() < 2:  # nothing that the frames have in common
+                    yield Found(shifts, np.full_like(error, np.inf), measured, used, 0.0, weights)
+                    return
+                used = alike
             error[~used] = np.inf
             new = measured
             if smooth or not used.all():
