@@ -204,8 +204,9 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
     assert session.series.metadata["history"][-1]["step"] == "align"
     assert [s.name for s in session.history.states] == ["Opened", "Alignment"] and work.draft is None
+    assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
-    assert session.series is before
+    assert session.series is before and "±" not in panel.move_.numbers.text()
 
 
 def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):

@@ -193,25 +193,36 @@ class AlignView(QWidget):
 
     def _draw_prediction(self, alignment: Alignment) -> None:
         found, place = self._check.predictions, self._session.shown_image
-        if found is None:
-            for picture in (self.measured, self.predicted, self.error):
-                picture.show_picture(None, (0, 0, 1, 1))
-                picture.title.setText("")
+        known = found is not None and place[0] < len(found.residual) and place[1] < found.residual.shape[1]
+        for picture, which in ((self.measured, "measured"), (self.predicted, "predicted")):
+            data = getattr(found, which)[place] if found is not None and known else None
+            _fill(picture, data, which)
+        self._draw_error(place)
+        if found is None or not known:
             self.text.setText("Press Re-project in step Align to compare with a reconstruction.")
             return
-        measured, predicted = found.measured[place], found.predicted[place]
-        low, high = (float(v) for v in np.percentile(measured, (1, 99)))
-        ny, nx = measured.shape
-        for picture, data, title, limits, colours in (
-            (self.measured, measured, "measured", (low, high), "gray"),
-            (self.predicted, predicted, f"predicted ({found.model})", (low, high), "gray"),
-            (self.error, found.error_map(*place), "error map", None, "inferno"),
-        ):
-            picture.show_picture(data, (0, 0, nx, ny), limits, colours)
-            picture.title.setText(title)
+        self.predicted.title.setText(f"predicted ({found.model})")
         stale = "\nThe alignment has changed since: Re-project again." if self._check.stale() else ""
         share = found.residual[place]
         self.text.setText(f"{100 * share:.0f} % of this image's power is not predicted.{stale}")
+
+    def _draw_error(self, place: tuple[int, int]) -> None:
+        """Misfit over trial shifts where a grid search ran, else where in the image the misfit is."""
+        maps, found = self._work.error_maps, self._check.predictions
+        if maps is not None and place[0] < maps[0].shape[0] and np.isfinite(maps[0][place]).any():
+            half = float(np.abs(maps[1]).max())
+            self.error.show_picture(maps[0][place], (-half, -half, 2 * half, 2 * half), None, "inferno")
+            self.error.title.setText(f"misfit over shifts, ±{half:.1f} px")
+        elif found is not None and place[0] < len(found.residual) and place[1] < found.residual.shape[1]:
+            _fill(self.error, found.error_map(*place), "error map", "inferno")
+        else:
+            _fill(self.error, None, "")
+
+
+def _fill(picture: PicturePlot, data: np.ndarray | None, title: str, colours: str = "gray") -> None:
+    ny, nx = (1, 1) if data is None else data.shape
+    picture.show_picture(data, (0, 0, nx, ny), None, colours)
+    picture.title.setText("" if data is None else title)
 
 
 def per_focus(alignment: Alignment, values: np.ndarray, errors: np.ndarray | None = None) -> list[TiltCurve]:

@@ -62,6 +62,9 @@ class AlignWork(QObject):
         self.live: dict[str, np.ndarray] = {}
         #: What the stages of the last run bought.
         self.stages: tuple[Any, ...] = ()
+        #: Misfit of each image over trial shifts, and these shifts in px, where a grid search ran.
+        self.error_maps: tuple[np.ndarray, np.ndarray] | None = None
+        self._last: Alignment | None = None
         self._series: TiltFocalSeries | None = session.series
         self._past: list[Alignment | None] = []
         self._future: list[Alignment | None] = []
@@ -76,7 +79,14 @@ class AlignWork(QObject):
         series = self._session.series
         if series is None:
             return None
-        return self.draft if self.draft is not None else Alignment.of(series)
+        return self.draft if self.draft is not None else self._stated(series)
+
+    def _stated(self, series: TiltFocalSeries) -> Alignment:
+        """What the series states, with residuals and errors as long as it is what was accepted last."""
+        stated, last = Alignment.of(series), self._last
+        if last is None or not np.array_equal(last.shifts_px, stated.shifts_px):
+            return stated
+        return stated.replace(residual=last.residual, shift_error_px=last.shift_error_px)
 
     @property
     def accepted(self) -> Alignment | None:
@@ -98,6 +108,7 @@ class AlignWork(QObject):
     def _forget(self) -> None:
         self.draft, self.told, self.parameters, self._merge = None, {}, None, None
         self._past, self._future, self.live, self.stages = [], [], {}, ()
+        self.error_maps = None
 
     # draft
 
@@ -185,6 +196,7 @@ class AlignWork(QObject):
         self._finish(done.series)
 
     def _finish(self, series: TiltFocalSeries) -> None:
+        self._last = self.draft
         self._forget()
         self._session.apply(series, ACCEPTED)
         self.driver.say(TOPIC, "Accepted: the series has this alignment now", "good")
@@ -217,6 +229,8 @@ class AlignWork(QObject):
     def _take(self, name: str, done: Done) -> None:
         self.stages = tuple(getattr(done.result, "stages", ()))
         self.parameters = self.config
+        maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
+        self.error_maps = None if maps is None or trial is None else (maps, trial)
         history = done.series.metadata.get("history", ())
         self.told = dict(history[-1].get("told", {})) if history else {}
         self.set_draft(done.result.alignment)

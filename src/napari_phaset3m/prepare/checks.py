@@ -210,7 +210,7 @@ class Predictions:
 
         image = getattr(self, which)[tilt, focus]
         shift = self.alignment.shifts_px[tilt, focus] if shift_px is None else np.asarray(shift_px)
-        return np.asarray(move(image, -shift / self.scale, order=1, mode="nearest"), REAL)
+        return np.asarray(move(image, -shift / self.scale, order=1, mode="constant"), REAL)
 
     def error_map(self, tilt: int, focus: int, sigma_px: float = 2.0) -> np.ndarray:
         """`(my, mx)` local misfit, relative to the image's variance, smoothed over ``sigma_px``."""
