@@ -13,6 +13,7 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
+from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Workspace(QWidget):
         follow(self._session.events.series, self._fit)
         follow(self._session.events.active_run, self._fit)
         QTimer.singleShot(0, self.show_views)
+        self._warm_up = WarmUp(self)
+        QTimer.singleShot(0, self._warm_up.start)
 
     def _fit(self) -> None:
         """Never so narrow that the names of the steps overlap; the font is known once shown."""
