@@ -17,6 +17,7 @@ from napari_phaset3m.prepare.align.gradient import refine
 from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
+from napari_phaset3m.prepare.align.shared import optics
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
@@ -26,7 +27,11 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 
 #: Part of the progress bar that judging the given series takes.
 FIRST = 0.03
-STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {"match": match, "gradient": refine}
+STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
+    "match": match,
+    "optics": optics,
+    "gradient": refine,
+}
 
 
 def iterate_align(
@@ -76,7 +81,7 @@ def iterate_align(
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(config.stages):
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
-        after = work.at((yield from STAGES[name](work, share)))
+        after = yield from STAGES[name](work, share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
         kept = judged.information > before.information
         seconds = time.perf_counter() - begun

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
 
 #: Stages in the order in which they make sense.
-StageName = Literal["focal", "match", "grid", "gradient"]
+StageName = Literal["focal", "match", "optics", "grid", "gradient"]
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 
 
@@ -63,6 +63,19 @@ class MatchConfig(Model):
     )
 
 
+class OpticsConfig(Model):
+    """Cs and twofold astigmatism, which all images share, along with shifts and defoci."""
+
+    optics_cs_sigma_angstrom: PositiveFloat | Auto = Field(
+        "auto", description="Standard deviation of the stated Cs, Å; auto: a fifth of it, at least 5e5"
+    )
+    optics_astigmatism_sigma_angstrom: PositiveFloat = Field(
+        100.0, description="Standard deviation of each component of the astigmatism, Å"
+    )
+    optics_trials: int = Field(5, ge=1, description="Values of Cs to start from (odd), spread over the prior")
+    optics_rounds: PositiveInt = Field(6, description="Rounds from the best of them")
+
+
 class GridConfig(Model):
     """Grid search of 2D shifts for the least reconstruction error (Lee et al. 2025)."""
 
@@ -75,7 +88,7 @@ class GridConfig(Model):
 class GradientConfig(Model):
     """Gauss-Newton refinement with the multislice model's own derivatives."""
 
-    gradient_bins: tuple[PositiveInt, ...] = Field((4, 3), description="Bins, falling")
+    gradient_bins: tuple[PositiveInt, ...] = Field((3, 2), description="Bins, falling")
     gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
     gradient_sweeps: PositiveInt = Field(
         14, description="Sweeps of each, with a step after every one from the third on"
@@ -92,13 +105,14 @@ class AlignConfig(Model):
     """Everything an alignment needs besides the series."""
 
     stages: tuple[StageName, ...] = Field(
-        ("match", "gradient"), min_length=1, description="Stages to run, in this order"
+        ("match", "optics", "gradient"), min_length=1, description="Stages to run, in this order"
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     reference: ReferenceConfig = ReferenceConfig()
     focal: FocalConfig = FocalConfig()
     match: MatchConfig = MatchConfig()
+    optics: OpticsConfig = OpticsConfig()
     grid: GridConfig = GridConfig()
     gradient: GradientConfig = GradientConfig()
 

@@ -30,7 +30,7 @@ def refine(work: Work, share: Share) -> StageEvents:
     settings = work.config.gradient
     plan = [bin_ for bin_ in settings.gradient_bins for _ in range(settings.gradient_rounds)]
     for number, bin_ in enumerate(plan):
-        part = Share(share.begin + share.size * number / len(plan), share.size / len(plan))
+        part = share.part(number, len(plan))
         hook = GaussNewton(RefineConfig(refine_shifts=True, refine_defocus=settings.refine_defocus))
         reference = Reference(work.series, work.config, bin_, settings.gradient_sweeps, (hook,))
         try:
@@ -45,4 +45,4 @@ def refine(work: Work, share: Share) -> StageEvents:
         yield Progress(f"Refined at bin {bin_}", part.at(1.0), detail(work))
         if work.finishing:
             break
-    return work.alignment
+    return work

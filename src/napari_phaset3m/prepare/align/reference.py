@@ -6,7 +6,7 @@ images' old places would pull them back to where they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +15,10 @@ from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.backend import resolve_device
 from napari_phaset3m.core.contrast import contrast_transfer
 from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.reconstruct.methods.linear import LinearMethod
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
@@ -94,6 +96,7 @@ class Reference:
         self.stage = Stage(series, self._settings, resolve_device("cpu"), None, 1, hooks)
         self.errors: list[float] = []
         self._volume: np.ndarray | None = None
+        self._models: dict[int, tuple[Microscope, TransferModel]] = {}
 
     @property
     def grid(self) -> Grid:
@@ -151,12 +154,34 @@ class Reference:
         """
         if self.linear:
             return self._projected(tilt)
+        offsets = [0.0] if offsets_angstrom is None else [float(o) for o in offsets_angstrom]
+        return self.predicted_with(tilt, [(self.microscope, offset) for offset in offsets])
+
+    @property
+    def microscope(self) -> Microscope:
+        """Of the multislice model."""
+        assert self.stage.problem.microscope is not None
+        return self.stage.problem.microscope
+
+    def predicted_with(self, tilt: int, variants: Sequence[tuple[Microscope, float]]) -> np.ndarray:
+        """`(n, n_focus, nx, ny)` as :meth:`predicted`, with other microscopes and changes of defocus."""
         method, problem = cast(MultisliceMethod, self.stage.method), self.stage.problem
-        offsets = np.zeros(1) if offsets_angstrom is None else offsets_angstrom
-        weight = problem.pixel_weight
-        return np.stack(
-            [_spectra((i - 1) * weight) for i in method.predict_defoci(self.volume, tilt, offsets)]
-        )
+        assert problem.defocus_angstrom is not None
+        shifts = [(float(y), float(x)) for y, x in problem.shifts_px[tilt]]
+        plane = method.plane_angstrom(tilt)
+        transfers = [
+            self._model(microscope)((problem.defocus_angstrom[tilt] + offset).tolist(), shifts, plane)
+            for microscope, offset in variants
+        ]
+        images = method.predict_transfers(self.volume, tilt, transfers)
+        return np.stack([_spectra((one - 1) * problem.pixel_weight) for one in images])
+
+    def _model(self, microscope: Microscope) -> TransferModel:
+        key = id(microscope)
+        if key not in self._models:
+            # The microscope is kept, so that its id stays its own.
+            self._models[key] = (microscope, TransferModel(self.grid, microscope))
+        return self._models[key][1]
 
     def _projected(self, tilt: int) -> np.ndarray:
         method, problem = cast(LinearMethod, self.stage.method), self.stage.problem

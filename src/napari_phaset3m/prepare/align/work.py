@@ -18,7 +18,7 @@ from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.events import Finish, Progress
 
 #: What a stage yields, and what it returns.
-StageEvents = Generator[Progress, None, Alignment]
+StageEvents = Generator[Progress, None, "Work"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +99,12 @@ class Share:
     size: float
 
     def at(self, fraction: float) -> float:
+        """Done part of the whole bar at a done part of this one."""
         return min(1.0, self.begin + self.size * fraction)
+
+    def part(self, number: int, count: int) -> Share:
+        """One of ``count`` even parts."""
+        return Share(self.begin + self.size * number / count, self.size / count)
 
 
 def built(reference: Reference, text: str, share: Share) -> Iterator[Progress]:
@@ -142,8 +147,7 @@ def judge(work: Work, bin_: int, share: Share, text: str = "Judging") -> Generat
     for number, held in enumerate(parts):
         reference = Reference(series.replace(used=series.used & ~held), work.config, bin_)
         try:
-            part = Share(share.begin + share.size * number / len(parts), share.size / len(parts))
-            yield from built(reference, text, part)
+            yield from built(reference, text, share.part(number, len(parts)))
             for tilt in np.flatnonzero(held.any(1)):
                 foci = np.flatnonzero(held[tilt])
                 measured.extend(reference.measured(int(tilt))[foci].astype(np.complex64))
