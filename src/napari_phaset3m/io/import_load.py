@@ -26,7 +26,7 @@ from napari_phaset3m.io.raw import RawSeries, missing
 Crop = tuple[int, int, int, int]
 _SMALLEST = 8
 #: Float and complex copies of one full-size image while it is binned.
-_WORK_BYTES = {"fourier": 28, "mean": 16}
+_WORK_BYTES = {"fourier": 24, "mean": 8}
 
 
 class ImportConfig(Model):
