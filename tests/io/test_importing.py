@@ -11,6 +11,8 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _eer import write_eer
@@ -572,3 +574,51 @@ def test_layers_of_new_formats(tmp_path, shared_data):
             pytest.skip("no DM3 file in the shared data")
         data, options, kind = get_reader(str(path))(str(path))[0]
         assert tuple(data.shape) == shape and kind == "image" and options["units"][2] == "angstrom"
+
+
+def test_a_folder_of_counters_is_no_focal_series(tmp_path):
+    for k, image in enumerate(_images(3)):
+        tifffile.imwrite(tmp_path / f"img_{k:03d}.tif", image.astype(np.float32))
+    plan = look(tmp_path)
+    assert [e.tilt_deg for e in plan.images] == [None] * 3 and plan.n_tilt == 3
+    with pytest.raises(DataError, match="tilt_angles: is not"):
+        load(plan, **KNOWN)
+    assert look(tmp_path, tilt_deg=[3, 0, -3]).images[0].file.stem == "img_002"
+
+
+def test_idoc_of_single_images(tmp_path):
+    data = _images(2)
+    text = "PixelSpacing = 2\nVoltage = 300\n"
+    for tilt, image in zip((3, -3), data, strict=True):
+        tifffile.imwrite(tmp_path / f"a{tilt}.tif", image[::-1].astype(np.float32))
+        text += f"[Image = a{tilt}.tif]\nTiltAngle = {tilt}\n"
+    (tmp_path / "a.idoc").write_text(text)
+    series = load(look(tmp_path / "a.idoc"), normalise="given")
+    assert series.tilt_deg.tolist() == [-3, 3]
+    np.testing.assert_allclose(series.images[1, 0], data[0], rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_fuzzed_mdoc_beside_a_stack(tmp_path_factory, data):
+    """Whatever the mdoc says: a plan with every image in one place, or an error of one line."""
+    folder = tmp_path_factory.getbasetemp() / "fuzzed_look"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "t.mrc").exists():
+        _mrc(folder / "t.mrc", _images(9))
+    lines = _mdoc(folder / "t.mrc.mdoc", _focal_rows()).read_text().splitlines()
+    for _ in range(data.draw(st.integers(0, 4))):
+        where = data.draw(st.integers(0, len(lines) - 1))
+        value = data.draw(
+            st.sampled_from(["", "= nan", "TiltAngle = 1e5", "TargetDefocus = inf", "[ZValue = 1]", "\0"])
+        )
+        lines[where] = value if data.draw(st.booleans()) else lines[where][: data.draw(st.integers(0, 20))]
+    (folder / "t.mrc.mdoc").write_text("\n".join(lines))
+    try:
+        plan = look(folder / "t.mrc.mdoc")
+        assert {e.section for e in plan.images} == set(range(9))
+        if all(e.tilt_deg is not None for e in plan.images):
+            plan.check()
+            assert load(plan, energy_ev=3e5, normalise="given").images.shape[2:] == (16, 20)
+    except DataError as error:
+        assert "\n" not in str(error)

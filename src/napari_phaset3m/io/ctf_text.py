@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS
-from napari_phaset3m.io.text import number_rows, read_text_file
+from napari_phaset3m.io.text import data_lines, number_rows, read_text_file, to_number
 
 _HEADER = re.compile(
     r"pixel size:\s*([\d.]+)\s*angstroms?\s*;\s*acceleration voltage:\s*([\d.]+)\s*kev\s*;"
@@ -39,7 +39,7 @@ class CtfText:
         From +x towards +y (rows of the MRC file).
     phase_shift_deg : ndarray
     score, fit_resolution_angstrom : ndarray
-        Cross correlation, and up to which spacing rings were fitted (NaN where not stated).
+        Cross correlation, and up to which spacing rings were fitted (NaN where none was).
     pixel_size_angstrom, energy_ev, spherical_aberration_angstrom : float or None
         Of CTFFIND's header.
     """
@@ -63,12 +63,15 @@ def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:
     DataError
         A line does not hold at least six numbers, or images are numbered twice.
     """
-    rows = number_rows(path, 6, 7, "number, defocus 1 and 2, azimuth, phase shift and score", MAX_SECTIONS)
+    text = read_text_file(path)
+    rows = number_rows(path, 6, 6, "number, defocus 1 and 2, azimuth, phase shift and score", MAX_SECTIONS)
+    # CTFFIND writes inf there when no ring was fitted.
+    spacing = [to_number(words[6]) if len(words) > 6 else None for _, words in data_lines(text)]
     image = rows[:, 0].round().astype(int) - 1
     if image.min() < 0 or len(np.unique(image)) != len(image):
         raise DataError("images must be numbered from 1, each once", path=path, field="micrograph number")
     pixel = energy = cs = None
-    match = _HEADER.search(read_text_file(path))
+    match = _HEADER.search(text)
     if match:
         pixel, kilovolt, mm = (float(match.group(k)) for k in (1, 2, 3))
         energy, cs = kilovolt * 1e3, mm * 1e7
@@ -78,7 +81,7 @@ def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:
         azimuth_deg=rows[:, 3],
         phase_shift_deg=np.rad2deg(rows[:, 4]),
         score=rows[:, 5],
-        fit_resolution_angstrom=rows[:, 6] if rows.shape[1] > 6 else np.full(len(rows), np.nan),
+        fit_resolution_angstrom=np.array(spacing, dtype=np.float64),
         pixel_size_angstrom=pixel,
         energy_ev=energy,
         spherical_aberration_angstrom=cs,

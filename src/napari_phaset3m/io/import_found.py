@@ -12,6 +12,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_focus import Candidate, arrange
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
 
 
 @dataclass
@@ -96,8 +97,7 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
 def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:
     unknown = [c for c in found.candidates if c.entry.tilt_deg is None]
     if unknown and len(unknown) == len(found.candidates):
-        files = {c.entry.file for c in unknown}
-        if len(unknown) > 1 and len(files) < len(unknown):  # sections of a stack
+        if len(unknown) > 1 and not _looks_focal(unknown):
             found.ask(
                 "tilt_deg", f"is not stated for {len(unknown)} images: give angles, or 0 for a focal series"
             )
@@ -114,6 +114,19 @@ def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:
     found.notes += notes
     found.questions += questions
     return entries
+
+
+def _looks_focal(candidates: Sequence[Candidate]) -> bool:
+    """Whether images without angles are foci of one tilt: by name, by lens reading, or vendor's files."""
+    if len({c.entry.file for c in candidates}) < len(candidates):
+        return False  # sections of a stack
+    return all(
+        c.entry.defocus_angstrom is not None
+        or c.focus is not None
+        or c.lens_defocus_angstrom is not None
+        or c.entry.file.suffix.lower() in VENDOR_SUFFIXES
+        for c in candidates
+    )
 
 
 def _order_over_files(found: Found) -> None:

@@ -17,6 +17,7 @@ from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
 from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
+from napari_phaset3m.io.sidecar import read_mtf
 from napari_phaset3m.io.text import read_text_file
 
 #: Kept in the metadata of a series, `(n_tilt, n_focus)`.
@@ -257,6 +258,8 @@ def read_plan(path: str | Path) -> ImportPlan:
         for name in ("pixel_size_angstrom", "energy_ev")
     }
     rest = {key: value for key, value in table.items() if key in FIELDS and key not in whole}
+    if isinstance(rest.get("mtf"), str):
+        rest["mtf"] = read_mtf(base.parent / rest["mtf"]).tolist()
     angle = table.get("tilt_axis_angle_deg")
     return ImportPlan(
         images=images,
