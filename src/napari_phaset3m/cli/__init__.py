@@ -11,6 +11,7 @@ from napari_phaset3m.cli import (
     align,
     analyse,
     compare,
+    ctf,
     demo,
     files,
     mask,
@@ -34,6 +35,7 @@ app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
 app.command("align")(align.align)
+app.command("ctf")(ctf.ctf)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)

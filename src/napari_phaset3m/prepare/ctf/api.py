@@ -24,6 +24,9 @@ from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 
 __all__ = ["find_ctf", "iterate_ctf", "thon_rings"]
 
+#: With method auto, and focal groups at hand: fewer trusted images than this part and the exit wave serves.
+ENOUGH = 0.75
+
 
 def iterate_ctf(
     series: TiltFocalSeries, config: CtfConfig | None = None, *, finish: Finish | None = None
@@ -207,7 +210,7 @@ def _needs_exit_wave(state: _State) -> bool:
     if state.config.method == "thon" or not state.images:
         return False
     trusted = np.mean([image.confidence > 0 for image in state.images.values()])
-    if trusted >= 0.5:
+    if trusted >= ENOUGH:
         return False
     if can_serve(state.series) is not None:
         state.reason = f"{1 - trusted:.0%} of the images show no Thon rings that can be trusted"

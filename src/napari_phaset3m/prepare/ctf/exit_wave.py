@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy import fft
+from scipy.signal.windows import tukey
 
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.resample import fourier_resample
@@ -25,6 +26,8 @@ from napari_phaset3m.prepare.events import Finish
 
 #: Finest detail of each stage, as a fraction of the last one's frequency.
 STAGES = (0.6, 0.8, 1.0)
+#: Edge of the field that is compared, pixels of the images.
+MOST_PX = 512
 #: When the scan leaves the defocus of a typical tilt more uncertain than this (angstrom), noise is too strong for
 #: the refinement, which would follow it; what the scan says is the result.
 TOO_UNSURE = 45.0
@@ -66,10 +69,12 @@ class ExitWaveFit:
             )
         self.config, self._size = config, (series.n_tilt, series.n_focus)
         self.limit = min(1 / config.exit_wave_resolution_angstrom, 0.45 / series.pixel_size_angstrom)
-        images, pixel = series.images, series.pixel_size_angstrom
-        small = [int(np.ceil(n * pixel * 3.2 * self.limit / 2)) * 2 for n in series.image_shape]
-        self.shape = (small[0], small[1]) if small[0] < 0.8 * series.image_shape[0] else series.image_shape
-        self.pixel = pixel * series.image_shape[0] / self.shape[0]
+        pixel, (ny, nx) = series.pixel_size_angstrom, series.image_shape
+        #: The middle of large images is enough, and its defocus differs less over a tilted specimen.
+        self.field = (min(ny, MOST_PX), min(nx, MOST_PX)) if min(ny, nx) > MOST_PX else (ny, nx)
+        small = [int(np.ceil(n * pixel * 3.2 * self.limit / 2)) * 2 for n in self.field]
+        self.shape = (small[0], small[1]) if small[0] < 0.8 * self.field[0] else self.field
+        self.pixel = pixel * self.field[0] / self.shape[0]
         self.model = WaveModel(self.shape, self.pixel, microscope)
         cos, sin = phi12_of(dict(series.aberrations))
         self.shared = Shared(cos, sin)
@@ -78,7 +83,7 @@ class ExitWaveFit:
             self.names.append("cs_change")
         assert series.used is not None
         self.tilts = [
-            self._tilt(series, images, number)
+            self._tilt(series, number)
             for number in range(series.n_tilt)
             if series.used[number].sum() >= 2
         ]
@@ -97,20 +102,29 @@ class ExitWaveFit:
             found[tilt.number, tilt.foci] = tilt.steps + tilt.offset
         return found
 
-    def _tilt(self, series: TiltFocalSeries, images: np.ndarray, number: int) -> Tilt:
+    def _tilt(self, series: TiltFocalSeries, number: int) -> Tilt:
         assert series.used is not None and series.defocus_angstrom is not None
         assert series.shifts_px is not None
         foci = [int(f) for f in np.flatnonzero(series.used[number])]
-        ratio = self.shape[0] / series.image_shape[0]
+        ratio = self.shape[0] / self.field[0]
         data = np.empty((len(foci), *self.shape), np.complex128)
         for place, focus in enumerate(foci):
-            small = fourier_resample(images[number, focus], self.shape)
-            data[place] = fft.fft2(small.astype(np.float64) - 1)
+            small = fourier_resample(self._middle(series.images[number, focus]), self.shape)
+            data[place] = fft.fft2(small.astype(np.float64))
             data[place] *= self.back(series.shifts_px[number, focus] * ratio)
         return Tilt(
             number, foci, data, np.asarray(series.defocus_angstrom[number, foci]), 0.0,
             np.zeros((len(foci), 2)), np.zeros(self.shape),
         )  # fmt: skip
+
+    def _middle(self, image: np.ndarray) -> np.ndarray:
+        """The field of an image minus 1; where it was cut out, with a soft edge."""
+        (ny, nx), (my, mx) = image.shape, self.field
+        y, x = (ny - my) // 2, (nx - mx) // 2
+        cut = image[y : y + my, x : x + mx] - 1
+        if (my, mx) == (ny, nx):
+            return np.asarray(cut)
+        return np.asarray((cut - cut.mean()) * tukey(my, 0.1)[:, None] * tukey(mx, 0.1)[None, :])
 
     def back(self, shift: np.ndarray) -> np.ndarray:
         """What moves a feature from p + shift to p."""

@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.ctf.result import ImageCtf
 
 #: What rings must show to be believed: standard deviations of the matched filter (noise alone reaches 5 in a
 #: search over some ten thousand candidates), rings, and correlation with the fit.
-LEAST_SIGNIFICANCE, LEAST_RINGS, LEAST_SCORE = 6.0, 1.5, 0.25
+LEAST_SIGNIFICANCE, LEAST_RINGS, LEAST_SCORE = 5.5, 1.5, 0.25
 #: Foci fitted together must explain this part of what each explains by itself.
 LEAST_AGREEMENT = 0.5
 #: Fourier pixels between two rings where they are still fitted: of fewer, a ring holds too few samples to tell
@@ -85,17 +85,19 @@ def _lifted(rows: list[ImageCtf]) -> list[ImageCtf]:
     """A group is believed as one (its foci share what was fitted), unless rings run together in one of them."""
     if any(row.note.startswith(_TOGETHER) for row in rows):
         return [replace(row, confidence=0.0, note=row.note or _TOGETHER) for row in rows]
-    if not any(row.confidence > 0 for row in rows):
-        return rows
+    if sum(row.confidence > 0 for row in rows) < 0.5 * len(rows):
+        return [replace(row, confidence=0.0, note=row.note or "the other foci cannot be trusted") for row in rows]
     return [row if row.confidence > 0 else replace(row, confidence=max(row.score, 0.01)) for row in rows]
 
 
 def _group_doubt(found: GroupFit, significance: float) -> str:
-    if significance < LEAST_SIGNIFICANCE:
-        return f"rings are not above the noise ({significance:.1f} standard deviations)"
-    left = np.median([Explained(item).unexplained(found.fit.values) for items in found.found.values() for item in items])
+    values = found.fit.values
+    left = float(np.median([Explained(i).unexplained(values) for items in found.found.values() for i in items]))
     if left > MOST_UNEXPLAINED:
         return f"the spectrum has other structure than rings ({left:.0f} times the noise is left)"
+    # Structure that is left makes false rings as noise does.
+    if significance / np.sqrt(max(left, 1.0)) < LEAST_SIGNIFICANCE:
+        return f"rings are not above the noise ({significance:.1f} standard deviations)"
     if found.separate_gain is not None and found.fit.gain < LEAST_AGREEMENT * found.separate_gain:
         return "the foci do not agree with their stated steps"
     return ""
