@@ -51,6 +51,7 @@ class FakeEngine:
 
     def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
         self.rotation, self.steps, self.started_from = rotation, steps, None
+        self.cs = None
 
     def __call__(self, series, config, *, finish=None, device="auto"):
         start = Alignment.of(series)
@@ -67,7 +68,12 @@ class FakeEngine:
             residual=np.full(start.used.shape, 0.4),
             shift_error_px=np.full(start.shifts_px.shape, 0.05),
         )
-        yield Done(series.replace(shifts_px=found.shifts_px), Result(found))
+        after = series.replace(shifts_px=found.shifts_px)
+        if self.cs is not None:
+            after = after.replace(
+                spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
+            )
+        yield Done(after, Result(found))
 
 
 @pytest.fixture
@@ -207,6 +213,21 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
+
+
+def test_optics_that_a_stage_found_are_accepted_too(qtbot, panel, engine):
+    engine.cs = 2.2e7
+    session = panel._session
+    session.series = noisy_series()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert "Cs 2.200 mm" in panel.bar.note.text() and "astigmatism 8.00 nm at 29°" in panel.bar.note.text()
+    panel.move_.undo.click()
+    assert not panel.work.origin.optics
+    panel.move_.redo.click()
+    panel.ends.accept.click()
+    assert session.series.spherical_aberration_angstrom == 2.2e7
+    assert session.series.aberrations["C12"] == 80.0
 
 
 def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):

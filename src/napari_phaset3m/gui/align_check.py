@@ -21,6 +21,7 @@ from napari_phaset3m.prepare import checks
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.gui.align_origin import Origin
     from napari_phaset3m.prepare.align.model import Alignment
     from napari_phaset3m.prepare.events import Done
     from napari_phaset3m.session import Session
@@ -187,7 +188,7 @@ class AlignCheck(QObject):
 
     def predict(self, model: str) -> None:
         """Reconstruct quickly in the background, and re-project at every tilt."""
-        job = Job("Re-projection", partial(_predict, self._work.alignment, model))
+        job = Job("Re-projection", partial(_predict, self._work.alignment, self._work.origin, model))
         self._work.driver.start(TOPIC, "Re-projection", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
@@ -202,8 +203,11 @@ class AlignCheck(QObject):
         return not np.allclose(self.predictions.alignment.shifts_px, now.shifts_px, atol=1e-3)
 
 
-def _predict(alignment: Alignment | None, model: str, series: TiltFocalSeries, control: Any) -> Any:
-    return checks.iterate_predictions(series, alignment, model=model, finish=control)
+def _predict(
+    alignment: Alignment | None, origin: Origin, model: str, series: TiltFocalSeries, control: Any
+) -> Any:
+    start = origin.with_optics(series)
+    return checks.iterate_predictions(start, alignment, model=model, finish=control)
 
 
 def check_for(session: Session, work: AlignWork) -> AlignCheck:

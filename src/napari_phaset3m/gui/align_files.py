@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.align_origin import Origin
 from napari_phaset3m.gui.align_work import TOPIC, AlignWork
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
@@ -53,8 +54,7 @@ class AlignFiles(QObject):
         if found is None:
             self._work.driver.say(TOPIC, error, "error")
             return
-        self._work.told, self._work.parameters = {"imported": name}, None
-        self._work.set_draft(found)
+        self._work.set_draft(found, origin=Origin(told={"imported": name}))
         self._work.driver.say(TOPIC, f"{name}: check it, then accept", "good")
 
     def _on_written(self, answer: tuple[tuple[Path, ...] | None, str, str]) -> None:

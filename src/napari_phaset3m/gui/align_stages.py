@@ -15,6 +15,7 @@ STAGE_TEXT = {
     "coarse": ("Coarse", "Neighbouring tilts by correlation, or centre of mass"),
     "axis": ("Tilt axis", "Angle and offset of the tilt axis"),
     "match": ("Projection matching", "Each image moves to where a volume of the others predicts it"),
+    "optics": ("Optics", "Cs and astigmatism, along with shifts and defocus"),
     "grid": ("Grid search", "2D shifts for the least reconstruction error (Lee et al. 2025)"),
     "gradient": ("Gradient", "Shifts, defocus, tilts and rotation with the multislice model's derivatives"),
     "local": ("Local", "Patches of an image move on their own"),
@@ -23,7 +24,7 @@ STAGE_TEXT = {
 #: Sections of the settings and their headings.
 TITLES = {
     "reference": "Reference volume", "focal": "Focal", "coarse": "Coarse", "axis": "Tilt axis",
-    "match": "Projection matching", "grid": "Grid search", "gradient": "Gradient",
+    "match": "Projection matching", "optics": "Optics", "grid": "Grid search", "gradient": "Gradient",
 }  # fmt: skip
 
 

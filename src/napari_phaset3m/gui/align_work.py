@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_phaset3m.gui.align_origin import Origin, stage_words
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.series_view import same_images
@@ -18,7 +19,6 @@ from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import Done, Progress
-from napari_phaset3m.prepare.history import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +55,8 @@ class AlignWork(QObject):
         self.driver: StepDriver = step_driver_for(session)
         self.config = AlignConfig()
         self.draft: Alignment | None = None
-        #: How the draft came about, for the history.
-        self.told: dict[str, Any] = {}
-        self.parameters: Any = None
+        #: How the draft came about, and what it says of the microscope.
+        self.origin = Origin()
         #: Newest shifts and residuals of a run that goes on, by name.
         self.live: dict[str, np.ndarray] = {}
         #: What the stages of the last run bought.
@@ -66,8 +65,8 @@ class AlignWork(QObject):
         self.error_maps: tuple[np.ndarray, np.ndarray] | None = None
         self._last: Alignment | None = None
         self._series: TiltFocalSeries | None = session.series
-        self._past: list[Alignment | None] = []
-        self._future: list[Alignment | None] = []
+        self._past: list[tuple[Alignment | None, Origin]] = []
+        self._future: list[tuple[Alignment | None, Origin]] = []
         self._merge: object = None
         follow(session.events.series, self._on_series)
         self.driver.progressed.connect(self._on_progress)
@@ -106,31 +105,33 @@ class AlignWork(QObject):
         self.changed.emit()
 
     def _forget(self) -> None:
-        self.draft, self.told, self.parameters, self._merge = None, {}, None, None
+        self.draft, self.origin, self._merge = None, Origin(), None
         self._past, self._future, self.live, self.stages = [], [], {}, ()
         self.error_maps = None
 
     # draft
 
-    def set_draft(self, draft: Alignment | None, merge: object = None) -> None:
+    def set_draft(self, draft: Alignment | None, merge: object = None, origin: Origin | None = None) -> None:
         """Change the alignment; changes with the same ``merge`` in a row are undone together."""
         if merge is None or merge != self._merge:
-            self._past = [*self._past[-UNDO_MAX:], self.draft]
+            self._past = [*self._past[-UNDO_MAX:], (self.draft, self.origin)]
         self._merge, self._future, self.draft = merge, [], draft
+        if draft is None or origin is not None:
+            self.origin = origin or Origin()
         self.changed.emit()
 
     def undo(self) -> None:
-        """Take the last change of the draft back; without one, the last step of the series."""
+        """Take the last change of the draft back."""
         if self._past:
-            self._future.append(self.draft)
-            self._merge, self.draft = None, self._past.pop()
+            self._future.append((self.draft, self.origin))
+            self._merge, (self.draft, self.origin) = None, self._past.pop()
             self.changed.emit()
 
     def redo(self) -> None:
         """Make the change again that was taken back last."""
         if self._future:
-            self._past.append(self.draft)
-            self._merge, self.draft = None, self._future.pop()
+            self._past.append((self.draft, self.origin))
+            self._merge, (self.draft, self.origin) = None, self._future.pop()
             self.changed.emit()
 
     @property
@@ -187,10 +188,10 @@ class AlignWork(QObject):
         if series is None or draft is None or self.why_not_accept():
             return
         if draft.turned:
-            job = Job(ACCEPTED, partial(_applied, draft, self.parameters, self.told))
+            job = Job(ACCEPTED, partial(_applied, draft, self.origin))
             self.driver.start(TOPIC, "Applying the alignment", [job], self._take_applied)
             return
-        self._finish(_recorded(apply(series, draft), self.parameters, self.told))
+        self._finish(self.origin.put(series, draft))
 
     def _take_applied(self, name: str, done: Done) -> None:
         self._finish(done.series)
@@ -222,19 +223,18 @@ class AlignWork(QObject):
         if self.why_not_run():
             return
         self.live, self.stages = {}, ()
-        device = self._session.device
-        job = Job("Alignment", partial(_align, self.draft, self.config, device), _kind(device))
+        job = Job("Alignment", partial(_align, self.draft, self.origin, self.config))
         self.driver.start(TOPIC, "Alignment", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
+        series, found = self._session.series, done.result.alignment
         self.stages = tuple(getattr(done.result, "stages", ()))
-        self.parameters = self.config
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
-        history = done.series.metadata.get("history", ())
-        self.told = dict(history[-1].get("told", {})) if history else {}
-        self.set_draft(done.result.alignment)
-        self.driver.say(TOPIC, stage_words(self.stages) or "Aligned: check it, then accept", "good")
+        origin = Origin.of(done.series, found, series, self.config)
+        self.set_draft(found, origin=origin)
+        words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
+        self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
 
     def _on_progress(self, update: Update) -> None:
         if self.driver.topic != TOPIC:
@@ -259,39 +259,13 @@ def align_work_for(session: Session, viewer: ViewerModel) -> AlignWork:
     return found
 
 
-def stage_words(stages: tuple[Any, ...]) -> str:
-    """What each stage of a run bought, one line each."""
-    lines = []
-    for stage in stages:
-        error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
-        change = f"moved {stage.rms_change_px:.2f} px (RMS)"
-        state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
-        lines.append(f"{stage.name}: {change}  ·  {error}{state}")
-    return "\n".join(lines)
-
-
-def _kind(device: str) -> str:
-    """Whether a job must wait for its turn on the GPU."""
-    if device == "cpu":
-        return "cpu"
-    from napari_phaset3m.core.backend import cuda_problem
-
-    return "cuda" if device == "cuda" or cuda_problem() is None else "cpu"
-
-
 def _align(
-    draft: Alignment | None, config: AlignConfig, device: Any, series: TiltFocalSeries, control: Any
+    draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
 ) -> Iterator[Event]:
-    start = series if draft is None else apply(series, draft)
-    return iterate_align(start, config, finish=control, device=device)
+    start = origin.with_optics(series)
+    return iterate_align(start if draft is None else apply(start, draft), config, finish=control)
 
 
-def _applied(
-    draft: Alignment, parameters: Any, told: dict[str, Any], series: TiltFocalSeries, control: Any
-) -> Iterator[Event]:
+def _applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
     yield Progress("Turning images", 0.0)
-    yield Done(_recorded(apply(series, draft), parameters, told), draft)
-
-
-def _recorded(series: TiltFocalSeries, parameters: Any, told: dict[str, Any]) -> TiltFocalSeries:
-    return recorded(series, "align", parameters, {**told, "accepted": "by eye"})
+    yield Done(origin.put(series, draft), draft)
