@@ -105,7 +105,7 @@ class AlignConfig(Model):
     """Everything an alignment needs besides the series."""
 
     stages: tuple[StageName, ...] = Field(
-        ("match", "optics", "gradient"), min_length=1, description="Stages to run, in this order"
+        ("match", "optics"), min_length=1, description="Stages to run, in this order"
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
