@@ -15,6 +15,7 @@ from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.assemble import assemble
+from napari_phaset3m.io.import_movies import movie_metadata
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
@@ -178,7 +179,7 @@ def _assembled(
         "dose_per_image": plan.column("dose"),
     }
     raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, angle
-    raw.metadata = {"format": "import", **exposure_metadata(plan)}
+    raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
     if angle:
         raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
     rest = {key: value for key, value in given.items() if key != "pixel_size_angstrom"}

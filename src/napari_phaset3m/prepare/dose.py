@@ -93,6 +93,8 @@ def dose_filter(k: np.ndarray, dose: float, config: CriticalDose, energy_ev: flo
 def accumulated_dose(series: TiltFocalSeries, config: DoseConfig) -> np.ndarray:
     """`(n_tilt, n_focus)`: dose that the specimen had taken at the middle of each exposure, e/angstrom^2.
 
+    With order ``auto`` the metadata's ``prior_dose`` (of an .mdoc) counts, else its ``exposure_order``.
+
     Raises
     ------
     DataError
@@ -102,8 +104,11 @@ def accumulated_dose(series: TiltFocalSeries, config: DoseConfig) -> np.ndarray:
         raise DataError(
             "is not stated", field="dose_per_image", remedy="Give electrons per square angstrom (--dose)"
         )
-    order = exposure_order(series, config.order)
     dose = np.asarray(series.dose_per_image)
+    prior = series.metadata.get("prior_dose") if config.order == "auto" else None
+    if prior is not None and np.shape(prior) == dose.shape:
+        return np.asarray(prior, np.float64) + dose / 2 + config.before_e_per_angstrom2
+    order = exposure_order(series, config.order)
     places = np.argsort(order, axis=None, kind="stable")
     total = np.empty(dose.size)
     ordered = dose.reshape(-1)[places]

@@ -13,16 +13,18 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
-from napari_phaset3m.prepare.history import recorded
+from napari_phaset3m.prepare.history import history, recorded
 from napari_phaset3m.prepare.images import each_image
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.correct import iterate_motion
 from napari_phaset3m.prepare.motion.result import MotionResult
 
-#: Metadata of a series whose images come from movies: for each tilt a list with, for each focus, a path,
-#: a mapping with ``path`` and optionally ``frame_range`` (first, last), or None.
+#: Metadata of a series whose images come from movies (io/import_movies.py): for each tilt a list with, for
+#: each focus, a path, a mapping with ``path`` and optionally ``frame_range`` (first, last), or None.
 MOVIES_KEY = "movies"
 GAIN_KEY = "gain"
+#: Steps after which an image no longer is where the movie has it.
+_MOVING = ("bin", "crop", "pad")
 
 
 def movies_of(series: TiltFocalSeries) -> list[list[dict[str, Any] | None]]:
@@ -135,26 +137,38 @@ def _one(
 
 
 def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int, path: str) -> np.ndarray:
-    """The sum as an image of the series: turned as at import, and of the same mean."""
-    from napari_phaset3m.io.orient import turn
-
-    if series.tilt_axis_angle_deg:
-        image = turn(image, series.tilt_axis_angle_deg)[0]
-    if image.shape != series.image_shape:
+    """The sum as an image of the series: made smaller and turned as at import, and of the same mean."""
+    image = _as_imported(series, image)
+    moved = [item["step"] for item in history(series) if item["step"] in _MOVING]
+    if image.shape != series.image_shape or moved:
         ny, nx = series.image_shape
         raise DataError(
-            f"has {image.shape[0]} x {image.shape[1]} pixels, the series {ny} x {nx}",
+            f"gives images of {image.shape[0]} x {image.shape[1]} pixels, the series has {ny} x {nx}"
+            + (f" after {', '.join(moved)}" if moved else ""),
             path=path,
             field="motion",
-            remedy="Correct motion first, before binning and cropping (import without them)",
+            remedy="Correct motion first, before other steps bin, crop or pad",
         )
     mean = float(image.mean(dtype=np.float64))
     before = float(series.images[tilt, focus].mean(dtype=np.float64))
     if mean <= 0:
-        raise DataError(
-            f"tilt {tilt}, focus {focus}: the movie's mean is {mean:.4g}", path=path, field="motion"
-        )
+        problem = f"the movie's mean is {mean:.4g} (tilt {tilt}, focus {focus})"
+        raise DataError(problem, path=path, field="motion")
     return np.asarray(image * REAL(before / mean), REAL)
+
+
+def _as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
+    """Crop, bin and turn as the importer did with the plain sum; its record says how."""
+    from napari_phaset3m.io.import_load import ImportConfig, shrink
+    from napari_phaset3m.io.orient import turn
+
+    done: dict[str, Any] = next(
+        (item["parameters"] for item in history(series) if item["step"] == "import"), {}
+    )
+    known = {key: value for key, value in done.items() if key in ImportConfig.model_fields}
+    image = shrink(image, ImportConfig.parse(**known))
+    angle = float(series.tilt_axis_angle_deg)
+    return turn(image, angle)[0] if angle else image
 
 
 def _told(results: Mapping[Any, MotionResult], wanted: int) -> dict[str, Any]:
