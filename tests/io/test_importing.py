@@ -622,3 +622,52 @@ def test_fuzzed_mdoc_beside_a_stack(tmp_path_factory, data):
             assert load(plan, energy_ev=3e5, normalise="given").images.shape[2:] == (16, 20)
     except DataError as error:
         assert "\n" not in str(error)
+
+
+def test_movies_of_a_series_survive_the_text(tmp_path):
+    """What motion correction needs later: path and frames of each image, and the gain."""
+    from napari_phaset3m.io.series import save_series
+
+    _mrc(tmp_path / "t.mrc", _images(2))
+    series = load(look(tmp_path / "t.mrc", tilt_deg=[0, 3]), energy_ev=3e5)
+    movies = [[{"path": str(tmp_path / "a µ.mrc"), "frame_range": [0, 4]}], [None]]
+    series = series.replace(metadata={**series.metadata, "movies": movies, "gain": str(tmp_path / "g.mrc")})
+    save_series(series, tmp_path / "s.toml")
+    again = load_series(tmp_path / "s.toml")
+    assert again.metadata["movies"] == movies and again.metadata["gain"] == str(tmp_path / "g.mrc")
+    np.testing.assert_array_equal(again.images, series.images)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gain = 3",
+        "questions = 1",
+        "notes = 'x'",
+        "history = {}",
+        "bin = 0",
+        "crop = [1, 2]",
+        "bin_method = 1",
+    ],
+)
+def test_odd_values_in_series_toml(tmp_path, line):
+    _mrc(tmp_path / "t.mrc", _images(2))
+    text = f'pixel_size_angstrom = 2\nenergy_ev = 3e5\n{line}\n[[image]]\nfile = "t.mrc"\ntilt_deg = 0\n'
+    (tmp_path / "s.toml").write_text(text)
+    for read in (load_series, look):
+        if read is look and line.startswith(("bin", "crop")):
+            continue  # a plan says nothing of these
+        with pytest.raises(DataError, match=line.split()[0]):
+            read(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(("axis", "quarter"), [("90.0", 1), ("-90.0", -1)])
+def test_the_axis_in_the_title_turns_the_images(tmp_path, axis, quarter):
+    """An ignored or flipped axis mirrors the volume."""
+    data = _images(2)
+    _mrc(tmp_path / "t.mrc", data)
+    rows = [{"TiltAngle": a} for a in (-3, 3)]
+    _mdoc(tmp_path / "t.mrc.mdoc", rows, f"[T =   Tilt axis angle = {axis}, binning = 1]\n")
+    series = load(look(tmp_path / "t.mrc.mdoc"), normalise="given")
+    np.testing.assert_allclose(series.images[0, 0], np.rot90(data[0], quarter), rtol=1e-6)
+    assert series.tilt_axis_angle_deg == 90 * quarter

@@ -74,7 +74,7 @@ def look(
     from napari_phaset3m.io.import_beside import apply_given, set_angles
     from napari_phaset3m.io.import_look import look_mdoc, sort_paths
     from napari_phaset3m.io.import_stack import look_files
-    from napari_phaset3m.io.toml import read_plan
+    from napari_phaset3m.io.toml_plan import read_plan
 
     listed = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not listed:

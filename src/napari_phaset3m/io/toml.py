@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shrink
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
-from napari_phaset3m.io.sidecar import read_mtf
 from napari_phaset3m.io.text import read_text_file
 
 #: Kept in the metadata of a series, `(n_tilt, n_focus)`.
@@ -41,7 +39,7 @@ def read_toml(path: str | Path) -> RawSeries:
         Not TOML, an unknown key, a missing file, or tilts with different numbers of images.
     """
     base = Path(path)
-    table, rows = _parse(base)
+    table, rows = parse_toml(base)
     config = import_config(table, base)
     images, found = _read_images(rows, base, config, table.get("gain"))
     raw = RawSeries(
@@ -62,8 +60,14 @@ def read_toml(path: str | Path) -> RawSeries:
     return raw
 
 
-def _parse(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-    """The whole table, and the images by tilt."""
+def parse_toml(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
+    """The whole table, and the images by tilt.
+
+    Raises
+    ------
+    DataError
+        As for :func:`read_toml`.
+    """
     try:
         table = tomllib.loads(read_text_file(base))
     except tomllib.TOMLDecodeError as error:
@@ -73,6 +77,9 @@ def _parse(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
         raise DataError(
             "unknown key", path=base, field=unknown[0], remedy=f"Known are {', '.join(sorted(_TOP_KEYS))}"
         )
+    for key, kind in (("gain", str), ("notes", list), ("questions", list), ("history", list)):
+        if not isinstance(table.get(key, kind()), kind):
+            raise DataError(f"must be a {'text' if kind is str else 'list'}", path=base, field=key)
     entries = table.get("image")
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
         raise DataError("needs one [[image]] table per image", path=base, field="image")
@@ -106,12 +113,25 @@ def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: 
         raise DataError("must be a list of JSON objects", path=base, field="history")
     if history:
         found["history"] = history
+    if any(entry.get("frames") for row in rows for entry in row):
+        found["movies"] = [[_movie(image_of(entry, base), entry) for entry in row] for row in rows]
+        found |= {"gain": str(base.parent / table["gain"])} if "gain" in table else {}
     for key in METADATA:
         values = [[entry.get(key) for entry in row] for row in rows]
         flat = [value for row in values for value in row]
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in flat):
             found[key] = values
     return found
+
+
+def _movie(image: ImageEntry, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The movie of an image, as an import keeps it in the metadata."""
+    if image.frames is None or entry.get("filler"):
+        return None
+    return {
+        "path": str(image.frames),
+        "frame_range": None if image.frame_range is None else list(image.frame_range),
+    }
 
 
 def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
@@ -162,7 +182,7 @@ def _read_images(
     rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, gain: Any
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Images `(n_tilt, n_focus, ny, nx)`, read one at a time, and the fields of the first file."""
-    entries = [[_entry(entry, base) for entry in row] for row in rows]
+    entries = [[image_of(entry, base) for entry in row] for row in rows]
     first = entries[0][0]
     source = open_images(first.file)
     shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
@@ -190,8 +210,14 @@ def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[in
         raise DataError(str(error), path=base) from None
 
 
-def _entry(entry: Mapping[str, Any], base: Path) -> ImageEntry:
-    """A row of the description as an image of an import."""
+def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:
+    """A row of the description as an image of an import.
+
+    Raises
+    ------
+    DataError
+        A value is of the wrong kind.
+    """
     name, section = entry["file"], entry.get("section", 0)
     if name.lower().endswith(".toml"):
         raise DataError("may not name another series.toml", path=base, field="file")
@@ -235,65 +261,3 @@ def _per_image(raw: RawSeries, rows: list[list[dict[str, Any]]], base: Path) -> 
             raise DataError(
                 "is given for some images only", path=base, field=key, remedy="Give it for all or none"
             )
-
-
-def read_plan(path: str | Path) -> ImportPlan:
-    """A description as an import plan, with every cell as it stands there.
-
-    Raises
-    ------
-    DataError
-        As for :func:`read_toml`.
-    """
-    base = Path(path)
-    table, rows = _parse(base)
-    images = tuple(
-        _planned(_entry(entry, base), entry, i, j, base)
-        for i, row in enumerate(rows)
-        for j, entry in enumerate(row)
-    )
-    source = open_images(images[0].file)
-    whole = {
-        name: as_number(table[name], base, name) if name in table else source.fields.get(name)
-        for name in ("pixel_size_angstrom", "energy_ev")
-    }
-    rest = {key: value for key, value in table.items() if key in FIELDS and key not in whole}
-    if isinstance(rest.get("mtf"), str):
-        rest["mtf"] = read_mtf(base.parent / rest["mtf"]).tolist()
-    angle = table.get("tilt_axis_angle_deg")
-    return ImportPlan(
-        images=images,
-        tilt_axis_angle_deg=None if angle is None else as_number(angle, base, "tilt_axis_angle_deg"),
-        image_shape=(int(source.images.shape[-2]), int(source.images.shape[-1])),
-        dtype=np.dtype(source.images.dtype),
-        fields=rest,
-        gain=base.parent / str(table["gain"]) if "gain" in table else None,
-        defocus_reference=str(table.get("defocus_reference", "center")),
-        notes=tuple(str(note) for note in table.get("notes", ())),
-        questions=tuple(
-            Question(str(item[0]), str(item[1])) for item in table.get("questions", ()) if len(item) == 2
-        ),
-        **whole,
-    )
-
-
-def _planned(base: ImageEntry, entry: Mapping[str, Any], tilt: int, focus: int, path: Path) -> ImageEntry:
-    numbers: dict[str, Any] = {
-        cell: None if entry.get(key) is None else as_number(entry[key], path, key)
-        for cell, key in (
-            ("tilt_deg", "tilt_deg"),
-            ("defocus_angstrom", "defocus_angstrom"),
-            ("dose", "dose_per_image"),
-            ("prior_dose", "prior_dose"),
-        )
-    }
-    order = entry.get("exposure_order")
-    return replace(
-        base,
-        tilt_index=tilt,
-        focus_index=focus,
-        exposure_order=None if order is None else int(as_number(order, path, "exposure_order")),
-        used=entry.get("used", True),
-        is_filler=bool(entry.get("filler", False)),
-        **numbers,
-    )

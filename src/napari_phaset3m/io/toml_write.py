@@ -34,7 +34,7 @@ def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
     stack = target.with_name(f"{target.stem}_images.mrc")
     if stack.exists() and not _is_ours(stack):
         raise OutputError(f"{stack}: is there already and not from {WRITER}. Choose another name")
-    text = "\n".join(_lines(series, stack.name)) + "\n"
+    text = "\n".join(_lines(series, stack.name, target)) + "\n"
     with atomic_path(target, len(text)) as description:
         description.write_text(text, encoding="utf-8")
         with atomic_path(stack, series.images.nbytes + 1024) as temporary:
@@ -61,7 +61,7 @@ def _write_stack(series: TiltFocalSeries, path: Path) -> None:
         mrc.add_label(f"{WRITER} {package_version()} series"[:56])
 
 
-def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
+def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
     yield f"# Written by {WRITER} {package_version()}"
     for name in SCALARS:
         value = getattr(series, name)
@@ -72,6 +72,8 @@ def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
     yield f"rotated_deg = {float(series.tilt_axis_angle_deg)!r}"
     yield f"normalisation = {json.dumps(series.normalisation)}"
     yield 'defocus_reference = "center"'
+    if series.metadata.get("movies") and series.metadata.get("gain"):
+        yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
     if series.metadata.get("history"):
         yield _history(series.metadata["history"])
     if series.aberrations:
@@ -79,6 +81,7 @@ def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
     repeated = len(set(series.tilt_deg)) < series.n_tilt
     exposure = {key: _table(series, key) for key in METADATA}
+    movies = _movies(series, path)
     for section, (i, j) in enumerate(np.ndindex(series.n_tilt, series.n_focus)):
         yield f"\n[[image]]\nfile = {json.dumps(stack, ensure_ascii=False)}\nsection = {section}"
         if repeated:
@@ -91,6 +94,7 @@ def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
         if series.shifts_px is not None and series.shifts_px.any():
             yield f"shift_px = {series.shifts_px[i, j].tolist()}"
         yield from (f"{key} = {values[i][j]!r}" for key, values in exposure.items() if values is not None)
+        yield from movies.get((i, j), ())
         if series.used is not None and not series.used[i, j]:
             yield "used = false"
 
@@ -99,6 +103,19 @@ def _history(steps: Any) -> str:
     """A list with one JSON text for each step."""
     texts = (json.dumps(json.dumps(jsonable(step), ensure_ascii=False), ensure_ascii=False) for step in steps)
     return "history = [\n" + "".join(f"  {text},\n" for text in texts) + "]"
+
+
+def _movies(series: TiltFocalSeries, path: Path) -> dict[tuple[int, int], list[str]]:
+    """Lines that name the movie of each image, where the metadata has them `(n_tilt, n_focus)`."""
+    rows = series.metadata.get("movies") or []
+    lines: dict[tuple[int, int], list[str]] = {}
+    for i, row in enumerate(rows if len(rows) == series.n_tilt else []):
+        for j, movie in enumerate(row if len(row) == series.n_focus else []):
+            if isinstance(movie, Mapping) and movie.get("path"):
+                lines[i, j] = [f"frames = {_name(Path(str(movie['path'])), path)}"]
+                if movie.get("frame_range"):
+                    lines[i, j].append(f"frame_range = {[int(n) for n in movie['frame_range']]}")
+    return lines
 
 
 def _table(series: TiltFocalSeries, key: str) -> list[list[Any]] | None:
