@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.prepare.ctf.model import CtfValues, RingModel
@@ -208,6 +209,7 @@ def ring_picture(
     scale = np.interp(k, item.k, item.background * np.maximum(envelope, 0.1 * envelope.max(initial=1e-9)))
     model = RingModel(microscope, np.maximum(k, 1e-9), np.arctan2(rows, columns), amplitude)
     fitted = np.sin(model.gamma(values, item.step(values))) ** 2
-    measured = np.clip(0.5 + 0.5 * (power - base) / scale, -0.5, 1.5)
+    # One sample is mostly its own chance: a little blur, less than a ring, lets the eye see rings.
+    measured = np.clip(gaussian_filter(0.5 + 0.5 * (power - base) / scale, 1.0), -0.5, 1.5)
     hidden = np.where(inside, 1.0, np.nan)
     return RingPicture((measured * hidden).astype(np.float32), (fitted * hidden).astype(np.float32), step)

@@ -186,26 +186,33 @@ class ExitWaveFit:
         return np.linspace(-reach, reach, int(np.clip(np.ceil(2 * reach * turn / 0.2), 21, 401)))
 
     def _start(self, losses: np.ndarray) -> None:
-        """Mean and scatter of the series' offsets, and the most likely offset of each tilt given both.
+        """Offset and error of each tilt from its likelihood and what the others say of the series.
 
-        Empirical Bayes: a tilt that says little (noise) is drawn to the others, one that says much is not.
+        The offsets of the tilts scatter about a mean; both are unknown, and everything is averaged over
+        what the images leave possible of them (a hierarchical model). A tilt that says little is drawn
+        to the others, and where all say little, the errors are large.
         """
         tried = self.offsets(self.limit * STAGES[0])
         likely = np.exp(-(losses - losses.min(axis=1, keepdims=True)))
-        best, least = (0.0, self.config.nominal_error_angstrom / 2), np.inf
-        for spread in self.config.nominal_error_angstrom * np.geomspace(0.03, 0.6, 16):
-            for mean in tried:
-                prior = np.exp(-0.5 * ((tried - mean) / spread) ** 2)
-                loss = -float(np.log(likely @ (prior / prior.sum()) + 1e-300).sum())
-                if loss < least:
-                    best, least = (float(mean), float(spread)), loss
-        self.centre, self.spread = best
-        pull = 0.5 * ((tried - self.centre) / self.spread) ** 2
-        for tilt, loss in zip(self.tilts, losses, strict=True):
-            after = np.exp(-(loss + pull - (loss + pull).min()))
-            after /= after.sum()
-            tilt.offset = float(after @ tried)
-            tilt.error = float(np.sqrt(after @ (tried - tilt.offset) ** 2 + (tried[1] - tried[0]) ** 2 / 12))
+        spreads = self.config.nominal_error_angstrom * np.geomspace(0.03, 0.6, 16)
+        logs, firsts, seconds = [], [], []
+        for spread in spreads:
+            prior = np.exp(-0.5 * ((tried[:, None] - tried[None, :]) / spread) ** 2)  # (mean, offset)
+            prior /= prior.sum(1, keepdims=True)
+            evidence = likely @ prior.T + 1e-300
+            logs.append(np.log(evidence).sum(0))
+            firsts.append((likely * tried) @ prior.T / evidence)
+            seconds.append((likely * tried**2) @ prior.T / evidence)
+        weight = np.exp(np.array(logs) - np.max(logs))
+        weight /= weight.sum()
+        self.centre = float((weight.sum(0) * tried).sum())
+        self.spread = float(np.sqrt((weight.sum(1) * spreads**2).sum()))
+        means = np.einsum("sm,stm->t", weight, np.array(firsts))
+        squares = np.einsum("sm,stm->t", weight, np.array(seconds))
+        grain = (tried[1] - tried[0]) ** 2 / 12
+        for tilt, mean, square in zip(self.tilts, means, squares, strict=True):
+            tilt.offset = float(mean)
+            tilt.error = float(np.sqrt(max(square - mean**2, 0.0) + grain))
             tilt.confidence = 1 / (1 + (tilt.error / TOO_UNSURE) ** 2)
 
     def _weak_loss(self, tilt: Tilt, offset: float, mask: np.ndarray) -> float:

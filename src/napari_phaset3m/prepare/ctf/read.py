@@ -11,13 +11,13 @@ from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve, fitted_range, ring_curve
 from napari_phaset3m.prepare.ctf.group import GroupFit
 from napari_phaset3m.prepare.ctf.model import CtfValues
-from napari_phaset3m.prepare.ctf.observe import Observation
+from napari_phaset3m.prepare.ctf.observe import ENVELOPE_TERMS, Observation
 from napari_phaset3m.prepare.ctf.refine import JOINED, Explained, Fit
 from napari_phaset3m.prepare.ctf.result import ImageCtf
 
 #: What rings must show to be believed: standard deviations of the matched filter (noise alone reaches 5 in a
 #: search over some ten thousand candidates), rings, and correlation with the fit.
-LEAST_SIGNIFICANCE, LEAST_RINGS, LEAST_SCORE = 5.5, 1.5, 0.25
+LEAST_SIGNIFICANCE, LEAST_RINGS, LEAST_SCORE = 6.0, 1.5, 0.25
 #: Foci fitted together must explain this part of what each explains by itself.
 LEAST_AGREEMENT = 0.5
 #: Fourier pixels between two rings where they are still fitted: of fewer, a ring holds too few samples to tell
@@ -32,7 +32,9 @@ _TOGETHER = "rings run together in so small a field"
 def image_results(found: GroupFit, tilt: int, config: CtfConfig, microscope: Microscope) -> list[ImageCtf]:
     """One row of the table for each image of a group."""
     fit, values = found.fit, found.fit.values
-    significance = float(np.sqrt(max(fit.gain, 0.0) / JOINED))
+    # Each further spectrum brings an envelope of its own, which fits some noise.
+    free = 1.5 * ENVELOPE_TERMS * (sum(map(len, found.found.values())) - 1)
+    significance = float(np.sqrt(max(fit.gain / JOINED - free, 0.0)))
     c12_error, phi12_error = astigmatism_errors(fit)
     rows = []
     group_note = _group_doubt(found, significance)

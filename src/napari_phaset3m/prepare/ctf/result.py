@@ -124,8 +124,9 @@ class CtfResult:
     def outliers(self, limit: float = 5.0) -> np.ndarray:
         """`(n_tilt, n_focus)` bool: far from its neighbours in tilt, as against how far others are.
 
-        The deviation from the median of the four nearest tilts (and itself) is compared with ``limit``
-        robust standard deviations (1.4826 times the median absolute one) of all deviations of its focus.
+        The deviation from a robust line through the six nearest tilts is compared with ``limit`` robust
+        standard deviations (1.4826 times the median absolute one) of all deviations of its focus. Fewer
+        than seven tilts are not judged.
         """
         values = self.defocus_angstrom
         flags = np.zeros(values.shape, bool)
@@ -133,10 +134,10 @@ class CtfResult:
         for focus in range(values.shape[1]):
             column = values[order, focus]
             known = np.flatnonzero(np.isfinite(column))
-            if known.size < 5:
+            if known.size < 7:
                 continue
-            line = column[known]
-            near = np.array([_near(line, i) for i in range(line.size)])
+            line, tilts = column[known], self.tilt_deg[order][known]
+            near = np.array([_near(tilts, line, i) for i in range(line.size)])
             deviation = np.abs(line - near)
             spread = max(1.4826 * float(np.median(deviation)), 1e-3 * float(np.median(np.abs(line))), 1e-9)
             flags[order[known], focus] = deviation > limit * spread
@@ -250,7 +251,12 @@ class CtfResult:
         }
 
 
-def _near(line: np.ndarray, index: int) -> float:
-    """Median of a value and the four nearest in the line (at an end: the five at that end)."""
-    first = int(np.clip(index - 2, 0, max(line.size - 5, 0)))
-    return float(np.median(line[first : first + 5]))
+def _near(tilt_deg: np.ndarray, line: np.ndarray, index: int) -> float:
+    """Where the line through the six nearest others passes (Theil and Sen: medians of slopes and offsets)."""
+    others = np.argsort(np.abs(tilt_deg - tilt_deg[index]) + 1e9 * (np.arange(line.size) == index))[:6]
+    x, y = tilt_deg[others] - tilt_deg[index], line[others]
+    one, two = np.triu_indices(others.size, 1)
+    apart = x[two] - x[one]
+    with_slope = apart != 0
+    slope = float(np.median((y[two] - y[one])[with_slope] / apart[with_slope])) if with_slope.any() else 0.0
+    return float(np.median(y - slope * x))
