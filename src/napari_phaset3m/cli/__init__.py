@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from napari_phaset3m.cli import (
+    align,
     analyse,
     compare,
     ctf,
@@ -34,6 +35,7 @@ app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
+app.command("align")(align.align)
 app.command("ctf")(ctf.ctf)
 app.command("optimise")(optimise.optimise)
 app.command("reconstruct")(reconstruct.reconstruct)

@@ -1,0 +1,1 @@
+"""Alignment of a tilt/focal series: where every image sits, how it is turned and magnified."""
