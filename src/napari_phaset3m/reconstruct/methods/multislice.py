@@ -6,6 +6,8 @@ approximation, with one tilt focal-series exit-wave reconstruction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
@@ -174,6 +176,29 @@ class MultisliceMethod:
         """`(n_focus, nx, ny)` predicted intensities of one tilt."""
         self._forward(volume, tilt, slot)
         return np.array(self._slots[slot].model.intensity)
+
+    def plane_angstrom(self, tilt: int) -> float:
+        """Height above the rotation centre of the plane that transfer functions start from."""
+        return float(self._heights[tilt][-1])
+
+    def predict_transfers(
+        self, volume: np.ndarray, tilt: int, transfers: Sequence[Transfer], slot: int = 0
+    ) -> np.ndarray:
+        """`(n, n_focus, nx, ny)` intensities of one tilt that other transfer functions would give.
+
+        Parameters
+        ----------
+        transfers : sequence of Transfer
+            From :meth:`plane_angstrom` of the tilt, see :class:`.transfer.TransferModel`.
+        """
+        ws = self._slots[slot]
+        n, _ = self._forward(volume, tilt, slot)
+        found = np.empty((len(transfers), *ws.model.intensity.shape), REAL)
+        for images, transfer in zip(found, transfers, strict=True):
+            images[:] = ws.model.images(n, transfer)
+            if self._detector is not None:
+                self._detector.apply(images)
+        return found
 
     def held_out_loss(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Loss of the tilt's held-out images."""
