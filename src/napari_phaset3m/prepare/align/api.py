@@ -13,7 +13,9 @@ from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DeviceError
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.focal import focal
 from napari_phaset3m.prepare.align.gradient import refine
+from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
@@ -28,8 +30,10 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 #: Part of the progress bar that judging the given series takes.
 FIRST = 0.03
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
+    "focal": focal,
     "match": match,
     "optics": optics,
+    "grid": search,
     "gradient": refine,
 }
 
@@ -94,7 +98,7 @@ def iterate_align(
         yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
         if work.finishing:
             break
-    result = AlignResult(work.alignment, tuple(results))
+    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px)
     told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
     yield Done(recorded(work.series, "align", config, told), result)
 

@@ -41,9 +41,7 @@ class FocalConfig(Model):
     focal_search_px: PositiveFloat | Auto = Field(
         "auto", description="Largest shift between foci, pixels; auto: a tenth of the image's shorter side"
     )
-    focal_lowpass_angstrom: PositiveFloat | None = Field(
-        None, description="Low-pass before foci are correlated, Å; none: four pixels"
-    )
+    focal_refine: bool = Field(True, description="Refine by a one-tilt reconstruction with free shifts")
 
 
 class MatchConfig(Model):

@@ -37,7 +37,8 @@ def refine(work: Work, share: Share) -> StageEvents:
             yield from built(reference, f"Gradient refinement, bin {bin_}", part)
             problem = reference.stage.problem
             found = work.alignment.replace(
-                shifts_px=problem.shifts_px * reference.scale, defocus_angstrom=problem.defocus_angstrom
+                shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
+                defocus_angstrom=problem.defocus_angstrom,
             )
             work = work.at(found)
         finally:
