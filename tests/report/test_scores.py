@@ -112,6 +112,7 @@ def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
             window=SimpleNamespace(width_angstrom=50.0), peaks=None, lattice=object(),
             voxel_size_angstrom=0.5, phases_checked=True,
             hkl=np.array(hkl), family=np.array(family), q_per_angstrom=np.array(hkl) / 8.0, snr=np.array(snr),
+            background_above=np.zeros(len(snr)),
             wedge_gap_per_angstrom=np.array([0.0, 0.1, 0.0][: len(hkl)]),
             phase_agreement=np.array([0.9, 0.9, -0.9][: len(hkl)]),
         )  # fmt: skip
@@ -134,7 +135,8 @@ def test_the_first_volume_names_the_spacings() -> None:
     hkl = np.array([[1, 1, 1], [2, 2, 0]])
     one, two = (
         BraggReport(window=None, peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=False,
-                    hkl=hkl, family=hkl, q_per_angstrom=hkl / a, snr=np.array([9.0, 1.0]))
+                    hkl=hkl, family=hkl, q_per_angstrom=hkl / a, snr=np.array([9.0, 1.0]),
+                    background_above=np.zeros(2))
         for a in (8.0, 9.0)
     )  # fmt: skip
     rows = _side_by_side([("one", one), ("two", two)])

@@ -20,12 +20,12 @@ from napari_phaset3m.analyse.lattice import Lattice
 from napari_phaset3m.analyse.peak_measure import (
     PHASE_THRESHOLD,
     off_lattice_points,
-    peak_snr,
+    peak_heights,
     phase_agreement,
     relative_shift,
     shifted,
 )
-from napari_phaset3m.analyse.peaks import SNR_THRESHOLD, WindowedTransform, find_peaks, windowed_transform
+from napari_phaset3m.analyse.peaks import WindowedTransform, find_peaks, windowed_transform
 from napari_phaset3m.analyse.wedge import wedge_gap
 from napari_phaset3m.analyse.window import ParticleWindow, particle_window
 from napari_phaset3m.errors import ConfigError
@@ -35,7 +35,7 @@ __all__ = ["BraggReport", "bragg_report"]
 #: Reflections weaker than this part of the strongest are left out where the structure is known.
 WEAKEST = 0.01
 #: Off-lattice points tried per family.
-NULL_POINTS = 12
+NULL_POINTS = 60
 
 Family = Sequence[int] | np.ndarray
 
@@ -136,17 +136,19 @@ def _measured(
     q = lattice.vectors(hkl)
     points = lattice.vectors(lattice.cell.lattice_points(transform.nyquist * 2))
     null = off_lattice_points(transform, q, lattice.cell.family(hkl), points, NULL_POINTS)
-    snr, null_snr = peak_snr(transform, q, points), peak_snr(transform, null, points, skip_crowded=True)
-    null, null_snr = null[np.isfinite(null_snr)], null_snr[np.isfinite(null_snr)]
+    heights = peak_heights(transform, q, points)
+    null_heights = peak_heights(transform, null, points, skip_crowded=True)
+    null = null[tried := np.isfinite(null_heights.snr)]
     phase, null_phase, shift = _phases(halves, window, transform, q, null)
     alarms = FalseAlarms(
         points=len(null),
-        over_threshold=int((null_snr >= SNR_THRESHOLD).sum()),
+        found=int(null_heights.found[tried].sum()),
         phases_agree=None if null_phase is None else int((null_phase >= PHASE_THRESHOLD).sum()),
     )
     return {
         "q_per_angstrom": q,
-        "snr": snr,
+        "snr": heights.snr,
+        "background_above": heights.background_above,
         "phase_agreement": phase,
         "half_shift_angstrom": shift,
         "false_alarms": alarms,

@@ -10,7 +10,7 @@ import numpy as np
 from napari_phaset3m.analyse.bragg_counts import FalseAlarms, FamilyCount
 from napari_phaset3m.analyse.cell import family_name
 from napari_phaset3m.analyse.lattice import Lattice
-from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD
+from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD, PeakHeights
 from napari_phaset3m.analyse.peaks import SNR_THRESHOLD, PeakList
 from napari_phaset3m.analyse.window import ParticleWindow
 
@@ -40,6 +40,8 @@ class BraggReport:
         `(n, 3)` (x, y, z) where the lattice puts them.
     snr : ndarray
         `(n,)` height over local background.
+    background_above : ndarray
+        `(n,)` part of the local background that is as high.
     wedge_gap_per_angstrom : ndarray or None
         `(n,)` distance from the measured region, 0 inside; None without tilts.
     phase_agreement : ndarray or None
@@ -67,6 +69,7 @@ class BraggReport:
     family: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int64))
     q_per_angstrom: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
     snr: np.ndarray = field(default_factory=lambda: np.empty(0))
+    background_above: np.ndarray = field(default_factory=lambda: np.empty(0))
     wedge_gap_per_angstrom: np.ndarray | None = None
     phase_agreement: np.ndarray | None = None
     false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
@@ -77,15 +80,15 @@ class BraggReport:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr)
+        arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr, self.background_above)
         for array in (*arrays, self.wedge_gap_per_angstrom, self.phase_agreement):
             if array is not None:
                 array.flags.writeable = False
 
     @property
     def found(self) -> np.ndarray:
-        """`(n,)` bool: SNR of at least ``SNR_THRESHOLD``. A statement about height only."""
-        return np.asarray(self.snr >= SNR_THRESHOLD)
+        """`(n,)` bool: stands out (:attr:`.PeakHeights.found`). A statement about height only."""
+        return PeakHeights(self.snr, self.background_above).found
 
     @property
     def phase_agreed(self) -> np.ndarray | None:
@@ -122,7 +125,7 @@ class BraggReport:
 
     @property
     def false_alarm_rate(self) -> float | None:
-        """Fraction of off-lattice points over the threshold; None where none could be tried."""
+        """Fraction of off-lattice points that count as found; None where none could be tried."""
         return self.false_alarms.rate
 
     def rows(self) -> list[dict[str, Any]]:
@@ -141,6 +144,7 @@ class BraggReport:
                     "family": family_name(self.family[i]),
                     "d_angstrom": float(d[i]),
                     "snr": float(self.snr[i]),
+                    "background_above": float(self.background_above[i]),
                     "found": bool(found[i]),
                     "in_wedge": None if wedge is None else bool(wedge[i]),
                     "deep_in_wedge": None if deep is None else bool(deep[i]),
@@ -259,7 +263,7 @@ class BraggReport:
             "half_shift_angstrom": self.half_shift_angstrom,
             "false_alarms": {
                 "points": alarms.points,
-                "over_threshold": alarms.over_threshold,
+                "found": alarms.found,
                 "rate": alarms.rate,
                 "phases_agree_rate": alarms.phase_rate,
             },
