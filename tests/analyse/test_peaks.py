@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from napari_phaset3m.analyse.falloff import falloff_angstrom2, sharpened
 from napari_phaset3m.analyse.peak_measure import (
     off_lattice_points,
     peak_heights,
-    phase_agreement,
+    peak_pairs,
     relative_shift,
     shifted,
 )
@@ -218,9 +219,15 @@ def test_a_shift_is_measured_and_taken_out_of_the_phases(shift: tuple[float, flo
     move = relative_shift(a, b, a.nyquist)
     np.testing.assert_allclose(move, -np.array(shift), atol=0.12)
     q = find_peaks(a).q_per_angstrom[:10]
-    assert phase_agreement(a, shifted(b, move), q).mean() > 0.85
-    np.testing.assert_allclose(phase_agreement(a, a, q), 1, atol=1e-5)
-    assert (phase_agreement(a, windowed_transform(-one, window), q) < -0.999).all()
+    assert peak_pairs(a, shifted(b, move), q).agreement.mean() > 0.85
+    np.testing.assert_allclose(peak_pairs(a, a, q).agreement, 1, atol=1e-5)
+    opposite = peak_pairs(a, windowed_transform(-one, window), q)
+    assert (opposite.agreement < -0.999).all()
+    np.testing.assert_allclose(opposite.phase_error_deg, 180, atol=1e-3)
+    turned = replace(a, half=0.5 * a.half * np.exp(1j * np.deg2rad(50)))
+    at = (q * np.sign(q[:, :1]))[np.abs(q[:, 0]) * window.width_angstrom > 2]  # the half that is stored: its mirror image has the opposite phase
+    np.testing.assert_allclose(peak_pairs(a, turned, at).phase_error_deg, 50, atol=1e-3)
+    np.testing.assert_allclose(np.divide(*peak_pairs(a, turned, at).power), 4, rtol=1e-5)
 
 
 def test_falloff_of_a_blur_is_found_and_undone() -> None:

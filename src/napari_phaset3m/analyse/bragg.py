@@ -19,9 +19,10 @@ from napari_phaset3m.analyse.falloff import find_lattice
 from napari_phaset3m.analyse.lattice import Lattice
 from napari_phaset3m.analyse.peak_measure import (
     PHASE_THRESHOLD,
+    PeakPairs,
     off_lattice_points,
     peak_heights,
-    phase_agreement,
+    peak_pairs,
     relative_shift,
     shifted,
 )
@@ -139,17 +140,19 @@ def _measured(
     heights = peak_heights(transform, q, points)
     null_heights = peak_heights(transform, null, points, skip_crowded=True)
     null = null[tried := np.isfinite(null_heights.snr)]
-    phase, null_phase, shift = _phases(halves, window, transform, q, null)
+    pairs, null_pairs, shift = _phases(halves, window, transform, q, null)
     alarms = FalseAlarms(
         points=len(null),
         found=int(null_heights.found[tried].sum()),
-        phases_agree=None if null_phase is None else int((null_phase >= PHASE_THRESHOLD).sum()),
+        phases_agree=None if null_pairs is None else int((null_pairs.agreement >= PHASE_THRESHOLD).sum()),
     )
     return {
         "q_per_angstrom": q,
         "snr": heights.snr,
         "background_above": heights.background_above,
-        "phase_agreement": phase,
+        "phase_agreement": None if pairs is None else pairs.agreement,
+        "phase_error_deg": None if pairs is None else pairs.phase_error_deg,
+        "pair_power": None if pairs is None else pairs.power,
         "half_shift_angstrom": shift,
         "false_alarms": alarms,
     }
@@ -185,11 +188,11 @@ def _phases(
     transform: WindowedTransform,
     q: np.ndarray,
     null: np.ndarray,
-) -> tuple[np.ndarray | None, np.ndarray | None, tuple[float, float, float] | None]:
+) -> tuple[PeakPairs | None, PeakPairs | None, tuple[float, float, float] | None]:
     if halves is None:
         return None, None, None
     one, other = (windowed_transform(np.asarray(h), window) for h in halves)
     shift = relative_shift(one, other, transform.nyquist)
     other = shifted(other, shift)
     x, y, z = (float(s) for s in shift)
-    return phase_agreement(one, other, q), phase_agreement(one, other, null), (x, y, z)
+    return peak_pairs(one, other, q), peak_pairs(one, other, null), (x, y, z)

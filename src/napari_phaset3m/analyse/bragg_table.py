@@ -46,6 +46,10 @@ class BraggReport:
         `(n,)` distance from the measured region, 0 inside; None without tilts.
     phase_agreement : ndarray or None
         `(n,)` in [-1, 1]; None without halves.
+    phase_error_deg : ndarray or None
+        `(n,)` 0 to 180, 90 on average where phases are unrelated; None without halves.
+    pair_power : ndarray or None
+        `(2, n)` power of each half (or of volume and reference) at the peak; None without halves.
     phases_checked : bool
     false_alarms : FalseAlarms
     half_shift_angstrom : tuple of float or None
@@ -72,6 +76,8 @@ class BraggReport:
     background_above: np.ndarray = field(default_factory=lambda: np.empty(0))
     wedge_gap_per_angstrom: np.ndarray | None = None
     phase_agreement: np.ndarray | None = None
+    phase_error_deg: np.ndarray | None = None
+    pair_power: np.ndarray | None = None
     false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
     half_shift_angstrom: tuple[float, float, float] | None = None
     falloff_angstrom2: float = 0.0
@@ -81,7 +87,8 @@ class BraggReport:
 
     def __post_init__(self) -> None:
         arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr, self.background_above)
-        for array in (*arrays, self.wedge_gap_per_angstrom, self.phase_agreement):
+        pairs = (self.phase_agreement, self.phase_error_deg, self.pair_power)
+        for array in (*arrays, self.wedge_gap_per_angstrom, *pairs):
             if array is not None:
                 array.flags.writeable = False
 
@@ -132,7 +139,7 @@ class BraggReport:
         """One row per Friedel pair, by falling spacing; None where something was not measured."""
         wedge, deep, agreed = self.in_wedge, self.deep_in_wedge, self.phase_agreed
         gap, phase = self.wedge_gap_per_angstrom, self.phase_agreement
-        d, found = self.d_angstrom, self.found
+        d, found, error = self.d_angstrom, self.found, self.phase_error_deg
         rows = []
         for i, (h, k, l) in enumerate(self.hkl):  # noqa: E741
             x, y, z = (float(v) for v in self.q_per_angstrom[i])
@@ -150,6 +157,7 @@ class BraggReport:
                     "deep_in_wedge": None if deep is None else bool(deep[i]),
                     "wedge_gap_per_angstrom": None if gap is None else float(gap[i]),
                     "phase_agreement": None if phase is None else float(phase[i]),
+                    "phase_error_deg": None if error is None else float(error[i]),
                     "phase_agreed": None if agreed is None else bool(agreed[i]),
                     "qx_per_angstrom": x,
                     "qy_per_angstrom": y,

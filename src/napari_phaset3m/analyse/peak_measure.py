@@ -175,23 +175,37 @@ def off_lattice_points(
     return np.concatenate(found)
 
 
-def phase_agreement(one: WindowedTransform, other: WindowedTransform, q: np.ndarray) -> np.ndarray:
-    """Normalised complex correlation of two transforms within ``PEAK_RADIUS`` of each vector.
+@dataclass(frozen=True, slots=True, eq=False)
+class PeakPairs:
+    """Two transforms side by side at given vectors, each within ``PEAK_RADIUS``.
 
-    Returns
-    -------
-    ndarray
-        `(n,)` float64 in [-1, 1]: the cosine of the phase difference where the peaks have the
-        same shape; 0 on average for unrelated phases.
+    Parameters
+    ----------
+    agreement : ndarray
+        `(n,)` float64 in [-1, 1], normalised complex correlation: the cosine of the phase difference where
+        the peaks have the same shape; 0 on average for unrelated phases.
+    phase_error_deg : ndarray
+        `(n,)` float64, 0 to 180: size of the phase of that correlation; 90 on average for unrelated phases.
+    power : ndarray
+        `(2, n)` float64 of each.
     """
+
+    agreement: np.ndarray
+    phase_error_deg: np.ndarray
+    power: np.ndarray
+
+
+def peak_pairs(one: WindowedTransform, other: WindowedTransform, q: np.ndarray) -> PeakPairs:
+    """Compare phases and powers of two transforms at each vector `(n, 3)` (x, y, z), 1/angstrom."""
     ball = one.ball(PEAK_RADIUS + 0.5)
     index = one.index(q)[:, None] + ball
     distance = np.linalg.norm(index * one.step - q[:, None], axis=2) * one.width_angstrom
     near = distance <= PEAK_RADIUS
-    a, b = (np.where(near, t.phased(index), 0) for t in (one, other))
-    power = (np.abs(a) ** 2).sum(axis=1) * (np.abs(b) ** 2).sum(axis=1)
-    product = (a * np.conj(b)).sum(axis=1).real
-    return np.asarray(np.divide(product, np.sqrt(power), out=np.zeros(len(q)), where=power > 0))
+    a, b = (np.where(near, t.phased(index), 0).astype(complex) for t in (one, other))
+    power = np.stack([(np.abs(v) ** 2).sum(axis=1) for v in (a, b)])
+    product, both = (a * np.conj(b)).sum(axis=1), power.prod(axis=0)
+    agreement = np.divide(product.real, np.sqrt(both), out=np.zeros(len(q)), where=both > 0)
+    return PeakPairs(agreement, np.abs(np.degrees(np.angle(product))), power)
 
 
 def relative_shift(one: WindowedTransform, other: WindowedTransform, max_frequency: float) -> np.ndarray:
