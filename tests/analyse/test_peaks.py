@@ -225,7 +225,8 @@ def test_a_shift_is_measured_and_taken_out_of_the_phases(shift: tuple[float, flo
     assert (opposite.agreement < -0.999).all()
     np.testing.assert_allclose(opposite.phase_error_deg, 180, atol=1e-3)
     turned = replace(a, half=0.5 * a.half * np.exp(1j * np.deg2rad(50)))
-    at = (q * np.sign(q[:, :1]))[np.abs(q[:, 0]) * window.width_angstrom > 2]  # the half that is stored: its mirror image has the opposite phase
+    # in the half that is stored: the mirror image there has the opposite phase
+    at = (q * np.sign(q[:, :1]))[np.abs(q[:, 0]) * window.width_angstrom > 2]
     np.testing.assert_allclose(peak_pairs(a, turned, at).phase_error_deg, 50, atol=1e-3)
     np.testing.assert_allclose(np.divide(*peak_pairs(a, turned, at).power), 4, rtol=1e-5)
 
