@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import Field
@@ -31,6 +31,7 @@ def _described(name: str) -> str:
 class _PipelineFlags(Model):
     """Fields of the pipeline that are no section of it."""
 
+    align: Literal["auto", "always", "never"] = Field("auto", description=_described("align"))
     optics: tuple[str, ...] = Field(("C30", "C12"), description=_described("optics"))
     bins: tuple[int, ...] = Field((2,), description=_described("bins"))
     rounds: int = Field(2, description=_described("rounds"))
@@ -57,7 +58,7 @@ def parse_range(text: str) -> dict[str, Any]:
 
 
 def _optimise(
-    series: Annotated[Path, typer.Argument(help="Tilt/focal series, aligned to a few pixels")],
+    series: Annotated[Path, typer.Argument(help="Tilt/focal series")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series as found: .h5, .toml")],
     *,
     free: Annotated[list[str] | None, typer.Option(help=_FREE, metavar="NAME=LOW:HIGH")] = None,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.search import SearchResult, iterate_search
 from napari_phaset3m.optimise.uncertainty import Determined
+from napari_phaset3m.prepare.align.api import iterate_align
+from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
@@ -33,6 +35,9 @@ class AutoConfig(Model):
     """What the pipeline does."""
 
     search: OptimiseConfig = OptimiseConfig(ranges=(Range(name="cs_angstrom"),))
+    align: Literal["auto", "always", "never"] = Field(
+        "auto", description="Projection matching before the search; auto: where no shift is stated"
+    )
     optics: tuple[OpticsName, ...] = Field(
         ("C30", "C12"), description="Shared optics that the gradient stage refines: " + ", ".join(OPTICS)
     )
@@ -146,7 +151,7 @@ def iterate_auto(
     Parameters
     ----------
     series : TiltFocalSeries
-        With start shifts good to a few pixels (``phaset3m align``).
+        Where no shift is stated, projection matching finds them first.
     wanted, config, finish
         As :func:`.search.iterate_search`.
     journal : path, optional
@@ -172,9 +177,12 @@ def iterate_auto(
     if first.score is None:
         raise ConfigError(f"the stated parameters cannot be judged: {first.message}")
     state = _State(series, first.score)
+    unaligned = series.shifts_px is None or not np.any(series.shifts_px)
+    if wanted.align == "always" or (wanted.align == "auto" and unaligned):
+        yield from _align(state, wanted, config, finish)
     for number in range(wanted.rounds):
         begun = state.score
-        part = (number / wanted.rounds, 1 / wanted.rounds)
+        part = (0.2 + 0.8 * number / wanted.rounds, 0.8 / wanted.rounds)
         path = _journal(journal, number)
         yield from _search(state, wanted, config, (finish, path, resume), part)
         yield from _gradient(state, wanted, config, finish, part)
@@ -191,7 +199,9 @@ def iterate_auto(
     result = AutoResult(
         tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes
     )
-    told = {"held_out_before": first.score, "held_out_after": state.score, **changes(series, state.series)}
+    # Errors at different samplings are of different images: only the last trial's sampling is told.
+    told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
+    told |= changes(series, state.series)
     done = state.series.replace(metadata=series.metadata)
     yield Done(recorded(done, "optimise auto", wanted, told), result)
 
@@ -205,6 +215,20 @@ def _journal(path: str | Path | None, number: int) -> Path | None:
         return None
     base = Path(path)
     return base if not number else base.with_name(f"{base.stem}.{number + 1}{base.suffix}")
+
+
+def _align(
+    state: _State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
+) -> Iterator[Progress]:
+    """Start shifts: Gauss-Newton follows them only within about a feature."""
+    begun = time.perf_counter()
+    steps = AlignConfig(stages=("match",), seed=wanted.search.seed, threads=config.threads)
+    for event in iterate_align(state.series, steps, finish=finish):
+        if isinstance(event, Progress):
+            yield Progress(f"Start shifts: {event.text}", 0.2 * event.fraction, event.detail)
+        else:
+            score = _score(event.series, config, wanted).score
+            state.judge("shifts", event.series, score, time.perf_counter() - begun)
 
 
 def _search(
