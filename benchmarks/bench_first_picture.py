@@ -18,8 +18,8 @@ import time
 from typing import Any
 
 import numpy as np
-from common import CASES, machine, make_config, make_series, print_table, write
 
+from common import CASES, machine, make_config, make_series, print_table, write
 from napari_phaset3m import ReconstructionConfig, iterate
 from napari_phaset3m.reconstruct.events import Preview, Started, SweepDone
 

@@ -40,7 +40,10 @@ _BLOCK_THREADS = {"kaczmarz": 512}
 def kernel_source() -> str:
     """Return the CUDA C source of all kernels, one compilation unit."""
     folder = resources.files(__package__)
-    parts = (folder.joinpath(name) for name in ("rotation.cu", "shear.cu", "projection.cu", "waves.cu"))
+    parts = (
+        folder.joinpath(name)
+        for name in ("rotation.cu", "shear.cu", "projection.cu", "waves.cu", "volumes.cu")
+    )
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
