@@ -31,6 +31,7 @@ ROW_KERNELS = frozenset(
         "project", "project_derivative", "backproject", "interpolate", "propagate",
         "apply_transfer", "apply_transfer_adjoint",
         "shear_load", "shear_store", "shear_turn", "shear_phase", "kaczmarz",
+        "convolve_axis", "tv_primal", "tv_dual",
     }
 )  # fmt: skip
 #: Threads of a block where they are not _THREADS: few blocks, so each takes more.

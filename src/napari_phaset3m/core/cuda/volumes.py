@@ -22,12 +22,11 @@ def convolve(runtime: Runtime, source: Array, target: Array, half_kernel: np.nda
         `(radius + 1,)` float32, the kernel from its centre outwards.
     """
     kernel, scratch = runtime.xp.asarray(half_kernel), runtime.xp.empty(source.shape, REAL)
-    nz, nx, ny = source.shape
-    passes = ((source, target, nz, nx * ny), (target, scratch, nx, ny), (scratch, target, ny, 1))
-    for before, after, length, stride in passes:
+    sizes = tuple(np.int64(n) for n in source.shape)
+    for axis, (before, after) in enumerate(((source, target), (target, scratch), (scratch, target))):
         runtime.launch(
-            "convolve_axis", source.size, before, after, kernel, np.int64(len(half_kernel) - 1),
-            np.int64(length), np.int64(stride), np.int64(source.size),
+            "convolve_axis", source.shape[0] * source.shape[1], before, after, kernel,
+            np.int64(len(half_kernel) - 1), np.int64(axis), *sizes,
         )  # fmt: skip
 
 
@@ -44,9 +43,9 @@ def total_variation_prox(runtime: Runtime, volume: Array, weight: float, steps: 
         (weight, step / weight, momentum) of each iteration.
     """
     xp, sizes = runtime.xp, tuple(np.int64(n) for n in volume.shape)
-    p, r = (xp.zeros((3, *volume.shape), REAL) for _ in range(2))
-    primal = xp.empty(volume.shape, REAL)
+    p, q = (xp.zeros((3, *volume.shape), REAL) for _ in range(2))
+    primal, rows = xp.empty(volume.shape, REAL), volume.shape[0] * volume.shape[1]
     for _, step, beta in steps:
-        runtime.launch("tv_primal", volume.size, volume, r, primal, np.float32(weight), *sizes)
-        runtime.launch("tv_dual", volume.size, primal, p, r, np.float32(step), np.float32(beta), *sizes)
-    runtime.launch("tv_primal", volume.size, volume, p, volume, np.float32(weight), *sizes)
+        runtime.launch("tv_primal", rows, volume, q, primal, np.float32(weight), *sizes)
+        runtime.launch("tv_dual", rows, primal, p, q, np.float32(step), np.float32(beta), *sizes)
+    runtime.launch("tv_primal", rows, volume, p, volume, np.float32(weight), *sizes)
