@@ -140,8 +140,8 @@ def ready_panel(viewer: Any, session: Any) -> Any:
 
     until(lambda: session.series is not None, 60)
     workspace = next(w for w in viewer.window.dock_widgets.values() if hasattr(w, "guide"))
-    QTest.mouseClick(workspace.guide.buttons[1], Qt.MouseButton.LeftButton)
-    panel = workspace.panels[1].panel
+    QTest.mouseClick(workspace.guide.buttons[4], Qt.MouseButton.LeftButton)
+    panel = workspace.panel("Reconstruct").panel
     until(lambda: panel.start.isEnabled() and "voxels" in panel.forecast.text(), 60)
     return panel
 

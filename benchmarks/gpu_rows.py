@@ -24,6 +24,7 @@ from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.problem import Problem, build_problem
+from napari_phaset3m.reconstruct.shared_optics import all_factors
 from napari_phaset3m.reconstruct.update import Limit
 
 FOCI = 3
@@ -265,7 +266,14 @@ def _compared(gpu: CudaMultisliceMethod, cpu: MultisliceMethod, host: np.ndarray
     begun = time.perf_counter()
     cpu.accumulate(host, tilt, expected, 0)
     took = time.perf_counter() - begun
-    optics = [m.optics_equations(v, tilt)[1] for m, v in ((gpu, volume), (cpu, host))]
+    problem = cpu.problem
+    factors = all_factors(problem.grid, problem.microscope, ("C30", "C12"))
+    optics = []
+    for method, at in ((gpu, volume), (cpu, host)):
+        (found,) = method.equations(at, [tilt], problem.weight, factors)
+        # Angstroms of Cs and pixels of shift differ by many orders: each by its own size.
+        size = np.sqrt(np.einsum("fpp->fp", found.normal))
+        optics.append(found.normal / (size[:, :, None] * size[:, None, :]))
     angle = [m.tilt_derivative(v, tilt) for m, v in ((gpu, volume), (cpu, host))]
     return {
         "difference": difference(gradient, expected),

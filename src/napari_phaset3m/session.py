@@ -8,10 +8,9 @@ thread, and every change is announced through :attr:`Session.events`.
 from __future__ import annotations
 
 import operator
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,122 +20,10 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.jobs.messages import PreviewFrame, Progress
-from napari_phaset3m.reconstruct.events import SweepDone
+from napari_phaset3m.series_history import SeriesHistory, edit_name
+from napari_phaset3m.session_records import ACTIVE, NamedMask, RunRecord, RunStatus, SeriesSource
 
-RunStatus = Literal["queued", "preparing", "running", "paused", "finished", "stopped", "failed"]
-#: States in which a run holds or waits for a device.
-ACTIVE: tuple[RunStatus, ...] = ("queued", "preparing", "running", "paused")
-
-
-@dataclass(frozen=True, eq=False)
-class NamedMask:
-    """A mask with what is needed to check it against a volume.
-
-    Attributes
-    ----------
-    mask : ndarray
-        `(nz, ny, nx)` float32 in 0..1.
-    voxel_size_angstrom : tuple of float
-        (z, y, x).
-    name : str
-        What to call it in figures and reports.
-    recipe : dict
-        The steps it was made with.
-    """
-
-    mask: np.ndarray
-    voxel_size_angstrom: tuple[float, float, float]
-    name: str
-    recipe: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesSource:
-    """Where a series comes from, so that it can be read again as it is.
-
-    Attributes
-    ----------
-    path : Path or None
-        None when it was never read from a file, or its images were changed since.
-    overrides : dict
-        What ``load_series`` was given on top of the file.
-    edits : dict
-        Fields changed after that, see :mod:`napari_phaset3m.io.series_edits`.
-    """
-
-    path: Path | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
-    edits: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class RunRecord:
-    """One reconstruction: what was asked for and what became of it.
-
-    Attributes
-    ----------
-    run_id : str
-    config : ReconstructionConfig
-    status : str
-        One of ``queued preparing running paused finished stopped failed``.
-    device : str
-        What it runs on, as the solver named it.
-    series_name : str
-    source : SeriesSource
-        File of the series as it was at the start, and what was changed in it.
-    mask : NamedMask or None
-        What confined it from the start.
-    sweeps : list of SweepDone
-    n_sweeps : int
-        Planned sweeps, 0 before the start.
-    volume : ndarray or None
-        `(nz, ny, nx)` float32 result, full size; None until finished.
-    absorption : ndarray or None
-        The absorptive part, as ``volume``; None when none was asked for.
-    voxel_size_angstrom : float or None
-        Of ``volume``.
-    unit : str
-    layer_names : list of str
-        Layers made for this run.
-    reason : str
-        Why it ended.
-    error : str
-        One line, when it failed.
-    notes : tuple of str
-        What the solver wants the user to know.
-    settings : dict
-        All settings as resolved.
-    seconds : float
-        Computing time.
-    started_at : float
-        Seconds since the epoch.
-    """
-
-    run_id: str
-    config: ReconstructionConfig
-    status: RunStatus = "preparing"
-    device: str = ""
-    series_name: str = ""
-    source: SeriesSource = field(default_factory=SeriesSource)
-    mask: NamedMask | None = None
-    sweeps: list[SweepDone] = field(default_factory=list)
-    n_sweeps: int = 0
-    volume: np.ndarray | None = None
-    absorption: np.ndarray | None = None
-    voxel_size_angstrom: float | None = None
-    unit: str = "V"
-    layer_names: list[str] = field(default_factory=list)
-    reason: str = ""
-    error: str = ""
-    notes: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    started_at: float = field(default_factory=time.time)
-
-    @property
-    def active(self) -> bool:
-        """Whether it holds, or waits for, a device."""
-        return self.status in ACTIVE
+__all__ = ["ACTIVE", "NamedMask", "RunRecord", "RunStatus", "SeriesSource", "Session", "session_for"]
 
 
 @dataclass(eq=False)
@@ -152,6 +39,10 @@ class Session:
         What it was completed with when it was read.
     series_read : TiltFocalSeries or None
         The series as it was read; ``series`` differs from it where it was edited.
+    shown_image : tuple of int
+        (tilt index, focus index) that the panels look at.
+    history : SeriesHistory
+        Earlier states of ``series``. Follows every change of it.
     config : ReconstructionConfig
     device : {"auto", "cpu", "cuda"}
     mask : ndarray or None
@@ -186,6 +77,7 @@ class Session:
             "mask": operator.is_,
             "series_overrides": operator.is_,
             "series_read": operator.is_,
+            "history": operator.is_,
             "analysis_mask": operator.is_,
             "frame": operator.is_,
             "runs": operator.is_,
@@ -200,6 +92,8 @@ class Session:
     series_path: Path | None = None
     series_overrides: dict[str, Any] = field(default_factory=dict)
     series_read: TiltFocalSeries | None = None
+    shown_image: tuple[int, int] = (0, 0)
+    history: SeriesHistory = field(default_factory=SeriesHistory)
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     device: DeviceName = "auto"
     mask: np.ndarray | None = None
@@ -214,6 +108,49 @@ class Session:
     message: str = ""
     runs: list[RunRecord] = field(default_factory=list)
     attachments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.events.series.connect(self._on_series)
+        if self.series is not None:
+            self.history.begin(self.series)
+
+    def _on_series(self, series: TiltFocalSeries | None) -> None:
+        known = self.history.current
+        if series is None or known is None or series is self.series_read:
+            self.history.begin(series)
+        elif series is not known.series:
+            if np.may_share_memory(series.images, known.series.images):
+                self.history.add(series, edit_name(known.series, series))
+            else:
+                self.history.begin(series)
+
+    def apply(self, series: TiltFocalSeries, name: str, merge: object = None) -> None:
+        """Put a changed series in place of the present one, so that it can be undone.
+
+        Parameters
+        ----------
+        series : TiltFocalSeries
+        name : str
+            What was done, for the list of steps.
+        merge : object, optional
+            Changes with the same value in a row are undone together.
+        """
+        self.history.add(series, name, merge)
+        self.series = series
+
+    def go_to(self, position: int) -> None:
+        """Take an earlier or later state of the series."""
+        self.series = self.history.go_to(position)
+
+    def undo(self) -> None:
+        """Take the last step back, if there is one."""
+        if self.history.can_undo:
+            self.go_to(self.history.position - 1)
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last, if there is one."""
+        if self.history.can_redo:
+            self.go_to(self.history.position + 1)
 
     def run(self, run_id: str | None) -> RunRecord | None:
         """The record of a run, or None."""

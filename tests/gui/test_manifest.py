@@ -33,4 +33,5 @@ def test_every_command_is_used(manifest):
     }
     used |= {w.command for w in manifest.contributions.writers}
     used |= {s.command for s in manifest.contributions.sample_data}
+    used |= {item.command for items in manifest.contributions.menus.values() for item in items}
     assert used == {command.id for command in manifest.contributions.commands}

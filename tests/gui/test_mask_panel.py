@@ -437,8 +437,8 @@ def test_the_workspace_brings_it(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     workspace = Workspace(viewer)
     viewer.window.add_dock_widget(workspace, name="Workspace (PhaseT3M)", area="right")
-    workspace.guide.buttons[2].click()
-    assert isinstance(workspace.panels[2], MaskPanel)
+    workspace.guide.buttons[5].click()
+    assert isinstance(workspace.panels[5], MaskPanel)
     session_for(viewer).mask = np.ones((4, 4, 4), np.float32)
-    assert "✓" in workspace.guide.buttons[2].text()
-    assert workspace.maximumWidth() <= 360 and workspace.panels[2].minimumSizeHint().width() <= 360
+    assert "✓" in workspace.guide.buttons[5].text()
+    assert workspace.maximumWidth() <= 360 and workspace.panels[5].minimumSizeHint().width() <= 360

@@ -51,7 +51,7 @@ def window(make_napari_viewer, qtbot):
     viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")
     session = session_for(viewer)
     session.device, session.series = "cpu", tiny_series()
-    made.show_step(1)
+    made.show_step("Reconstruct")
     panel = made.findChild(ReconstructPanel)
     yield viewer, panel, session
     panel._driver.stop()

@@ -15,7 +15,7 @@ def _series() -> TiltFocalSeries:
     )
 
 
-@pytest.mark.parametrize("suffix", [".h5"])
+@pytest.mark.parametrize("suffix", [".h5", ".toml"])
 def test_history_grows_and_survives_the_file(tmp_path, suffix):
     series = recorded(recorded(_series(), "outliers", {"sigma": 6.0}, {"pixels": 3}), "bin", {"factor": 2})
     path = tmp_path / f"s{suffix}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, iterate, reco
 from napari_phaset3m.config import ConstraintConfig, RefineConfig, Schedule
 from napari_phaset3m.core.backend import resolve_device
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.reconstruct import refine
+from napari_phaset3m.reconstruct import gauss_newton
 from napari_phaset3m.reconstruct.events import SweepDone
 from napari_phaset3m.reconstruct.methods import make_method
-from napari_phaset3m.reconstruct.problem import build_problem
-from napari_phaset3m.reconstruct.refine import GaussNewton
+from napari_phaset3m.reconstruct.methods.base import Equations
+from napari_phaset3m.reconstruct.problem import Stated, build_problem
 
 N, VOXEL = 32, 0.7
 TILTS = np.linspace(-60, 60, 13)
@@ -111,7 +112,7 @@ def test_tilts_held_out_altogether_find_their_own() -> None:
 @pytest.mark.parametrize("mode", ["tilt", "image", "off"])
 def test_the_step_of_held_out_images(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Quadratic misfits with known minima: the driving images' step must not see the held-out ones.
-    monkeypatch.setattr(refine, "DAMPING", 0.0)
+    monkeypatch.setattr(gauss_newton, "DAMPING", 0.0)
     rng = np.random.default_rng(0)
     root = rng.normal(size=(3, 5, 3))
     normal = np.einsum("fij,fik->fjk", root, root)
@@ -119,9 +120,18 @@ def test_the_step_of_held_out_images(mode: str, monkeypatch: pytest.MonkeyPatch)
     at[:, 2] = at[0, 2]
     gradient = -np.einsum("fij,fj->fi", normal, at)
     drives, held = np.array([True, True, False]), np.array([False, False, True])
-    step = GaussNewton(RefineConfig(refine_shifts=True, refine_defocus=mode))  # type: ignore[arg-type]
-    alone = step._change(gradient, normal, drives, np.zeros(3, bool))
-    both = step._change(gradient, normal, drives, held)
+    def step(config: RefineConfig, held: np.ndarray) -> np.ndarray:
+        known = Stated(np.zeros((1, 3, 2)), np.zeros((1, 3)), None)
+        problem: Any = SimpleNamespace(
+            weight=drives[None].astype(float), held_out=held[None], stated=known, shifts_px=known.shifts_px,
+            defocus_angstrom=known.defocus_angstrom, grid=SimpleNamespace(pixel_size_angstrom=1.0),
+        )  # fmt: skip
+        equations = Equations(0, 0.0, gradient, normal)
+        owner = gauss_newton.GaussNewton(config)
+        return gauss_newton._Tilt(equations, problem, owner, noise=1.0).step(np.zeros(0))
+
+    config = RefineConfig(refine_shifts=True, refine_defocus=mode)  # type: ignore[arg-type]
+    alone, both = step(config, np.zeros(3, bool)), step(config, held)
     np.testing.assert_array_equal(both[:2], alone[:2])
     if mode == "off":
         assert not both[:, 2].any() and both[2, :2].all()
@@ -129,8 +139,8 @@ def test_the_step_of_held_out_images(mode: str, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_allclose(both, at, atol=1e-6)
     if mode == "tilt":
         assert both[2, 2] == both[0, 2]
-    only_defocus = GaussNewton(RefineConfig(refine_defocus=mode))  # type: ignore[arg-type]
-    assert not only_defocus._change(gradient, normal, drives, held)[:, :2].any()
+    only_defocus = RefineConfig(refine_defocus=mode)  # type: ignore[arg-type]
+    assert not step(only_defocus, held)[:, :2].any()
 
 
 def test_a_refined_run_resumes_to_the_same_numbers(tmp_path: Path) -> None:

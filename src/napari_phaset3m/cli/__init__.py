@@ -7,7 +7,20 @@ from collections.abc import Sequence
 
 import typer
 
-from napari_phaset3m.cli import analyse, compare, demo, files, mask, reconstruct, running, system
+from napari_phaset3m.cli import (
+    align,
+    analyse,
+    compare,
+    ctf,
+    demo,
+    files,
+    mask,
+    optimise,
+    prepare,
+    reconstruct,
+    running,
+    system,
+)
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -21,6 +34,10 @@ app = typer.Typer(
 app.command("info")(files.info)
 app.command("convert")(files.convert)
 app.command("simulate")(files.simulate)
+app.command("prepare")(prepare.prepare)
+app.command("align")(align.align)
+app.command("ctf")(ctf.ctf)
+app.command("optimise")(optimise.optimise)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)

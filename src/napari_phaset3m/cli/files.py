@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_phaset3m.cli import options, overrides, running
+from napari_phaset3m.cli import importing, options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
 
@@ -80,12 +80,26 @@ def _describe_volume(path: Path) -> dict[str, Any]:
 
 
 def _info(
-    series: Annotated[Path, typer.Argument(help="Tilt/focal series, or a volume")],
+    series: Annotated[
+        list[Path], typer.Argument(help="Series or volume; or what a microscope saved: folder, .mdoc, images")
+    ],
+    tolerance: importing.Tolerance = 0.3,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
-    """Say what a series (or a volume) holds; defocus is the mean of each focus, at the rotation centre, Å."""
-    _show(_describe(series, overrides.collect(fields)), as_json)
+    """Say what a series (or a volume) holds; defocus is the mean of each focus, at the rotation centre, Å.
+
+    Of folders, mdocs, movies and several files it shows what an import recognises, image by image.
+    """
+    given = overrides.collect(fields)
+    if len(series) == 1 and not importing.wants_import(series):
+        _show(_describe(series[0], given), as_json)
+        return
+    plan = importing.recognise(series, given, None, tolerance)
+    if as_json:
+        print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
+    else:
+        print("\n".join(importing.describe(plan)))
 
 
 def _check_suffix(output: Path) -> None:
@@ -94,18 +108,38 @@ def _check_suffix(output: Path) -> None:
 
 
 def _convert(
-    series: Annotated[list[Path], typer.Argument(help="A series, or one stack per defocus")],
+    series: Annotated[
+        list[Path],
+        typer.Argument(help="A series, one stack per defocus, a folder, an .mdoc, movies, images ..."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
+    bin: importing.Bin = 1,
+    bin_method: importing.BinMethod = "fourier",
+    crop: importing.CropText = None,
+    gain: importing.Gain = None,
+    tolerance: importing.Tolerance = 0.3,
+    plan: importing.PlanFile = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
     """Write any series that can be read as an .h5 (or .toml) series file."""
+    from napari_phaset3m.io.import_load import ImportConfig
     from napari_phaset3m.io.series import load_series, save_series
+    from napari_phaset3m.io.toml_write import write_plan
 
     _check_suffix(output)
-    running.check_outputs({"the output": output}, {f"input {n}": path for n, path in enumerate(series, 1)})
-    data = load_series(series if len(series) > 1 else series[0], **overrides.collect(fields))
-    save_series(data, output)
+    outputs = {"the output": output, "--plan": plan}
+    running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
+    given = overrides.collect(fields)
+    config = ImportConfig.parse(bin=bin, bin_method=bin_method, crop=importing.crop_rectangle(crop))
+    if importing.wants_import(series) or config != ImportConfig() or gain is not None or plan is not None:
+        recognised = importing.recognise(series, given, gain, tolerance)
+        data = importing.import_series(recognised, given, config, quiet=as_json)
+        save_series(data, output)
+        if plan is not None:
+            write_plan(recognised, config, plan)
+    else:
+        save_series(load_series(series if len(series) > 1 else series[0], **given), output)
     _show(_describe(output, {}), as_json)
 
 

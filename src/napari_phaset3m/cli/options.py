@@ -13,7 +13,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import flag
 
 #: Optional fields that hold several numbers.
-_LISTS = ("orientation_deg", "origin_fraction")
+_LISTS = ("orientation_deg", "origin_fraction", "match_bins")
 _DASHED = {"none": None, "None": None}
 
 
@@ -69,7 +69,7 @@ def _parameter(name: str, kind: Any, default: Any, text: str) -> inspect.Paramet
         text = "Sweeps in which it acts, START:STOP:EVERY"
         shown = f"{default.start}:{'' if default.stop is None else default.stop}:{default.every}"
     elif isinstance(default, tuple):
-        shown = ",".join(f"{item:g}" for item in default) or "none"
+        shown = ",".join(item if isinstance(item, str) else f"{item:g}" for item in default) or "none"
     if get_origin(kind) is Literal:
         text = f"{text}; one of {', '.join(map(str, get_args(kind)))}"
     text = f"{text} (default: {'none' if shown is None else shown})"
@@ -92,7 +92,7 @@ def _value(name: str, text: Any, kind: Any, default: Any) -> Any:
             raise ConfigError(f"{flag(name)}: is {text!r}. Write START:STOP:EVERY, e.g. 0:10:1") from None
     if isinstance(default, tuple):
         return tuple(part for part in text.split(",") if part and part != "none")
-    if "," in text and name in _LISTS:
+    if name in _LISTS and ("," in text or text[:1].isdigit()):
         return tuple(text.split(","))
     return _DASHED.get(text, text) if _may_be_none(kind) else text
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
 from napari_phaset3m.gui.analyse_compute import SlicesResult
 from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+from napari_phaset3m.gui.binding import outlive
 from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
 
 _PENS = {
@@ -59,6 +60,7 @@ class CurveView(QWidget):
     def _made(self, plot: CurvePlot) -> Any:
         pg, colours = self._pg, theme_colours()
         widget = pg.PlotWidget(self, background=colours.background)
+        outlive(widget)
         widget.setMenuEnabled(False)
         widget.hideButtons()
         widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
@@ -176,6 +178,7 @@ class SlicesView(QWidget):
         self._pg = pg
         self._result: SlicesResult | None = None
         self.graphics = pg.GraphicsLayoutWidget(self)
+        outlive(self.graphics)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.graphics)

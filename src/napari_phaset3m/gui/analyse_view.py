@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
@@ -14,8 +12,8 @@ from napari_phaset3m.gui.analyse_curves import PLOTS
 from napari_phaset3m.gui.analyse_fourier3d import FourierPage
 from napari_phaset3m.gui.analyse_plot import CurveView, SlicesView
 from napari_phaset3m.gui.analyse_work import AnalyseWork, Outcome
-from napari_phaset3m.gui.theme import follow_theme, label, set_role
-from napari_phaset3m.gui.views import VIEWS_MIN_HEIGHT, ViewsWidget, dock_of
+from napari_phaset3m.gui.theme import label, set_role
+from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,7 +24,6 @@ TITLE = "Analysis"
 #: Of the column with the text in a narrow and in a wide view, px.
 TEXT_WIDTH = (180, 290)
 NOTHING = "Nothing computed yet: press Compute in step Analyse."
-_KEY = "analyse view"
 #: Topics that share the page of the transform.
 _ON_CANVAS = ("fourier", "bragg")
 
@@ -154,46 +151,7 @@ class AnalyseView(QWidget):
 
 
 def view_of(session: Session, viewer: ViewerModel, work: AnalyseWork) -> AnalyseView | None:
-    """Return the view of a session; made on first use as a tab of the views, or as a dock without them.
-
-    None where there is no window.
-    """
-    kept = session.attachments.get(_KEY)
-    view: AnalyseView | None = kept() if kept is not None else None
-    window = getattr(viewer, "window", None)
-    if view is not None and isalive(view) and (view.window() is not view or window is None):
-        return view
-    if window is None:
-        return None
-    if view is None or not isalive(view):
-        view = AnalyseView(work)
-    session.attachments[_KEY] = ref(view)
-    views = _views(session)
-    if views is not None:
-        views.tabs.addTab(view, TITLE)
-    else:
-        view.setMinimumHeight(VIEWS_MIN_HEIGHT)
-        window.add_dock_widget(view, name=f"{TITLE} (PhaseT3M)", area="bottom", add_vertical_stretch=False)
-        follow_theme(view, viewer)
-    return view
-
-
-def bring_forward(view: AnalyseView) -> None:
-    """Show the view's tab, unfolded, or its dock."""
-    dock = dock_of(view)
-    if dock is not None and not dock.isVisible():
-        dock.show()
-    parent = view.parentWidget()
-    while parent is not None and not isinstance(parent, ViewsWidget):
-        parent = parent.parentWidget()
-    if parent is not None:
-        parent.tabs.setCurrentWidget(view)
-        if parent.collapsed:
-            parent.collapse(False)
-
-
-def _views(session: Session) -> ViewsWidget | None:
-    kept = session.attachments.get("views")
-    found = kept() if kept is not None else None
-    usable = found is not None and isalive(found) and dock_of(found) is not None
-    return found if usable else None
+    """Return the view of a session; made on first use, see :func:`.view_tab.tab_of`."""
+    found = tab_of(session, viewer, TITLE, lambda: AnalyseView(work))
+    assert found is None or isinstance(found, AnalyseView)
+    return found

@@ -89,3 +89,13 @@ def show_new_series(
     """Like :func:`show_image`, with name and contrast fitted to another series."""
     publisher.begin_anew(IMAGES, layer_name(title))
     show_image(publisher, series, tilt, focus, title, anew=True)
+
+
+def show_changed_images(
+    publisher: LayerPublisher, series: TiltFocalSeries, tilt: int, focus: int, title: str
+) -> None:
+    """Like :func:`show_image`, with contrast fitted to images that a step has made; the name stays."""
+    layer = publisher.layer(IMAGES)
+    if layer is not None:
+        publisher.begin_anew(IMAGES, layer.name)
+    show_image(publisher, series, tilt, focus, title, anew=True)

@@ -87,6 +87,6 @@ def _start_once_loaded(viewer: napari.Viewer) -> None:
         driver.start()
         for widget in window.dock_widgets.values():
             if isinstance(widget, Workspace):
-                widget.show_step(1)
+                widget.show_step("Reconstruct")
 
     loader.loaded.connect(begin)

@@ -3,157 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QSizePolicy,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.editors import Editor, Fold, Row
+from napari_phaset3m.gui.model_rows import value_at, with_value
 from napari_phaset3m.gui.reconstruct_rows import (
     ADVANCED,
     CONSTRAINTS,
     MAIN,
     METHOD,
     MORE,
-    Row,
     field_of,
     reason_unused,
-    value_at,
-    with_value,
 )
-from napari_phaset3m.gui.theme import LINE_SPACING, set_role, theme_colours
+from napari_phaset3m.gui.theme import theme_colours
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.session import Session
-
-
-class Editor:
-    """One row's widget with the model's value in and out."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        info = field_of(row.path)
-        self.widget: QWidget
-        if row.choices:
-            self.widget = self._combo()
-        elif info.annotation is bool:
-            self.widget = QCheckBox(row.label)
-        else:
-            self.widget = self._spin()
-        self.tip = row.tip or str(info.description or row.label)
-        self.widget.setToolTip(self.tip)
-        self.widget.setObjectName(row.path)
-
-    def _combo(self) -> QComboBox:
-        box = QComboBox()
-        for text, value in self.row.choices:
-            box.addItem(text, value)
-        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        return box
-
-    def _spin(self) -> QAbstractSpinBox:
-        row = self.row
-        box: QSpinBox | QDoubleSpinBox
-        if row.decimals:
-            box = QDoubleSpinBox()
-            box.setDecimals(row.decimals)
-            box.setMaximum(row.high)
-            box.setSingleStep(row.step)
-        else:
-            box = QSpinBox()
-            box.setMaximum(int(row.high))
-            box.setSingleStep(int(row.step))
-        box.setMinimum(-row.step if row.zero else 0)
-        box.setSuffix(row.suffix)
-        box.setKeyboardTracking(False)
-        if row.special is not None:
-            box.setSpecialValueText(row.special[0])
-        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        return box
-
-    def connect(self, slot: Any) -> None:
-        """Call ``slot`` when the user changes the value."""
-        widget = self.widget
-        if isinstance(widget, QComboBox):
-            widget.currentIndexChanged.connect(slot)
-        elif isinstance(widget, QCheckBox):
-            widget.toggled.connect(slot)
-        else:
-            widget.valueChanged.connect(slot)
-
-    def value(self) -> Any:
-        """What the model should get."""
-        widget, special = self.widget, self.row.special
-        if isinstance(widget, QComboBox):
-            return widget.currentData()
-        if isinstance(widget, QCheckBox):
-            return widget.isChecked()
-        if special is not None and widget.value() == widget.minimum():
-            return special[1]
-        return widget.value()
-
-    def show_value(self, value: Any) -> None:
-        """Show the model's value without announcing a change."""
-        widget, special = self.widget, self.row.special
-        widget.blockSignals(True)
-        if isinstance(widget, QComboBox):
-            # Not findData: Qt compares Python objects such as tuples by identity.
-            held = [widget.itemData(i) for i in range(widget.count())]
-            index = held.index(value) if value in held else -1
-            if index < 0:
-                widget.addItem(f"{value}", value)
-                index = widget.count() - 1
-            widget.setCurrentIndex(index)
-        elif isinstance(widget, QCheckBox):
-            widget.setChecked(bool(value))
-        elif special is not None and value == special[1]:
-            widget.setValue(widget.minimum())
-        else:
-            widget.setValue(value)
-        widget.blockSignals(False)
-
-
-class Fold(QWidget):
-    """A section under a heading that opens and closes it; closed at first.
-
-    Parameters
-    ----------
-    title : str
-    content : QWidget
-    """
-
-    def __init__(self, title: str, content: QWidget) -> None:
-        super().__init__()
-        self.content = content
-        self.heading = QToolButton()
-        self.heading.setText(title)
-        self.heading.setCheckable(True)
-        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.heading.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        set_role(self.heading, "fold")
-        self.heading.toggled.connect(self._on_toggled)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(LINE_SPACING)
-        layout.addWidget(self.heading)
-        layout.addWidget(content)
-        self._on_toggled(False)
-
-    def _on_toggled(self, opened: bool) -> None:
-        self.heading.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
-        self.content.setVisible(opened)
 
 
 class ReconstructForm(QWidget):
@@ -200,7 +69,7 @@ class ReconstructForm(QWidget):
         form.setVerticalSpacing(5)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
-            editor = self.editors[row.path] = Editor(row)
+            editor = self.editors[row.path] = Editor(row, field_of(row.path))
             editor.connect(self._on_edited)
             if isinstance(editor.widget, QCheckBox):
                 form.addRow("", editor.widget)

@@ -2,43 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.gui.editors import Row
 from napari_phaset3m.reconstruct.methods.registry import METHODS, unused
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one field of the model is edited.
-
-    Attributes
-    ----------
-    path : str
-        Field of :class:`ReconstructionConfig`, dotted for nested models.
-    label : str
-    choices : tuple of (text, value)
-        A combo box; empty: a spin box or, for booleans, a check box.
-    special : tuple of (text, value), optional
-        What the lowest position of the spin box stands for.
-    zero : bool
-        0 is a value of its own, and the special one lies a step below it.
-    tip : str
-        What to say instead of the field's own description.
-    """
-
-    path: str
-    label: str
-    choices: tuple[tuple[str, Any], ...] = ()
-    special: tuple[str, Any] | None = None
-    high: float = 999.0
-    step: float = 1.0
-    decimals: int = 0
-    suffix: str = ""
-    zero: bool = False
-    tip: str = ""
-
 
 _AUTO = ("auto", "auto")
 MAIN = (
@@ -191,29 +159,3 @@ def field_of(path: str) -> Any:
     for parent in parents:
         model = model.model_fields[parent].annotation
     return model.model_fields[name]
-
-
-def value_at(config: ReconstructionConfig, path: str) -> Any:
-    """The value of a field given by its dotted path."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def with_value(config: ReconstructionConfig, path: str, value: Any) -> ReconstructionConfig:
-    """A validated copy with one field changed.
-
-    Raises
-    ------
-    ConfigError
-        The value is refused; the message names the field.
-    """
-    data = config.model_dump()
-    *parents, name = path.split(".")
-    target = data
-    for parent in parents:
-        target = target[parent]
-    target[name] = value
-    changed: ReconstructionConfig = ReconstructionConfig.parse(**data)
-    return changed

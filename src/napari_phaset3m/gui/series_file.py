@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.session import Session
 
-INVITATION = "Images at many tilts, with one or several defoci each. Open a file, or drop one here."
+INVITATION = (
+    "Images at many tilts, with one or several defoci each. Import raw files, or open a series; "
+    "both may also be dropped here."
+)
 
 
 class SeriesFile(QWidget):
@@ -44,6 +48,9 @@ class SeriesFile(QWidget):
     ----------
     session : Session
     """
+
+    #: Raw files are to be imported.
+    import_wanted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -65,6 +72,8 @@ class SeriesFile(QWidget):
         for widget in (self.path, self.progress, self.summary, self.problem, self.ask):
             head.addWidget(widget)
         buttons = QHBoxLayout()
+        buttons.setSpacing(6)
+        buttons.addWidget(self.import_, 1)
         buttons.addWidget(self.open, 1)
         buttons.addWidget(self.save, 1)
         layout = QVBoxLayout(self)
@@ -81,7 +90,7 @@ class SeriesFile(QWidget):
 
     def _make_buttons(self) -> None:
         self.open = QToolButton()
-        self.open.setText("Open series…")
+        self.open.setText("Open…")
         self.open.setToolTip("Open a tilt/focal series (or drop a file here); the arrow lists recent ones")
         self.open.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         self.open.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -89,7 +98,12 @@ class SeriesFile(QWidget):
         self._recent = QMenu(self.open)
         self._recent.setToolTipsVisible(True)
         self.open.setMenu(self._recent)
-        self.save = QPushButton("Save series as…")
+        self.save = QPushButton("Save as…")
+        self.import_ = QPushButton("Import…")
+        self.import_.setToolTip(
+            "From raw files: stacks with .mdoc, single images, movies, one stack per defocus"
+        )
+        self.import_.clicked.connect(self.import_wanted)
         self.open.clicked.connect(self._on_open)
         self._recent.aboutToShow.connect(self._on_recent)
         self.save.clicked.connect(self._on_save)

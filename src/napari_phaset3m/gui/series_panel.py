@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -10,8 +11,9 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLa
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.image_layer import IMAGES, show_image, show_new_series
+from napari_phaset3m.gui.image_layer import IMAGES, show_changed_images, show_image, show_new_series
 from napari_phaset3m.gui.image_table import ImageTable
+from napari_phaset3m.gui.import_dialog import open_import
 from napari_phaset3m.gui.loader import one_line
 from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
 from napari_phaset3m.gui.publisher import publisher_for
@@ -22,6 +24,9 @@ from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
+
+#: What is not a series yet, by the end of its name.
+_RAW = (".mdoc", ".eer", ".dm3", ".dm4", ".emd", ".ser", ".hspy")
 
 
 class SeriesPanel(QWidget):
@@ -38,6 +43,7 @@ class SeriesPanel(QWidget):
         self._session = session_for(napari_viewer)
         self._publisher = publisher_for(self._session, napari_viewer)
         self._shown: TiltFocalSeries | None = None
+        self._generation = -1
         self.setAcceptDrops(True)
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
@@ -68,6 +74,7 @@ class SeriesPanel(QWidget):
         layout.addWidget(self._spare)
 
     def _connect(self) -> None:
+        self.file.import_wanted.connect(self._on_import)
         self.view.moved.connect(self._draw)
         self.view.show_requested.connect(self._on_show)
         self.table.selected.connect(self._on_selected)
@@ -75,37 +82,48 @@ class SeriesPanel(QWidget):
         self.table.images.refused.connect(self.file.say)
         self.form.changed.connect(self._on_changed)
         follow(self._session.events.series, self._on_series)
+        follow(self._session.events.shown_image, self._on_shown)
         layers, canvas = self._viewer.layers.events, self._viewer.dims.events.ndisplay
         for event in (layers.inserted, layers.removed, canvas, self._publisher.visibility_changed):
             follow(event, self._on_canvas)
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Take one file or folder."""
+        """Take files and folders."""
         if event.mimeData().hasUrls() and event.mimeData().urls()[0].isLocalFile():
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Open what was dropped."""
-        self.file.open_path(event.mimeData().urls()[0].toLocalFile())
+        """Open a series that was dropped; several files, folders and raw ones are imported."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
+        if len(paths) > 1 or is_raw(paths[0]):
+            open_import(self._viewer, paths)
+        else:
+            self.file.open_path(paths[0])
         event.acceptProposedAction()
+
+    def _on_import(self) -> None:
+        open_import(self._viewer)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series
-        keep = old is not None and series is not None and same_images(old, series)
-        self.view.set_series(series, keep=keep)
+        generation, self._generation = self._generation, self._session.history.generation
+        edited = generation == self._generation
+        self.view.set_series(series, keep=_same_grid(old, series) and edited)
         self.table.images.set_series(series)
         self.form.set_series(series)
         for widget in (self.view, self.tabs):
             widget.setVisible(series is not None)
         self._spare.setVisible(series is None)
-        self.file.show_series(series, edited=keep)
+        self.file.show_series(series, edited=edited)
         if series is None:
             return
         missing = missing_for_multislice(series)
         self.tabs.setTabText(1, f"Microscope · {len(missing)} missing" if missing else "Microscope")
-        if not keep:
+        if not edited:
             self.tabs.setCurrentIndex(1 if missing else 0)
             show_new_series(self._publisher, series, *self.view.position(), self._session.series_name)
+        elif old is None or not same_images(old, series):
+            show_changed_images(self._publisher, series, *self.view.position(), self._session.series_name)
         self._draw()
 
     def _show_image(self, tilt: int, focus: int) -> None:
@@ -115,12 +133,18 @@ class SeriesPanel(QWidget):
         self._on_canvas()
 
     def _draw(self, *_: object) -> None:
-        tilt, focus = self.view.position()
+        tilt, focus = self._session.shown_image = self.view.position()
         self._show_image(tilt, focus)
         self.table.select_image(tilt, focus)
 
+    def _on_shown(self, place: tuple[int, int]) -> None:
+        if self._session.series is not None and place != self.view.position():
+            self.view.place(*place)
+            self.table.select_image(*place)
+
     def _on_selected(self, tilt: int, focus: int) -> None:
         self.view.place(tilt, focus)
+        self._session.shown_image = (tilt, focus)
         self._show_image(tilt, focus)
 
     def _on_show(self) -> None:
@@ -148,3 +172,15 @@ class SeriesPanel(QWidget):
         hint = super().sizeHint()
         hint.setWidth(PANEL_MAX_WIDTH - 10)
         return hint
+
+
+def _same_grid(old: TiltFocalSeries | None, new: TiltFocalSeries | None) -> bool:
+    """Whether both have as many tilts and foci."""
+    return old is not None and new is not None and old.images.shape[:2] == new.images.shape[:2]
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a file or folder is to be imported rather than opened."""
+    if path.is_dir():
+        return not path.name.endswith(".zarr")
+    return path.suffix.lower() in _RAW

@@ -10,13 +10,19 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, 
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.metadata_form import missing_for_multislice
+from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
+from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.session import Session
 
 State = Literal["done", "next", "active", "blocked"]
+OPEN_FIRST = "Open a series first."
+#: Steps in the upper of the two rows.
+_UPPER = 4
 _MARKS: dict[State, str] = {"done": "✓", "next": "○", "active": "●", "blocked": "○"}
 
 
@@ -39,20 +45,55 @@ class Step:
 
 def steps(session: Session) -> tuple[Step, ...]:
     """Return the steps that exist with their states; a pure reading of the session."""
-    after = _mask_step(session), _analyse_step(session)
+    series = session.series is not None
+    first = (
+        Step("Series", "done", "The series is open; its metadata can be edited.")
+        if series
+        else Step("Series", "next", "Import raw files, or open a tilt/focal series.")
+    )
+    return (
+        first,
+        *(_changing_step(session, name) for name in _CHANGING),
+        _reconstruct_step(session),
+        _mask_step(session),
+        _analyse_step(session),
+    )
+
+
+#: Steps that change the series: topic at the driver, what is done in them.
+_CHANGING = {
+    "Prepare": ("prepare", "Mend, normalise and bin the images (optional; every step can be undone)."),
+    "Align": ("align", "Shifts, tilt axis and tilt angles; check the alignment by eye."),
+    "Microscope": ("microscope", "Defocus and astigmatism from the power spectra."),
+}
+
+
+def _changing_step(session: Session, name: str) -> Step:
     if session.series is None:
-        return (
-            Step("Series", "next", "Open a tilt/focal series."),
-            Step("Reconstruct", "blocked", "Open a series first."),
-            *after,
-        )
-    series = Step("Series", "done", "The series is open; its metadata can be edited.")
+        return Step(name, "blocked", OPEN_FIRST)
+    topic, what = _CHANGING[name]
+    driver = session.attachments.get("step driver")
+    if driver is not None and driver.topic == topic:
+        return Step(name, "active", f"{driver.title} is running.")
+    if topic in done_topics(session.series):
+        return Step(name, "done", f"Done; it can be done again. {what}")
+    return Step(name, "next", what)
+
+
+def done_topics(series: TiltFocalSeries) -> set[str]:
+    """Which of the steps that change a series its history tells of."""
+    topics = {"align": "align", "ctf": "microscope", "defocus": "microscope", "import": ""}
+    return {topics.get(str(item["step"]).split()[0], "prepare") for item in history(series)}
+
+
+def _reconstruct_step(session: Session) -> Step:
     if session.active_run is not None:
-        return series, Step("Reconstruct", "active", "A reconstruction is running."), *after
+        return Step("Reconstruct", "active", "A reconstruction is running.")
+    if session.series is None:
+        return Step("Reconstruct", "blocked", OPEN_FIRST)
     if any(record.status == "finished" for record in session.runs):
-        done = Step("Reconstruct", "done", "Done; change settings and start again at any time.")
-        return series, done, *after
-    return series, Step("Reconstruct", "next", "Check the settings and start."), *after
+        return Step("Reconstruct", "done", "Done; change settings and start again at any time.")
+    return Step("Reconstruct", "next", "Check the settings and start.")
 
 
 def _mask_step(session: Session) -> Step:
@@ -73,7 +114,10 @@ def _analyse_step(session: Session) -> Step:
 def hint(session: Session) -> tuple[str, str]:
     """(one line on what to do now, style role)."""
     if session.series is None:
-        return "Next: open a tilt/focal series.", "muted"
+        return "Next: import raw files or open a tilt/focal series.", "muted"
+    driver = session.attachments.get("step driver")
+    if driver is not None and driver.busy:
+        return f"{driver.title} is running.", "muted"
     if session.active_run is not None:
         return "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
     if session.message.startswith("Saved"):
@@ -84,11 +128,13 @@ def hint(session: Session) -> tuple[str, str]:
         return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
         return "Next: save the volume (Runs), or change settings and start again.", "muted"
-    return "Next: check the settings and start.", "muted"
+    if not history(session.series):
+        return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"
+    return "Next: check the settings of step Reconstruct and start.", "muted"
 
 
 class StepGuide(QWidget):
-    """A row of steps and one line below.
+    """The steps in two rows, and one line below.
 
     Parameters
     ----------
@@ -104,36 +150,37 @@ class StepGuide(QWidget):
         self.buttons: list[QPushButton] = []
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
-        self._row = QHBoxLayout()
-        self._row.setSpacing(0)
+        self._rows = QHBoxLayout(), QHBoxLayout()
+        for row in self._rows:
+            row.setSpacing(0)
         for index, step in enumerate(steps(session)):
             button = QPushButton(step.name)
             button.setCheckable(True)
             set_role(button, "step")
             self._group.addButton(button, index)
             button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
-            self._row.addWidget(button)
+            self._rows[index >= _UPPER].addWidget(button)
             self.buttons.append(button)
         self._group.idClicked.connect(self.chosen)
         self.hint = label("", "muted", wrap=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 6, 4, 6)
         layout.setSpacing(LINE_SPACING)
-        layout.addLayout(self._row)
-        self._below = QHBoxLayout()
-        self._below.addWidget(self.hint, 1)
-        layout.addLayout(self._below)
+        for row in self._rows:
+            layout.addLayout(row)
+        layout.addWidget(self.hint)
         events = session.events
         changes = (events.series, events.active_run, events.message, events.config)
         for signal in (*changes, events.mask, events.analysis_mask):
             follow(signal, self.refresh)
         for signal in (session.run_changed, session.run_removed):
             follow(signal, self.refresh)
+        step_driver_for(session).changed.connect(self.refresh)
         self.refresh()
 
     def add_corner(self, widget: QWidget) -> None:
-        """Put a small control at the right end of the line below the steps."""
-        self._below.addWidget(widget)
+        """Put a small control at the right end of the lower row."""
+        self._rows[1].addWidget(widget)
 
     def select(self, index: int) -> None:
         """Mark a step as the one that is shown."""

@@ -129,6 +129,8 @@ class Colours:
     faint: str
     #: Of curves that go together.
     curves: tuple[str, ...]
+    #: Of points and letters that warn, readable on the background.
+    alarm: str
 
     def on_accent(self) -> str:
         """Black or white, whichever reads better on the accent colour."""
@@ -146,7 +148,7 @@ def theme_colours() -> Colours:
     names = {"background": "background", "foreground": "foreground", "text": "text", "accent": "current"}
     names |= {"warning": "warning", "error": "error"}
     taken = {ours: getattr(theme, theirs).as_hex(format="long") for ours, theirs in names.items()}
-    return Colours(**taken, faint=_FAINT[tone], curves=_CURVES[tone])
+    return Colours(**taken, faint=_FAINT[tone], curves=_CURVES[tone], alarm=_ACCENTS[tone]["error"])
 
 
 def on_theme_change(slot: Callable[..., None]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from weakref import ReferenceType, ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from superqt.utils import FunctionWorker, GeneratorWorker
 
@@ -112,31 +114,37 @@ def _log_warning(details: tuple[Any, ...]) -> None:
 
 
 class WindowWatch(QObject):
-    """Calls back once the window it watches has really been closed."""
+    """Calls back once the window it watches has really been closed; holds it weakly."""
 
     def __init__(self, on_closed: Callable[[], None], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._on_closed = on_closed
-        self._watched: QObject | None = None
+        self._watched: ReferenceType[QObject] | None = None
+
+    def _window(self) -> QObject | None:
+        found = self._watched() if self._watched is not None else None
+        return found if found is not None and isalive(found) else None
 
     def watch(self, window: QObject) -> None:
         """Watch this top-level window (instead of an earlier one)."""
-        if window is self._watched:
+        known = self._window()
+        if window is known:
             return
-        if self._watched is not None:
-            self._watched.removeEventFilter(self)
-        self._watched = window
+        if known is not None:
+            known.removeEventFilter(self)
+        self._watched = ref(window)
         window.installEventFilter(self)
         window.destroyed.connect(self._forget)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice a close event; whether it was refused is known only afterwards."""
-        if event is not None and event.type() == QEvent.Type.Close and watched is self._watched:
+        if event is not None and event.type() == QEvent.Type.Close and watched is self._window():
             QTimer.singleShot(0, self._check)
         return False
 
     def _check(self) -> None:
-        if self._watched is None or not self._watched.isVisible():
+        window: Any = self._window()
+        if window is None or not window.isVisible():
             self._on_closed()
 
     def _forget(self) -> None:

@@ -13,17 +13,21 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
+from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
 
-#: Module below gui and class of each step's panel, in the order of the guide.
+#: Step, module below gui and class of its panel, in the order of the guide.
 PANELS = (
-    ("series_panel", "SeriesPanel"),
-    ("reconstruct_dock", "ReconstructDock"),
-    ("mask_panel", "MaskPanel"),
-    ("analyse_panel", "AnalysePanel"),
+    ("Series", "series_panel", "SeriesPanel"),
+    ("Prepare", "prepare_panel", "PreparePanel"),
+    ("Align", "align_panel", "AlignPanel"),
+    ("Microscope", "microscope_panel", "MicroscopePanel"),
+    ("Reconstruct", "reconstruct_dock", "ReconstructDock"),
+    ("Mask", "mask_panel", "MaskPanel"),
+    ("Analyse", "analyse_panel", "AnalysePanel"),
 )
 VIEWS_TITLE = "PhaseT3M views"
 _KEY = "views"
@@ -66,20 +70,23 @@ class Workspace(QWidget):
         layout.addWidget(self.stack, 1)
         self.guide.chosen.connect(self.show_step)
         follow_theme(self, napari_viewer)
-        self.show_step(1 if self._session.active_run is not None else 0)
+        self.show_step("Series" if self._session.active_run is None else "Reconstruct")
         follow(self._session.events.series, self._fit)
         follow(self._session.events.active_run, self._fit)
         QTimer.singleShot(0, self.show_views)
+        self._warm_up = WarmUp(self)
+        QTimer.singleShot(0, self._warm_up.start)
 
     def _fit(self) -> None:
         """Never so narrow that the names of the steps overlap; the font is known once shown."""
         wanted = max(PANEL_MIN_WIDTH, self.guide.minimumSizeHint().width())
         self.setMinimumWidth(min(wanted, PANEL_MAX_WIDTH))
 
-    def show_step(self, index: int) -> None:
-        """Bring the panel of a step to the front; made when first looked at."""
+    def show_step(self, step: int | str) -> None:
+        """Bring the panel of a step (its name or place) to the front; made when first looked at."""
+        index = step if isinstance(step, int) else [name for name, *_ in PANELS].index(step)
         if self.panels[index] is None:
-            module, name = PANELS[index]
+            _, module, name = PANELS[index]
             panel = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(self._viewer)
             self.panels[index] = panel
             if hasattr(panel, "state_changed"):
@@ -87,6 +94,10 @@ class Workspace(QWidget):
             self.stack.widget(index).layout().addWidget(panel)
         self.stack.setCurrentIndex(index)
         self.guide.select(index)
+
+    def panel(self, step: str) -> QWidget | None:
+        """Return the panel of a step, unless it was never looked at."""
+        return self.panels[[name for name, *_ in PANELS].index(step)]
 
     def show_views(self) -> None:
         """Put the views below the canvas (no effect without a window)."""

@@ -11,12 +11,13 @@ import numpy as np
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io import sidecar
+from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
+from napari_phaset3m.io.sidecar import read_mtf
 
 _SCALAR_NAMES = tuple(
     name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name != "defocus_angstrom"
@@ -43,11 +44,13 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     check_names(given)
     notes = list(raw.notes)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
-    for name, read in (("tilt_deg", sidecar.read_angles), ("mtf", sidecar.read_mtf)):
+    for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
         value = fields.get(name)
         if isinstance(value, str | os.PathLike):
             fields[name] = read(value)
-    images = divide(raw, given.get("n_focus"), given.get("focus_order", "tilt-major"))
+    order = given.get("focus_order", "tilt-major")
+    images = divide(raw, given.get("n_focus"), order)
+    metadata_of_sections = divide_values(raw, fields, images.shape[:2], order)
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
     _check_numbers(raw, fields)
     notes += doubtful_units(fields["energy_ev"], fields.get("spherical_aberration_angstrom"))
@@ -62,7 +65,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
     if angle:
         intensity = _turn(intensity, fields, angle, notes)
-    metadata |= {"source": str(raw.path), "notes": tuple(notes)}
+    metadata |= {**metadata_of_sections, "source": str(raw.path), "notes": tuple(notes)}
     fields |= {"tilt_axis_angle_deg": raw.rotated_deg + angle, "normalisation": normalisation}
     return _build(raw, intensity, fields, metadata)
 
@@ -155,6 +158,29 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
             field="tilt_series",
         )
     return images
+
+
+def divide_values(
+    raw: RawSeries, fields: dict[str, Any], shape: tuple[int, int], order: str
+) -> dict[str, Any]:
+    """Divide what there is for each section as the images are; returned: what metadata has of exposure."""
+
+    def divided(values: Any) -> np.ndarray:
+        array = np.asarray(values).reshape(-1)
+        return array.reshape(shape) if order == "tilt-major" else array.reshape(shape[::-1]).T
+
+    n_tilt, n_focus = shape
+    for name in ("tilt_deg", "dose_per_image"):
+        value = fields.get(name)
+        shape_of = () if value is None else np.shape(value)
+        if n_focus > 1 and shape_of in ((n_tilt * n_focus,), (n_tilt * n_focus, 1)):
+            fields[name] = divided(value)
+    found = {}
+    for name in ("exposure_order", "prior_dose"):
+        values = raw.metadata.get(name)
+        if values is not None and np.size(values) == n_tilt * n_focus and np.ndim(values) == 1:
+            found[name] = divided(values).tolist()
+    return found
 
 
 def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...], notes: list[str]) -> np.ndarray:

@@ -123,3 +123,40 @@ def read_text(group: Any, key: str, path: str | Path) -> str | None:
     if value is None:
         return None
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def check_tree(path: str | Path, max_items: int = 20_000) -> None:
+    """Check every dataset of a file that another library is going to read.
+
+    Raises
+    ------
+    DataError
+        A link out of the file, a foreign filter, objects, or far more items than make sense.
+    """
+    import h5py
+
+    with open_h5(path) as file:
+        waiting, seen = [(file, "")], 0
+        while waiting:
+            group, where = waiting.pop()
+            for key in group:
+                seen += 1
+                if seen > max_items or where.count("/") > 24:
+                    raise DataError(f"holds more than {max_items} items", path=path)
+                link = group.get(key, getlink=True)
+                if isinstance(link, h5py.SoftLink):
+                    continue
+                if not isinstance(link, h5py.ExternalLink) and isinstance(group[key], h5py.Group):
+                    waiting.append((group[key], f"{where}/{key}"))
+                elif not _is_text(group, key, link):
+                    dataset(group, key, path)
+
+
+def _is_text(group: Any, key: str, link: Any) -> bool:
+    """Velox keeps lists of JSON texts; h5py reads those without running anything."""
+    import h5py
+
+    if isinstance(link, h5py.ExternalLink):
+        return False
+    item = group[key]
+    return isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype) is not None

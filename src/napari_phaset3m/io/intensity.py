@@ -61,8 +61,11 @@ def scale_intensity(
 def _copy(
     raw: RawSeries, images: Any, given: Mapping[str, Any], used: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    check_memory(images.shape, 4, raw.path, "tilt_series")
-    values = np.array(images, dtype=REAL)
+    if raw.is_private:
+        values = np.asarray(images, dtype=REAL)
+    else:
+        check_memory(images.shape, 4, raw.path, "tilt_series")
+        values = np.array(images, dtype=REAL)
     fill_unused(values, used)
     check_finite(values, raw.path, "tilt_series")
     metadata = dict(raw.metadata)

@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, nbytes
+from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.sidecar import Sidecar, axis_angle, look_beside
+from napari_phaset3m.io.sidecar import Sidecar, look_beside
 
 _HEADER = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -196,6 +197,7 @@ def read_mrc(path: str | Path) -> RawSeries:
         raw.fields["energy_ev"] = energy
     if beside.dose_per_image is not None:
         raw.fields["dose_per_image"] = beside.dose_per_image
+    raw.metadata |= beside.exposure()
     angle = (
         header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg
     )

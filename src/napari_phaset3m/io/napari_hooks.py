@@ -16,7 +16,10 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 
 LayerData = tuple[Any, dict[str, Any], str]
-_PATTERNS = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map", ".h5", ".hdf5", ".toml", ".zarr")
+_PATTERNS = (
+    ".mrc", ".st", ".ali", ".rec", ".mrcs", ".map", ".h5", ".hdf5", ".toml", ".zarr", ".mdoc", ".dm3", ".dm4",
+    ".emd", ".ser", ".hspy",
+)  # fmt: skip
 _SAMPLE = 200_000
 _UNITS = {
     "angstrom": 1.0, "å": 1.0, "nanometer": 10.0, "nm": 10.0, "micrometer": 1e4, "um": 1e4, "µm": 1e4,

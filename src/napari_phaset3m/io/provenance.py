@@ -44,6 +44,19 @@ def git_revision() -> str | None:
     return done.stdout.strip() or None
 
 
+def history_entry(
+    step: str, parameters: Mapping[str, Any] | None = None, told: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One step of a series' history (``metadata["history"]``), as prepare/history.py records it."""
+    return {
+        "step": step,
+        "parameters": jsonable(dict(parameters or {})),
+        "told": jsonable(dict(told or {})),
+        "version": package_version(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Hex digest of a file; of a folder, over its files' names and contents in order."""
     digest = hashlib.sha256()

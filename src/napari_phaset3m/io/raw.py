@@ -75,6 +75,8 @@ class RawSeries:
         By how much the images were turned already.
     defocus_reference : {"center", "exit"}
     metadata : dict
+    is_private : bool
+        The images are a float32 array of nobody else: they may be scaled in place.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class RawSeries:
     rotated_deg: float = 0.0
     defocus_reference: str = "center"
     metadata: dict[str, Any] = field(default_factory=dict)
+    is_private: bool = False
 
 
 def check_names(overrides: Mapping[str, Any]) -> None:

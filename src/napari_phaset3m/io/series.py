@@ -16,7 +16,10 @@ from napari_phaset3m.io.limits import check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
-_KNOWN = ".h5, .mrc, .st, .ali, .rec, .mrcs, .tif, .gif, .npy, .mat, series.toml, or a folder of TIFFs"
+_KNOWN = (
+    ".h5, .mrc, .st, .ali, .rec, .mrcs, .tif, .dm3, .dm4, .emd, .ser, .hspy, .gif, .npy, .mat, series.toml, "
+    "or a folder of TIFFs"
+)
 PathLike = str | os.PathLike[str]
 
 
@@ -26,8 +29,10 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     Parameters
     ----------
     path : path-like or sequence of path-like
-        An `.h5` series, an MRC or TIFF stack, a GIF, `.npy`, `.mat`, a `series.toml`, or a folder of
-        TIFFs with the angle in the name. Several paths: one stack per defocus.
+        An `.h5` series, an MRC or TIFF stack, DM3, DM4, EMD, SER, `.hspy`, GIF, `.npy`, `.mat`, a
+        `series.toml`, or a folder of TIFFs with the angle in the name. Several paths: one stack per defocus.
+        Folders of other images, an `.mdoc` and EER movies are imported: see :func:`importing.look`, which
+        also tells what it assumed, and loads with bin and crop.
     **overrides
         Fields of :class:`TiltFocalSeries` that replace or complete what the file says, e.g.
         ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it:
@@ -50,7 +55,22 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     ConfigError
         An override is unknown.
     """
+    if isinstance(path, str | os.PathLike) and _needs_import(Path(path)):
+        from napari_phaset3m.io.importing import load, look
+
+        return load(look(path, tilt_deg=overrides.pop("tilt_deg", None)), **overrides)
     return assemble(read_raw(path), overrides)
+
+
+def _needs_import(path: Path) -> bool:
+    """An mdoc, EER movies, or a folder of other images than TIFF."""
+    from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES
+
+    if path.suffix.lower() in (".mdoc", ".eer"):
+        return True
+    if not path.is_dir() or any(p.suffix.lower() in (".tif", ".tiff") for p in path.iterdir()):
+        return False
+    return any(p.suffix.lower() in (".mdoc", *IMAGE_SUFFIXES) for p in path.iterdir())
 
 
 def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
@@ -64,7 +84,7 @@ def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
 
 
 def _read_one(path: PathLike) -> RawSeries:
-    from napari_phaset3m.io import h5series, mrc, other, tiff, toml
+    from napari_phaset3m.io import h5series, hspy, mrc, other, tiff, toml, vendor
 
     found = check_exists(path)
     suffix = found.suffix.lower()
@@ -76,11 +96,29 @@ def _read_one(path: PathLike) -> RawSeries:
         return mrc.read_mrc(found)
     if suffix in (".tif", ".tiff"):
         return tiff.read_tiff(found)
+    if suffix == ".mdoc":
+        return _read_one(_stack_beside(found))
     if suffix == ".toml":
         return toml.read_toml(found)
+    if suffix == ".hspy":
+        return hspy.read_hspy(found)
+    if suffix in vendor.VENDOR_SUFFIXES:
+        return vendor.read_vendor(found)
     if suffix in other.READERS:
         return other.READERS[suffix](found)
     raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+
+
+def _stack_beside(path: Path) -> Path:
+    """The stack of an mdoc."""
+    from napari_phaset3m.io.import_look import stack_of
+    from napari_phaset3m.io.mdoc import read_mdoc
+
+    stack = stack_of(path, read_mdoc(path))
+    if stack is None:
+        raise DataError("its stack is not beside it", path=path,
+                        remedy="Movies are imported: phaset3m convert")  # fmt: skip
+    return stack
 
 
 def _join(parts: Sequence[RawSeries]) -> RawSeries:
@@ -132,7 +170,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     series : TiltFocalSeries
     path : path-like
         `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
-        images beside it as `NAME_images.mrc`; ``metadata`` is not kept in it.
+        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps the history and the order of exposure.
 
     Returns
     -------
@@ -145,7 +183,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
         It could not be written; an older file is untouched and nothing else is left.
     """
     from napari_phaset3m.io.h5series import write_h5
-    from napari_phaset3m.io.toml import write_toml
+    from napari_phaset3m.io.toml_write import write_toml
 
     target = Path(path)
     if target.suffix.lower() in (".h5", ".hdf5"):

@@ -15,12 +15,13 @@ from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory, 
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import look_beside
 
-_ANGSTROM = {
+#: Angstrom per unit of length, by the names that files use.
+ANGSTROM = {
     "angstrom": 1.0, "å": 1.0, "a": 1.0, "ang": 1.0, "nm": 10.0, "nanometer": 10.0, "pm": 0.01, "um": 1e4,
     "µm": 1e4, "μm": 1e4, "\\u00b5m": 1e4, "micron": 1e4, "micrometer": 1e4, "mm": 1e7,
 }  # fmt: skip
 #: Values of the tag Orientation: rows run downwards (when it is absent too); 3 and 4 run upwards.
-_TOP_DOWN = (None, 1, 2)
+TOP_DOWN = (None, 1, 2)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _MARKED = re.compile(
     r"(?:tilt|angle|deg)[ _=]*([-+]?\d+(?:\.\d+)?)|([-+]?\d+(?:\.\d+)?)[ _]*deg", re.IGNORECASE
@@ -45,8 +46,8 @@ def read_stack(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
             series = file.series[0]
             check_memory(series.shape, series.dtype.itemsize, path, "pages")
             check_real(series, path, "pages")
-            info = _info(file)
-            upright = _tag(file, "Orientation") in _TOP_DOWN
+            info = tiff_info(file)
+            upright = page_tag(file, "Orientation") in TOP_DOWN
             data = series.asarray()
     except DataError:
         raise
@@ -67,12 +68,13 @@ def bottom_up(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images[..., ::-1, :])
 
 
-def _tag(file: Any, name: str) -> Any:
+def page_tag(file: Any, name: str) -> Any:
+    """Value of a tag of the first page, or None."""
     tag = file.pages[0].tags.get(name)
     return None if tag is None else tag.value
 
 
-def _info(file: Any) -> dict[str, Any]:
+def tiff_info(file: Any) -> dict[str, Any]:
     """Pixel size and our own record, from ImageJ or OME metadata."""
     info: dict[str, Any] = {}
     imagej = file.imagej_metadata or {}
@@ -93,7 +95,7 @@ def _info(file: Any) -> dict[str, Any]:
 
 
 def _resolution(file: Any, unit: str) -> float | None:
-    tag, factor = file.pages[0].tags.get("XResolution"), _ANGSTROM.get(unit.strip().lower())
+    tag, factor = file.pages[0].tags.get("XResolution"), ANGSTROM.get(unit.strip().lower())
     if tag is None or factor is None or not tag.value[0]:
         return None
     return float(f"{tag.value[1] / tag.value[0] * factor:.6g}")
@@ -102,7 +104,7 @@ def _resolution(file: Any, unit: str) -> float | None:
 def _ome_pixel(xml: str) -> float | None:
     size = re.search(r'PhysicalSizeX="([^"]+)"', xml)
     unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', xml)
-    factor = _ANGSTROM.get(unit.group(1).strip().lower() if unit else "µm")
+    factor = ANGSTROM.get(unit.group(1).strip().lower() if unit else "µm")
     try:
         return float(size.group(1)) * factor if size and factor else None
     except ValueError:
@@ -122,6 +124,7 @@ def read_tiff(path: str | Path) -> RawSeries:
             if getattr(beside, name) is not None:
                 raw.fields[name] = getattr(beside, name)
         raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
+        raw.metadata |= beside.exposure()
     if info.get("pixel_size_angstrom"):
         raw.fields["pixel_size_angstrom"] = info["pixel_size_angstrom"]
     return raw

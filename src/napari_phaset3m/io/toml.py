@@ -1,34 +1,33 @@
-"""`series.toml`: which file and section is which tilt and defocus, for any mixture of files.
-
-Written, it stands beside one MRC stack that holds the images.
-"""
+"""Read `series.toml`: which file and section is which tilt and defocus, for any mixture of files."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError, OutputError
-from napari_phaset3m.io.atomic import atomic_path
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shrink
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.provenance import package_version
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
-from napari_phaset3m.io.sidecar import read_text_file
+from napari_phaset3m.io.text import read_text_file
 
+#: Kept in the metadata of a series, `(n_tilt, n_focus)`.
+METADATA = ("exposure_order", "prior_dose")
 _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None, "used": True}
-_IMAGE_KEYS = {"file", "section", "tilt", "tilt_deg", *_PER_IMAGE}
+_IMAGE_KEYS = {"file", "section", "tilt", "focus", "tilt_deg", "frames", "frame_range", "filler"}
+_IMAGE_KEYS |= {*_PER_IMAGE, *METADATA}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
+_OPTIONS |= {"bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
-_SCALARS = tuple(
-    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS
-)
-_WRITER = "napari-phaset3m"
+SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
+WRITER = "napari-phaset3m"
 
 
 def read_toml(path: str | Path) -> RawSeries:
@@ -40,38 +39,106 @@ def read_toml(path: str | Path) -> RawSeries:
         Not TOML, an unknown key, a missing file, or tilts with different numbers of images.
     """
     base = Path(path)
-    try:
-        table = tomllib.loads(read_text_file(base))
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"is not valid TOML ({error})", path=path) from None
-    unknown = sorted(set(table) - _TOP_KEYS)
-    if unknown:
-        raise DataError(
-            "unknown key", path=path, field=unknown[0], remedy=f"Known are {', '.join(sorted(_TOP_KEYS))}"
-        )
-    entries = table.get("image")
-    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
-        raise DataError("needs one [[image]] table per image", path=path, field="image")
-    rows = _by_tilt(entries, base)
-    images, found = _read_images(rows, base)
+    table, rows = parse_toml(base)
+    config = import_config(table, base)
+    images, found = _read_images(rows, base, config, table.get("gain"))
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
     raw.fields |= {key: value for key, value in table.items() if key in FIELDS}
+    if config.bin > 1 and raw.fields.get("pixel_size_angstrom") is not None:
+        raw.fields["pixel_size_angstrom"] = config.bin * as_number(
+            raw.fields["pixel_size_angstrom"], base, "pixel_size_angstrom"
+        )
     if isinstance(raw.fields.get("mtf"), str):
         raw.fields["mtf"] = base.parent / raw.fields["mtf"]
-    raw.fields["tilt_deg"] = np.array([row[0]["tilt_deg"] for row in rows], dtype=np.float64)
+    raw.fields["tilt_deg"] = np.array([_angle(row, base) for row in rows])
     _per_image(raw, rows, base)
-    raw.defocus_reference = str(table.get("defocus_reference", "center"))
-    if raw.defocus_reference not in ("center", "exit"):
-        raise DataError(f"is {raw.defocus_reference!r}", path=path, field="defocus_reference",
-                        remedy="Use 'center' or 'exit'")  # fmt: skip
     _conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
+    raw.metadata |= _metadata(table, rows, base)
     return raw
 
 
+def parse_toml(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
+    """The whole table, and the images by tilt.
+
+    Raises
+    ------
+    DataError
+        As for :func:`read_toml`.
+    """
+    try:
+        table = tomllib.loads(read_text_file(base))
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"is not valid TOML ({error})", path=base) from None
+    unknown = sorted(set(table) - _TOP_KEYS)
+    if unknown:
+        raise DataError(
+            "unknown key", path=base, field=unknown[0], remedy=f"Known are {', '.join(sorted(_TOP_KEYS))}"
+        )
+    for key, kind in (("gain", str), ("notes", list), ("questions", list), ("history", list)):
+        if not isinstance(table.get(key, kind()), kind):
+            raise DataError(f"must be a {'text' if kind is str else 'list'}", path=base, field=key)
+    entries = table.get("image")
+    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+        raise DataError("needs one [[image]] table per image", path=base, field="image")
+    return table, _by_tilt(entries, base)
+
+
+def import_config(table: Mapping[str, Any], base: Path) -> ImportConfig:
+    """Bin and crop of a description.
+
+    Raises
+    ------
+    DataError
+        They cannot be.
+    """
+    given = {key: table[key] for key in ("bin", "bin_method", "crop") if key in table}
+    try:
+        return ImportConfig.parse(**given)
+    except ConfigError as error:
+        raise DataError(str(error), path=base) from None
+
+
+def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: Path) -> dict[str, Any]:
+    """History, and what is kept of the exposure where every image states it."""
+    found: dict[str, Any] = {}
+    steps = table.get("history", [])
+    try:
+        history = [json.loads(step) for step in steps]
+    except (TypeError, ValueError):
+        raise DataError("must be a list of JSON texts", path=base, field="history") from None
+    if not all(isinstance(step, dict) for step in history):
+        raise DataError("must be a list of JSON objects", path=base, field="history")
+    if history:
+        found["history"] = history
+    if any(entry.get("frames") for row in rows for entry in row):
+        found["movies"] = [[_movie(image_of(entry, base), entry) for entry in row] for row in rows]
+        found |= {"gain": str(base.parent / table["gain"])} if "gain" in table else {}
+    for key in METADATA:
+        values = [[entry.get(key) for entry in row] for row in rows]
+        flat = [value for row in values for value in row]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in flat):
+            found[key] = values
+    return found
+
+
+def _movie(image: ImageEntry, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The movie of an image, as an import keeps it in the metadata."""
+    if image.frames is None or entry.get("filler"):
+        return None
+    return {
+        "path": str(image.frames),
+        "frame_range": None if image.frame_range is None else list(image.frame_range),
+    }
+
+
 def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
+    raw.defocus_reference = str(table.get("defocus_reference", "center"))
+    if raw.defocus_reference not in ("center", "exit"):
+        raise DataError(f"is {raw.defocus_reference!r}", path=raw.path, field="defocus_reference",
+                        remedy="Use 'center' or 'exit'")  # fmt: skip
     raw.counts = bool(table.get("counts", False))
     raw.normalisation = str(table["normalisation"]) if "normalisation" in table else None
     if "tilt_axis_angle_deg" in table:
@@ -80,7 +147,7 @@ def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
 
 
 def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, Any]]]:
-    """Entries of one tilt together, in the file's order; `tilt` keeps equal angles apart."""
+    """Entries of one tilt (equal `tilt`, else equal angle) together, in the file's order or by `focus`."""
     groups: dict[Any, list[dict[str, Any]]] = {}
     for number, entry in enumerate(entries):
         where = f"image {number + 1}"
@@ -93,10 +160,12 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
         angle = entry.get("tilt_deg")
         if isinstance(angle, bool) or not isinstance(angle, int | float):
             raise DataError("needs tilt_deg (degrees)", path=base, field=where)
+        if not isinstance(entry.get("focus", 0), int):
+            raise DataError("focus must be a whole number", path=base, field=where)
         if not isinstance(entry.get("tilt", 0), int) or not isinstance(entry.get("used", True), bool):
             raise DataError("tilt must be a whole number and used true or false", path=base, field=where)
-        groups.setdefault((entry.get("tilt"), float(angle)), []).append(entry)
-    rows = list(groups.values())
+        groups.setdefault(entry.get("tilt", ("angle", float(angle))), []).append(entry)
+    rows = [sorted(row, key=lambda entry: entry.get("focus", 0)) for row in groups.values()]
     for row in rows:
         if len(row) != len(rows[0]):
             counted = [f"tilt {r[0]['tilt_deg']} has {len(r)}" for r in (row, rows[0])]
@@ -109,39 +178,73 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
     return rows
 
 
-def _read_images(rows: list[list[dict[str, Any]]], base: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    from napari_phaset3m.io.series import read_raw
-
-    opened: dict[str, RawSeries] = {}
-    result: np.ndarray | None = None
-    for i, row in enumerate(rows):
+def _read_images(
+    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, gain: Any
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Images `(n_tilt, n_focus, ny, nx)`, read one at a time, and the fields of the first file."""
+    entries = [[image_of(entry, base) for entry in row] for row in rows]
+    first = entries[0][0]
+    source = open_images(first.file)
+    shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
+    dtype = np.dtype(source.images.dtype)
+    plan = ImportPlan(
+        (first,), None, None, None, shape, dtype, gain=None if gain is None else base.parent / gain
+    )
+    small = _small(shape, config, base)
+    whole = (len(entries), len(entries[0]), *small)
+    check_memory(whole, 4, base, "image")
+    result = np.empty(whole, np.float32)
+    reader = Reader(plan)
+    for i, row in enumerate(entries):
         for j, entry in enumerate(row):
-            name = entry["file"]
-            if name not in opened:
-                if name.lower().endswith(".toml"):
-                    raise DataError("may not name another series.toml", path=base, field="file")
-                opened[name] = read_raw(base.parent / name)
-            image = _section(opened[name], entry, base)
-            if result is None:
-                shape = (len(rows), len(row), *image.shape)
-                check_memory(shape, 4, base, "image")
-                result = np.empty(shape, np.float32)
-            if image.shape != result.shape[2:]:
-                raise DataError(
-                    f"has size {image.shape}, the first image has {result.shape[2:]}", path=base, field=name
-                )
-            result[i, j] = image
-    assert result is not None  # _by_tilt gives at least one image
-    return result, next(iter(opened.values())).fields
+            result[i, j] = shrink(reader.read(entry), config)
+    return result, source.fields
 
 
-def _section(source: RawSeries, entry: Mapping[str, Any], base: Path) -> np.ndarray:
-    stack = source.images.reshape(-1, *source.images.shape[-2:])
-    section = entry.get("section", 0)
-    if isinstance(section, bool) or not isinstance(section, int) or not 0 <= section < len(stack):
-        raise DataError(f"section {section} is not among the {len(stack)} of {entry['file']}", path=base,
-                        field="section", remedy="Sections count from 0")  # fmt: skip
-    return np.asarray(stack[section])
+def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:
+    if config == ImportConfig():
+        return shape
+    try:
+        return binned_shape(shape, config)
+    except ConfigError as error:
+        raise DataError(str(error), path=base) from None
+
+
+def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:
+    """A row of the description as an image of an import.
+
+    Raises
+    ------
+    DataError
+        A value is of the wrong kind.
+    """
+    name, section = entry["file"], entry.get("section", 0)
+    if name.lower().endswith(".toml"):
+        raise DataError("may not name another series.toml", path=base, field="file")
+    if isinstance(section, bool) or not isinstance(section, int):
+        raise DataError(f"section {section} is no whole number", path=base, field="section")
+    frames, span = entry.get("frames"), entry.get("frame_range")
+    if frames is not None and not isinstance(frames, str):
+        raise DataError('must be a file name: frames = "..."', path=base, field="frames")
+    if span is not None and not (
+        isinstance(span, list) and len(span) == 2 and all(isinstance(n, int) for n in span)
+    ):
+        raise DataError("must be [first, last]", path=base, field="frame_range")
+    return ImageEntry(
+        file=base.parent / name,
+        section=section,
+        frames=None if frames is None else base.parent / frames,
+        frame_range=None if span is None else (span[0], span[1]),
+    )
+
+
+def _angle(row: list[dict[str, Any]], base: Path) -> float:
+    """The mean angle of a tilt's foci."""
+    angles = [float(entry["tilt_deg"]) for entry in row]
+    if max(angles) - min(angles) > 1.0:
+        raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees", path=base,
+                        field="tilt_deg", remedy="Give them one angle, or different tilt = ...")  # fmt: skip
+    return float(np.mean(angles))
 
 
 def _per_image(raw: RawSeries, rows: list[list[dict[str, Any]]], base: Path) -> None:
@@ -158,74 +261,3 @@ def _per_image(raw: RawSeries, rows: list[list[dict[str, Any]]], base: Path) -> 
             raise DataError(
                 "is given for some images only", path=base, field=key, remedy="Give it for all or none"
             )
-
-
-def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
-    """Write ``NAME.toml`` and the images as ``NAME_images.mrc`` beside it; return the stack's path.
-
-    Both are complete before either takes its name; the stack takes it first. ``metadata`` is not kept.
-
-    Raises
-    ------
-    OutputError
-        It could not be written, or ``NAME_images.mrc`` is there and was not written by this program.
-    """
-    target = Path(path)
-    stack = target.with_name(f"{target.stem}_images.mrc")
-    if stack.exists() and not _is_ours(stack):
-        raise OutputError(f"{stack}: is there already and not from {_WRITER}. Choose another name")
-    text = "\n".join(_lines(series, stack.name)) + "\n"
-    with atomic_path(target, len(text)) as description:
-        description.write_text(text, encoding="utf-8")
-        with atomic_path(stack, series.images.nbytes + 1024) as temporary:
-            _write_stack(series, temporary)
-    return stack
-
-
-def _is_ours(stack: Path) -> bool:
-    from napari_phaset3m.io.mrc import read_header
-
-    try:
-        return any(label.startswith(_WRITER) for label in read_header(stack).labels)
-    except DataError:
-        return False
-
-
-def _write_stack(series: TiltFocalSeries, path: Path) -> None:
-    import mrcfile
-
-    with mrcfile.new(path) as mrc:
-        mrc.set_data(series.images.reshape(-1, *series.image_shape))
-        mrc.set_image_stack()
-        mrc.voxel_size = series.pixel_size_angstrom
-        mrc.add_label(f"{_WRITER} {package_version()} series"[:56])
-
-
-def _lines(series: TiltFocalSeries, stack: str) -> Iterator[str]:
-    yield f"# Written by {_WRITER} {package_version()}"
-    for name in _SCALARS:
-        value = getattr(series, name)
-        if value is not None:
-            yield f"{name} = {float(value)!r}"
-    if series.mtf is not None:
-        yield f"mtf = {series.mtf.tolist()}"
-    yield f"rotated_deg = {float(series.tilt_axis_angle_deg)!r}"
-    yield f"normalisation = {json.dumps(series.normalisation)}"
-    yield 'defocus_reference = "center"'
-    if series.aberrations:
-        yield "\n[aberrations]"
-        yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
-    repeated = len(set(series.tilt_deg)) < series.n_tilt
-    for section, (i, j) in enumerate(np.ndindex(series.n_tilt, series.n_focus)):
-        yield f"\n[[image]]\nfile = {json.dumps(stack, ensure_ascii=False)}\nsection = {section}"
-        if repeated:
-            yield f"tilt = {i}"
-        yield f"tilt_deg = {float(series.tilt_deg[i])!r}"
-        for key in ("defocus_angstrom", "dose_per_image"):
-            values = getattr(series, key)
-            if values is not None:
-                yield f"{key} = {float(values[i, j])!r}"
-        if series.shifts_px is not None and series.shifts_px.any():
-            yield f"shift_px = {series.shifts_px[i, j].tolist()}"
-        if series.used is not None and not series.used[i, j]:
-            yield "used = false"

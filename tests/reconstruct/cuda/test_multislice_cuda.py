@@ -20,6 +20,7 @@ from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import build_problem
 from napari_phaset3m.reconstruct.refine import hooks_for
+from napari_phaset3m.reconstruct.shared_optics import all_factors
 from napari_phaset3m.reconstruct.solver import Solver
 from napari_phaset3m.reconstruct.stepsize import automatic_step
 
@@ -91,16 +92,20 @@ def _compare(runtime, changes):
 
 def _compare_refinement(cpu, gpu, volume, device):
     weights = np.where(cpu.problem.held_out, 0.7, cpu.problem.weight).astype(np.float32)
-    for tilt, gradient, normal in gpu.optics_equations_of(device, range(gpu.n_tilt), weights):
-        expected = cpu.optics_equations(volume, tilt, weights=weights[tilt])
+    problem, tilts = cpu.problem, range(cpu.n_tilt)
+    factors = all_factors(problem.grid, problem.microscope, ("C30", "C12"))
+    expected = {found.tilt: found for found in cpu.equations(volume, tilts, weights, factors)}
+    assert set(expected) == set(tilts)
+    for found in gpu.equations(device, tilts, weights, factors):
+        wanted = expected.pop(found.tilt)
+        assert found.loss == pytest.approx(wanted.loss, rel=2e-5)
         # Equations are sums with cancellation over pixels: judged by what is summed.
-        scale = np.sqrt(np.einsum("fpp->fp", expected[1]))
-        assert np.abs(gradient - expected[0]).max() <= 1e-3 * np.abs(expected[0]).max()
+        scale = np.sqrt(np.einsum("fpp->fp", wanted.normal))
+        largest = np.abs(wanted.gradient).max(0)
+        assert (np.abs(found.gradient - wanted.gradient) <= 1e-3 * largest).all()
         product = scale[:, :, None] * scale[:, None, :]
-        assert (np.abs(normal - expected[1]) <= 2e-4 * product + 1e-20).all()
-    for tilt in range(cpu.n_tilt):
-        one, other = cpu.optics_equations(volume, tilt), gpu.optics_equations(device, tilt)
-        np.testing.assert_allclose(other[0], one[0], atol=1e-3 * np.abs(one[0]).max())
+        assert (np.abs(found.normal - wanted.normal) <= 2e-4 * product + 1e-20).all()
+    assert not expected
     angles = [cpu.tilt_derivative(volume, t) for t in range(cpu.n_tilt)]
     found = [gpu.tilt_derivative(device, t) for t in range(cpu.n_tilt)]
     np.testing.assert_allclose(found, angles, atol=1e-3 * np.abs(angles).max())

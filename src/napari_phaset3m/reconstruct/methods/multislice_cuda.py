@@ -9,26 +9,21 @@ from typing import TypeVar
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.cuda.multislice import CudaMultislice
 from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
-from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import detector_mtf
 from napari_phaset3m.core.precision import ACCUMULATE, COMPLEX, REAL, Array
-from napari_phaset3m.core.transfer import Transfer, TransferModel, defocus_factor, shift_factors
+from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError, ResourceError
+from napari_phaset3m.reconstruct.methods.base import Equations
 from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch, constraint_bytes
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.update import Limit
 
 T = TypeVar("T")
-
-
-def optics_factors(grid: Grid, wavelength_angstrom: float) -> np.ndarray:
-    """`(3, nx, ny)` complex64 factors of shift y, shift x (pixels) and defocus (angstrom)."""
-    factors = [shift_factors(grid), defocus_factor(grid, wavelength_angstrom)]
-    return np.concatenate(factors).astype(COMPLEX)
 
 
 class CudaMultisliceMethod:
@@ -113,7 +108,9 @@ class CudaMultisliceMethod:
     def transfer(self, tilt: int) -> Transfer:
         """Transfer functions of one tilt's images, from the plane of its last slice."""
         p = self.problem
-        assert p.defocus_angstrom is not None
+        assert p.defocus_angstrom is not None and p.microscope is not None
+        if self._transfer.microscope is not p.microscope:  # a refiner found better optics
+            self._transfer = TransferModel(p.grid, p.microscope, self._transfer.n_nodes)
         shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
         return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
 
@@ -200,35 +197,21 @@ class CudaMultisliceMethod:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
         return self.accumulate_batch(volume, [tilt], gradient)
 
-    def optics_equations_of(
-        self, volume: Array, tilts: Sequence[int], weights: np.ndarray
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Tilt, gradient and normal matrix of many tilts, see :meth:`optics_equations`.
+    def equations(
+        self, volume: Array, tilts: Sequence[int], weights: np.ndarray, factors: np.ndarray
+    ) -> Iterator[Equations]:
+        """Gauss-Newton equations tilt by tilt, see :meth:`.multislice.MultisliceMethod.equations`."""
+        on_device = self.runtime.xp.asarray(factors.astype(COMPLEX))
 
-        ``weights`` `(n_tilt, n_focus)` are those of the images in the loss.
-        """
-        factors = self.runtime.xp.asarray(optics_factors(self.problem.grid, self.model.wavelength))
-
-        def equations(group: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        def solve(group: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             self._forward(volume, group)
-            self._losses(group, weights)
-            return self.model.transfer_equations(
-                factors, self._image_weight(group, weights), self._pixel_weight
-            )
+            losses = asnumpy(self._losses(group, weights))
+            image_weight = self._image_weight(group, weights)
+            return losses, *self.model.transfer_equations(on_device, image_weight, self._pixel_weight)
 
-        for group, found in self._worked(tilts, equations):
-            yield from zip(group, *found, strict=True)
-
-    def optics_equations(
-        self, volume: Array, tilt: int, slot: int = 0, *, weights: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Newton equations of one tilt, see :meth:`.multislice.MultisliceMethod.optics_equations`."""
-        asked = self.problem.weight
-        if weights is not None:
-            asked = np.zeros(asked.shape, REAL)
-            asked[tilt] = weights
-        ((_, gradient, normal),) = self.optics_equations_of(volume, [tilt], asked)
-        return gradient, normal
+        for group, found in self._worked(tilts, solve):
+            for tilt, loss, gradient, normal in zip(group, *found, strict=True):
+                yield Equations(tilt, float(loss), gradient, normal)
 
     def tilt_derivative(self, volume: Array, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian."""

@@ -1,0 +1,91 @@
+"""``phaset3m align``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_phaset3m.cli import options, overrides, running
+from napari_phaset3m.errors import OutputError
+from napari_phaset3m.prepare.align.config import AlignConfig
+
+
+def _align(
+    series: Annotated[Path, typer.Argument(help="Tilt/focal series")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
+    *,
+    config: Annotated[Path | None, typer.Option(help="AlignConfig as YAML or JSON; flags win")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
+    **fields: Any,
+) -> None:
+    """Align a series: shifts, and with the multislice model the defocus of each tilt.
+
+    Ctrl-C ends it early and writes the best so far.
+    """
+    if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
+        raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
+    base = AlignConfig.load(config).model_dump(exclude_unset=True) if config else {}
+    settings = options.build(AlignConfig, fields, base)
+    record = _run(series, output, settings, overrides.collect(fields), quiet=as_json)
+    if as_json:
+        print(json.dumps(record, indent=2))
+        return
+    for stage in record["stages"]:
+        print(_line(stage))
+    print(f"{output}: aligned in {record['seconds']:.0f} s")
+
+
+#: The command with a flag for each parameter of the model and for each field of a series.
+align = options.with_flags(_align, [*options.parameters(AlignConfig), *overrides.parameters()])
+
+
+class _Finisher:
+    """Makes a stop signal end the alignment early instead."""
+
+    def __init__(self, control: Any) -> None:
+        self._control = control
+
+    def stop(self) -> None:
+        print("Ending early with the best so far; once more to stop at once", file=sys.stderr)
+        self._control.finish()
+
+
+def _line(stage: dict[str, Any]) -> str:
+    told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
+    told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
+    return told if stage["kept"] else f"{told}; undone, as the images were predicted no better"
+
+
+def _run(
+    path: Path, output: Path, config: AlignConfig, given: dict[str, Any], *, quiet: bool
+) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+    from napari_phaset3m.io.series import load_series, save_series
+    from napari_phaset3m.jobs import RunControl
+    from napari_phaset3m.prepare.align.api import iterate_align
+    from napari_phaset3m.prepare.events import Progress, drain
+
+    running.check_outputs({"the output": output}, {"the series": path})
+    data = load_series(path, **given)
+    control, begun = RunControl(), time.perf_counter()
+    with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
+        done = drain(
+            iterate_align(data, config, finish=control),
+            lambda event: show(event.text, event.fraction) if isinstance(event, Progress) else None,
+        )
+    try:
+        save_series(done.series, output)
+    except OutputError as error:
+        raise running.RunFailed(str(error)) from error
+    result = done.result
+    record: dict[str, Any] = {"file": str(output), "seconds": time.perf_counter() - begun}
+    record["stages"] = [asdict(stage) for stage in result.stages]
+    record |= result.summary()
+    plain: dict[str, Any] = jsonable(record)
+    return plain

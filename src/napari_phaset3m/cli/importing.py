@@ -1,0 +1,137 @@
+"""``phaset3m convert`` and ``info`` on what a microscope saved: folders, mdocs, movies, mixtures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_phaset3m.cli import running
+from napari_phaset3m.errors import ConfigError
+
+_PANEL = "Import"
+Bin = Annotated[
+    int, typer.Option(help="Bin images by this whole number", min=1, max=64, rich_help_panel=_PANEL)
+]
+BinMethod = Annotated[
+    str, typer.Option(help="fourier (cuts the spectrum) or mean (of blocks)", rich_help_panel=_PANEL)
+]
+CropText = Annotated[
+    str | None,
+    typer.Option("--crop", metavar="Y0:Y1,X0:X1", help="Rectangle of the files' images to keep, pixels",
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
+Gain = Annotated[Path | None, typer.Option(help="Gain reference of movies", rich_help_panel=_PANEL)]
+Tolerance = Annotated[
+    float, typer.Option(help="Angles closer than this are foci of one tilt, degrees", rich_help_panel=_PANEL)
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Also write what was recognised, as a series.toml of the files as they are",
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
+
+
+def wants_import(paths: Sequence[Path]) -> bool:
+    """Whether files need recognising: a folder, an mdoc, a movie, single images, text beside images."""
+    plain = (".h5", ".hdf5", ".toml")
+    if len(paths) == 1 and paths[0].suffix.lower() in plain:
+        return False
+    kinds = {path.suffix.lower() for path in paths}
+    needs = {".mdoc", ".idoc", ".eer", ".tlt", ".rawtlt", ".defocus", ".txt", ".com", ".xf", ".aln"}
+    if any(path.is_dir() and path.suffix.lower() != ".zarr" for path in paths) or kinds & needs:
+        return True
+    return len(paths) > 1 and bool(kinds & {".dm3", ".dm4", ".ser", ".emd"})
+
+
+def crop_rectangle(text: str | None) -> tuple[int, int, int, int] | None:
+    """``"0:512,256:1024"`` -> (0, 512, 256, 1024).
+
+    Raises
+    ------
+    ConfigError
+        It is not written so.
+    """
+    if text is None:
+        return None
+    try:
+        (y0, y1), (x0, x1) = ([int(n) for n in part.split(":")] for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--crop: is {text!r}. Write Y0:Y1,X0:X1 in pixels, e.g. 0:512,256:1024") from None
+    return y0, y1, x0, x1
+
+
+def recognise(paths: Sequence[Path], given: Mapping[str, Any], gain: Path | None, tolerance: float) -> Any:
+    """The plan for these files, with angles and division that were given by flags."""
+    from napari_phaset3m.io.importing import look
+
+    plan = look(paths, tolerance_deg=tolerance, gain=gain, tilt_deg=given.get("tilt_deg"))
+    if given.get("n_focus"):
+        plan = plan.divided(int(given["n_focus"]), str(given.get("focus_order") or "tilt-major"))
+    return plan
+
+
+def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool) -> Any:
+    """Load a plan with a progress bar; what should be confirmed goes to stderr."""
+    from napari_phaset3m.io.importing import load
+
+    same = {"n_focus": "focus_index", "dose_per_image": "dose"}
+    answered = {same.get(key, key) for key in given}
+    for question in plan.questions:
+        if question.field not in answered:
+            print(f"To confirm: {question}", file=sys.stderr)
+    own = ("tilt_deg", "n_focus", "focus_order")
+    rest = {key: value for key, value in given.items() if key not in own}
+    with running.progress_bar(quiet=quiet) as show:
+        return load(plan, **config.model_dump(), on_progress=show, **rest)
+
+
+def table(plan: Any) -> list[str]:
+    """One line for each image: where it goes, and what is known of it."""
+    head = ("tilt", "focus", "angle/deg", "defocus/A", "dose", "before", "order", "used", "file")
+    rows = [head]
+    for entry in plan.images:
+        span = entry.frame_range
+        name = entry.file.name + (f" frames {span[0]}-{span[1]}" if span else f"[{entry.section}]")
+        if entry.frames is not None and entry.frames != entry.file:
+            name += f" ({entry.frames.name})"
+        cells = (
+            str(entry.tilt_index),
+            str(entry.focus_index),
+            _shown(entry.tilt_deg, ".2f"),
+            _shown(entry.defocus_angstrom, ".0f"),
+            _shown(entry.dose, ".4g"),
+            _shown(entry.prior_dose, ".4g"),
+            _shown(entry.exposure_order, "d"),
+            "yes" if entry.used else ("repeat" if entry.is_filler else "no"),
+            name,
+        )
+        rows.append(cells)
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    lines = []
+    for row in rows:
+        padded = [f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join([*padded, row[-1]]))
+    return lines
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def describe(plan: Any) -> list[str]:
+    """What was recognised, for a person."""
+    ny, nx = plan.image_shape
+    lines = [f"{plan.n_tilt} tilts x {plan.n_focus} foci, {ny} x {nx} pixels (y, x), {plan.dtype}"]
+    for label, value, unit in (
+        ("pixel", plan.pixel_size_angstrom, "A"),
+        ("energy", plan.energy_ev, "V"),
+        ("tilt axis", plan.tilt_axis_angle_deg, "degrees from +y towards -x"),
+    ):
+        lines.append(f"{label}: not stated" if value is None else f"{label}: {value:g} {unit}")
+    lines += [f"note: {note}" for note in plan.notes]
+    lines += [f"to confirm: {question}" for question in plan.questions]
+    return [*lines, *table(plan)]

@@ -1,0 +1,88 @@
+"""How an alignment came about: what goes into the history, and what it found of the microscope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.io.orient import turn_aberrations
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.history import recorded
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Of a draft.
+
+    Attributes
+    ----------
+    parameters : Model or None
+        Settings of the run; None: moved by hand or from a file.
+    told : mapping
+        What it told of itself.
+    optics : mapping
+        Fields of the series that a stage changed besides the alignment (Cs, astigmatism), in the
+        frame of the given images.
+    """
+
+    parameters: Any = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+    optics: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, after: TiltFocalSeries, found: Alignment, before: Any, parameters: Any) -> Origin:
+        """Of a run: ``after`` is its series, ``before`` the one it was given."""
+        history = after.metadata.get("history", ())
+        told = dict(history[-1].get("told", {})) if history else {}
+        optics: dict[str, Any] = {}
+        if before is not None:
+            cs = after.spherical_aberration_angstrom
+            if cs != before.spherical_aberration_angstrom:
+                optics["spherical_aberration_angstrom"] = cs
+            turned = found.axis_angle_deg if found.turned else 0.0
+            aberrations = turn_aberrations(after.aberrations, -turned) if turned else after.aberrations
+            if not _same(aberrations, before.aberrations):
+                optics["aberrations"] = dict(aberrations)
+        return cls(parameters, told, optics)
+
+    def with_optics(self, series: TiltFocalSeries) -> TiltFocalSeries:
+        """The series with what was found of the microscope."""
+        return series.replace(**self.optics) if self.optics else series
+
+    def put(self, series: TiltFocalSeries, draft: Alignment) -> TiltFocalSeries:
+        """The series with the draft applied, and the step in its history."""
+        changed = apply(self.with_optics(series), draft)
+        return recorded(changed, "align", self.parameters, {**self.told, "accepted": "by eye"})
+
+    def words(self) -> str:
+        """What was found of the microscope; empty when nothing."""
+        parts = []
+        cs = self.optics.get("spherical_aberration_angstrom")
+        if cs is not None:
+            parts.append(f"Cs {cs * 1e-7:.3f} mm")
+        found = self.optics.get("aberrations", {})
+        if "C12" in found:
+            turn = np.degrees(found.get("phi12", 0.0))
+            parts.append(f"astigmatism {found['C12'] / 10:.2f} nm at {turn:.0f}°")
+        return "  ·  ".join(parts)
+
+
+def stage_words(stages: tuple[Any, ...]) -> str:
+    """What each stage of a run bought, one line each."""
+    lines = []
+    for stage in stages:
+        error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
+        change = f"moved {stage.rms_change_px:.2f} px (RMS)"
+        state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
+        lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+    return "\n".join(lines)
+
+
+def _same(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
+    names = set(a) | set(b)
+    return all(np.isclose(a.get(name, 0.0), b.get(name, 0.0), rtol=1e-9, atol=1e-12) for name in names)

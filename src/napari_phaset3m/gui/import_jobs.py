@@ -1,0 +1,111 @@
+"""What the import dialog does in worker threads: look, read one image, load and write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.io.import_load import ImportConfig, Loaded, LoadProgress, iterate_load
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_sources import Reader
+from napari_phaset3m.io.importing import look, write
+from napari_phaset3m.io.movies import MovieConfig
+from napari_phaset3m.jobs import RunControl
+from napari_phaset3m.prepare.motion.step import GAIN_KEY, MOVIES_KEY
+
+#: Longest side of the picture in the dialog, pixels.
+PICTURE_PX = 768
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """The end of an import.
+
+    Attributes
+    ----------
+    series : TiltFocalSeries
+    path : Path or None
+        The .h5 file it was written to.
+    """
+
+    series: TiltFocalSeries
+    path: Path | None
+
+
+def looked(token: int, paths: Sequence[Path]) -> tuple[int, ImportPlan | None, str]:
+    """A plan, or why there is none; ``token`` comes back as it is."""
+    try:
+        return token, look(list(paths)), ""
+    except (PhaseT3MError, OSError) as error:
+        return token, None, " ".join(str(error).split())
+
+
+def picture_of(
+    token: int, plan: ImportPlan, entry: ImageEntry, movies: MovieConfig
+) -> tuple[int, np.ndarray | None, int, str]:
+    """One image for the dialog, `(ny // step, nx // step)` float32, averaged over ``step`` pixels."""
+    try:
+        image = Reader(plan, movies).read(entry)
+    except (PhaseT3MError, OSError, MemoryError) as error:
+        return token, None, 1, " ".join(str(error).split())
+    step = max(1, -(-max(image.shape) // PICTURE_PX))
+    ny, nx = (n // step for n in image.shape)
+    blocks = image[: ny * step, : nx * step].reshape(ny, step, nx, step)
+    return token, np.asarray(blocks.mean(axis=(1, 3)), np.float32), step, ""
+
+
+def run_import(
+    plan: ImportPlan, config: ImportConfig, path: Path | None, movies: MovieConfig, *, control: RunControl
+) -> Iterator[LoadProgress | Imported]:
+    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given.
+
+    Yields
+    ------
+    LoadProgress, and Imported at last unless it was stopped
+    """
+    series: TiltFocalSeries | None = None
+    events: Any = iterate_load(plan, config, movies=movies)
+    try:
+        for event in events:
+            if isinstance(event, Loaded):
+                series = event.series
+            else:
+                yield LoadProgress(event.text, 0.9 * event.fraction)
+            while control.wait_while_paused(_POLL_SECONDS):
+                pass
+            if control.stopped:
+                return
+    finally:
+        events.close()
+    if series is None:
+        return
+    series = with_movies(series, plan)
+    written = None
+    if path is not None:
+        yield LoadProgress(f"Writing {path.stem}.h5", 0.95)
+        _, written = write(plan, path, config=config, series=series)
+    yield Imported(series, written)
+
+
+def with_movies(series: TiltFocalSeries, plan: ImportPlan) -> TiltFocalSeries:
+    """The series naming the movies of its images (see :mod:`.prepare.motion.step`), where there are any."""
+    if not any(entry.frames is not None for entry in plan.images):
+        return series
+    table: list[list[dict[str, Any] | None]] = [[None] * plan.n_focus for _ in range(plan.n_tilt)]
+    for entry in plan.images:
+        if entry.frames is not None and not entry.is_filler:
+            movie: dict[str, Any] = {"path": str(entry.frames)}
+            if entry.frame_range is not None:
+                movie["frame_range"] = list(entry.frame_range)
+            table[entry.tilt_index][entry.focus_index] = movie
+    metadata = {**series.metadata, MOVIES_KEY: table}
+    if plan.gain is not None:
+        metadata[GAIN_KEY] = str(plan.gain)
+    return series.replace(metadata=metadata)

@@ -1,0 +1,232 @@
+"""The import that is being set up or runs; belongs to the session, so that the dialog may be closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.import_jobs import Imported, looked, picture_of, run_import
+from napari_phaset3m.gui.loader import remember
+from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
+from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
+from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
+from napari_phaset3m.io.movies import MovieConfig
+from napari_phaset3m.jobs import RunControl
+
+if TYPE_CHECKING:
+    from napari_phaset3m.io.import_plan import ImportPlan
+    from napari_phaset3m.session import Session
+
+_KEY = "import"
+
+
+class ImportWork(QObject):
+    """Plan, settings and the running import of one session.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    #: Plan, settings or state changed.
+    changed = Signal()
+    #: A picture is there: data or None, step.
+    pictured = Signal(object, int)
+    progressed = Signal(str, float)
+    #: An import ended well.
+    finished = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.paths: tuple[Path, ...] = ()
+        self.plan: ImportPlan | None = None
+        self.config = ImportConfig()
+        self.movies = MovieConfig()
+        self.target: Path | None = None
+        self.error = ""
+        self.message = ""
+        self.looking = False
+        self.row = 0
+        self._token = self._picture_token = 0
+        self._worker: JobWorker | None = None
+        self._control = RunControl()
+        self._window = WindowWatch(self.stop, self)
+
+    def watch_window(self, window: QObject) -> None:
+        """Stop what runs when this window is closed."""
+        self._window.watch(window)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an import is running."""
+        return self._worker is not None
+
+    # looking
+
+    def look(self, paths: Sequence[Path]) -> None:
+        """Recognise what is in files and folders, in the background."""
+        if self.busy or not paths:
+            return
+        self._token += 1
+        self.paths, self.looking, self.error, self.message = tuple(paths), True, "", ""
+        in_background(partial(looked, self._token, self.paths), self._on_looked, self._on_crash)
+        self.changed.emit()
+
+    def _on_looked(self, answer: tuple[int, ImportPlan | None, str]) -> None:
+        token, plan, error = answer
+        if token != self._token:
+            return
+        self.looking, self.error, self.plan = False, error, plan
+        self.config, self.row = ImportConfig(), 0
+        if plan is not None:
+            first = plan.images[0].file
+            name = first.stem if len({entry.file for entry in plan.images}) == 1 else first.parent.name
+            self.target = first.parent / f"{name or 'series'}_imported.toml"
+            self.show_row(0)
+        self.changed.emit()
+
+    def _on_crash(self, error: Exception) -> None:
+        self.looking = False
+        self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.changed.emit()
+        raise error
+
+    # mending
+
+    def set_plan(self, plan: ImportPlan) -> None:
+        """Take a mended plan."""
+        self.plan, self.error = plan, ""
+        self.changed.emit()
+
+    def edit(self, confirm: Sequence[str] = (), **values: Any) -> str:
+        """Change what holds for all images, or answer questions; returns what is wrong with it."""
+        if self.plan is None:
+            return ""
+        try:
+            self.set_plan(self.plan.edited(confirm=confirm, **values))
+        except PhaseT3MError as error:
+            return str(error)
+        return ""
+
+    def set_config(self, **values: Any) -> str:
+        """Change bin or crop; returns what is wrong with it."""
+        try:
+            config = ImportConfig.parse(**{**self.config.model_dump(), **values})
+            if self.plan is not None:
+                binned_shape(self.plan.image_shape, config)
+        except PhaseT3MError as error:
+            return str(error)
+        self.config = config
+        self.changed.emit()
+        return ""
+
+    def show_row(self, row: int) -> None:
+        """Read the image of a row for the picture, in the background; the newest request wins."""
+        if self.plan is None or not 0 <= row < len(self.plan.images):
+            return
+        self.row = row
+        self._picture_token += 1
+        job = partial(picture_of, self._picture_token, self.plan, self.plan.images[row], self.movies)
+        in_background(job, self._on_picture, self._on_crash)
+
+    def _on_picture(self, answer: tuple[int, np.ndarray | None, int, str]) -> None:
+        token, image, step, error = answer
+        if token == self._picture_token:
+            self.error = error
+            self.pictured.emit(image, step)
+            self.changed.emit()
+
+    # importing
+
+    def memory(self) -> tuple[int, int]:
+        """(bytes that loading needs at most, bytes there are)."""
+        needed = 0 if self.plan is None else forecast_bytes(self.plan, self.config)
+        return needed, int(MEMORY_SHARE * available_memory())
+
+    def why_not(self) -> str:
+        """Why nothing can be imported now; empty when it can."""
+        if self.busy:
+            return "An import is running"
+        if self.looking:
+            return "Looking through the files …"
+        plan = self.plan
+        if plan is None:
+            return self.error or "Choose files or a folder first"
+        try:
+            plan.check()
+        except PhaseT3MError as error:
+            return " ".join(str(error).split())
+        for name, value in (("Pixel size", plan.pixel_size_angstrom), ("Voltage", plan.energy_ev)):
+            if value is None:
+                return f"{name} is not known: give it"
+        if plan.questions:
+            return f"Confirm: {plan.questions[0]}"
+        if not any(entry.used for entry in plan.images):
+            return "At least one image must be used"
+        needed, there = self.memory()
+        return "" if needed <= there else "It would not fit in the memory: bin or crop"
+
+    def start(self) -> None:
+        """Load and write in the background."""
+        if self.why_not() or self.plan is None:
+            return
+        self._control, self.error, self.message = RunControl(), "", ""
+        self._worker = start_job(
+            run_import,
+            self.plan,
+            self.config,
+            self.target,
+            self.movies,
+            control=self._control,
+            connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
+        )
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """End without a result."""
+        if self.busy:
+            self._control.stop()
+
+    def _on_event(self, event: Any) -> None:
+        if isinstance(event, LoadProgress):
+            self.progressed.emit(event.text, event.fraction)
+        elif isinstance(event, Imported) and not self._control.stopped:
+            session = self._session
+            session.series_read, session.series_overrides = event.series, {}
+            session.series_path = event.path
+            session.series = event.series
+            remember(event.path)
+            self.message = "Imported" if event.path is None else f"Imported; written {event.path.name}"
+            session.message = self.message
+
+    def _on_error(self, error: Exception) -> None:
+        text = " ".join(str(error).split()) or type(error).__name__
+        known = isinstance(error, PhaseT3MError | MemoryError | OSError)
+        self.error = text if known else f"{type(error).__name__}: {text}"
+        if not known:
+            from napari.utils.notifications import notification_manager
+
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        if self.message:
+            self.finished.emit()
+        elif not self.error:
+            self.message = "Stopped; nothing was written"
+        self.changed.emit()
+
+
+def import_work_for(session: Session) -> ImportWork:
+    """Return the import of a session, made on first use."""
+    found: ImportWork | None = session.attachments.get(_KEY)
+    if found is None:
+        found = session.attachments[_KEY] = ImportWork(session)
+    return found

@@ -1,0 +1,270 @@
+"""The Microscope step: defocus and astigmatism from the images, judged by their Thon rings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_phaset3m.gui.align_widgets import enable, tool
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.ctf_view import TITLE, CtfView
+from napari_phaset3m.gui.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
+from napari_phaset3m.gui.editors import Fold
+from napari_phaset3m.gui.history_list import HistoryList
+from napari_phaset3m.gui.image_nav import ImageNav
+from napari_phaset3m.gui.job_bar import JobBar
+from napari_phaset3m.gui.model_form import ModelForm
+from napari_phaset3m.gui.step_driver import NO_SERIES
+from napari_phaset3m.gui.theme import (
+    GROUP_SPACING,
+    LINE_SPACING,
+    PANEL_MAX_WIDTH,
+    PANEL_MIN_WIDTH,
+    follow_theme,
+    label,
+    rule,
+    set_role,
+)
+from napari_phaset3m.gui.tilt_plot import PicturePlot
+from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.prepare.checks import smoothed
+from napari_phaset3m.session import session_for
+
+if TYPE_CHECKING:
+    import napari.components
+
+    from napari_phaset3m.prepare.ctf.curves import RingPicture
+    from napari_phaset3m.prepare.ctf.result import ImageCtf
+
+#: Height of the picture of the rings, px.
+_RINGS = 210
+#: Smoothing of the measured rings, samples: single ones are mostly speckle.
+_BLUR = 1.0
+_METHODS = {
+    "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
+    "stated": "as the series states", "none": "nothing found",
+}  # fmt: skip
+
+
+class MicroscopePanel(QScrollArea):
+    """Fit, look, correct, apply; works alone and in the workspace.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+    """
+
+    state_changed = Signal()
+
+    def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._session = session_for(napari_viewer)
+        self.work: CtfWork = ctf_work_for(self._session, napari_viewer)
+        self.setMinimumWidth(PANEL_MIN_WIDTH)
+        self.setMaximumWidth(PANEL_MAX_WIDTH)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._build()
+        self._connect()
+        follow_theme(self, napari_viewer)
+        self._refresh()
+        self.work.request()
+
+    def _build(self) -> None:
+        self.nav = ImageNav(self._session, self.work.publisher)
+        self.form = ModelForm(self.work.config)
+        self.fold = Fold("Settings of the fit", self.form)
+        self.fit = QPushButton("Fit defocus")
+        self.fit.setMinimumHeight(30)
+        self.bar = JobBar(self.work.driver, TOPIC)
+        self.rings = PicturePlot(square=True)
+        self.rings.setFixedHeight(_RINGS)
+        self.rings.title.setText("measured  |  fitted")
+        self.rings.title.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.numbers = label("", wrap=True)
+        self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.note = label("", "warning", wrap=True)
+        self.apply, self.revert = QPushButton("Apply"), QPushButton("Drop fit")
+        self.history = HistoryList(self._session, self)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(GROUP_SPACING)
+        layout.addWidget(self.nav)
+        layout.addWidget(self.fold)
+        ends = QHBoxLayout()
+        ends.setSpacing(6)
+        for button in (self.fit, self.apply, self.revert):
+            ends.addWidget(button, 1)
+        layout.addLayout(ends)
+        for widget in (self.bar, self.rings, self.numbers, self.note):
+            layout.addWidget(widget)
+        layout.addLayout(self._hand())
+        layout.addWidget(rule())
+        layout.addWidget(self.history)
+        layout.addStretch(1)
+        self.setWidget(inside)
+
+    def _hand(self) -> QGridLayout:
+        self.defocus = QDoubleSpinBox()
+        self.defocus.setRange(-1e5, 1e5)
+        self.defocus.setDecimals(1)
+        self.defocus.setSingleStep(1.0)
+        self.defocus.setSuffix(" nm")
+        self.defocus.setKeyboardTracking(False)
+        self.neighbours = QPushButton("From neighbours")
+        self.undo = tool("↶")
+        self.next = QPushButton("Next doubtful")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(LINE_SPACING)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(label("Defocus"), 0, 0)
+        grid.addWidget(self.defocus, 0, 1)
+        grid.addWidget(self.undo, 0, 2)
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        row.addWidget(self.neighbours)
+        row.addWidget(self.next)
+        grid.addLayout(row, 1, 0, 1, 3)
+        return grid
+
+    def _connect(self) -> None:
+        work = self.work
+        self.form.edited.connect(self._on_config)
+        self.form.refused.connect(self._refresh)
+        self.fit.clicked.connect(work.fit)
+        self.defocus.valueChanged.connect(self._on_defocus)
+        self.neighbours.clicked.connect(self._on_neighbours)
+        self.undo.clicked.connect(work.undo)
+        self.next.clicked.connect(self._on_next)
+        self.apply.clicked.connect(work.apply)
+        self.revert.clicked.connect(work.revert)
+        for signal in (work.changed, work.drawn, work.driver.changed):
+            signal.connect(self._refresh)
+        events = self._session.events
+        for event in (events.series, events.shown_image, events.active_run):
+            follow(event, self._refresh)
+
+    def _on_config(self, config: Any) -> None:
+        self.work.config = config
+        self.work.request()
+
+    def _on_defocus(self, value: float) -> None:
+        self.work.edit(*self.work.place(), 10 * value)
+
+    def _on_neighbours(self) -> None:
+        self.work.from_neighbours(*self.work.place())
+
+    def _on_next(self) -> None:
+        found, here = self.work.outliers(), self.work.place()
+        if found:
+            after = found.index(here) + 1 if here in found else 0
+            self._session.shown_image = found[after % len(found)]
+
+    # showing
+
+    def _refresh(self, *_: object) -> None:
+        work, why = self.work, self.work.why_not_fit()
+        refused = self.form.problem.text()
+        enable(self.fit, why or refused, "Fit every image; the series changes when you apply it")
+        hand = work.why_not_apply() if work.result is None or work.driver.busy else ""
+        for widget, tip in (
+            (
+                self.defocus,
+                "Underfocus positive, at the rotation centre, nm; the fitted half of the rings follows",
+            ),
+            (self.neighbours, "Median of the nearest tilts of this focus"),
+        ):
+            enable(widget, hand, tip)
+        enable(self.undo, hand or ("" if work.can_undo else "No correction to undo"), "Undo the correction")
+        doubtful = len(work.outliers())
+        none = hand or ("" if doubtful else "No image is doubtful")
+        enable(self.next, none, f"{doubtful} images are far from their neighbours or poorly fitted")
+        self.next.setText(f"Next doubtful ({doubtful})" if doubtful else "Next doubtful")
+        enable(
+            self.apply, work.why_not_apply(), "Write defocus and astigmatism into the series (can be undone)"
+        )
+        enable(self.revert, hand, "Drop the fit; the series stays as it is")
+        self.nav.setVisible(self._session.series is not None)
+        self._refresh_rings()
+        self.state_changed.emit()
+
+    def _refresh_rings(self) -> None:
+        work, image = self.work, self.work.shown()
+        picture = work.picture
+        self.rings.setVisible(picture is not None)
+        if picture is not None:
+            half = picture.step_per_angstrom * picture.measured.shape[0] / 2
+            data = rings_picture(picture)
+            self.rings.show_picture(data, (-half, -half, 2 * half, 2 * half), (-0.25, 1.25))
+            self.rings.title.setText(f"measured  |  fitted      edge {1 / half:.2f} Å")
+        self.numbers.setText(words(image) if image is not None else "")
+        missing = NO_SERIES if self._session.series is None else work.error
+        if image is not None and not missing and work.result is not None:
+            missing = image.note if image.confidence < DOUBTFUL or image.method != "thon" else ""
+        set_role(self.note, "muted" if self._session.series is None else "warning")
+        self.note.setText(missing)
+        self.note.setVisible(bool(missing))
+        blocked = self.defocus.blockSignals(True)
+        known = image is not None and np.isfinite(image.defocus_angstrom)
+        self.defocus.setValue(image.defocus_angstrom / 10 if image is not None and known else 0.0)
+        self.defocus.blockSignals(blocked)
+
+    def view(self) -> CtfView | None:
+        """The plots below the canvas; None where there is no window."""
+        found = tab_of(self._session, self._viewer, TITLE, lambda: CtfView(self._session, self.work))
+        assert found is None or isinstance(found, CtfView)
+        return found
+
+    def showEvent(self, event: Any) -> None:
+        """Bring the plots to the front."""
+        super().showEvent(event)
+        self.work.request()
+        view = self.view()
+        if view is not None:
+            bring_forward(view)
+
+
+def rings_picture(picture: RingPicture) -> np.ndarray:
+    """Measured rings at the left, smoothed over a sample or so, and fitted ones at the right."""
+    halves = np.nan_to_num(picture.halves(), nan=0.0)
+    middle = halves.shape[1] // 2
+    halves[:, :middle] = smoothed(np.nan_to_num(picture.measured, nan=0.0), _BLUR)[:, :middle]
+    return halves
+
+
+def words(image: ImageCtf) -> str:
+    """What was found for one image, with units and errors."""
+    parts = [f"Defocus {_with(image.defocus_angstrom / 10, image.defocus_error_angstrom / 10, 1)} nm"]
+    if image.c12_angstrom:
+        angle = f"{np.degrees(image.phi12_rad):.0f}°"
+        parts.append(f"C12 {_with(image.c12_angstrom / 10, image.c12_error_angstrom / 10, 1)} nm at {angle}")
+    if image.phase_shift_deg:
+        parts.append(f"phase shift {_with(image.phase_shift_deg, image.phase_shift_error_deg, 0)}°")
+    if image.method in ("thon", "exit wave"):
+        parts.append(f"confidence {image.confidence:.2f}")
+        if np.isfinite(image.resolution_angstrom):
+            parts.append(f"fitted to {image.resolution_angstrom:.2f} Å")
+    parts.append(_METHODS[image.method])
+    return "  ·  ".join(parts).replace("-", "−", 1) if image.defocus_angstrom < 0 else "  ·  ".join(parts)
+
+
+def _with(value: float, error: float, digits: int) -> str:
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")

@@ -1,0 +1,119 @@
+"""A form made from a parameter model: a row for each field, a folded section for each part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+
+from napari_phaset3m.config import Model
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.editors import Editor, Fold
+from napari_phaset3m.gui.model_rows import label_of, rows_of, sections_of, value_at, with_value
+from napari_phaset3m.gui.theme import LINE_SPACING, label, theme_colours
+
+#: Width of the names beside the fields, px.
+_NAMES = 112
+
+
+class ModelForm(QWidget):
+    """Edits a frozen model; what is refused is said and does not become the value.
+
+    Parameters
+    ----------
+    config : Model
+        What is shown at first.
+    hidden : tuple of str
+        Fields that have no row here (dotted paths; a section's name hides all of it).
+    titles : dict
+        Headings of sections, by their names.
+    """
+
+    #: The new model.
+    edited = Signal(object)
+    #: Why an entry is refused; empty when all is well again.
+    refused = Signal(str)
+
+    def __init__(
+        self, config: Model, hidden: tuple[str, ...] = (), titles: dict[str, str] | None = None
+    ) -> None:
+        super().__init__()
+        self._config, self._hidden, self._titles = config, hidden, titles or {}
+        self.editors: dict[str, Editor] = {}
+        self.folds: dict[str, Fold] = {}
+        self.problem = label("", "error", wrap=True)
+        self.problem.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(LINE_SPACING)
+        self._fill(layout, type(config), "")
+        layout.addWidget(self.problem)
+        self.show_config(config)
+
+    @property
+    def config(self) -> Any:
+        """The model as it stands."""
+        return self._config
+
+    def show_config(self, config: Model) -> None:
+        """Show another model of the same type."""
+        self._config = config
+        for path, editor in self.editors.items():
+            editor.show_value(value_at(config, path))
+            editor.widget.setStyleSheet("")
+        self._say("")
+
+    def _fill(self, layout: QVBoxLayout, model: type[Model], prefix: str) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setHorizontalSpacing(10)
+        form.setVerticalSpacing(5)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for row, info in rows_of(model, prefix):
+            if row.path not in self._hidden:
+                self._add(form, row, info)
+        if form.rowCount():
+            layout.addLayout(form)
+        for name, part in sections_of(model).items():
+            path = f"{prefix}{name}"
+            if path in self._hidden:
+                continue
+            content = QWidget()
+            inner = QVBoxLayout(content)
+            inner.setContentsMargins(8, 0, 0, 4)
+            self._fill(inner, part, f"{path}.")
+            fold = self.folds[path] = Fold(self._titles.get(path, label_of(name)), content)
+            layout.addWidget(fold)
+
+    def _add(self, form: QFormLayout, row: Any, info: Any) -> None:
+        editor = self.editors[row.path] = Editor(row, info)
+        editor.connect(self._on_edited)
+        if isinstance(editor.widget, QCheckBox):
+            form.addRow("", editor.widget)
+            return
+        name = label(row.label, wrap=True)
+        name.setFixedWidth(_NAMES)
+        name.setBuddy(editor.widget)
+        name.setToolTip(editor.tip)
+        form.addRow(name, editor.widget)
+
+    def _on_edited(self, *_: object) -> None:
+        path = self.sender().objectName()
+        editor = self.editors[path]
+        try:
+            config = with_value(self._config, path, editor.value())
+        except ConfigError as error:
+            editor.widget.setStyleSheet(f"border: 1px solid {theme_colours().error};")
+            self._say(str(error))
+            return
+        editor.widget.setStyleSheet("")
+        self._say("")
+        if config != self._config:
+            self._config = config
+            self.edited.emit(config)
+
+    def _say(self, text: str) -> None:
+        self.problem.setText(text)
+        self.problem.setVisible(bool(text))
+        self.refused.emit(text)

@@ -1,0 +1,171 @@
+"""What an import has found so far, and how it becomes a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_focus import Candidate, arrange
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
+
+
+@dataclass
+class Found:
+    """What was found so far."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    pixel: list[float] = field(default_factory=list)
+    energy: list[float] = field(default_factory=list)
+    axis: list[float] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    _said: set[str] = field(default_factory=set)
+
+    def ask(self, name: str, text: str) -> None:
+        """Add a question once."""
+        question = Question(name, text)
+        if question not in self.questions:
+            self.questions.append(question)
+
+    def note(self, text: str) -> None:
+        """Add a note once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def note_of(self, path: Path, text: str) -> None:
+        """Add a note about a file; said once where many files say the same."""
+        if text not in self._said:
+            self._said.add(text)
+            self.notes.append(text if path.name in text else f"{path.name}: {text}")
+
+    def take_size(self, path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        """All images of a series have one size."""
+        if self.shape is None:
+            self.shape, self.dtype = shape, dtype
+        elif self.shape != shape:
+            raise DataError(
+                f"is {shape[0]} x {shape[1]}, the images before are {self.shape[0]} x {self.shape[1]}",
+                path=path,
+                field="size",
+                remedy="Give the files of one series only",
+            )
+
+
+def finish(found: Found, tolerance_deg: float) -> ImportPlan:
+    """Arrange the images and gather what holds for all.
+
+    Raises
+    ------
+    DataError
+        Some images have an angle and some have none, or there are no images.
+    """
+    _order_over_files(found)
+    entries = _arranged(found, tolerance_deg)
+    if found.shape is None:
+        raise DataError("no images were found")
+    pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
+    energy = _agree(found, "energy_ev", found.energy, 1e-3)
+    axis = _agree(found, "tilt_axis_angle_deg", found.axis, 0.0)
+    if pixel is None:
+        found.ask("pixel_size_angstrom", "is not stated")
+    if energy is None:
+        found.ask("energy_ev", "is not stated")
+    if axis is None and entries[-1].tilt_index > 0:
+        found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
+    return ImportPlan(
+        images=tuple(entries),
+        pixel_size_angstrom=pixel,
+        energy_ev=energy,
+        tilt_axis_angle_deg=axis,
+        image_shape=found.shape,
+        dtype=found.dtype,
+        fields=found.fields,
+        notes=tuple(found.notes),
+        questions=tuple(found.questions),
+    )
+
+
+def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:
+    unknown = [c for c in found.candidates if c.entry.tilt_deg is None]
+    if unknown and len(unknown) == len(found.candidates):
+        if len(unknown) > 1 and not _looks_focal(unknown):
+            found.ask(
+                "tilt_deg", f"is not stated for {len(unknown)} images: give angles, or 0 for a focal series"
+            )
+            return [replace(c.entry, tilt_index=k) for k, c in enumerate(found.candidates)]
+        text = "is not stated: taken as 0 degrees"
+        found.ask("tilt_deg", text + (f", {len(unknown)} images of one tilt" if len(unknown) > 1 else ""))
+        found.candidates = [replace(c, entry=replace(c.entry, tilt_deg=0.0)) for c in found.candidates]
+    elif unknown:
+        names = ", ".join(sorted({c.entry.file.name for c in unknown})[:3])
+        raise DataError(f"{len(unknown)} of {len(found.candidates)} images have no tilt angle ({names})",
+                        path=unknown[0].entry.file, field="tilt_deg",
+                        remedy="Give files of one kind, or angles for all")  # fmt: skip
+    entries, notes, questions = arrange(found.candidates, tolerance_deg)
+    found.notes += notes
+    found.questions += questions
+    return entries
+
+
+def _looks_focal(candidates: Sequence[Candidate]) -> bool:
+    """Whether images without angles are foci of one tilt: by name, by lens reading, or vendor's files."""
+    if len({c.entry.file for c in candidates}) < len(candidates):
+        return False  # sections of a stack
+    return all(
+        c.entry.defocus_angstrom is not None
+        or c.focus is not None
+        or c.lens_defocus_angstrom is not None
+        or c.entry.file.suffix.lower() in VENDOR_SUFFIXES
+        for c in candidates
+    )
+
+
+def _order_over_files(found: Found) -> None:
+    """Ranks of exposure over all images; several mdocs each count from 0."""
+    orders = [c.entry.exposure_order for c in found.candidates]
+    known = [order for order in orders if order is not None]
+    if not known and len(orders) > 1 and all(c.time is not None for c in found.candidates):
+        _rank(found)
+    elif len(known) < len(orders):
+        found.candidates = [replace(c, entry=replace(c.entry, exposure_order=None)) for c in found.candidates]
+    elif len(set(known)) < len(known):
+        _rank(found)
+
+
+def _rank(found: Found) -> None:
+    """Each file counts from 0: by time when all have one, else file after file; doses before follow."""
+    times = [c.time for c in found.candidates]
+    ranked = list(range(len(times)))
+    if all(time is not None for time in times):
+        ranked.sort(key=lambda k: (times[k], k))
+        found.note("order of exposure from DateTime, over all files")
+    else:
+        found.ask("exposure_order", "several files were taken one after another: in the order given")
+    doses = [found.candidates[k].entry.dose for k in ranked]
+    before = np.cumsum([0.0, *(dose or 0.0 for dose in doses)])
+    for rank, k in enumerate(ranked):
+        entry = replace(
+            found.candidates[k].entry,
+            exposure_order=rank,
+            prior_dose=float(before[rank]) if None not in doses else None,
+        )
+        found.candidates[k] = replace(found.candidates[k], entry=entry)
+
+
+def _agree(found: Found, name: str, values: Sequence[float], tolerance: float) -> float | None:
+    if not values:
+        return None
+    first = values[0]
+    if any(abs(value - first) > tolerance * abs(first) for value in values):
+        listed = ", ".join(f"{value:g}" for value in dict.fromkeys(values))
+        found.ask(name, f"files disagree ({listed}): the first is taken")
+    return first

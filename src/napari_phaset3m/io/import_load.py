@@ -1,0 +1,208 @@
+"""Load what an import plan says, image by image: the full-size stack is never held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from napari_phaset3m.config import Model
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.assemble import assemble
+from napari_phaset3m.io.import_movies import movie_metadata
+from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.import_sources import Reader
+from napari_phaset3m.io.limits import check_memory
+from napari_phaset3m.io.movies import MovieConfig
+from napari_phaset3m.io.orient import turn
+from napari_phaset3m.io.provenance import history_entry
+from napari_phaset3m.io.raw import RawSeries, missing
+
+Crop = tuple[int, int, int, int]
+_SMALLEST = 8
+#: Float and complex copies of one full-size image while it is binned.
+_WORK_BYTES = {"fourier": 24, "mean": 8}
+
+
+class ImportConfig(Model):
+    """How images are made smaller while they are read."""
+
+    bin: int = Field(1, ge=1, le=64, description="Bin images by this whole number (pixels)")
+    bin_method: Literal["fourier", "mean"] = Field(
+        "fourier", description="fourier: cut the spectrum (no aliasing); mean: average blocks of pixels"
+    )
+    crop: Crop | None = Field(
+        None, description="Rectangle of the files' images to keep, before binning: y0, y1, x0, x1 (pixels)"
+    )
+
+    @field_validator("crop")
+    @classmethod
+    def _in_order(cls, value: Crop | None) -> Crop | None:
+        if value is not None and not (0 <= value[0] < value[1] and 0 <= value[2] < value[3]):
+            raise ValueError("needs 0 <= y0 < y1 and 0 <= x0 < x1")
+        return value
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """How far loading is: for a person, and 0..1."""
+
+    text: str
+    fraction: float
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The end of loading."""
+
+    series: TiltFocalSeries
+
+
+def binned_shape(shape: tuple[int, int], config: ImportConfig) -> tuple[int, int]:
+    """(ny, nx) after crop and binning; a remainder is cut off alike on both sides.
+
+    Raises
+    ------
+    ConfigError
+        The rectangle reaches out of the image, or too few pixels are left.
+    """
+    ny, nx = shape
+    if config.crop is not None:
+        y0, y1, x0, x1 = config.crop
+        if y1 > ny or x1 > nx:
+            raise ConfigError(f"crop: {y0}:{y1},{x0}:{x1} reaches out of images of {ny} x {nx} pixels (y, x)")
+        ny, nx = y1 - y0, x1 - x0
+    small = ny // config.bin, nx // config.bin
+    if min(small) < min(_SMALLEST, ny, nx):
+        raise ConfigError(f"bin: {config.bin} leaves {small[0]} x {small[1]} pixels of {ny} x {nx}")
+    return small
+
+
+def shrink(image: np.ndarray, config: ImportConfig) -> np.ndarray:
+    """Crop and bin one image `(ny, nx)`; its mean is kept. Float32."""
+    small = binned_shape((image.shape[0], image.shape[1]), config)
+    if config.crop is not None:
+        y0, y1, x0, x1 = config.crop
+        image = image[y0:y1, x0:x1]
+    top, left = ((n - m * config.bin) // 2 for n, m in zip(image.shape, small, strict=True))
+    image = image[top : top + small[0] * config.bin, left : left + small[1] * config.bin]
+    if config.bin == 1:
+        return np.asarray(image, REAL)
+    if config.bin_method == "fourier":
+        return fourier_resample(image, small)
+    blocks = image.reshape(small[0], config.bin, small[1], config.bin)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64), REAL)
+
+
+def forecast_bytes(plan: ImportPlan, config: ImportConfig | None = None) -> int:
+    """Peak memory of :func:`iterate_load`: the series, and the work on one full-size image."""
+    settings = config or ImportConfig()
+    small = binned_shape(plan.image_shape, settings)
+    work = _WORK_BYTES[settings.bin_method if settings.bin > 1 else "mean"] * int(np.prod(plan.image_shape))
+    return len(plan.images) * small[0] * small[1] * 4 + work
+
+
+def iterate_load(
+    plan: ImportPlan,
+    config: ImportConfig | None = None,
+    *,
+    movies: MovieConfig | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Iterator[LoadProgress | Loaded]:
+    """Read, crop, bin and turn image after image; the last event is :class:`Loaded`.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    config : ImportConfig, optional
+    movies : MovieConfig, optional
+        How movies are read; their frames are summed.
+    overrides : mapping, optional
+        What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
+        ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Something needed is missing, an image is damaged, or the series would not fit in the memory.
+    """
+    settings, given = config or ImportConfig(), dict(overrides or {})
+    plan.check()
+    for name in ("pixel_size_angstrom", "energy_ev"):
+        if getattr(plan, name) is None and given.get(name) is None:
+            raise missing(name, plan.images[0].file)
+    angle = float(given.pop("tilt_axis_angle_deg", None) or plan.tilt_axis_angle_deg or 0.0)
+    small = binned_shape(plan.image_shape, settings)
+    quarter = round(angle / 90)
+    shape = small[::-1] if quarter % 2 else small
+    whole = (plan.n_tilt, plan.n_focus, *shape)
+    path = plan.images[0].file
+    check_memory((forecast_bytes(plan, settings),), 1, path, "images")
+    images = np.empty(whole, REAL)
+    reader = Reader(plan, movies)
+    factor = REAL(settings.bin**2 if given.get("counts") else 1)  # counts of a binned pixel add up
+    for number, entry in enumerate(plan.images):
+        yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
+        image = shrink(reader.read(entry), settings) * factor
+        if entry.used and not np.isfinite(image.sum(dtype=np.float64)):
+            raise DataError("holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
+                            remedy="Mark it as not used")  # fmt: skip
+        images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
+    yield LoadProgress("Normalising", 1.0)
+    series = _assembled(plan, images, settings, angle, given)
+    if angle != 90 * quarter:  # in place, because nobody else has the images yet
+        for number, image in enumerate(images.reshape(-1, *shape)):
+            yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
+            image[:] = turn(image, angle - 90 * quarter)[0]
+    yield Loaded(series)
+
+
+def _assembled(
+    plan: ImportPlan, images: np.ndarray, config: ImportConfig, angle: float, given: Mapping[str, Any]
+) -> TiltFocalSeries:
+    raw = RawSeries(plan.images[0].file, images, dict(plan.fields), list(plan.notes), is_private=True)
+    pixel = given.get("pixel_size_angstrom") or plan.pixel_size_angstrom
+    raw.fields |= {
+        "pixel_size_angstrom": float(pixel or 0.0) * config.bin,
+        "energy_ev": plan.energy_ev,
+        "tilt_deg": np.array(
+            [np.mean([e.tilt_deg for e in row if e.tilt_deg is not None]) for row in plan.rows()]
+        ),
+        "used": plan.column("used"),
+        "defocus_angstrom": plan.column("defocus_angstrom"),
+        "dose_per_image": plan.column("dose"),
+    }
+    raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, angle
+    raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
+    if angle:
+        raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
+    rest = {key: value for key, value in given.items() if key != "pixel_size_angstrom"}
+    series = assemble(raw, {**rest, "tilt_axis_angle_deg": 0.0})
+    told = {
+        "files": sorted({str(entry.file) for entry in plan.images}),
+        "image_shape_yx": plan.image_shape,
+        "questions": [str(question) for question in plan.questions],
+    }
+    parameters = {**config.model_dump(mode="json"), "tilt_axis_angle_deg": angle}
+    history = (history_entry("import", parameters, told),)
+    return series.replace(metadata={**series.metadata, "history": history})
+
+
+def exposure_metadata(plan: ImportPlan) -> dict[str, Any]:
+    """``exposure_order`` and ``prior_dose`` `(n_tilt, n_focus)` as lists, where every image has one."""
+    found: dict[str, Any] = {}
+    order, prior = plan.column("exposure_order"), plan.column("prior_dose")
+    fillers = np.array([entry.is_filler for entry in plan.images]).reshape(plan.n_tilt, plan.n_focus)
+    if order is not None:
+        # Repeats come after everything that was taken.
+        order[fillers] = order.max() + 1 + np.arange(np.count_nonzero(fillers))
+        found["exposure_order"] = order.astype(int).tolist()
+    if prior is not None:
+        found["prior_dose"] = prior.tolist()
+    return found

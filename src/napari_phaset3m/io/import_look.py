@@ -1,0 +1,126 @@
+"""Recognise a series in files and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_found import Found
+from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES, folder_files
+from napari_phaset3m.io.import_stack import from_mdoc, look_stack, movie_entry, movie_of, take_mdoc
+from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
+from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
+from napari_phaset3m.io.mdoc_series import mdoc_series
+
+#: Reconstructions, which a folder may well hold beside its series.
+_VOLUMES = (".rec", ".map")
+_MDOC = (".mdoc", ".idoc")
+_BESIDE = (".tlt", ".rawtlt", ".defocus", ".txt", ".xf", ".tltxf", ".aln", ".xtilt", ".com")
+
+
+@dataclass
+class Given:
+    """Paths by kind."""
+
+    images: list[Path] = field(default_factory=list)
+    mdocs: list[Path] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
+
+
+def sort_paths(paths: Sequence[Path]) -> Given:
+    """Files by kind; folders are opened.
+
+    Raises
+    ------
+    DataError
+        A file is of no known kind, or a folder holds nothing to import.
+    """
+    given = Given()
+    for path in paths:
+        found = check_exists(path)
+        if found.is_dir():
+            _open_folder(found, given)
+        elif found.suffix.lower() in _MDOC:
+            given.mdocs.append(found)
+        elif found.suffix.lower() in IMAGE_SUFFIXES:
+            given.images.append(found)
+        elif found.suffix.lower() in _BESIDE:
+            given.beside.append(found)
+        else:
+            raise DataError("is of no kind that can be imported", path=path,
+                            remedy=f"Known are .mdoc, {', '.join(IMAGE_SUFFIXES)}")  # fmt: skip
+    if not given.images and not given.mdocs:
+        raise DataError("holds no images and no .mdoc", path=paths[0] if paths else None)
+    if len(given.images) + len(given.mdocs) > MAX_SECTIONS:
+        raise DataError(f"{len(given.images)} files are too many", path=paths[0])
+    return given
+
+
+def _open_folder(folder: Path, given: Given) -> None:
+    files = list(folder_files(folder, lambda p: p.suffix.lower() in (*_MDOC, *IMAGE_SUFFIXES)))
+    mdocs = [p for p in files if p.suffix.lower() in _MDOC]
+    images = [p for p in files if p not in mdocs and p.suffix.lower() not in _VOLUMES]
+    usable = [p for p in mdocs if _has_images(p)]
+    if usable:
+        given.mdocs += usable
+    elif images:
+        given.images += images
+    else:
+        raise DataError("holds no images that can be imported", path=folder)
+
+
+def _has_images(path: Path) -> bool:
+    """Whether the stack or the movies of an mdoc are there."""
+    mdoc = read_mdoc(path)
+    if mdoc.is_montage or not mdoc.images:
+        return False
+    return stack_of(path, mdoc) is not None or all(movie_of(path, mdoc, image) for image in mdoc.images)
+
+
+def stack_of(path: Path, mdoc: Mdoc) -> Path | None:
+    """The stack an mdoc speaks of: its name without ``.mdoc``, or ``ImageFile`` beside it."""
+    if mdoc.frame_set is not None:
+        return None
+    names = [path.with_suffix("").name, Path(mdoc.globals.get("ImageFile", "").replace("\\", "/")).name]
+    names += [path.with_suffix(suffix).name for suffix in (".mrc", ".st", ".tif")]
+    for name in names:
+        if name and Path(name).suffix.lower() in IMAGE_SUFFIXES and path.with_name(name).is_file():
+            return path.with_name(name)
+    return None
+
+
+def look_mdoc(path: Path, found: Found) -> None:
+    """Images of an mdoc: its stack, else its movies.
+
+    Raises
+    ------
+    DataError
+        It is a montage, or neither stack nor movies are there.
+    """
+    mdoc = read_mdoc(path)
+    if mdoc.is_montage:
+        raise DataError("is a montage, not a tilt series", path=path, remedy="Give the mdoc of a tilt series")
+    if not mdoc.images:
+        raise DataError("holds no images", path=path, remedy="Is it the mdoc of a tilt series?")
+    stack = stack_of(path, mdoc)
+    if stack is not None:
+        look_stack(stack, found, path)
+        return
+    series = mdoc_series(mdoc)
+    movies = [movie_of(path, mdoc, image) for image in series.images]
+    missing = [
+        image.movie or "?" for image, movie in zip(series.images, movies, strict=True) if movie is None
+    ]
+    if missing:
+        wanted = path.with_suffix("").name
+        raise DataError(f"neither {wanted} nor {len(missing)} of its {len(movies)} movies are there "
+                        f"({missing[0]})", path=path, remedy="Put them beside it")  # fmt: skip
+    take_mdoc(found, series, path)
+    if series.pixel_size_angstrom:
+        found.pixel.append(series.pixel_size_angstrom)
+    for number, movie in enumerate(movies):
+        assert movie is not None
+        base = from_mdoc(series, number, movie, 0)
+        movie_entry(movie, found, base, series.images[number].frame_range)

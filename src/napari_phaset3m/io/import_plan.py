@@ -1,0 +1,256 @@
+"""What an import found: a table with one row per image, and what holds for all of them. Nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.import_cells import checked_cells, checked_value
+from napari_phaset3m.io.raw import FIELDS, missing
+
+
+@dataclass(frozen=True)
+class ImageEntry:
+    """One image.
+
+    Attributes
+    ----------
+    file : Path
+        Where its pixels are.
+    section : int
+        In the file, from 0.
+    tilt_deg : float or None
+        None: not known yet.
+    tilt_index, focus_index : int
+        Where it goes in the series; indices rise with the angle and with underfocus.
+    defocus_angstrom : float or None
+        Underfocus positive.
+    dose : float or None
+        Of this image, e/Å².
+    prior_dose : float or None
+        What the specimen had before it, e/Å².
+    exposure_order : int or None
+        0 for the image that was taken first.
+    used : bool
+    frames : Path or None
+        The movie that the image was made from, when it is there. When ``file`` is the movie itself, the
+        image is the plain sum of its frames.
+    frame_range : (int, int) or None
+        First and last frame of this image in a movie of several.
+    is_filler : bool
+        Stands in for an image that was never taken: a repeat, not used, without dose.
+    """
+
+    file: Path
+    section: int = 0
+    tilt_deg: float | None = None
+    tilt_index: int = 0
+    focus_index: int = 0
+    defocus_angstrom: float | None = None
+    dose: float | None = None
+    prior_dose: float | None = None
+    exposure_order: int | None = None
+    used: bool = True
+    frames: Path | None = None
+    frame_range: tuple[int, int] | None = None
+    is_filler: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person should confirm: the field it is about, and why."""
+
+    field: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.text}"
+
+
+_WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain", "defocus_reference")
+_FIELDS = tuple(
+    name
+    for name in FIELDS
+    if name not in ("tilt_deg", "defocus_angstrom", "dose_per_image", "used", "shifts_px")
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ImportPlan:
+    """A series as it would be imported.
+
+    Attributes
+    ----------
+    images : tuple of ImageEntry
+        Tilt by tilt, and the foci of a tilt together.
+    pixel_size_angstrom, energy_ev : float or None
+        None: must be given before loading.
+    tilt_axis_angle_deg : float or None
+        From +y towards −x in the files' images; they are turned by it. None: not stated, not turned.
+    image_shape : (int, int)
+        (ny, nx) of the files' images.
+    dtype : dtype
+    fields : mapping
+        Further fields of the series, e.g. ``spherical_aberration_angstrom``.
+    gain : Path or None
+        Gain reference of the movies.
+    defocus_reference : {"center", "exit"}
+    notes : tuple of str
+        Where values come from.
+    questions : tuple of Question
+        What must be confirmed.
+    """
+
+    images: tuple[ImageEntry, ...]
+    pixel_size_angstrom: float | None
+    energy_ev: float | None
+    tilt_axis_angle_deg: float | None
+    image_shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    gain: Path | None = None
+    defocus_reference: str = "center"
+    notes: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def n_tilt(self) -> int:
+        """Number of tilts."""
+        return 1 + max(entry.tilt_index for entry in self.images)
+
+    @property
+    def n_focus(self) -> int:
+        """Number of foci per tilt."""
+        return 1 + max(entry.focus_index for entry in self.images)
+
+    def edited(
+        self,
+        images: Mapping[int, Mapping[str, Any]] | None = None,
+        confirm: Collection[str] = (),
+        **values: Any,
+    ) -> ImportPlan:
+        """The plan with some cells mended; questions about what was mended or confirmed are answered.
+
+        Parameters
+        ----------
+        images : mapping
+            Row number (from 0) to new values by cell: :data:`CELLS`.
+        confirm : collection of str
+            Fields whose questions are answered with yes.
+        **values
+            ``pixel_size_angstrom``, ``energy_ev``, ``tilt_axis_angle_deg``, ``gain``,
+            ``defocus_reference``, or a field of a series such as ``spherical_aberration_angstrom``.
+
+        Raises
+        ------
+        ConfigError
+            There is no such row or cell, or the value cannot be.
+        """
+        rows = list(self.images)
+        answered = set(confirm) | set(values)
+        for number, cells in (images or {}).items():
+            if not 0 <= number < len(rows):
+                raise ConfigError(f"images: there is no row {number}; they count from 0 to {len(rows) - 1}")
+            rows[number] = replace(rows[number], **checked_cells(cells, number))
+            answered |= set(cells)
+        whole = {name: checked_value(name, value) for name, value in values.items() if name in _WHOLE}
+        other = {name: value for name, value in values.items() if name not in _WHOLE}
+        unknown = sorted(set(other) - set(_FIELDS))
+        if unknown:
+            raise ConfigError(f"{', '.join(unknown)}: unknown. Known are {', '.join((*_WHOLE, *_FIELDS))}")
+        kept = tuple(q for q in self.questions if q.field not in answered)
+        rows.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
+        return replace(self, images=tuple(rows), fields={**self.fields, **other}, questions=kept, **whole)
+
+    def divided(self, n_focus: int, order: str = "tilt-major") -> ImportPlan:
+        """The plan with sections divided as told, in the order of files and sections; fillers are dropped.
+
+        Parameters
+        ----------
+        n_focus : int
+        order : {"tilt-major", "focus-major"}
+            All foci of a tilt follow each other, or all tilts of a focus.
+
+        Raises
+        ------
+        ConfigError
+            The images do not divide so.
+        """
+        rows = [entry for entry in self.images if not entry.is_filler]
+        files = list(dict.fromkeys(sorted(entry.file for entry in rows)))
+        rows.sort(key=lambda entry: (files.index(entry.file), entry.section))
+        if n_focus < 1 or len(rows) % n_focus:
+            raise ConfigError(f"n_focus: {len(rows)} images do not divide by {n_focus}")
+        if order not in ("tilt-major", "focus-major"):
+            raise ConfigError(f"focus_order: is {order!r}. Use 'tilt-major' or 'focus-major'")
+        n_tilt = len(rows) // n_focus
+        placed = []
+        for number, entry in enumerate(rows):
+            tilt, focus = divmod(number, n_focus) if order == "tilt-major" else divmod(number, n_tilt)[::-1]
+            placed.append(replace(entry, tilt_index=tilt, focus_index=focus))
+        placed.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
+        kept = tuple(q for q in self.questions if q.field != "focus_index")
+        return replace(self, images=tuple(placed), questions=kept)
+
+    def check(self) -> None:
+        """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
+        path = self.images[0].file
+        places = {(entry.tilt_index, entry.focus_index) for entry in self.images}
+        n_tilt, n_focus = self.n_tilt, self.n_focus
+        if len(places) != len(self.images) or len(places) != n_tilt * n_focus:
+            raise DataError(
+                f"{len(self.images)} images for {n_tilt} tilts x {n_focus} foci",
+                path=path,
+                field="tilt_index, focus_index",
+                remedy="Give each image a place of its own; fill missing ones with used = false",
+            )
+        for entry in self.images:
+            if entry.tilt_deg is None:
+                raise missing("tilt_deg", entry.file)
+        for row in self.rows():
+            angles = [float(entry.tilt_deg or 0.0) for entry in row]
+            if max(angles) - min(angles) > 1.0:
+                raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees",
+                                path=row[0].file, field="tilt_deg")  # fmt: skip
+
+    def rows(self) -> Iterator[tuple[ImageEntry, ...]]:
+        """The images of each tilt."""
+        for tilt in range(self.n_tilt):
+            row = [entry for entry in self.images if entry.tilt_index == tilt]
+            if row:
+                yield tuple(row)
+
+    def column(self, name: str) -> np.ndarray | None:
+        """`(n_tilt, n_focus)` values of a cell; None when some used image has none."""
+        values = [getattr(entry, name) for entry in self.images]
+        if any(v is None and not e.is_filler for v, e in zip(values, self.images, strict=True)):
+            return None
+        known = [0.0 if value is None else value for value in values]
+        return np.array(known).reshape(self.n_tilt, self.n_focus)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "n_tilt": self.n_tilt,
+            "n_focus": self.n_focus,
+            "image_shape_yx": list(self.image_shape),
+            "dtype": str(self.dtype),
+            "pixel_size_angstrom": self.pixel_size_angstrom,
+            "energy_ev": self.energy_ev,
+            "tilt_axis_angle_deg": self.tilt_axis_angle_deg,
+            "gain": None if self.gain is None else str(self.gain),
+            "fields": dict(self.fields),
+            "notes": list(self.notes),
+            "questions": [str(question) for question in self.questions],
+            "images": [_plain(entry) for entry in self.images],
+        }
+
+
+def _plain(entry: ImageEntry) -> dict[str, Any]:
+    values = {item.name: getattr(entry, item.name) for item in fields(entry)}
+    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}

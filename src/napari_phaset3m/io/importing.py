@@ -1,0 +1,202 @@
+"""From what the microscope saved to a series: look, mend, load, write.
+
+``plan = look(paths)`` recognises; ``plan.edited(...)`` mends cells; ``load(plan, bin=4)`` gives the series;
+``write(plan, "x.toml")`` keeps every cell in ``x.toml`` and the loaded series in ``x.h5``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError, DataError, OutputError
+from napari_phaset3m.io.import_cells import CELLS
+from napari_phaset3m.io.import_found import Found, finish
+from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, iterate_load
+from napari_phaset3m.io.import_load import forecast_bytes as _forecast
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.movies import MovieConfig
+
+PathLike = str | os.PathLike[str]
+OnProgress = Callable[[str, float], None]
+
+__all__ = [
+    "CELLS",
+    "ImageEntry",
+    "ImportConfig",
+    "ImportPlan",
+    "LoadProgress",
+    "Loaded",
+    "Question",
+    "forecast_bytes",
+    "iterate_load",
+    "load",
+    "look",
+    "write",
+]
+
+
+def look(
+    paths: PathLike | Sequence[PathLike],
+    *,
+    tolerance_deg: float = 0.3,
+    gain: PathLike | None = None,
+    tilt_deg: PathLike | Sequence[float] | None = None,
+) -> ImportPlan:
+    """Recognise a series in files and folders; only headers and text are read.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like
+        Stacks (what lies beside them is read), ``.mdoc`` files (of a stack, of movies, or one for each
+        movie), single images, one stack per defocus, movies, a ``series.toml``, folders of these, and
+        with one stack ``.tlt``, ``.rawtlt``, ``.defocus``, CTFFIND's text, ``tilt.com``.
+    tolerance_deg : float
+        Angles closer than this are foci of one tilt.
+    gain : path-like, optional
+        Gain reference of movies.
+    tilt_deg : path-like or sequence of float, optional
+        Angles in place of the files', one for each image in the order of files and sections.
+
+    Returns
+    -------
+    ImportPlan
+        With ``questions`` about whatever was assumed.
+
+    Raises
+    ------
+    DataError
+        Nothing is recognised, files disagree in size or number, or one is damaged.
+    """
+    from napari_phaset3m.io.import_beside import apply_given, set_angles
+    from napari_phaset3m.io.import_look import look_mdoc, sort_paths
+    from napari_phaset3m.io.import_stack import look_files
+    from napari_phaset3m.io.toml_plan import read_plan
+
+    listed = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+    if not listed:
+        raise DataError("no file was given")
+    if not 0 <= tolerance_deg <= 10:
+        raise ConfigError(f"tolerance_deg: is {tolerance_deg:g}. Give 0 to 10 degrees")
+    if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
+        return read_plan(listed[0])
+    given = sort_paths(listed)
+    found = Found()
+    for path in given.mdocs:
+        look_mdoc(path, found)
+    stacks = {entry.entry.file for entry in found.candidates}
+    images = [path for path in given.images if path not in stacks]
+    if images:
+        look_files(images, found)
+    apply_given(given.beside, found)
+    if tilt_deg is not None:
+        set_angles(tilt_deg, found)
+    plan = finish(found, tolerance_deg)
+    return plan if gain is None else plan.edited(gain=gain)
+
+
+def forecast_bytes(
+    plan: ImportPlan, bin: int = 1, crop: Crop | None = None, bin_method: str = "fourier"
+) -> int:
+    """Peak memory in bytes that :func:`load` will take.
+
+    Raises
+    ------
+    ConfigError
+        Bin or crop do not fit the images.
+    """
+    return _forecast(plan, ImportConfig.parse(bin=bin, crop=crop, bin_method=bin_method))
+
+
+def load(
+    plan: ImportPlan,
+    *,
+    bin: int = 1,
+    crop: Crop | None = None,
+    bin_method: str = "fourier",
+    movies: MovieConfig | None = None,
+    on_progress: OnProgress | None = None,
+    **overrides: Any,
+) -> TiltFocalSeries:
+    """Load the series of a plan, one image at a time.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    bin : int
+    crop : (y0, y1, x0, x1), optional
+        Rectangle of the files' images, before binning and turning; rows count as in the array.
+    bin_method : {"fourier", "mean"}
+    movies : MovieConfig, optional
+    on_progress : callable, optional
+        Called with a text and the fraction done; what it raises ends the loading.
+    **overrides
+        As for ``load_series``: ``normalise``, ``counts``, ``dark_field``, fields of the series ...
+
+    Returns
+    -------
+    TiltFocalSeries
+        ``metadata`` has ``exposure_order`` and ``prior_dose`` where they are known, and the history.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Something needed is missing or damaged, or it would not fit in the memory.
+    """
+    config = ImportConfig.parse(bin=bin, crop=crop, bin_method=bin_method)
+    for event in iterate_load(plan, config, movies=movies, overrides=overrides):
+        if isinstance(event, Loaded):
+            return event.series
+        if on_progress is not None:
+            on_progress(event.text, event.fraction)
+    raise AssertionError("loading ends with a series")
+
+
+def write(
+    plan: ImportPlan,
+    path: PathLike,
+    *,
+    config: ImportConfig | None = None,
+    series: TiltFocalSeries | None = None,
+    on_progress: OnProgress | None = None,
+) -> tuple[Path, Path]:
+    """Keep a plan as ``NAME.toml`` (files and every cell) and its series as ``NAME.h5``.
+
+    Parameters
+    ----------
+    plan : ImportPlan
+    path : path-like
+        With either suffix, or with none.
+    config : ImportConfig, optional
+        Written too, so that opening ``NAME.toml`` gives the same series.
+    series : TiltFocalSeries, optional
+        When it was loaded already.
+    on_progress : callable, optional
+
+    Returns
+    -------
+    (Path, Path)
+        The ``.toml`` and the ``.h5``.
+
+    Raises
+    ------
+    OutputError
+        They could not be written; nothing half-written is left.
+    """
+    from napari_phaset3m.io.series import save_series
+    from napari_phaset3m.io.toml_write import write_plan
+
+    target = Path(path)
+    if target.suffix.lower() not in ("", ".toml", ".h5", ".hdf5"):
+        raise OutputError(f"{target}: unknown suffix. An import is saved as .toml and .h5")
+    settings = config or ImportConfig()
+    if series is None:
+        kept = settings.model_dump()
+        series = load(plan, **kept, on_progress=on_progress)
+    text, data = target.with_suffix(".toml"), target.with_suffix(".h5")
+    save_series(series, data)
+    write_plan(plan, settings, text)
+    return text, data

@@ -1,0 +1,87 @@
+"""Gain references of movies: read, turned, brought to the frames' size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.limits import check_exists, check_memory
+
+if TYPE_CHECKING:
+    from napari_phaset3m.io.movies import MovieConfig
+
+
+def read_gain(
+    gain: str | os.PathLike[str] | np.ndarray, shape: tuple[int, int], config: MovieConfig, notes: list[str]
+) -> np.ndarray:
+    """What frames of ``shape`` are to be multiplied by, float32.
+
+    Dead pixels of the reference (0, negative, NaN) get 0, so that they can be found and mended.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or its size is not that of the frames, its double or its half.
+    """
+    path = "gain" if isinstance(gain, np.ndarray) else gain
+    image = np.asarray(gain) if isinstance(gain, np.ndarray) else _read(check_exists(gain))
+    if image.ndim != 2:
+        raise DataError(f"has shape {image.shape}; a gain reference is one image", path=path, field="gain")
+    image = np.rot90(image.astype(REAL), -config.gain_rotate)  # rows run upwards: clockwise in array terms
+    if config.gain_flip != "none":
+        image = image[::-1] if config.gain_flip == "up-down" else image[:, ::-1]
+    image = _fit(image, shape, path, notes)
+    good = np.isfinite(image) & (image > 0)
+    if not good.any():
+        raise DataError("holds no positive value", path=path, field="gain")
+    safe = np.where(good, image, REAL(1))
+    result = safe if config.gain_mode == "multiply" else 1 / safe
+    bad = int(good.size - np.count_nonzero(good))
+    if bad:
+        notes.append(f"{bad} dead pixels of the gain reference are set to 0")
+    return np.ascontiguousarray(np.where(good, result, 0), dtype=REAL)
+
+
+def _fit(
+    image: np.ndarray, shape: tuple[int, int], path: str | os.PathLike[str], notes: list[str]
+) -> np.ndarray:
+    """Bring a reference of the double, half, fourfold or quarter size to that of the frames."""
+    for factor in (1, 2, 4):
+        if image.shape == (shape[0] * factor, shape[1] * factor):
+            if factor > 1:
+                notes.append(f"gain reference binned by {factor}")
+            blocks = image.reshape(shape[0], factor, shape[1], factor)
+            return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64), REAL)
+        if shape == (image.shape[0] * factor, image.shape[1] * factor):
+            notes.append(f"gain reference repeated by {factor}")
+            return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    raise DataError(
+        f"is {image.shape[0]} x {image.shape[1]}, the frames are {shape[0]} x {shape[1]}",
+        path=path,
+        field="gain",
+        remedy="Give the reference of this camera mode, or turn it (gain_rotate)",
+    )
+
+
+def _read(path: Path) -> np.ndarray:
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff", ".gain"):
+        from napari_phaset3m.io.tiff import read_stack
+
+        image = read_stack(path)[0]
+    elif suffix in (".dm3", ".dm4"):
+        from napari_phaset3m.io.vendor import read_vendor
+
+        image = read_vendor(path).images
+    else:
+        from napari_phaset3m.io.mrc import map_mrc
+
+        image = map_mrc(path)[0]
+    image = np.squeeze(image)
+    check_memory(image.shape, 8, path, "gain")
+    return np.asarray(image)

@@ -1,0 +1,1 @@
+"""Alignment of a tilt/focal series: from coarse shifts to the multislice model itself."""

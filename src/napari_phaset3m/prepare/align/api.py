@@ -1,0 +1,142 @@
+"""Align a series: as a generator of progress, or in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.backend import DeviceName
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DeviceError
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.focal import focal
+from napari_phaset3m.prepare.align.gradient import refine
+from napari_phaset3m.prepare.align.grid import search
+from napari_phaset3m.prepare.align.matching import match, match_bins
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.result import AlignResult, StageResult
+from napari_phaset3m.prepare.align.shared import optics
+from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
+from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
+from napari_phaset3m.prepare.history import recorded
+from napari_phaset3m.reconstruct.inputs import check_images
+
+__all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
+
+#: Part of the progress bar that judging the given series takes.
+FIRST = 0.03
+STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
+    "focal": focal,
+    "match": match,
+    "optics": optics,
+    "grid": search,
+    "gradient": refine,
+}
+
+
+def iterate_align(
+    series: TiltFocalSeries,
+    config: AlignConfig | None = None,
+    *,
+    finish: Finish | None = None,
+    device: DeviceName = "auto",
+) -> Iterator[Event]:
+    """Align, yielding progress (stages of Lee et al. 2025, and what :mod:`.matching` adds).
+
+    After each stage every image is predicted from volumes of the other images; a stage after
+    which they are predicted no better is undone.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+        Its own shifts are where the alignment starts from.
+    config : AlignConfig, optional
+    finish : Finish, optional
+        Asked after every round whether to end with the best so far.
+    device : {"auto", "cpu", "cuda"}
+        Reference volumes are computed on the CPU; "cuda" is refused.
+
+    Yields
+    ------
+    Progress, at last Done
+        ``Progress.detail`` may hold ``shifts_px``, ``residual``, ``shift_error_px``,
+        ``defocus_angstrom`` (arrays as in Alignment) and ``error_map``; ``Done.result`` is an
+        :class:`AlignResult`.
+
+    Raises
+    ------
+    DataError, ConfigError
+        Before anything is computed: something is missing or cannot be used.
+    DeviceError
+        A GPU was asked for.
+    """
+    config = config or AlignConfig()
+    if device == "cuda":
+        raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
+    check_images(series)
+    work = Work(series, config, Alignment.of(series), finish)
+    bin_ = judge_bin(work)
+    results: list[StageResult] = []
+    size = (1.0 - FIRST) / len(config.stages)
+    judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
+    for number, name in enumerate(config.stages):
+        begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
+        after = yield from STAGES[name](work, share)
+        judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
+        kept = judged.information > before.information
+        seconds = time.perf_counter() - begun
+        results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
+        if kept:
+            work = after.at(after.alignment.replace(residual=judged.residual))
+        else:
+            judged = before
+        text = f"Stage {name} done" if kept else f"Stage {name} undone: the images were predicted no better"
+        yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
+        if work.finishing:
+            break
+    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px)
+    told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
+    yield Done(recorded(work.series, "align", config, told), result)
+
+
+def _stage_result(
+    name: str, works: tuple[Work, Work], judged: tuple[Judged, Judged], seconds: float, *, kept: bool
+) -> StageResult:
+    (before, after), (old, new) = works, judged
+    change = (after.alignment.shifts_px - before.alignment.shifts_px)[before.alignment.used]
+    rms = float(np.sqrt((change**2).sum(-1).mean()))
+    told = (old.error, new.error, old.information, new.information)
+    return StageResult(name, rms, *told, seconds, kept)
+
+
+def judge_bin(work: Work) -> int:
+    """Bin at which stages are judged: the finest at which images are matched."""
+    return match_bins(work)[-1]
+
+
+def align(
+    series: TiltFocalSeries,
+    config: AlignConfig | None = None,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Done:
+    """Align in one call.
+
+    Parameters
+    ----------
+    series, config, **options
+        As :func:`iterate_align`.
+    on_event : callable, optional
+        Called with every event.
+
+    Returns
+    -------
+    Done
+        ``series`` with the alignment applied, ``result`` an :class:`AlignResult`.
+    """
+    return drain(iterate_align(series, config, **options), on_event)

@@ -1,0 +1,122 @@
+"""Parameters of the alignment: one section for each stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
+
+#: Stages in the order in which they make sense.
+StageName = Literal["focal", "match", "optics", "grid", "gradient"]
+STAGE_NAMES: tuple[str, ...] = get_args(StageName)
+
+
+class ReferenceConfig(Model):
+    """The volume that predicts the images."""
+
+    forward: Literal["auto", "multislice", "sirt"] = Field(
+        "auto",
+        description="Model of the images; auto: multislice where defocus and Cs are stated, else line "
+        "projections (SIRT)",
+    )
+    folds: int = Field(
+        3,
+        ge=2,
+        le=20,
+        description="Parts the images are dealt into; each is matched to a volume of the others",
+    )
+    sweeps: PositiveInt = Field(8, description="Sweeps of each reference volume")
+    sparsity: Auto | Annotated[float, Field(ge=0)] = Field(
+        "auto",
+        description="L1 penalty on reference volumes, standard deviations of the noise in their gradient; "
+        "auto: 1 where the dose is known and pixels are up to 0.8 Å, else 0",
+    )
+
+
+class FocalConfig(Model):
+    """Shifts between the foci of a tilt, before there is a volume."""
+
+    focal_search_px: PositiveFloat | Auto = Field(
+        "auto", description="Largest shift between foci, pixels; auto: a tenth of the image's shorter side"
+    )
+    focal_refine: bool = Field(True, description="Refine by a one-tilt reconstruction with free shifts")
+
+
+class MatchConfig(Model):
+    """Projection matching from coarse to fine."""
+
+    match_bins: tuple[PositiveInt, ...] | Auto = Field(
+        "auto", description="Bins, falling, e.g. 8,6,4,3,2; auto: from 12 pixels across the image to bin 2"
+    )
+    match_rounds: PositiveInt = Field(4, description="Rounds at each bin; the later half is averaged")
+    match_search_px: PositiveFloat | Auto = Field(
+        "auto", description="Search radius, pixels; auto: a tenth of the image's shorter side"
+    )
+    match_defocus_angstrom: Annotated[float, Field(ge=0)] | Auto = Field(
+        "auto",
+        description="Standard deviation of the stated defoci's errors (one for each tilt), Å; "
+        "0: defocus is not touched; auto: 80 with the multislice model",
+    )
+
+
+class OpticsConfig(Model):
+    """Cs and twofold astigmatism, which all images share, along with shifts and defoci."""
+
+    optics_cs_sigma_angstrom: PositiveFloat | Auto = Field(
+        "auto", description="Standard deviation of the stated Cs, Å; auto: a fifth of it, at least 5e5"
+    )
+    optics_astigmatism_sigma_angstrom: PositiveFloat = Field(
+        100.0, description="Standard deviation of each component of the astigmatism, Å"
+    )
+    optics_trials: int = Field(5, ge=1, description="Values of Cs to start from (odd), spread over the prior")
+    optics_rounds: PositiveInt = Field(6, description="Rounds from the best of them")
+
+
+class GridConfig(Model):
+    """Grid search of 2D shifts for the least reconstruction error (Lee et al. 2025)."""
+
+    grid_bin: PositiveInt = Field(2, description="Bin of the images it works on")
+    grid_radius_px: PositiveFloat = Field(2.0, description="Half-width of the error map, pixels")
+    grid_step_px: PositiveFloat = Field(0.5, description="Step of the error map, pixels")
+    grid_rounds: PositiveInt = Field(2, description="Reconstructions and searches in turn")
+
+
+class GradientConfig(Model):
+    """Gauss-Newton refinement with the multislice model's own derivatives."""
+
+    gradient_bins: tuple[PositiveInt, ...] = Field((3, 2), description="Bins, falling")
+    gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
+    gradient_sweeps: PositiveInt = Field(
+        14, description="Sweeps of each, with a step after every one from the third on"
+    )
+    refine_defocus: Literal["off", "tilt", "image"] = Field(
+        "tilt", description="Defocus: one change for each tilt, or one for each image"
+    )
+    refine_tilt: bool = Field(False, description="Refine tilt angles (their mean stays)")
+    refine_rotation: bool = Field(False, description="Refine the in-plane rotation of each tilt's images")
+    refine_magnification: bool = Field(False, description="Refine the magnification of each tilt (mean 1)")
+
+
+class AlignConfig(Model):
+    """Everything an alignment needs besides the series."""
+
+    stages: tuple[StageName, ...] = Field(
+        ("match", "optics"), min_length=1, description="Stages to run, in this order"
+    )
+    seed: int = Field(0, ge=0, description="Seed of every random choice")
+    threads: PositiveInt | Auto = Field("auto", description="CPU threads")
+    reference: ReferenceConfig = ReferenceConfig()
+    focal: FocalConfig = FocalConfig()
+    match: MatchConfig = MatchConfig()
+    optics: OpticsConfig = OpticsConfig()
+    grid: GridConfig = GridConfig()
+    gradient: GradientConfig = GradientConfig()
+
+    @field_validator("stages")
+    @classmethod
+    def _once(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(stages)) < len(stages):
+            raise ValueError(f"name each stage once, not {', '.join(stages)}")
+        return stages

@@ -1,0 +1,79 @@
+"""What an alignment gives back besides the series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.prepare.align.model import Alignment
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage changed and what that bought.
+
+    Attributes
+    ----------
+    name : str
+    rms_change_px : float
+        Length of the change of the used images' shifts, root mean square.
+    error_before, error_after : float
+        Part of the images' power that volumes of the other images do not predict.
+    information_before, information_after : float
+        What those volumes tell of an image, nats (see :class:`.work.Judged`); it decides
+        whether a stage is kept.
+    seconds : float
+    kept : bool
+        False: the images were predicted no better afterwards, and the stage was undone.
+    """
+
+    name: str
+    rms_change_px: float
+    error_before: float
+    error_after: float
+    information_before: float
+    information_after: float
+    seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignResult:
+    """An alignment and how it came about.
+
+    Attributes
+    ----------
+    alignment : Alignment
+        Of the images that were given; residual and shift_error_px are filled in.
+    stages : tuple of StageResult
+    error_map : ndarray or None
+        `(n_tilt, n_focus, m, m)` float32 misfit of each image over trial shifts (y, x), where
+        the grid search ran.
+    error_map_px : ndarray or None
+        `(m,)` trial shifts of the map along either axis, pixels from where it was then.
+    """
+
+    alignment: Alignment
+    stages: tuple[StageResult, ...]
+    error_map: np.ndarray | None = None
+    error_map_px: np.ndarray | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers for a record: the worst and the mean of what a person would look at."""
+        found, used = self.alignment, self.alignment.used
+        assert found.shift_error_px is not None and found.residual is not None
+        error, residual = found.shift_error_px[used], found.residual[used]
+        told: dict[str, Any] = {
+            "shift_rms_px": float(np.sqrt((found.shifts_px[used] ** 2).sum(-1).mean())),
+            "shift_error_px": _mean(error),
+            "residual_mean": _mean(residual),
+            "residual_worst": float(np.nanmax(residual)) if np.isfinite(residual).any() else None,
+            "n_used": int(used.sum()),
+        }
+        return told
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None

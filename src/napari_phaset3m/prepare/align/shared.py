@@ -1,0 +1,104 @@
+"""The stage "optics": Cs and astigmatism, from several values of Cs so that no false minimum keeps it.
+
+The trade of Cs with defocus and with the volume itself has false minima; from each trial value a
+few rounds are made, and the one from which the images are predicted best goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align.matching import match_bins
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.optics import Shared
+from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.rounds import Plan, defocus_sigma, run_round, taken
+from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
+from napari_phaset3m.prepare.events import Progress
+
+#: The least standard deviation of a stated Cs, angstrom, and its fraction otherwise.
+CS_SIGMA, CS_FRACTION = 5e5, 0.2
+#: How far, in standard deviations of Cs, trials reach; rounds from each; their part of the stage.
+REACH, TRIAL_ROUNDS, TRIAL_PART = 1.5, 2, 0.6
+
+
+def optics(work: Work, share: Share) -> StageEvents:
+    """The stage "optics"; see the module.
+
+    Raises
+    ------
+    ConfigError
+        The model of the images knows no optics.
+    """
+    if forward_model(work.original, work.config) != "multislice":
+        raise ConfigError(
+            "stages: optics needs the multislice model, and the series lacks defocus or Cs; leave it out"
+        )
+    stated, spread, start = Shared.of(work.original), priors(work), work.alignment
+    offsets = np.linspace(-REACH, REACH, work.config.optics.optics_trials) * spread[0]
+    if len(offsets) == 1:
+        offsets = np.zeros(1)
+    best: tuple[Judged, Work] | None = None
+    trials = Share(share.begin, TRIAL_PART * share.size)
+    for number, offset in enumerate(offsets):
+        part, here = trials.part(number, len(offsets)), Shared(stated.values + np.array([offset, 0, 0]))
+        text = f"Cs {here.values[0] * 1e-7:.2f} mm"
+        trial = replace(work, original=here.put(work.original))
+        for n in range(TRIAL_ROUNDS):
+            trial = yield from _round(trial, start, (stated, spread), (5, number, n), part.part(n, 3), text)
+        judged = yield from judge(trial, match_bins(work)[-1], part.part(2, 3), text)
+        if best is None or judged.information > best[0].information:
+            best = (judged, trial)
+    assert best is not None
+    work = best[1]
+    rest, rounds = Share(trials.at(1.0), (1 - TRIAL_PART) * share.size), work.config.optics.optics_rounds
+    passed: list[Work] = []
+    for n in range(rounds):
+        if work.finishing:
+            break
+        part = rest.part(n, rounds)
+        work = yield from _round(work, start, (stated, spread), (6, n), part, "Cs and astigmatism")
+        passed.append(work)
+        yield Progress(f"Cs {Shared.of(work.original).values[0] * 1e-7:.2f} mm", part.at(1.0), detail(work))
+    return mean_of(passed[len(passed) // 2 :]) if passed else work
+
+
+def mean_of(works: list[Work]) -> Work:
+    """The mean of what rounds arrived at: their chance errors average out."""
+    shared = Shared(np.mean([Shared.of(w.original).values for w in works], axis=0))
+    last = works[-1]
+    shifts = np.mean([w.alignment.shifts_px for w in works], axis=0)
+    defoci = [w.alignment.defocus_angstrom for w in works if w.alignment.defocus_angstrom is not None]
+    alignment = last.alignment.replace(shifts_px=shifts, defocus_angstrom=np.mean(defoci, axis=0))
+    return replace(last, original=shared.put(last.original)).at(alignment)
+
+
+def priors(work: Work) -> np.ndarray:
+    """`(3,)` standard deviations of Cs and both components of the astigmatism, angstrom."""
+    settings, stated = work.config.optics, abs(work.original.spherical_aberration_angstrom or 0.0)
+    cs = settings.optics_cs_sigma_angstrom
+    sigma = max(CS_FRACTION * stated, CS_SIGMA) if cs == "auto" else float(cs)
+    return np.array([sigma, *[settings.optics_astigmatism_sigma_angstrom] * 2])
+
+
+def _round(
+    work: Work,
+    start: Alignment,
+    about: tuple[Shared, np.ndarray],
+    seed: tuple[int, ...],
+    share: Share,
+    text: str,
+) -> Generator[Progress, None, Work]:
+    plan = Plan(match_bins(work)[-1], seed[-1] % 2 == 1, seed, text, optics=True)
+    found = yield from run_round(work, start, plan, share)
+    work = taken(work, [found])
+    assert found.optics is not None
+    change, follow, _ = found.optics.solve(*about, defocus_sigma(work))
+    now, alignment = found.optics.now.changed(change), work.alignment
+    if alignment.defocus_angstrom is not None and defocus_sigma(work):
+        alignment = alignment.replace(defocus_angstrom=alignment.defocus_angstrom + follow[:, None])
+    return replace(work, original=now.put(work.original), alignment=alignment)

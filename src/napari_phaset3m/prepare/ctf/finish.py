@@ -1,0 +1,85 @@
+"""What becomes of images that were not fitted, and the outcome in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.ctf.result import ImageCtf
+
+Table = tuple[tuple[ImageCtf, ...], ...]
+
+
+def completed(series: TiltFocalSeries, found: Mapping[tuple[int, int], ImageCtf]) -> Table:
+    """A full table: what was not fitted keeps its stated defocus, or takes that of its neighbours in tilt.
+
+    Raises
+    ------
+    DataError
+        Nothing was fitted and nothing is stated.
+    """
+    table = [
+        [found.get((tilt, focus), ImageCtf(tilt, focus)) for focus in range(series.n_focus)]
+        for tilt in range(series.n_tilt)
+    ]
+    fitted = [image for image in found.values() if np.isfinite(image.defocus_angstrom)]
+    if not fitted and series.defocus_angstrom is None:
+        note = next((image.note for image in found.values() if image.note), "")
+        raise DataError(
+            f"no image could be fitted{f' ({note})' if note else ''}",
+            field="tilt_series",
+            remedy="State the defocus, or widen the search (--range)",
+        )
+    for tilt, row in enumerate(table):
+        for focus, image in enumerate(row):
+            if not np.isfinite(image.defocus_angstrom):
+                row[focus] = _stand_in(series, table, tilt, focus)
+    return tuple(map(tuple, table))
+
+
+def _stand_in(series: TiltFocalSeries, table: list[list[ImageCtf]], tilt: int, focus: int) -> ImageCtf:
+    image = table[tilt][focus]
+    if series.defocus_angstrom is not None:
+        stated = float(series.defocus_angstrom[tilt, focus])
+        return replace(image, method="stated", defocus_angstrom=stated)
+    near = sorted(
+        (abs(series.tilt_deg[other] - series.tilt_deg[tilt]), row[focus].defocus_angstrom)
+        for other, row in enumerate(table)
+        if row[focus].method in ("thon", "exit wave")
+    )[:5]
+    if not near:
+        near = [(0.0, row[f].defocus_angstrom) for row in table for f in range(len(row))
+                if row[f].method in ("thon", "exit wave")]  # fmt: skip
+    value = float(np.median([defocus for _, defocus in near]))
+    return replace(image, method="neighbours", defocus_angstrom=value)
+
+
+def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]:
+    """Method of most images, and what was found in words."""
+    every = [image for row in images for image in row]
+    wave = [image for image in every if image.method == "exit wave"]
+    thon = [image for image in every if image.method == "thon"]
+    left = len(every) - len(wave) - len(thon)
+    tail = f" {left} images were not fitted." if left else ""
+    if wave:
+        text = f"{len(wave)} images: defocus from the consistency of each focal group with one exit wave"
+        text += f" ({reason})." if reason else "."
+        error = float(np.median([image.defocus_error_angstrom for image in wave]))
+        if not refined:
+            text += f" Noise leaves each tilt uncertain by about {error:.0f} Å; astigmatism was not fitted."
+        else:
+            text += f" Typical error {error:.0f} Å, and one constant that Cs trades with."
+        return "exit wave", text + tail
+    trusted = [image for image in thon if image.confidence > 0]
+    text = f"{len(trusted)} of {len(thon)} images show Thon rings that can be trusted"
+    if trusted:
+        best = float(np.median([image.resolution_angstrom for image in trusted]))
+        text += f" (typically to {best:.2g} Å)"
+    text += "." if trusted or not reason else f": {reason}."
+    if len(trusted) < len(thon):
+        text += " The others have confidence 0: look at their rings before using them."
+    return "thon", text + tail

@@ -1,0 +1,225 @@
+"""Motion correction of one movie: find the drift, and sum the frames along it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_phaset3m.core.fft import smooth_size
+from napari_phaset3m.core.precision import COMPLEX, REAL
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.events import Finish, Progress
+from napari_phaset3m.prepare.motion.config import MotionConfig
+from napari_phaset3m.prepare.motion.field import Field, fit_field, no_field
+from napari_phaset3m.prepare.motion.movie import Corrected, Movie
+from napari_phaset3m.prepare.motion.patches import aligned_images, grid_of, patch_shifts
+from napari_phaset3m.prepare.motion.result import MotionResult
+from napari_phaset3m.prepare.motion.spectra import Spectra, cropped_spectrum, frame_window
+from napari_phaset3m.prepare.motion.summing import FrameDose, n_threads, summed
+from napari_phaset3m.prepare.motion.track import smoothed
+from napari_phaset3m.prepare.motion.whole import Found, coarse, refine
+from napari_phaset3m.prepare.spikes import electron_size, find_spikes
+
+_ALIGNED = 2048
+_SMALLEST = 64
+#: A frame whose mean is farther than this part from the median frame's was not exposed like the others.
+_EVEN = 0.3
+#: Electrons in a pixel's sum beyond which no live pixel of any camera holds none (chance 1e-7).
+_CERTAIN = 16.0
+#: Without a specimen in view, noise is aligned to noise: shifts that claim to be this uncertain (pixels)
+#: and jump about by this much (rms second difference, pixels) tell nothing.
+_UNCERTAIN_PX, _ERRATIC_PX = 0.3, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """What the first pass over a movie finds."""
+
+    total: np.ndarray
+    means: np.ndarray
+    bad: np.ndarray | None
+
+
+def iterate_motion(
+    movie: Movie,
+    config: MotionConfig,
+    *,
+    gain: np.ndarray | None = None,
+    pixel_size_angstrom: float | None = None,
+    energy_ev: float = 300e3,
+    finish: Finish | None = None,
+) -> Iterator[Progress | MotionResult]:
+    """Correct one movie.
+
+    The frames are read three times (sum and bad pixels; alignment; corrected sum) and never held together:
+    in memory are their spectra at the alignment's bin, and a few images.
+
+    Parameters
+    ----------
+    movie : Movie
+    config : MotionConfig
+    gain : ndarray, optional
+        `(ny, nx)` that multiplies each frame; else the file that the config names, else 1.
+    pixel_size_angstrom : float, optional
+        For dose weighting, and to tell drift in angstrom.
+    energy_ev : float
+        For dose weighting.
+    finish : Finish, optional
+        Asks to take the shifts found so far and sum.
+
+    Yields
+    ------
+    Progress, and a MotionResult at last.
+
+    Raises
+    ------
+    DataError
+        Less than two frames, frames of different or too small size, a gain of another shape.
+    """
+    _check(movie, config, pixel_size_angstrom)
+    factor = _gain_of(movie, config, gain)
+    raw = yield from _first_pass(movie, config, factor)
+    used = np.abs(raw.means - np.median(raw.means)) <= _EVEN * abs(float(np.median(raw.means)))
+    frames = Corrected(movie, factor, raw.bad)
+    spectra = yield from _load(frames, movie, config)
+    whole = yield from _align(spectra, used, config, finish)
+    field = no_field(movie.n_frames)
+    count = grid_of(spectra.shape, movie.image_shape, config)
+    if (
+        count > 1
+        and np.isfinite(whole.error).any()
+        and not (finish is not None and finish.finish_requested())
+    ):
+        field = yield from _local(spectra, whole, count, config)
+    del spectra
+    weighted = None
+    if config.dose_per_frame is not None and pixel_size_angstrom is not None:
+        weighted = FrameDose(config.dose_per_frame, config.dose_before, pixel_size_angstrom, energy_ev)
+    image = yield from summed(frames, whole, field, weighted)
+    yield MotionResult(
+        image=image,
+        uncorrected=raw.total,
+        shifts_px=whole.shifts,
+        error_px=whole.error,
+        measured_px=whole.measured,
+        used=whole.used,
+        field=field,
+        bad_pixels=0 if raw.bad is None else int(raw.bad.sum()),
+        snr=whole.weighting.snr,
+        pixel_size_angstrom=pixel_size_angstrom,
+    )
+
+
+def _check(movie: Movie, config: MotionConfig, pixel: float | None) -> None:
+    if movie.n_frames < 2:
+        raise DataError("has one frame only", field="movie", remedy="Motion correction needs two or more")
+    ny, nx = movie.image_shape
+    if min(ny, nx) < _SMALLEST:
+        raise DataError(f"has frames of {ny} x {nx} pixels, less than {_SMALLEST} on a side", field="movie")
+    if config.dose_per_frame is not None and pixel is None:
+        raise DataError("is needed for dose weighting", field="pixel_size", remedy="Give --pixel-size")
+
+
+def _gain_of(movie: Movie, config: MotionConfig, gain: np.ndarray | None) -> np.ndarray | float:
+    from napari_phaset3m.prepare.reference import checked_reference, multiplier, read_reference
+
+    if gain is None and config.gain is None:
+        return 1.0
+    if gain is None:
+        assert config.gain is not None
+        gain = read_reference(config.gain, movie.image_shape, "motion.gain")
+    return multiplier(checked_reference(gain, movie.image_shape, "gain"), "multiply")
+
+
+def _first_pass(
+    movie: Movie, config: MotionConfig, gain: np.ndarray | float
+) -> Generator[Progress, None, _Raw]:
+    total = np.zeros(movie.image_shape, REAL)
+    means = np.zeros(movie.n_frames)
+    for number, image in enumerate(Corrected(movie, gain).frames()):
+        total += image
+        means[number] = image.mean(dtype=np.float64)
+        yield Progress(f"Reading frame {number + 1} of {movie.n_frames}", 0.1 * number / movie.n_frames)
+    bad = None
+    if config.hot:
+        # Pixels that are wrong in every frame hold the frames together where they are: no drift is seen.
+        electron = electron_size(total)
+        bad = find_spikes(total, 8.0, electron)
+        if np.median(total) > _CERTAIN * electron:
+            bad |= total == 0  # dead lines, too long to be spikes
+        if np.ndim(gain):
+            bad |= np.asarray(gain) == 0
+    return _Raw(total, means, bad)
+
+
+def _load(frames: Corrected, movie: Movie, config: MotionConfig) -> Generator[Progress, None, Spectra]:
+    ny, nx = movie.image_shape
+    factor = config.bin if config.bin != "auto" else max(-(-max(ny, nx) // _ALIGNED), 1)
+    shape = _even(ny // factor), _even(nx // factor)
+    values = np.empty((movie.n_frames, shape[0], shape[1] // 2 + 1), COMPLEX)
+    window = frame_window((ny, nx))
+    for number, image in enumerate(frames.frames()):
+        values[number] = cropped_spectrum(image, shape, window)
+        yield Progress(
+            f"Transforming frame {number + 1} of {movie.n_frames}", 0.1 + 0.3 * number / movie.n_frames
+        )
+    return Spectra(values, shape, (ny, nx))
+
+
+def _even(n: int) -> int:
+    """A size that is even (a pair for each frequency) and fast; not above n unless that is odd."""
+    n -= n % 2
+    while smooth_size(n) != n and n > 2:
+        n -= 2
+    return n
+
+
+def _align(
+    spectra: Spectra, used: np.ndarray, config: MotionConfig, finish: Finish | None
+) -> Generator[Progress, None, Found]:
+    limit = 0.15 * min(spectra.full) if config.max_shift_px == "auto" else float(config.max_shift_px)
+    yield Progress("Coarse alignment", 0.4)
+    start = coarse(spectra, used, limit)
+    found = None
+    # Smoothing comes after the measurements have settled: it must not hold back a step.
+    for number, found in enumerate(refine(spectra, start, used, config, smooth=False, threads=n_threads())):
+        yield Progress(
+            f"Round {number + 1}: largest change {found.change:.3f} px",
+            0.42 + 0.1 * number / config.iterations,
+            {"shifts_px": found.shifts, "error_px": found.error},
+        )
+        if finish is not None and finish.finish_requested():
+            break
+    assert found is not None
+    if not _believable(found):
+        return replace(found, shifts=np.zeros_like(found.shifts), error=np.full_like(found.error, np.inf))
+    if not config.smooth:
+        return found
+    shifts, error, _ = smoothed(found.measured, found.error)
+    shifts = shifts - shifts[found.used].mean(axis=0)
+    return replace(found, shifts=shifts, error=error)
+
+
+def _believable(found: Found) -> bool:
+    error = found.error[found.used]
+    if not np.isfinite(error).all() or error.mean() > _UNCERTAIN_PX:
+        turns = np.diff(found.measured[found.used], 2, axis=0)
+        return bool(turns.size) and float(np.sqrt((turns**2).mean())) < _ERRATIC_PX
+    return True
+
+
+def _local(
+    spectra: Spectra, whole: Found, count: int, config: MotionConfig
+) -> Generator[Progress, None, Field]:
+    n, total = len(spectra.values), count * count
+    for i in aligned_images(spectra, whole.shifts):
+        yield Progress(f"Placing frame {i + 1} of {n}", 0.52 + 0.05 * i / n)
+    places, shifts, errors = [], [], []
+    for number, (place, found) in enumerate(patch_shifts(spectra, whole, count, config, n_threads())):
+        places.append(place)
+        shifts.append(found.measured)
+        errors.append(found.error)
+        yield Progress(f"Patch {number + 1} of {total}", 0.57 + 0.2 * number / total)
+    return fit_field(np.array(places), np.array(shifts), np.array(errors))

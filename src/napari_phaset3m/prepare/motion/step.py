@@ -1,0 +1,194 @@
+"""Motion correction as a step: the images of a series from their movies, and one movie from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.entry import StepEntry
+from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
+from napari_phaset3m.prepare.history import history, recorded
+from napari_phaset3m.prepare.images import each_image
+from napari_phaset3m.prepare.motion.config import MotionConfig
+from napari_phaset3m.prepare.motion.correct import iterate_motion
+from napari_phaset3m.prepare.motion.result import MotionResult
+
+#: Metadata of a series whose images come from movies (io/import_movies.py): for each tilt a list with, for
+#: each focus, a path, a mapping with ``path`` and optionally ``frame_range`` (first, last), or None.
+MOVIES_KEY = "movies"
+GAIN_KEY = "gain"
+#: Steps after which an image no longer is where the movie has it.
+_MOVING = ("bin", "crop", "pad")
+
+
+def movies_of(series: TiltFocalSeries) -> list[list[dict[str, Any] | None]]:
+    """`(n_tilt, n_focus)` movies that the series names.
+
+    Raises
+    ------
+    DataError
+        It names none, or not one for each image.
+    """
+    found = series.metadata.get(MOVIES_KEY)
+    if not found:
+        raise DataError(
+            "the series names no movies for its images",
+            field="motion",
+            remedy="Import it from its .mdoc and frames, or correct one movie: prepare MOVIE -o IMAGE.mrc",
+        )
+    rows = [list(row) if isinstance(row, list | tuple) else [row] for row in found]
+    if len(rows) != series.n_tilt or any(len(row) != series.n_focus for row in rows):
+        raise DataError(
+            f"names {sum(map(len, rows))} movies for {series.n_tilt} tilts x {series.n_focus} foci",
+            field=MOVIES_KEY,
+        )
+    return [[_entry(item) for item in row] for row in rows]
+
+
+def _entry(item: Any) -> dict[str, Any] | None:
+    if item is None:
+        return None
+    return dict(item) if isinstance(item, Mapping) else {"path": str(item)}
+
+
+def correct_file(
+    path: str | Path,
+    config: MotionConfig,
+    *,
+    frame_range: tuple[int, int] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    finish: Finish | None = None,
+) -> Iterator[Progress | MotionResult]:
+    """Correct a movie in a file (MRC, TIFF, EER).
+
+    Parameters
+    ----------
+    path : path-like
+    config : MotionConfig
+    frame_range : tuple of int, optional
+        First and last frame of it.
+    defaults : mapping, optional
+        ``pixel_size_angstrom`` and ``energy_ev`` where the file has none, ``gain`` where the config has none.
+    finish : Finish, optional
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is too short or too small.
+    """
+    from napari_phaset3m.io.movies import open_movie
+
+    given = dict(defaults or {})
+    gain = config.gain or given.get("gain")
+    pixel = given.get("pixel_size_angstrom")
+    movie = open_movie(path, gain, pixel_size_angstrom=pixel, frame_range=frame_range)
+    yield from iterate_motion(
+        movie,
+        config.model_copy(update={"gain": None}),  # the movie applies it
+        pixel_size_angstrom=movie.pixel_size_angstrom,
+        energy_ev=float(given.get("energy_ev") or 300e3),
+        finish=finish,
+    )
+
+
+def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None = None) -> Iterator[Event]:
+    """Replace each image that has a movie by the movie's corrected sum, at the same mean intensity."""
+    movies = movies_of(series)
+    images = np.array(series.images)
+    results: dict[tuple[int, int], MotionResult] = {}
+    places = [place for place in each_image(series) if movies[place[0]][place[1]] is not None]
+    for number, (tilt, focus) in enumerate(places):
+        entry = movies[tilt][focus]
+        assert entry is not None
+        text = f"Movie {number + 1} of {len(places)}"
+        result = yield from _one(series, entry, config, (text, number / len(places), 1 / len(places)))
+        images[tilt, focus] = _in_series(series, result.image, tilt, focus, entry["path"])
+        # Only the figures are kept: images of every movie would be another series.
+        results[tilt, focus] = result
+        if finish is not None and finish.finish_requested():
+            break
+    told = _told(results, len(places))
+    yield Done(
+        recorded(series.replace(images=images), "motion", config, told),
+        {place: result.as_dict() for place, result in results.items()},
+    )
+
+
+def _one(
+    series: TiltFocalSeries, entry: Mapping[str, Any], config: MotionConfig, part: tuple[str, float, float]
+) -> Generator[Progress, None, MotionResult]:
+    text, start, share = part
+    frames = entry.get("frame_range")
+    defaults = {"energy_ev": series.energy_ev, "gain": series.metadata.get(GAIN_KEY)}
+    events = correct_file(
+        entry["path"], config, frame_range=None if frames is None else tuple(frames), defaults=defaults
+    )
+    for event in events:
+        if isinstance(event, MotionResult):
+            return event
+        yield Progress(f"{text}: {event.text}", start + share * event.fraction, event.detail)
+    raise AssertionError("motion correction ended without a result")
+
+
+def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int, path: str) -> np.ndarray:
+    """The sum as an image of the series: made smaller and turned as at import, and of the same mean."""
+    image = _as_imported(series, image)
+    moved = [item["step"] for item in history(series) if item["step"] in _MOVING]
+    if image.shape != series.image_shape or moved:
+        ny, nx = series.image_shape
+        raise DataError(
+            f"gives images of {image.shape[0]} x {image.shape[1]} pixels, the series has {ny} x {nx}"
+            + (f" after {', '.join(moved)}" if moved else ""),
+            path=path,
+            field="motion",
+            remedy="Correct motion first, before other steps bin, crop or pad",
+        )
+    mean = float(image.mean(dtype=np.float64))
+    before = float(series.images[tilt, focus].mean(dtype=np.float64))
+    if mean <= 0:
+        problem = f"the movie's mean is {mean:.4g} (tilt {tilt}, focus {focus})"
+        raise DataError(problem, path=path, field="motion")
+    return np.asarray(image * REAL(before / mean), REAL)
+
+
+def _as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
+    """Crop, bin and turn as the importer did with the plain sum; its record says how."""
+    from napari_phaset3m.io.import_load import ImportConfig, shrink
+    from napari_phaset3m.io.orient import turn
+
+    done: dict[str, Any] = next(
+        (item["parameters"] for item in history(series) if item["step"] == "import"), {}
+    )
+    known = {key: value for key, value in done.items() if key in ImportConfig.model_fields}
+    image = shrink(image, ImportConfig.parse(**known))
+    angle = float(series.tilt_axis_angle_deg)
+    return turn(image, angle)[0] if angle else image
+
+
+def _told(results: Mapping[Any, MotionResult], wanted: int) -> dict[str, Any]:
+    told = [result.told() for result in results.values()]
+    return {
+        "movies": wanted,
+        "movies_corrected": len(told),
+        "drift_total_px_mean": float(np.mean([item["drift_total_px"] for item in told])),
+        "drift_total_px_most": float(np.max([item["drift_total_px"] for item in told])),
+        "local_drift_px_mean": float(np.mean([item["local_drift_px"] for item in told])),
+        "frames_left_out": sum(len(item["frames_left_out"]) for item in told),
+    }
+
+
+MOTION = StepEntry(
+    "motion",
+    "Motion correction",
+    "Align the frames of each image's movie, whole and in patches, and sum them. First step: the movies are "
+    "as the camera wrote them.",
+    MotionConfig,
+    run,
+    None,
+)

@@ -1,0 +1,178 @@
+"""Hot and dead pixels (found over the stack) and X-ray spikes (in each image), replaced by a local median.
+
+A pixel is hot or dead when it disagrees with its surroundings in image after image: either it is a
+spike (:mod:`.spikes`) in at least half of them, or the mean over the stack of its distance from the
+ring around it, in units of the noise, stands out of the same mean of all other pixels. So a pixel that
+always reads 0 is found at 5 electrons per pixel, where no single image could tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from napari_phaset3m.config import Model
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.entry import StepEntry
+from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
+from napari_phaset3m.prepare.history import recorded
+from napari_phaset3m.prepare.images import electrons_per_unit, paced
+from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
+from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes
+
+#: Fewer images than this say nothing about pixels that are always wrong.
+_FEWEST_IMAGES = 3
+#: What one image can add to a pixel's mean, in standard deviations: a spike is one image's matter.
+_CLIP = 5.0
+
+
+class OutliersConfig(Model):
+    """Outliers."""
+
+    sigma: float = Field(
+        8.0, ge=4, le=100, description="Threshold of spikes, standard deviations of the local noise"
+    )
+    spikes: bool = Field(True, description="Replace spikes in single images (X-ray hits)")
+    hot: bool = Field(True, description="Replace pixels that are hot or dead throughout the stack")
+    stack_sigma: float = Field(
+        8.0, ge=4, le=100, description="Threshold of hot and dead pixels, standard deviations of the mean"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutlierReport:
+    """What was found.
+
+    Attributes
+    ----------
+    hot, dead : ndarray
+        `(ny, nx)` bool: too bright and too dark throughout the stack.
+    spikes : ndarray
+        `(n_tilt, n_focus)`: pixels replaced in each image besides those.
+    electron : ndarray
+        `(n_tilt, n_focus)`: intensity of one effective electron that was assumed.
+    """
+
+    hot: np.ndarray
+    dead: np.ndarray
+    spikes: np.ndarray
+    electron: np.ndarray
+
+
+def run(series: TiltFocalSeries, config: OutliersConfig, *, finish: Finish | None = None) -> Iterator[Event]:
+    """Find and replace; the mean of what is not replaced is untouched."""
+    electron = np.ones(series.images.shape[:2])
+    hot = dead = np.zeros(series.image_shape, bool)
+    if config.hot and electron.size >= _FEWEST_IMAGES:
+        hot, dead = yield from _find_fixed(series, config)
+    images = np.empty_like(series.images)
+    spikes = np.zeros(electron.shape, int)
+    for item in paced(series, "Outliers", 0.5, 1.0):
+        if isinstance(item, Progress):
+            yield item
+            continue
+        image = np.array(series.images[item])
+        _replace(image, hot | dead)
+        electron[item] = electron_size(image, electrons_per_unit(series, *item))
+        if config.spikes:
+            bad = find_spikes(image, config.sigma, electron[item])
+            spikes[item] = int(bad.sum())
+            _replace(image, bad)
+        images[item] = image
+    told = {
+        "hot_pixels": int(hot.sum()),
+        "dead_pixels": int(dead.sum()),
+        "spike_pixels": int(spikes.sum()),
+        "most_spikes_in_one_image": int(spikes.max()),
+    }
+    done = recorded(series.replace(images=images), "outliers", config, told)
+    yield Done(done, OutlierReport(hot, dead, spikes, electron))
+
+
+def preview(series: TiltFocalSeries, config: OutliersConfig, tilt: int, focus: int) -> np.ndarray:
+    """One image without spikes; what only the whole stack can tell stays."""
+    image = np.array(series.images[tilt, focus])
+    if config.spikes:
+        electron = electron_size(image, electrons_per_unit(series, tilt, focus))
+        _replace(image, find_spikes(image, config.sigma, electron))
+    return image
+
+
+def _replace(image: np.ndarray, bad: np.ndarray) -> None:
+    if bad.any():
+        image[bad] = local_median(image, bad)
+
+
+def _find_fixed(
+    series: TiltFocalSeries, config: OutliersConfig
+) -> Generator[Progress, None, tuple[np.ndarray, np.ndarray]]:
+    """`(ny, nx)` masks of hot and of dead pixels."""
+    variance = 0.0
+    total, mean, n = np.zeros(series.image_shape, REAL), np.zeros(series.image_shape, REAL), 0
+    above = np.zeros(series.image_shape, np.int32)
+    for item in paced(series, "Hot and dead pixels", 0.0, 0.5):
+        if isinstance(item, Progress):
+            yield item
+            continue
+        if not series.used[item]:  # type: ignore[index]
+            continue
+        image = np.array(series.images[item])
+        electron = electron_size(image, electrons_per_unit(series, *item))
+        bad = find_spikes(image, config.sigma, electron)
+        above[bad] += np.where(image[bad] > np.median(image), 1, -1)
+        _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
+        total += _distance(image, electron)
+        mean += image
+        variance += electron * max(float(np.median(image)), electron)
+        n += 1
+    if n < _FEWEST_IMAGES:
+        nothing = np.zeros(series.image_shape, bool)
+        return nothing, nothing
+    often = max(n / 2, 2)
+    stands_out = _stands_out(total / REAL(np.sqrt(n)), mean, float(np.sqrt(variance)), config.stack_sigma)
+    return (above >= often) | (stands_out > 0), (above <= -often) | (stands_out < 0)
+
+
+def _distance(image: np.ndarray, electron: float) -> np.ndarray:
+    level = ring_mean(image)
+    noise = np.sqrt(np.maximum(level * electron, electron**2 / 16) * (17 / 16))
+    return np.asarray(np.clip((image - level) / noise, -_CLIP, _CLIP), REAL)
+
+
+def _stands_out(score: np.ndarray, mean: np.ndarray, noise: float, sigma: float) -> np.ndarray:
+    """`(ny, nx)`: 1 too bright, −1 too dark, 0 fine.
+
+    ``score`` has unit variance where there are no defects; ``mean`` is the sum of the
+    images, and ``noise`` the standard deviation in it.
+    """
+    found = np.zeros(score.shape, np.int8)
+    scale = max(1.4826 * float(np.median(np.abs(score - np.median(score)))), 1.0)
+    places = np.argwhere(np.abs(score - np.median(score)) > sigma * scale)
+    if not len(places):
+        return found
+    level, _, scatter = ring_statistics(score, places)
+    distance = score[tuple(places.T)] - level
+    # What stays in place from image to image (an untilted specimen) scatters in the ring as well,
+    real = np.abs(distance) > sigma * np.maximum(scatter, scale)
+    # and is no sharper than optics allow; 1.5 is about what noise alone adds to the ring's extremes.
+    level, extremes, _ = ring_statistics(mean, places)
+    beyond = mean[tuple(places.T)] - level
+    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * noise
+    real &= np.abs(beyond) > SHARP * width
+    found[tuple(places[real].T)] = np.sign(distance[real])
+    return found
+
+
+OUTLIERS = StepEntry(
+    "outliers",
+    "Hot pixels and spikes",
+    "Replace hot and dead pixels and X-ray hits by the median around them. True counts stay, also at a few "
+    "electrons per pixel.",
+    OutliersConfig,
+    run,
+    preview,
+)

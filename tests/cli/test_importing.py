@@ -1,0 +1,122 @@
+"""``info`` and ``convert`` on folders, mdocs, movies and mixtures."""
+
+from __future__ import annotations
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.io.importing import look
+from napari_phaset3m.io.series import load_series
+
+RNG = np.random.default_rng(2)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """A stack of 2 tilts x 2 foci with its mdoc, sections in the order of exposure."""
+    folder = tmp_path / "raw data"
+    folder.mkdir()
+    with mrcfile.new(folder / "t.mrc") as mrc:
+        mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
+        mrc.set_image_stack()
+        mrc.voxel_size = 2.0
+    text = "PixelSpacing = 2\nVoltage = 300\n[T = Tilt axis angle = 0.0]\n"
+    for z, (tilt, defocus) in enumerate(((0, 1), (0, 0.5), (3, 1), (3, 0.5))):
+        text += f"[ZValue = {z}]\nTiltAngle = {tilt}\nTargetDefocus = -{defocus}\nExposureDose = 20\n"
+        text += f"DateTime = 01-Jan-24  10:00:0{z}\n"
+    (folder / "t.mrc.mdoc").write_text(text)
+    return folder
+
+
+def test_info_shows_what_was_recognised(raw, capsys):
+    for path in (raw, raw / "t.mrc.mdoc"):
+        assert main(["info", str(path)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("2 tilts x 2 foci, 32 x 48 pixels")
+        assert "pixel: 2 A" in lines and "energy: 300000 V" in lines
+        assert any("to confirm: focus_index: 2 foci at each of 2 tilts" in line for line in lines)
+        table = [line.split() for line in lines[-5:]]
+        assert table[0] == [
+            "tilt",
+            "focus",
+            "angle/deg",
+            "defocus/A",
+            "dose",
+            "before",
+            "order",
+            "used",
+            "file",
+        ]
+        assert table[1] == ["0", "0", "0.00", "5000", "20", "20", "1", "yes", "t.mrc[1]"]
+        assert table[4] == ["1", "1", "3.00", "10000", "20", "40", "2", "yes", "t.mrc[2]"]
+
+
+def test_info_json(raw, capsys):
+    assert main(["info", str(raw), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["kind"] == "import" and (record["n_tilt"], record["n_focus"]) == (2, 2)
+    assert record["images"][0]["defocus_angstrom"] == 5000 and record["questions"]
+
+
+def test_convert_with_bin_crop_and_plan(raw, tmp_path, capsys):
+    out, plan = tmp_path / "o.h5", tmp_path / "o.toml"
+    command = [
+        "convert",
+        str(raw),
+        "-o",
+        str(out),
+        "--bin",
+        "2",
+        "--crop",
+        "0:32,8:40",
+        "--plan",
+        str(plan),
+        "--json",
+    ]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["image_shape_yx"] == [16, 16]
+    assert "To confirm: focus_index" in captured.err
+    series = load_series(out)
+    assert series.pixel_size_angstrom == 4.0 and series.metadata["exposure_order"] == [[1, 0], [3, 2]]
+    assert series.defocus_angstrom.tolist() == [[5000, 10000]] * 2
+    assert series.metadata["history"][0]["parameters"]["bin"] == 2
+    np.testing.assert_allclose(load_series(plan).images, series.images, atol=1e-5)
+    assert look(plan).images == look(raw).images
+
+
+def test_mixtures_and_flags(raw, tmp_path, capsys):
+    (raw / "t.mrc.mdoc").unlink()
+    (tmp_path / "a.tlt").write_text("0\n0\n3\n3\n")
+    out = tmp_path / "o.h5"
+    assert main(["convert", str(raw / "t.mrc"), str(tmp_path / "a.tlt"), "-o", str(out)]) == 2
+    assert "energy: is not in the file" in capsys.readouterr().err and not out.exists()
+    flags = ["--energy", "3e5", "--defocus", "500,900", "-o", str(out)]
+    assert main(["convert", str(raw / "t.mrc"), str(tmp_path / "a.tlt"), *flags]) == 0
+    assert "energy" not in capsys.readouterr().err
+    series = load_series(out)
+    assert series.tilt_deg.tolist() == [0, 3] and series.defocus_angstrom[0].tolist() == [500, 900]
+    flags += ["--tilt-angles", "0,3", "--n-focus", "2", "--bin", "2"]
+    assert main(["convert", str(raw / "t.mrc"), *flags]) == 2
+    assert "2 angles for 4 images in t.mrc" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--crop", "0:32"], "--crop: is '0:32'. Write Y0:Y1,X0:X1"),
+        (["--crop", "0:99,0:10"], "reaches out of images of 32 x 48"),
+        (["--bin-method", "median"], "bin_method"),
+        (["--plan", "/nowhere/x.toml"], "/nowhere/x.toml: cannot be written"),
+        (["--tolerance", "-1"], "tolerance_deg"),
+    ],
+)
+def test_refusals(raw, tmp_path, capsys, arguments, message):
+    assert main(["convert", str(raw), "-o", str(tmp_path / "o.h5"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not (tmp_path / "o.h5").exists()

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
+]
+napari_components = pytest.importorskip("napari.components")
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _steps import noisy_series, until_idle  # noqa: E402
+
+from napari_phaset3m.gui import align_work  # noqa: E402
+from napari_phaset3m.gui.align_check import CHECK  # noqa: E402
+from napari_phaset3m.gui.align_panel import AlignPanel  # noqa: E402
+from napari_phaset3m.gui.align_view import AlignView, per_focus  # noqa: E402
+from napari_phaset3m.prepare.align.formats import export_alignment  # noqa: E402
+from napari_phaset3m.prepare.align.model import Alignment  # noqa: E402
+from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str = "match"
+    rms_change_px: float = 1.5
+    error_before: float = 0.8
+    error_after: float = 0.4
+    seconds: float = 1.0
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    alignment: Alignment
+    stages: tuple[Stage, ...] = (Stage(),)
+
+
+class FakeEngine:
+    """In place of ``iterate_align``: moves every image by (0.5, -1), in a second or so."""
+
+    def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
+        self.rotation, self.steps, self.started_from = rotation, steps, None
+        self.cs = None
+
+    def __call__(self, series, config, *, finish=None, device="auto"):
+        start = Alignment.of(series)
+        self.started_from = start.shifts_px
+        for step in range(self.steps):
+            time.sleep(0.02)
+            part = start.shifts_px + np.array([0.5, -1.0]) * (step + 1) / self.steps
+            yield Progress(f"round {step}", step / self.steps, {"shifts_px": part})
+            if finish is not None and finish.finish_requested():
+                break
+        found = start.replace(
+            shifts_px=start.shifts_px + np.array([0.5, -1.0]),
+            rotation_deg=np.full(start.used.shape, self.rotation),
+            residual=np.full(start.used.shape, 0.4),
+            shift_error_px=np.full(start.shifts_px.shape, 0.05),
+        )
+        after = series.replace(shifts_px=found.shifts_px)
+        if self.cs is not None:
+            after = after.replace(
+                spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
+            )
+        yield Done(after, Result(found))
+
+
+@pytest.fixture
+def viewer():
+    return napari_components.ViewerModel()
+
+
+@pytest.fixture
+def panel(qtbot, viewer):
+    made = AlignPanel(viewer)
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.work.driver.stop()
+    qtbot.waitUntil(lambda: not made.work.driver.busy, timeout=20_000)
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    fake = FakeEngine()
+    monkeypatch.setattr(align_work, "iterate_align", fake)
+    return fake
+
+
+def shown(panel):
+    return panel.work.publisher.layer(CHECK)
+
+
+def wait_shown(qtbot, panel):
+    qtbot.waitUntil(lambda: shown(panel) is not None and not panel.check_._running, timeout=10_000)
+    return shown(panel)
+
+
+def test_without_a_series_it_says_why_not(qtbot, panel):
+    for widget in (panel.run, panel.move_.keys, panel.check.predict, panel.ends.accept, panel.ends.files):
+        assert not widget.isEnabled() and "Open a tilt series first" in widget.toolTip()
+    panel._session.series = noisy_series()
+    assert panel.run.isEnabled() and panel.move_.keys.isEnabled()
+    assert "nothing to accept" in panel.ends.accept.toolTip()
+
+
+def test_check_is_on_the_canvas_while_the_panel_is_looked_at(qtbot, panel, viewer):
+    panel._session.series = noisy_series()
+    layer = wait_shown(qtbot, panel)
+    assert layer.rgb and layer.data.shape == (32, 32, 3) and {str(u) for u in layer.units} == {"angstrom"}
+    assert panel.check.text.text() == "-40.0° against -20.0°"
+    before = layer.data
+    panel.nav.tilt.setValue(4)
+    qtbot.waitUntil(lambda: layer.data is not before, timeout=10_000)
+    assert "has no next tilt" in panel.check.text.text()
+    panel.hide()
+    assert shown(panel) is None
+    panel.show()
+    wait_shown(qtbot, panel)
+
+
+def test_modes_of_the_check(qtbot, panel):
+    panel._session.series = noisy_series()
+    layer = wait_shown(qtbot, panel)
+    assert not np.array_equal(layer.data[..., 0], layer.data[..., 1]), "two images differ in colour"
+    for mode in ("difference", "image"):
+        panel.check.mode.setCurrentIndex(panel.check.mode.findData(mode))
+        panel.check.mode.activated.emit(panel.check.mode.currentIndex())
+        qtbot.waitUntil(lambda: np.array_equal(layer.data[..., 0], layer.data[..., 1]), timeout=10_000)
+    panel.check.mode.setCurrentIndex(panel.check.mode.findData("blink"))
+    panel.check.mode.activated.emit(panel.check.mode.currentIndex())
+    qtbot.waitUntil(lambda: panel.check_._blink.isActive(), timeout=10_000)
+    first = layer.data
+    qtbot.waitUntil(lambda: not np.array_equal(layer.data, first), timeout=10_000)
+    panel.hide()
+    assert not panel.check_._blink.isActive()
+
+
+def test_arrows_move_the_picture_and_are_undone(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series = noisy_series()
+    session.shown_image = (1, 0)
+    qtbot.mouseClick(panel.move_.arrows["right"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.move_.arrows["right"], Qt.MouseButton.LeftButton)
+    # the picture goes to the right: a feature at p + 0.2 is where p + shift was, so the shift shrinks
+    np.testing.assert_allclose(work.alignment.shifts_px[1, 0], (0, -0.2))
+    assert np.count_nonzero(work.alignment.shifts_px) == 1 and "x −0.20" in panel.move_.numbers.text()
+    assert np.all(session.series.shifts_px == 0), "the series changes only when it is accepted"
+    panel.move_.which.setCurrentIndex(1)
+    qtbot.mouseClick(panel.move_.arrows["down"], Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier)
+    moved = work.alignment.shifts_px[1, :, 0]
+    assert np.allclose(moved, -1.0) or np.allclose(moved, -0.1), "Shift is the coarse step"
+    panel.move_.undo.click()
+    np.testing.assert_allclose(work.alignment.shifts_px[1, 0], (0, -0.2))
+    panel.move_.undo.click()
+    assert work.draft is None and not panel.move_.undo.isEnabled(), "nudges in a row are one step"
+    panel.move_.redo.click()
+    np.testing.assert_allclose(work.alignment.shifts_px[1, 0], (0, -0.2))
+
+
+def test_nudged_picture_moves_as_it_is_said(qtbot, panel):
+    images = np.ones((3, 1, 32, 32), np.float32)
+    images[:, :, 10:13, 10:13] = 0.2
+    panel._session.series = noisy_series(images=images, tilt_deg=[-10, 0, 10], defocus_angstrom=None)
+    panel._session.shown_image = (1, 0)
+    panel.check_.set_look(mode="image", smooth_px=0.0)
+    layer = wait_shown(qtbot, panel)
+    qtbot.waitUntil(lambda: layer.data[11, 11, 0] < 60, timeout=10_000)
+    for _ in range(5):
+        panel.work.nudge(0.0, 1.0, whole_tilt=False)
+    qtbot.waitUntil(lambda: layer.data[11, 16, 0] < 60 and layer.data[11, 11, 0] > 60, timeout=10_000)
+
+
+def test_images_are_left_out_but_never_all(panel):
+    panel._session.series = noisy_series(n_tilt=2, n_focus=1)
+    panel.move_.used.click()
+    assert not panel.work.alignment.used[0, 0] and not panel.move_.used.isChecked()
+    panel._session.shown_image = (1, 0)
+    panel.move_.used.click()
+    assert panel.work.alignment.used[1, 0] and "At least one" in panel.bar.note.text()
+    names = [curve.name for curve in per_focus(panel.work.alignment, np.zeros((2, 1)))]
+    assert names == ["used", "left out"]
+
+
+def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
+    session, work = panel._session, panel.work
+    before = session.series = noisy_series()
+    work.nudge(0.0, 1.0, whole_tilt=False)
+    panel.run.click()
+    qtbot.waitUntil(lambda: "shifts_px" in work.live, timeout=10_000)
+    assert not panel.run.isEnabled() and not panel.move_.keys.isEnabled()
+    until_idle(qtbot, session)
+    assert engine.started_from[0, 0, 1] == -1.0, "it starts from what was moved by hand"
+    np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
+    assert session.series is before and "moved 1.50 px (RMS)" in panel.bar.note.text()
+    assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
+    panel.ends.accept.click()
+    np.testing.assert_allclose(session.series.shifts_px[1, 1], (0.5, -1.0))
+    assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
+    assert session.series.metadata["history"][-1]["step"] == "align"
+    assert [s.name for s in session.history.states] == ["Opened", "Alignment"] and work.draft is None
+    assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
+    session.undo()
+    assert session.series is before and "±" not in panel.move_.numbers.text()
+
+
+def test_optics_that_a_stage_found_are_accepted_too(qtbot, panel, engine):
+    engine.cs = 2.2e7
+    session = panel._session
+    session.series = noisy_series()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert "Cs 2.200 mm" in panel.bar.note.text() and "astigmatism 8.00 nm at 29°" in panel.bar.note.text()
+    panel.move_.undo.click()
+    assert not panel.work.origin.optics
+    panel.move_.redo.click()
+    panel.ends.accept.click()
+    assert session.series.spherical_aberration_angstrom == 2.2e7
+    assert session.series.aberrations["C12"] == 80.0
+
+
+def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
+    engine.rotation = 3.0
+    session = panel._session
+    before = session.series = noisy_series()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert "rotation +3.00°" in panel.move_.numbers.text()
+    assert "Accept (or discard) the rotation first" in panel.run.toolTip()
+    panel.ends.accept.click()
+    until_idle(qtbot, session)
+    assert session.series is not before and not np.may_share_memory(session.series.images, before.images)
+    assert session.series.tilt_axis_angle_deg == pytest.approx(3.0)
+
+
+def test_stopped_run_leaves_the_alignment(qtbot, panel, engine):
+    engine.steps = 500
+    session = panel._session
+    session.series = noisy_series()
+    panel.run.click()
+    qtbot.waitUntil(lambda: bool(panel.work.live), timeout=10_000)
+    panel.bar.stop.click()
+    until_idle(qtbot, session)
+    assert panel.work.draft is None and not panel.work.live
+    engine.steps = 3
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert panel.work.draft is not None, "twice in a row"
+
+
+def test_new_images_drop_the_draft_and_edits_keep_it(panel):
+    session = panel._session
+    session.series = noisy_series()
+    panel.work.nudge(0, 1, whole_tilt=False)
+    session.series = session.series.replace(energy_ev=2e5)
+    assert panel.work.draft is not None
+    session.series = noisy_series(n=16)
+    assert panel.work.draft is None and "was dropped" in panel.bar.note.text()
+
+
+def test_files_go_in_and_out(qtbot, panel, tmp_path, monkeypatch):
+    session = panel._session
+    series = session.series = noisy_series(n_focus=1)
+    wanted = Alignment.of(series).replace(shifts_px=np.arange(10.0).reshape(5, 1, 2))
+    export_alignment(wanted, tmp_path / "in.xf", series)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "in.xf"), ""))
+    panel.ends.read.trigger()
+    qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
+    np.testing.assert_allclose(panel.work.alignment.shifts_px, wanted.shifts_px, atol=2e-3)
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "out"), "AreTomo (*.aln)")
+    )
+    panel.ends.write.trigger()
+    qtbot.waitUntil(lambda: "Wrote out.aln" in panel.bar.note.text(), timeout=10_000)
+    (tmp_path / "bad.xf").write_text("1 2 three\n")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "bad.xf"), ""))
+    panel.ends.read.trigger()
+    qtbot.waitUntil(lambda: "bad.xf" in panel.bar.note.text(), timeout=10_000)
+
+
+def test_reprojection_and_plots(qtbot, panel):
+    session = panel._session
+    session.series = noisy_series(n=24, n_focus=1)
+    view = AlignView(session, panel.work, panel.check_)
+    qtbot.addWidget(view)
+    view.resize(700, 220)
+    view.show()
+    panel.check.predict.click()
+    until_idle(qtbot, session, 60_000)
+    found = panel.check_.predictions
+    assert found is not None and panel.check_.look.against == "prediction"
+    qtbot.waitUntil(lambda: "SIRT re-projection" in panel.check.text.text(), timeout=10_000)
+    view.page.setCurrentIndex(2)
+    qtbot.waitUntil(lambda: "power is not predicted" in view.text.text(), timeout=10_000)
+    panel.work.nudge(0, 1, whole_tilt=True)
+    assert panel.check_.stale()
+    view.page.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: view.sino.image.image is not None, timeout=10_000)
+    assert view.sino.image.image.shape == (5, 24)
+    view.page.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: "series" in [c.name for c in view.shift_x._curves], timeout=10_000)
+    view.shift_x.clicked.emit(3, 0)
+    assert session.shown_image == (3, 0) and panel.nav.position() == (3, 0)
+
+
+def test_arrow_keys_are_taken_only_while_wanted(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    made = AlignPanel(viewer)
+    viewer.window.add_dock_widget(made, name="Align (PhaseT3M)", area="right")
+    session = session_for(viewer)
+    session.series = noisy_series()
+    canvas = viewer.window._qt_viewer.canvas.native
+    before = {str(key) for key in viewer.keymap}
+    qtbot.waitUntil(made.isVisible, timeout=10_000)
+    made.move_.keys.click()
+    assert {str(key) for key in viewer.keymap} - before >= {"Left", "Right", "Up", "Down"}
+    qtbot.keyClick(canvas, Qt.Key.Key_Right)
+    np.testing.assert_allclose(made.work.alignment.shifts_px[0, 0], (0, -0.1))
+    qtbot.keyClick(canvas, Qt.Key.Key_Down, Qt.KeyboardModifier.ShiftModifier)
+    np.testing.assert_allclose(made.work.alignment.shifts_px[0, 0], (-1.0, -0.1))
+    made.move_.keys.click()
+    assert {str(key) for key in viewer.keymap} == before
+    qtbot.keyClick(canvas, Qt.Key.Key_Right)
+    np.testing.assert_allclose(made.work.alignment.shifts_px[0, 0], (-1.0, -0.1))
+    made.move_.keys.click()
+    viewer.window.remove_dock_widget(made)
+    qtbot.wait(50)
+    assert {str(key) for key in viewer.keymap} == before, "a closed panel gives the keys back"
+    assert made.work.publisher.layer(CHECK) is None
+
+
+def test_two_viewers_do_not_meet(qtbot, panel):
+    other = napari_components.ViewerModel()
+    second = AlignPanel(other)
+    qtbot.addWidget(second)
+    second.show()
+    panel._session.series = noisy_series()
+    panel.work.nudge(0, 1, whole_tilt=False)
+    assert second.work.draft is None and second.work.alignment is None and len(other.layers) == 0

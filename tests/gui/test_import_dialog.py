@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QFileDialog
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+
+sys.path.insert(0, str(Path(__file__).parent))
+import mrcfile  # noqa: E402
+
+from napari_phaset3m.gui.import_dialog import ImportDialog, open_import  # noqa: E402
+from napari_phaset3m.gui.import_table import COLUMNS  # noqa: E402
+from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+CELL = {cell: number for number, (_, cell, _, _) in enumerate(COLUMNS)}
+
+
+@pytest.fixture
+def viewer():
+    return napari_components.ViewerModel()
+
+
+@pytest.fixture
+def dialog(qtbot, viewer):
+    made = ImportDialog(viewer)
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.work.stop()
+    qtbot.waitUntil(lambda: not made.work.busy, timeout=20_000)
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A stack of 4 tilts × 2 foci, 40 × 48 px, with angles beside it."""
+    rng = np.random.default_rng(3)
+    data = rng.normal(100, 10, (8, 40, 48)).astype(np.float32)
+    path = tmp_path / "ts 1.st"
+    with mrcfile.new(path) as file:
+        file.set_data(data)
+        file.voxel_size = 2.0
+    angles = np.repeat([-30.0, -10.0, 10.0, 30.0], 2)
+    (tmp_path / "ts 1.rawtlt").write_text("\n".join(f"{a:.2f}" for a in angles))
+    return path, data
+
+
+def look(qtbot, dialog, *paths) -> None:
+    dialog.work.look([Path(path) for path in paths])
+    qtbot.waitUntil(lambda: not dialog.work.looking, timeout=20_000)
+
+
+def confirm_all(dialog) -> None:
+    while dialog.questions.buttons:
+        dialog.questions.buttons[0].click()
+
+
+def set_cell(dialog, row, cell, text) -> bool:
+    model = dialog.table.images
+    return model.setData(model.index(row, CELL[cell]), text)
+
+
+def give(dialog, name, text) -> None:
+    edit = dialog.whole.rows[name].edit
+    edit.setText(text)
+    edit.editingFinished.emit()
+
+
+def test_without_files_it_invites(dialog):
+    assert not dialog.go.isEnabled() and "Choose files" in dialog.go.toolTip()
+    assert dialog.invitation.isVisible() and not dialog.split.isVisible()
+
+
+def test_a_stack_is_looked_at_mended_and_imported(qtbot, dialog, viewer, stack):
+    path, data = stack
+    look(qtbot, dialog, path)
+    plan = dialog.work.plan
+    assert (plan.n_tilt, plan.n_focus) == (4, 2) and dialog.table.images.rowCount() == 8
+    assert "Voltage" in dialog.go.toolTip() or "Confirm" in dialog.go.toolTip()
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert dialog.go.isEnabled(), dialog.go.toolTip()
+    assert set_cell(dialog, 0, "tilt_deg", "-31.5") and set_cell(dialog, 1, "tilt_deg", "-31.5")
+    assert set_cell(dialog, 2, "defocus_angstrom", "120 nm")
+    assert not set_cell(dialog, 2, "dose", "12 bananas") and "not a unit" in dialog.problem.text()
+    dialog.work.target = path.with_name("out.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.images.shape == (4, 2, 40, 48) and series.tilt_deg[0] == pytest.approx(-31.5)
+    assert series.pixel_size_angstrom == pytest.approx(2.0) and series.energy_ev == 300e3
+    ratio = series.images[3, 1] / data[7]
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-4)
+    assert (path.with_name("out.toml")).exists() and session_for(viewer).series_path == path.with_name(
+        "out.h5"
+    )
+    assert not dialog.isVisible()
+    panel = SeriesPanel(viewer)
+    qtbot.addWidget(panel)
+    assert panel.file.path.full_text() == "out.h5", "as it was written, not edited"
+
+
+def test_bin_crop_and_forecast(qtbot, dialog, viewer, stack):
+    path, data = stack
+    look(qtbot, dialog, path)
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    whole = dialog.work.memory()[0]
+    dialog.size_box.bin.setValue(2)
+    assert dialog.work.memory()[0] < whole and "24 × 20 px of 4 Å" in dialog.size_box.text.text()
+    dialog.size_box.crop.click()
+    assert dialog.work.config.crop == (10, 30, 12, 36) and dialog.picture.roi.isVisible()
+    dialog.picture.roi.setPos((4, 6), finish=False)
+    dialog.picture.roi.setSize((32, 24))
+    assert dialog.work.config.crop == (6, 30, 4, 36)
+    dialog.size_box.bin.setValue(20)
+    assert dialog.work.config.bin == 2 and "leaves" in dialog.size_box.text.text()
+    dialog.size_box.bin.setValue(1)
+    dialog.work.target = path.with_name("cut.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    images = session_for(viewer).series.images
+    ratio = images[0, 0] / data[0, 6:30, 4:36]
+    np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-4)
+
+
+def test_places_must_fit(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert set_cell(dialog, 1, "focus_index", "1")
+    assert "tilts x" in dialog.go.toolTip() and not dialog.go.isEnabled()
+    assert set_cell(dialog, 1, "focus_index", "2") or set_cell(dialog, 0, "focus_index", "2")
+    assert dialog.go.isEnabled(), dialog.go.toolTip()
+    dialog.table.selectAll()
+    qtbot.keyClick(dialog.table, Qt.Key.Key_Space)
+    assert "At least one image" in dialog.go.toolTip()
+
+
+def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
+    look(qtbot, dialog, stack[0])
+    give(dialog, "energy_ev", "300")
+    give(dialog, "tilt_axis_angle_deg", "90")
+    give(dialog, "spherical_aberration_angstrom", "2.7")
+    confirm_all(dialog)
+    dialog.work.target = stack[0].with_name("turned.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.image_shape == (48, 40) and series.tilt_axis_angle_deg == 90
+    assert series.spherical_aberration_angstrom == pytest.approx(2.7e7)
+
+
+def test_dropping_and_bad_files(qtbot, dialog, tmp_path, stack):
+    (tmp_path / "bad.mrc").write_bytes(b"no image at all")
+    look(qtbot, dialog, tmp_path / "bad.mrc")
+    assert "bad.mrc" in dialog.problem.text() and "\n" not in dialog.problem.text()
+    assert not dialog.go.isEnabled()
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(stack[0]))])
+    event = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    dialog.dropEvent(event)
+    qtbot.waitUntil(lambda: dialog.work.plan is not None, timeout=20_000)
+    assert dialog.problem.text() == ""
+
+
+def test_buttons_ask_for_files(qtbot, dialog, stack, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *a, **k: ([str(stack[0])], ""))
+    dialog.files.click()
+    qtbot.waitUntil(lambda: dialog.work.plan is not None, timeout=20_000)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(stack[0].with_name("x")), ""))
+    dialog.browse.click()
+    assert dialog.target.full_text() == "x.toml and x.h5"
+
+
+def test_closed_and_reopened_dialog_keeps_the_plan(qtbot, viewer, stack):
+    first = ImportDialog(viewer)
+    look(qtbot, first, stack[0])
+    first.close()
+    first.deleteLater()
+    qtbot.wait(50)
+    again = open_import(viewer)
+    qtbot.addWidget(again)
+    assert again.table.images.rowCount() == 8 and open_import(viewer) is again
+    other = ImportDialog(napari_components.ViewerModel())
+    qtbot.addWidget(other)
+    assert other.work.plan is None
+
+
+def test_a_picture_of_the_chosen_row(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    qtbot.waitUntil(lambda: dialog.picture.picture.image.image is not None, timeout=10_000)
+    first = dialog.picture.picture.image.image
+    dialog.table.selectRow(5)
+    qtbot.waitUntil(lambda: dialog.picture.picture.image.image is not first, timeout=10_000)
+    assert dialog.work.row == 5

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _steps import noisy_series, until_idle  # noqa: E402
+
+from napari_phaset3m.gui.motion_view import MotionView  # noqa: E402
+from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
+from napari_phaset3m.gui.prepare_work import PREVIEW  # noqa: E402
+from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
+from napari_phaset3m.gui.step_events import Job  # noqa: E402
+from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
+from napari_phaset3m.prepare.steps import STEPS  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+
+@pytest.fixture
+def viewer():
+    return napari_components.ViewerModel()
+
+
+@pytest.fixture
+def panel(qtbot, viewer):
+    made = PreparePanel(viewer)
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    driver = step_driver_for(session_for(viewer))
+    driver.stop()
+    qtbot.waitUntil(lambda: not driver.busy, timeout=20_000)
+
+
+def names(session) -> list[str]:
+    return [state.name for state in session.history.states]
+
+
+def test_without_a_series_it_says_why_not(panel):
+    assert not panel.run.isEnabled() and "Open a tilt series first" in panel.run.toolTip()
+    assert not panel.after.isEnabled() and "Open a tilt series first" in panel.after.toolTip()
+    panel._session.series = noisy_series()
+    assert panel.run.toolTip() == "Tick a step first"
+
+
+def test_ticked_steps_run_in_order_and_are_undone(qtbot, panel):
+    session = panel._session
+    before = session.series = noisy_series()
+    for name in ("taper", "bin"):
+        qtbot.mouseClick(panel.rows[name].tick, Qt.MouseButton.LeftButton)
+    assert panel.run.text() == "Run 2 steps" and panel.run.toolTip() == "Fourier bin, then Soft edge"
+    qtbot.mouseClick(panel.run, Qt.MouseButton.LeftButton)
+    until_idle(qtbot, session)
+    # 16 px of taper are more than half of a binned image of 16 px: the first step stays, the second is told
+    assert names(session) == ["Opened", "Fourier bin"] and "taper.width_px" in panel.bar.note.text()
+    assert session.series.image_shape == (16, 16) and session.series.pixel_size_angstrom == 1.0
+    assert [entry["step"] for entry in session.series.metadata["history"]] == ["bin"]
+    panel.history.undo.click()
+    assert session.series is before and panel.history.list.currentRow() == 0
+    panel.history.redo.click()
+    assert session.series.image_shape == (16, 16)
+    assert not panel.history.redo.isEnabled() and panel.history.redo.toolTip() == "Nothing to redo"
+
+
+def test_preview_follows_image_and_parameters(qtbot, panel, viewer):
+    session = panel._session
+    session.series = noisy_series()
+    panel.rows["bin"].heading.click()
+    work = panel.work
+    qtbot.waitUntil(lambda: work.publisher.layer(PREVIEW) is not None, timeout=10_000)
+    layer = work.publisher.layer(PREVIEW)
+    assert layer.data.shape == (16, 16) and tuple(layer.scale) == (1.0, 1.0)
+    entry, config = STEPS["bin"], work.configs["bin"]
+    np.testing.assert_allclose(layer.data, entry.preview(session.series, config, *session.shown_image))
+    old = layer.data
+    panel.nav.tilt.setValue(4)
+    qtbot.waitUntil(lambda: layer.data is not old, timeout=10_000)
+    np.testing.assert_allclose(layer.data, entry.preview(session.series, config, 4, 0))
+    panel.rows["bin"].form.editors["factor"].widget.setValue(4)
+    qtbot.waitUntil(lambda: layer.data.shape == (8, 8), timeout=10_000)
+    panel.before.click()
+    assert not layer.visible and viewer.layers[0].visible
+    panel.rows["bin"].heading.click()
+    assert work.publisher.layer(PREVIEW) is None and viewer.layers[0].visible
+
+
+def test_a_refused_parameter_is_told_in_place(qtbot, panel):
+    panel._session.series = noisy_series()
+    panel.rows["crop"].heading.click()
+    form = panel.rows["crop"].form
+    line = form.editors["region_px"].widget
+    line.setText("1, 2, three, 4")
+    line.editingFinished.emit()
+    assert not form.problem.isHidden() and "region_px" in form.problem.text()
+    line.setText("4, 6, 16, 20")
+    line.editingFinished.emit()
+    assert form.problem.isHidden() and panel.work.configs["crop"].region_px == (4, 6, 16, 20)
+    qtbot.waitUntil(lambda: panel.work.publisher.layer(PREVIEW) is not None, timeout=10_000)
+    assert panel.work.publisher.layer(PREVIEW).data.shape == (16, 20)
+
+
+def test_rectangle_is_drawn_on_the_image(panel, viewer):
+    panel._session.series = noisy_series()
+    row = panel.rows["crop"]
+    row.heading.click()
+    row.draw_button.click()
+    assert panel.work.configs["crop"].region_px == (8, 8, 16, 16)
+    shapes = viewer.layers[-1]
+    assert {str(unit) for unit in shapes.units} == {"angstrom"}
+    shapes.data = [np.array([[1.5, 3.5], [1.5, 23.5], [11.5, 23.5], [11.5, 3.5]])]
+    assert panel.work.configs["crop"].region_px == (2, 4, 10, 20)
+    assert row.form.editors["region_px"].widget.text() == "2, 4, 10, 20"
+    row.heading.click()
+    assert [layer.name for layer in viewer.layers] == ["Images · noisy"]
+
+
+def slow_job(seconds: float = 10.0, log: list | None = None):
+    def events(series, control):
+        try:
+            for i in range(200):
+                time.sleep(seconds / 200)
+                yield Progress(f"image {i}", i / 200)
+                if control.finish_requested():
+                    break
+            yield Done(series.replace(energy_ev=1e5))
+        finally:
+            if log is not None:
+                log.append("closed")
+
+    return Job("Slow", events)
+
+
+def test_pause_stop_and_finish(qtbot, panel):
+    session, driver = panel._session, panel.driver
+    session.series = before = noisy_series()
+    log: list[str] = []
+    taken = []
+
+    def take(name, done):
+        taken.append(name)
+        session.apply(done.series, name)
+
+    driver.start("prepare", "Slow work", [slow_job(log=log), slow_job(log=log)], take)
+    assert not driver.start("prepare", "Another", [slow_job()], take), "one job at a time"
+    qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
+    assert panel.bar.controls.isVisible() and not panel.history.list.isEnabled()
+    assert "Slow work is running" in panel.why_not()
+    panel.bar.pause.click()
+    qtbot.wait(400)
+    paused_at = driver.update.progress.text
+    qtbot.wait(400)
+    assert driver.update.progress.text == paused_at and panel.bar.pause.text() == "Resume"
+    panel.bar.stop.click()
+    until_idle(qtbot, session)
+    assert session.series is before and not taken and log == ["closed"]
+    assert panel.bar.note.text() == "Stopped; nothing was changed"
+    driver.start("prepare", "Slow work", [slow_job(), slow_job()], take)
+    qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
+    panel.bar.finish.click()
+    until_idle(qtbot, session)
+    assert taken == ["Slow"] and session.series.energy_ev == 1e5, "the second job is left out"
+
+
+def test_reopened_panel_finds_the_job(qtbot, viewer):
+    session = session_for(viewer)
+    session.series = noisy_series()
+    first = PreparePanel(viewer)
+    first.driver.start("prepare", "Slow work", [slow_job()], lambda name, done: None)
+    qtbot.waitUntil(lambda: first.driver.update is not None, timeout=10_000)
+    first.close()
+    first.deleteLater()
+    qtbot.wait(50)
+    again = PreparePanel(viewer)
+    qtbot.addWidget(again)
+    again.show()
+    assert again.bar.controls.isVisible() and "Slow" in again.bar.text.text()
+    again.bar.stop.click()
+    until_idle(qtbot, session)
+
+
+def test_result_for_another_series_is_dropped(qtbot, panel):
+    session, driver = panel._session, panel.driver
+    session.series = noisy_series()
+    taken = []
+    driver.start("prepare", "Slow work", [slow_job(2.0)], lambda name, done: taken.append(name))
+    qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
+    session.series = noisy_series(n=16)
+    driver.finish()
+    until_idle(qtbot, session)
+    assert not taken and "Another series was opened" in panel.bar.note.text()
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("cuda")])
+def test_a_crash_is_told_and_the_next_job_runs(qtbot, panel, error, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    session, driver = panel._session, panel.driver
+    session.series = noisy_series()
+    told = []
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *a: told.append(a))
+
+    def failing(series, control):
+        yield Progress("begin", 0.0)
+        raise error
+
+    driver.start("prepare", "Failing", [Job("Failing", failing)], lambda name, done: None)
+    until_idle(qtbot, session)
+    assert str(error) in panel.bar.note.text()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert names(session) == ["Opened", "Pad"] and panel.bar.note.text() == "Done: Pad"
+
+
+def test_two_viewers_do_not_meet(qtbot, panel):
+    other = napari_components.ViewerModel()
+    second = PreparePanel(other)
+    qtbot.addWidget(second)
+    panel._session.series = noisy_series()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, panel._session)
+    assert session_for(other).series is None and not second.work.chosen
+    assert second.history.list.count() == 0
+
+
+def test_before_and_after_the_last_step(qtbot, panel, viewer):
+    session = panel._session
+    before = session.series = noisy_series()
+    assert not panel.before.isEnabled()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    panel.before.click()
+    layer = panel.work.publisher.layer(PREVIEW)
+    np.testing.assert_array_equal(layer.data, before.images[0, 0])
+    assert layer.visible and not viewer.layers[0].visible and "Last step: Pad" in panel.preview_text.text()
+    panel.nav.tilt.setValue(2)
+    np.testing.assert_array_equal(layer.data, before.images[2, 0])
+    panel.after.click()
+    assert panel.work.publisher.layer(PREVIEW) is None and viewer.layers[0].visible
+
+
+def test_motion_of_movies_shows_its_drift(qtbot, panel, tmp_path):
+    import mrcfile
+
+    rng = np.random.default_rng(5)
+    specimen = rng.normal(20, 8, (96, 96)).clip(1)
+    drift = np.array([(0, 0), (1, 2), (2, 4), (3, 6)])
+    movies = []
+    for number in range(2):
+        frames = np.stack([np.roll(specimen, tuple(d), (0, 1)) for d in drift])
+        path = tmp_path / f"movie{number}.mrc"
+        with mrcfile.new(path) as file:
+            file.set_data(rng.poisson(frames)[:, 16:80, 16:80].astype(np.int16))
+            file.voxel_size = 0.5
+        movies.append([{"path": str(path)}])
+    session = panel._session
+    series = noisy_series(n=64, n_tilt=2, n_focus=1)
+    session.series = series.replace(metadata={**series.metadata, "movies": movies})
+    panel.rows["motion"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session, 60_000)
+    assert panel.work.motion, panel.bar.note.text()
+    view = MotionView(session, panel.work)
+    qtbot.addWidget(view)
+    x = next(curve for curve in view.drift._curves if curve.name == "x track")
+    np.testing.assert_allclose(x.y, drift[:, 1], atol=0.2)
+    assert "over 4 frames" in view.text.text() and view.after.image.image is not None
+    session.undo()
+    assert not np.may_share_memory(session.series.images, session.history.states[1].series.images)

@@ -1,0 +1,106 @@
+"""Hot and dead pixels, spikes: found, and true counts left alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _prepare_series import make, poisson
+
+from napari_phaset3m.prepare import outliers
+from napari_phaset3m.prepare.events import drain
+from napari_phaset3m.prepare.history import history
+from napari_phaset3m.prepare.outliers import OutliersConfig
+from napari_phaset3m.prepare.ring import local_median
+from napari_phaset3m.prepare.spikes import deviance, electron_size, find_spikes
+
+
+def specimen(n=128):
+    """Lattice fringes of 3.1 and 4.2 pixels under an envelope, and an isolated atom 2.6 pixels wide."""
+    y, x = np.mgrid[:n, :n]
+    fringes = np.sin(2 * np.pi * x / 3.1) * np.sin(2 * np.pi * y / 4.2)
+    around = np.exp(-((x - n / 2) ** 2 + (y - n / 2) ** 2) / (n / 4) ** 2)
+    atom = np.exp(-((x - 20) ** 2 + (y - 24) ** 2) / (2 * 1.1**2))
+    return 1 + 0.3 * fringes * around + 0.2 * atom
+
+
+def done(series, **parameters):
+    return drain(outliers.run(series, OutliersConfig.parse(**parameters)))
+
+
+@pytest.mark.parametrize("per_pixel", [0.1, 1, 5, 50, 5000])
+def test_true_counts_are_never_lost(per_pixel):
+    series = poisson(specimen(), per_pixel, shape=(9, 3), seed=3)
+    np.testing.assert_array_equal(done(series).series.images, series.images)
+
+
+def test_low_dose_without_stated_dose_keeps_every_count():
+    counts = np.random.default_rng(5).poisson(5.0, (1, 2, 512, 512))
+    series = make(counts, tilt_deg=[0.0])
+    np.testing.assert_array_equal(done(series).series.images, series.images)
+
+
+def test_hits_hot_and_dead_pixels_at_5_electrons_are_replaced_and_counted():
+    clean = poisson(specimen(), 5, shape=(14, 3), seed=1)
+    images = np.array(clean.images)
+    images[..., 100, 90] = 0  # dead: no single image can tell
+    images[..., 31, 41] += 40  # hot
+    images[..., 60, 20] += 1.5  # warm: 7.5 electrons more
+    images[4, 1, 50:52, 70:72] += 30  # an X-ray hit of 2 x 2 pixels
+    report = done(clean.replace(images=images))
+    assert np.argwhere(report.result.dead).tolist() == [[100, 90]]
+    assert np.argwhere(report.result.hot).tolist() == [[31, 41], [60, 20]]
+    assert report.result.spikes.sum() == report.result.spikes[4, 1] == 4
+    told = history(report.series)[-1]["told"]
+    assert (told["hot_pixels"], told["dead_pixels"], told["spike_pixels"]) == (2, 1, 4)
+    after, changed = report.series.images, images != report.series.images
+    # Nothing else was touched (a replaced value may by chance be what was there).
+    allowed = np.zeros(changed.shape, bool)
+    allowed[..., [100, 31, 60], [90, 41, 20]] = True
+    allowed[4, 1, 50:52, 70:72] = True
+    assert not (changed & ~allowed).any()
+    assert after[4, 1, 50:52, 70:72].max() < 2.5
+    assert np.abs(after[..., 31, 41].mean() - 1) < 0.2
+
+
+def test_preview_is_the_image_without_spikes():
+    series = poisson(specimen(), 20, shape=(3, 1))
+    images = np.array(series.images)
+    images[1, 0, 40, 40] += 20
+    shown = outliers.preview(series.replace(images=images), OutliersConfig(), 1, 0)
+    assert shown.shape == (128, 128) and shown[40, 40] < 3
+
+
+def test_deviance_has_the_tail_of_a_gaussian():
+    for mean, count in ((5.0, 19), (0.5, 6), (40.0, 80)):
+        r = float(deviance(np.array([float(count)]), np.array([mean]))[0])
+        exact = stats.poisson.sf(count - 1, mean)
+        assert abs(np.log10(stats.norm.sf(r)) - np.log10(exact)) < 0.5
+
+
+def test_electron_size_of_a_camera_with_gain():
+    # 30 electrons per pixel, 12 units each.
+    image = np.random.default_rng(0).poisson(30, (256, 256)).astype(np.float32) * 12
+    assert electron_size(image) == pytest.approx(12, rel=0.1)
+
+
+def test_threshold_is_in_standard_deviations():
+    rng = np.random.default_rng(2)
+    image = rng.normal(100, 10, (128, 128)).astype(np.float32)  # one electron: 1 unit
+    image[64, 64] = 100 + 10 * 25
+    assert find_spikes(image, 8.0, 1.0)[64, 64]
+    assert not find_spikes(image, 40.0, 1.0).any()
+
+
+def test_local_median_skips_bad_neighbours():
+    image = np.arange(121, dtype=np.float32).reshape(11, 11)
+    bad = np.zeros(image.shape, bool)
+    bad[5, 4:7] = True
+    block, mask = image[3:8, 3:8], ~bad[3:8, 3:8]
+    assert local_median(image, bad)[1] == np.median(block[mask])
+    assert np.isfinite(local_median(image, np.ones_like(bad))).all()
