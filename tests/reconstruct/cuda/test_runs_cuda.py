@@ -61,6 +61,7 @@ CASES: list[dict[str, Any]] = [
     {"constraints": {**EVERYTHING, "filter_dimensions": 2}, "rotation": "cubic"},
     {"constraints": {"atomic_basis_sigma_angstrom": 0.5}, "holdout_fraction": 0.2, "masked": True},
     {"refine": {"refine_shifts": True, "refine_defocus": "tilt"}, "holdout_fraction": 0.2, "iterations": 5},
+    {"refine": {"refine_optics": ("C30", "C12", "focal_spread"), "refine_defocus": "tilt"}, "iterations": 5},
     {"multiresolution": (2,), "momentum": "nesterov", "refine": {"refine_defocus": "image"}},
     {"coherence": "incoherent", "loss": "poisson", "padding_px": 2, "depth_angstrom": 4.0},
     {"method": "sirt", "ctf_correction": "wiener", "constraints": EVERYTHING, "masked": True},
