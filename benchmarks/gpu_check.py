@@ -25,6 +25,7 @@ from gpu_rows import (
     rotation_rows,
     sizes_of,
     variant_row,
+    volume_rows,
 )
 from napari_phaset3m.core.backend import Device, device_module, release_memory
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
@@ -55,7 +56,11 @@ def measure(size: tuple[int, int, int], bandwidth: float) -> dict[str, Any]:
     config = make_config(n_slice)
     problem = build_problem(make_series(n, n_tilt), config)
     method = CudaMultisliceMethod(problem, config)
-    run["kernels"] = [*kernel_rows(method, bandwidth), *rotation_rows(problem, bandwidth, method.batch)]
+    run["kernels"] = [
+        *kernel_rows(method, bandwidth),
+        *rotation_rows(problem, bandwidth, method.batch),
+        *volume_rows(problem, bandwidth),
+    ]
     for row in run["kernels"]:
         compared = "" if row["difference"] is None else f"  difference {row['difference']:.0e}"
         print(f"  {row['name']:26s} {row['ms']:9.3f} ms {100 * row['roofline']:5.0f} %{compared}")

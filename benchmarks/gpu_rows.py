@@ -19,6 +19,7 @@ from napari_phaset3m.core.optics import Microscope, detector_mtf
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.api import reconstruct
+from napari_phaset3m.reconstruct.constraints import AtomicBasis, tv_prox
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.methods.registry import METHODS
@@ -201,6 +202,31 @@ def kernel_rows(method: CudaMultisliceMethod, bandwidth: float) -> Iterator[Row]
         # In-place FFTs are not normalised: start each from numbers that cannot overflow.
         wave[...] = 1e-6
         yield _row(name, seconds(xp, call, 5), moved, bandwidth, None)
+
+
+def volume_rows(problem: Problem, bandwidth: float) -> Iterator[Row]:
+    """Passes over whole volumes: the atomic basis, total variation, the update."""
+    runtime = cuda_runtime()
+    xp, shape = runtime.xp, problem.geometry.volume_shape
+    host = np.random.default_rng(4).random(shape, np.float32)
+    volume, other = xp.asarray(host), xp.empty(shape, np.float32)
+    one, compared, n = host.nbytes, problem.geometry.nx <= COMPARED_EDGE, np.int64(host.size)
+    basis = AtomicBasis(0.47, 0.5)
+    took = seconds(xp, partial(basis.synthesize, volume, other), 5)
+    found = difference(other, basis.synthesize(host)) if compared else None
+    yield _row("atomic basis", took, 6 * one, bandwidth, found)
+    if compared:
+        tv_prox(volume, 0.1)
+        tv_prox(host, 0.1)
+        found = difference(volume, host)
+    yield _row(
+        "TV, 20 iterations", seconds(xp, partial(tv_prox, volume, 0.1), 3), 362 * one, bandwidth, found
+    )
+    steps = np.float32(1e-3), np.float32(0), np.float32(0), n
+    update = partial(runtime.launch, "descend", volume.size, volume, other, NULL, *steps)
+    yield _row("descend", seconds(xp, update), 4 * one, bandwidth, None)
+    ahead = partial(runtime.launch, "extrapolate", volume.size, volume, other, np.float32(0.5), n)
+    yield _row("extrapolate", seconds(xp, ahead), 4 * one, bandwidth, None)
 
 
 def _detector(method: CudaMultisliceMethod) -> CudaDetector:

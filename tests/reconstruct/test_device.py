@@ -58,7 +58,7 @@ def test_auto_takes_the_cpu_and_says_why() -> None:
 
 OPTIONS: list[dict[str, Any]] = [
     {}, {"rotation": "cubic"}, {"rotation": "fourier"}, {"absorption": True}, {"coherence": "incoherent"},
-    {"refine": {"refine_shifts": True, "refine_defocus": "image"}},
+    {"refine": {"refine_shifts": True, "refine_defocus": "image", "refine_optics": ("C30",)}},
     {"constraints": {"tv_weight": 0.1, "lowpass_angstrom": 3.0, "recentre": True}},
 ]  # fmt: skip
 

@@ -120,6 +120,7 @@ def test_the_step_of_held_out_images(mode: str, monkeypatch: pytest.MonkeyPatch)
     at[:, 2] = at[0, 2]
     gradient = -np.einsum("fij,fj->fi", normal, at)
     drives, held = np.array([True, True, False]), np.array([False, False, True])
+
     def step(config: RefineConfig, held: np.ndarray) -> np.ndarray:
         known = Stated(np.zeros((1, 3, 2)), np.zeros((1, 3)), None)
         problem: Any = SimpleNamespace(

@@ -16,6 +16,7 @@ import pytest
 
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, iterate, reconstruct
 from napari_phaset3m.core.cuda import runtime
+from napari_phaset3m.errors import DeviceError
 from napari_phaset3m.reconstruct.events import SweepDone
 from napari_phaset3m.reconstruct.methods import METHODS
 
@@ -60,6 +61,7 @@ CASES: list[dict[str, Any]] = [
     {"constraints": {**EVERYTHING, "filter_dimensions": 2}, "rotation": "cubic"},
     {"constraints": {"atomic_basis_sigma_angstrom": 0.5}, "holdout_fraction": 0.2, "masked": True},
     {"refine": {"refine_shifts": True, "refine_defocus": "tilt"}, "holdout_fraction": 0.2, "iterations": 5},
+    {"refine": {"refine_optics": ("C30", "C12", "focal_spread"), "refine_defocus": "tilt"}, "iterations": 5},
     {"multiresolution": (2,), "momentum": "nesterov", "refine": {"refine_defocus": "image"}},
     {"coherence": "incoherent", "loss": "poisson", "padding_px": 2, "depth_angstrom": 4.0},
     {"method": "sirt", "ctf_correction": "wiener", "constraints": EVERYTHING, "masked": True},
@@ -108,6 +110,15 @@ def test_runs_agree(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_runs_agree_on_a_gpu(changes: dict[str, Any]) -> None:
     compare(changes)
+
+
+def test_what_cuda_lacks_is_told_in_one_line(cupy: Any) -> None:
+    def broken(code: str) -> Any:
+        raise ValueError("kern.cu(1): error: no such thing\n1 error detected")
+
+    cupy.RawModule = broken
+    with pytest.raises(DeviceError, match=r"CUDA does not work.*no such thing\)\. Install the CuPy wheel"):
+        reconstruct(series(), arguments({})[1], device="cuda")
 
 
 @pytest.mark.usefixtures("cupy")

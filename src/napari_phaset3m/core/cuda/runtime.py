@@ -31,6 +31,7 @@ ROW_KERNELS = frozenset(
         "project", "project_derivative", "backproject", "interpolate", "propagate",
         "apply_transfer", "apply_transfer_adjoint",
         "shear_load", "shear_store", "shear_turn", "shear_phase", "kaczmarz",
+        "convolve_axis", "tv_primal", "tv_dual",
     }
 )  # fmt: skip
 #: Threads of a block where they are not _THREADS: few blocks, so each takes more.
@@ -40,7 +41,10 @@ _BLOCK_THREADS = {"kaczmarz": 512}
 def kernel_source() -> str:
     """Return the CUDA C source of all kernels, one compilation unit."""
     folder = resources.files(__package__)
-    parts = (folder.joinpath(name) for name in ("rotation.cu", "shear.cu", "projection.cu", "waves.cu"))
+    parts = (
+        folder.joinpath(name)
+        for name in ("rotation.cu", "shear.cu", "projection.cu", "waves.cu", "volumes.cu")
+    )
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
@@ -83,23 +87,23 @@ class CudaRuntime:
     Raises
     ------
     DeviceError
-        CuPy is not installed, or the kernels do not compile.
+        CuPy is not installed, finds no cuFFT, or does not compile the kernels.
     """
 
     def __init__(self) -> None:
         self.xp = device_module(Device("cuda", "CUDA"))
         self._functions: dict[str, Any] = {}
         self._plans: dict[tuple[int, ...], Any] = {}
-        cache = self.xp.fft.config.get_plan_cache()
-        cache.set_memsize(_CUPY_PLAN_BYTES)
         try:
+            self._cufft = self.xp.cuda.cufft  # imported here: CuPy looks for the library only now
+            self.xp.fft.config.get_plan_cache().set_memsize(_CUPY_PLAN_BYTES)
             self._module = self.xp.RawModule(code=kernel_source())
             self._module.compile()
-        except Exception as error:  # NVRTC and driver errors have no common base
+        except Exception as error:  # NVRTC, loader and driver errors have no common base
             first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise DeviceError(
-                f"CUDA kernels do not compile ({first}). Install the CuPy wheel that matches the "
-                f"driver: {install_command('cuda12')} (CUDA 13: cupy-cuda13x)"
+                f"CUDA does not work: no cuFFT, or kernels do not compile ({first}). Install the CuPy "
+                f"wheel that matches the driver: {install_command('cuda12')} (CUDA 13: cupy-cuda13x)"
             ) from error
 
     def launch(self, name: str, count: int, *arguments: Any) -> None:
@@ -125,7 +129,7 @@ class CudaRuntime:
         key = (*shape, size)
         plan = self._plans.pop(key, None)
         if plan is None:
-            cufft = self.xp.cuda.cufft
+            cufft = self._cufft
             each = int(np.prod(shape, dtype=np.int64))
             plan = cufft.PlanNd(
                 shape, shape, 1, each, shape, 1, each,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from napari_phaset3m.core.backend import array_module, cpu_threads
+from napari_phaset3m.core.cuda.runtime import cuda_runtime
+from napari_phaset3m.core.cuda.volumes import convolve
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.update import split
@@ -149,7 +150,7 @@ class AtomicBasis:
             if xp is np:
                 self._convolve_cpu(source, target)
             else:
-                self._convolve_arrays(xp, source, target)
+                convolve(cuda_runtime(), source, target, self.half_kernel)
         return out
 
     def adjoint(self, gradient: Array, out: Array | None = None) -> Array:
@@ -176,16 +177,3 @@ class AtomicBasis:
         nz, nx, _ = source.shape
         split(self._pool, self.threads, nz, partial(_planes_xy, source, target, self.half_kernel))
         split(self._pool, self.threads, nx, partial(_planes_z, target, self.half_kernel))
-
-    def _convolve_arrays(self, xp: Any, source: Array, target: Array) -> None:
-        kernel = [float(w) for w in self.half_kernel]
-        current = source
-        for axis in range(3):
-            result = kernel[0] * current
-            for k in range(1, min(len(kernel), current.shape[axis])):
-                near, far = [slice(None)] * 3, [slice(None)] * 3
-                near[axis], far[axis] = slice(None, -k), slice(k, None)
-                result[tuple(near)] += REAL(kernel[k]) * current[tuple(far)]
-                result[tuple(far)] += REAL(kernel[k]) * current[tuple(near)]
-            current = result
-        target[...] = current

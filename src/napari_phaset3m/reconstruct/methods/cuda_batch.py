@@ -44,9 +44,9 @@ def choose_batch(
 
 
 def constraint_bytes(problem: Problem, config: ReconstructionConfig) -> int:
-    """Scratch of the constraints: dual fields of total variation, spectra, products of the basis."""
+    """Scratch of the constraints: dual fields of total variation, spectra, the basis's potential."""
     limits = config.constraints
-    volumes = 8 if limits.tv_weight else 0  # they work on one channel after the other
+    volumes = 7 if limits.tv_weight else 0  # they work on one channel after the other
     if limits.lowpass_angstrom or limits.highpass_angstrom:
         volumes = max(volumes, 4)
     volumes += 3 if problem.basis_sigma_angstrom else 0
