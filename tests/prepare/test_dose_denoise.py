@@ -157,9 +157,9 @@ def test_tiles_of_a_large_image_show_no_seams(method, monkeypatch):
     events = list(denoise.run(series, DenoiseConfig(method=method)))
     assert len(events) > 6
     tiled = events[-1].series.images[0, 0]
-    # The wavelets' grid lies elsewhere in a tile: the difference stays below the error that is left anyway,
-    # which grows by nothing.
-    assert np.sqrt(np.mean((tiled - whole) ** 2)) < (whole - truth).std()
+    # The wavelets' grid lies elsewhere in a tile, so the error that is left anyway is another one: two such
+    # errors differ by 1.4 of one at most, and the tiles' is no larger.
+    assert np.sqrt(np.mean((tiled - whole) ** 2)) < 1.42 * (whole - truth).std()
     assert (tiled - truth).std() < 1.05 * (whole - truth).std()
 
 
