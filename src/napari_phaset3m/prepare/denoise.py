@@ -63,7 +63,8 @@ def denoised(
 ) -> Generator[float, None, np.ndarray]:
     """The image denoised, its mean kept; a generator of the done part, 0..1, that returns it.
 
-    Large images are gone through in tiles that overlap and are faded into each other.
+    Large images are gone through in tiles that overlap and are faded into each other; for wavelets, which
+    reach far at their coarse scales, the image stays whole.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def denoised(
     sigma = noise_sigma(values)
     if sigma <= 0:
         return np.array(image, REAL)
-    smooth = yield from _tiled(values / sigma, _method(config, values / sigma))
+    smooth = yield from _filtered(values / sigma, config)
     smooth *= sigma
     result = unstabilised(smooth, noise) if steady else smooth
     change = float(image.mean(dtype=np.float64)) - float(result.mean())
@@ -143,18 +144,18 @@ def _fade(shape: tuple[int, ...]) -> np.ndarray:
     return np.outer(*(np.minimum(np.minimum(np.arange(n), np.arange(n)[::-1]) + 1, _OVERLAP) for n in shape))
 
 
-def _method(config: DenoiseConfig, image: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The filter for images with noise of unit variance."""
+def _filtered(image: np.ndarray, config: DenoiseConfig) -> Generator[float, None, np.ndarray]:
+    """The filter on an image with noise of unit variance."""
     strength = config.strength
+    if config.method == "wavelet":
+        return (yield from _wavelet(image, strength, config.threshold))
     if config.method == "nlm":
-        return lambda part: _nlm(part, strength)
-    if config.method == "tv":
-        weight = _tv_weight(image, strength)
-        return lambda part: _tv(part, weight)
-    return lambda part: _wavelet(part, strength, config.threshold)
+        return (yield from _tiled(image, lambda part: _nlm(part, strength)))
+    weight = _tv_weight(image, strength)
+    return (yield from _tiled(image, lambda part: _tv(part, weight)))
 
 
-def _wavelet(image: np.ndarray, sigma: float, threshold: str) -> np.ndarray:
+def _wavelet(image: np.ndarray, sigma: float, threshold: str) -> Generator[float, None, np.ndarray]:
     import importlib.util
 
     if importlib.util.find_spec("pywt") is None:
@@ -171,7 +172,7 @@ def _wavelet(image: np.ndarray, sigma: float, threshold: str) -> np.ndarray:
     levels = min(max(pywt.dwtn_max_level(image.shape, _WAVELET), 1), _DEEPEST)
     name = {"bayes": "BayesShrink", "visu": "VisuShrink"}[threshold]
     total = np.zeros_like(image)
-    for dy, dx in _SPINS:
+    for number, (dy, dx) in enumerate(_SPINS):
         moved = np.roll(image, (dy, dx), (0, 1))
         found = denoise_wavelet(
             moved,
@@ -183,6 +184,7 @@ def _wavelet(image: np.ndarray, sigma: float, threshold: str) -> np.ndarray:
             rescale_sigma=False,
         )
         total += np.roll(found, (-dy, -dx), (0, 1))
+        yield (number + 1) / len(_SPINS)
     return np.asarray(total / len(_SPINS))
 
 
