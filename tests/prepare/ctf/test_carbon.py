@@ -55,7 +55,7 @@ def test_from_200_to_3000_nm_at_snr_0_05(large, seed):
 
 @pytest.fixture(scope="module")
 def large():
-    """1024 squared images, 1 A per pixel to 1000 nm and 2 A beyond, so that rings are sampled; half astigmatic."""
+    """1024 squared images, 1 A per pixel up to 1000 nm and 2 A from there; every other one astigmatic."""
     near = exit_wave(1024.0, 0.5, THICKNESS, seed=2)
     made = {}
     for defocus in (2000.0, 5000.0, 10000.0):

@@ -37,7 +37,7 @@ class CtfConfig(Model):
         "fits, then held); given: as the series states it. Exit wave: one for all unless given",
     )
     astigmatism_max_angstrom: Auto | Annotated[float, Field(ge=0, le=1e5)] = Field(
-        "auto", description="Greatest C12 of the search, Å; auto: half of the defocus tried"
+        "auto", description="Greatest C12 of the search, Å; auto: three quarters of the defocus"
     )
     amplitude_contrast: float = Field(
         0.07, ge=0, lt=1, description="Amplitude contrast, 0..1, for Thon rings (exit wave: 0)"
