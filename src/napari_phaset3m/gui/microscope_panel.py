@@ -39,19 +39,15 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.tilt_plot import PicturePlot
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
-from napari_phaset3m.prepare.checks import smoothed
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
 
-    from napari_phaset3m.prepare.ctf.curves import RingPicture
     from napari_phaset3m.prepare.ctf.result import ImageCtf
 
 #: Height of the picture of the rings, px.
 _RINGS = 210
-#: Smoothing of the measured rings, samples: single ones are mostly speckle.
-_BLUR = 1.0
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
     "stated": "as the series states", "none": "nothing found",
@@ -210,7 +206,7 @@ class MicroscopePanel(QScrollArea):
         self.rings.setVisible(picture is not None)
         if picture is not None:
             half = picture.step_per_angstrom * picture.measured.shape[0] / 2
-            data = rings_picture(picture)
+            data = np.nan_to_num(picture.halves(), nan=0.0)
             self.rings.show_picture(data, (-half, -half, 2 * half, 2 * half), (-0.25, 1.25))
             self.rings.title.setText(f"measured  |  fitted      edge {1 / half:.2f} Å")
         self.numbers.setText(words(image) if image is not None else "")
@@ -238,14 +234,6 @@ class MicroscopePanel(QScrollArea):
         view = self.view()
         if view is not None:
             bring_forward(view)
-
-
-def rings_picture(picture: RingPicture) -> np.ndarray:
-    """Measured rings at the left, smoothed over a sample or so, and fitted ones at the right."""
-    halves = np.nan_to_num(picture.halves(), nan=0.0)
-    middle = halves.shape[1] // 2
-    halves[:, :middle] = smoothed(np.nan_to_num(picture.measured, nan=0.0), _BLUR)[:, :middle]
-    return halves
 
 
 def words(image: ImageCtf) -> str:
