@@ -41,7 +41,7 @@ def carbon(defoci, n: int = 128, pixel: float = 2.0) -> TiltFocalSeries:
     return TiltFocalSeries(
         images=np.array(images, np.float32), tilt_deg=np.linspace(-0.5, 0.5, len(defoci)),
         pixel_size_angstrom=pixel, energy_ev=300e3, spherical_aberration_angstrom=2.7e7,
-        defocus_angstrom=np.full((len(defoci), 1), 15000.0), metadata={"name": "carbon"},
+        defocus_angstrom=np.full((len(defoci), 1), defoci[0]), metadata={"name": "carbon"},
     )  # fmt: skip
 
 
