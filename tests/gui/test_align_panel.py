@@ -119,7 +119,7 @@ def test_check_is_on_the_canvas_while_the_panel_is_looked_at(qtbot, panel, viewe
     panel._session.series = noisy_series()
     layer = wait_shown(qtbot, panel)
     assert layer.rgb and layer.data.shape == (32, 32, 3) and {str(u) for u in layer.units} == {"angstrom"}
-    assert panel.check.text.text() == "-40.0° against -20.0°"
+    assert panel.check.text.text() == "−40.0° against −20.0°"
     before = layer.data
     panel.nav.tilt.setValue(4)
     qtbot.waitUntil(lambda: layer.data is not before, timeout=10_000)

@@ -22,7 +22,7 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.ctf_view import TITLE, CtfView
 from napari_phaset3m.gui.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.editors import Fold
-from napari_phaset3m.gui.history_list import HistoryList
+from napari_phaset3m.gui.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
@@ -95,7 +95,7 @@ class MicroscopePanel(QScrollArea):
         self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.note = label("", "warning", wrap=True)
         self.apply, self.revert = QPushButton("Apply"), QPushButton("Drop fit")
-        self.history = HistoryList(self._session, self)
+        self.history = HistoryList(self._session)
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -152,9 +152,20 @@ class MicroscopePanel(QScrollArea):
         self.revert.clicked.connect(work.revert)
         for signal in (work.changed, work.drawn, work.driver.changed):
             signal.connect(self._refresh)
+        undo_keys(self, self._on_undo, self._on_redo)
         events = self._session.events
         for event in (events.series, events.shown_image, events.active_run):
             follow(event, self._refresh)
+
+    def _on_undo(self) -> None:
+        if self.work.can_undo:
+            self.work.undo()
+        elif not self.work.driver.busy:
+            self._session.undo()
+
+    def _on_redo(self) -> None:
+        if not self.work.driver.busy:
+            self._session.redo()
 
     def _on_config(self, config: Any) -> None:
         self.work.config = config

@@ -19,6 +19,8 @@ _UNITS: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 #: Words in the name of a length that microscopists give in other units.
 _NM = ("defocus", "astigmatism", "defoci")
+#: Fields that name a file.
+_FILES = ("gain", "dark")
 _NO_UPPER = 1e6
 _WORDS = {"auto": "auto", None: "off"}
 
@@ -29,6 +31,12 @@ def label_of(name: str) -> str:
         name = name.removesuffix(ending)
     words = name.replace("_", " ")
     return words[:1].upper() + words[1:]
+
+
+def is_file(path: str) -> bool:
+    """Whether a field (dotted path) names a file."""
+    name = path.rpartition(".")[2]
+    return name in _FILES or name.endswith(("_path", "_file"))
 
 
 def sections_of(model: type[Model]) -> dict[str, type[Model]]:
