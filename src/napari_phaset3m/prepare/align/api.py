@@ -29,6 +29,8 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 
 #: Part of the progress bar that judging the given series takes.
 FIRST = 0.03
+#: Relative gain of information below which a stage is undone: it changes what the series states.
+LEAST_GAIN = {"optics": 0.02}
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
     "focal": focal,
     "match": match,
@@ -87,7 +89,7 @@ def iterate_align(
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = yield from STAGES[name](work, share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
-        kept = judged.information > before.information
+        kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
         seconds = time.perf_counter() - begun
         results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:

@@ -86,6 +86,7 @@ class GridConfig(Model):
 class GradientConfig(Model):
     """Gauss-Newton refinement with the multislice model's own derivatives."""
 
+    refine_shifts: bool = Field(True, description="Refine the shift of each image")
     gradient_bins: tuple[PositiveInt, ...] = Field((3, 2), description="Bins, falling")
     gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
     gradient_sweeps: PositiveInt = Field(
