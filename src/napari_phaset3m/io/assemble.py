@@ -11,12 +11,13 @@ import numpy as np
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io import sidecar
+from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
+from napari_phaset3m.io.sidecar import read_mtf
 
 _SCALAR_NAMES = tuple(
     name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name != "defocus_angstrom"
@@ -43,7 +44,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     check_names(given)
     notes = list(raw.notes)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
-    for name, read in (("tilt_deg", sidecar.read_angles), ("mtf", sidecar.read_mtf)):
+    for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
         value = fields.get(name)
         if isinstance(value, str | os.PathLike):
             fields[name] = read(value)

@@ -10,8 +10,9 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, nbytes
+from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.sidecar import Sidecar, axis_angle, look_beside
+from napari_phaset3m.io.sidecar import Sidecar, look_beside
 
 _HEADER = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}

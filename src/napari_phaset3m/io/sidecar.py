@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
-
-_MAX_TEXT = 32 << 20
-_AXIS = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+(?:\.\d+)?)", re.IGNORECASE)
+from napari_phaset3m.io.imod import read_angles
+from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
+from napari_phaset3m.io.mdoc_series import mdoc_series
+from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
 
 @dataclass
@@ -25,41 +24,9 @@ class Sidecar:
     energy_ev: float | None = None
     tilt_axis_angle_deg: float | None = None
     dose_per_image: np.ndarray | None = None
+    prior_dose: np.ndarray | None = None
+    exposure_order: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def read_text_file(path: str | os.PathLike[str]) -> str:
-    """The text of a small file in UTF-8 or Latin-1."""
-    found = check_exists(path)
-    if found.stat().st_size > _MAX_TEXT:
-        raise DataError(f"is larger than {_MAX_TEXT >> 20} MB, too large for text", path=path)
-    data = found.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def read_angles(path: str | os.PathLike[str]) -> np.ndarray:
-    """Angles of a `.tlt` or `.rawtlt` file: the first number of each line, degrees.
-
-    Raises
-    ------
-    DataError
-        A line holds no number.
-    """
-    angles = []
-    for number, line in enumerate(read_text_file(path).splitlines(), 1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            angles.append(float(words[0]))
-        except ValueError:
-            raise DataError(f"line {number} holds no angle", path=path, field="tilt_angles") from None
-    if not angles or len(angles) > MAX_SECTIONS:
-        raise DataError(f"holds {len(angles)} angles", path=path, field="tilt_angles")
-    return np.asarray(angles)
 
 
 def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
@@ -88,56 +55,14 @@ def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
     return np.array(rows).reshape(-1, 2)
 
 
-@dataclass
-class Mdoc:
-    """A SerialEM `.mdoc`: what holds for all, what each section says, and the free text lines."""
-
-    globals: dict[str, str]
-    sections: list[dict[str, str]]
-    titles: list[str]
-
-
-def read_mdoc(path: str | os.PathLike[str]) -> Mdoc:
-    """Read an mdoc tolerantly: unknown keys are kept, odd lines skipped."""
-    found = Mdoc({}, [], [])
-    current = found.globals
-    for line in read_text_file(path).splitlines():
-        text = line.strip()
-        if text.startswith("[") and text.endswith("]"):
-            key, _, value = text[1:-1].partition("=")
-            if key.strip().lower() == "t":
-                found.titles.append(value.strip())
-            elif key.strip().lower() in ("zvalue", "frameset", "image", "montsection"):
-                current = {}
-                found.sections.append(current)
-        elif "=" in text:
-            key, _, value = text.partition("=")
-            current[key.strip()] = value.strip()
-    return found
-
-
-def _number(values: dict[str, str], key: str) -> float | None:
-    try:
-        number = float(values[key].split()[0])
-    except (KeyError, ValueError, IndexError):
-        return None
-    return number if np.isfinite(number) else None
-
-
-def axis_angle(text: str) -> float | None:
-    """The angle after "Tilt axis angle" in a title or log, degrees."""
-    match = _AXIS.search(text)
-    return float(match.group(1)) if match else None
-
-
-def _mdoc_beside(stack: Path) -> Path | None:
-    """``stack.mrc.mdoc`` or ``stack.mdoc``, else the one whose stem begins the stack's stem."""
+def _mdoc_beside(stack: Path) -> tuple[Path | None, bool]:
+    """``stack.mrc.mdoc`` or ``stack.mdoc`` (True), else one whose stem begins the stack's stem (False)."""
     for candidate in (stack.with_name(stack.name + ".mdoc"), stack.with_suffix(".mdoc")):
         if candidate.is_file():
-            return candidate
+            return candidate, True
     stems = [(p.name.split(".")[0], p) for p in stack.parent.glob("*.mdoc") if p.is_file()]
     fitting = [(len(stem), p) for stem, p in stems if len(stem) >= 4 and stack.stem.startswith(stem + "_")]
-    return max(fitting)[1] if fitting else None
+    return (max(fitting)[1], False) if fitting else (None, False)
 
 
 def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
@@ -146,50 +71,55 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
     Raises
     ------
     DataError
-        A `.tlt` or `.rawtlt` of the same name has another number of angles.
+        A `.tlt` or `.rawtlt` of the same name has another number of angles, or the `.mdoc` of the same
+        name another number of images.
     """
     result = Sidecar()
-    mdoc = _mdoc_beside(stack)
+    mdoc, is_own = _mdoc_beside(stack)
     if mdoc is not None:
-        _from_mdoc(result, mdoc, shape)
+        _from_mdoc(result, mdoc, stack, shape, is_own)
     for suffix in (".tlt", ".rawtlt"):
         file = stack.with_suffix(suffix)
         if file.is_file():
             angles = read_angles(file)
-            if angles.size != shape[0]:
-                raise DataError(
-                    f"{angles.size} angles for {shape[0]} images in {stack.name}",
-                    path=file,
-                    field="tilt_angles",
-                    remedy="Give one angle for each image",
-                )
+            check_count(angles.size, shape[0], file, "angles", stack.name)
             result.tilt_deg = angles
             result.notes.append(f"tilt angles from {file.name}")
             break
     log = stack.with_suffix(".txt")
-    if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= _MAX_TEXT:
+    if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
         result.tilt_axis_angle_deg = axis_angle(read_text_file(log))
     return result
 
 
-def _from_mdoc(result: Sidecar, path: Path, shape: tuple[int, int, int]) -> None:
+def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, int], is_own: bool) -> None:
     mdoc = read_mdoc(path)
-    first = mdoc.sections[0] if mdoc.sections else {}
-    angles = [_number(section, "TiltAngle") for section in mdoc.sections]
-    if len(angles) == shape[0] and all(angle is not None for angle in angles):
-        result.tilt_deg = np.asarray(angles, dtype=np.float64)
-        result.notes.append(f"tilt angles from {path.name}")
-        doses = [_number(section, "ExposureDose") for section in mdoc.sections]
-        if all(dose is not None and dose > 0 for dose in doses):
-            result.dose_per_image = np.asarray(doses, dtype=np.float64)[:, None]
-    voltage = _number(mdoc.globals, "Voltage") or _number(first, "Voltage")
-    result.energy_ev = voltage * 1e3 if voltage else None
-    pixel = _number(mdoc.globals, "PixelSpacing") or _number(first, "PixelSpacing")
-    binning = _binning(mdoc.globals.get("ImageSize") or first.get("ImageSize", ""), shape)
-    if pixel and binning:
-        result.pixel_size_angstrom = pixel * binning
-        result.notes.append(f"pixel size from {path.name}: {pixel:g} A x binning {binning}")
-    result.tilt_axis_angle_deg = next((a for t in mdoc.titles if (a := axis_angle(t)) is not None), None)
+    found = mdoc_series(mdoc)
+    fits = len(found.images) == shape[0]
+    if is_own and found.images:
+        check_count(len(found.images), shape[0], path, "sections", stack.name)
+    if fits:
+        result.tilt_deg = found.tilt_deg
+        if found.tilt_deg is not None:
+            result.notes.append(f"tilt angles from {path.name}")
+        if found.dose is not None and found.is_dose_stated:
+            result.dose_per_image = found.dose[:, None]
+        result.prior_dose, result.exposure_order = found.prior_dose, found.exposure_order
+        result.notes += [f"{path.name}: {text}" for text in (*found.notes, *found.questions)]
+    result.energy_ev = found.energy_ev
+    binning = _binning(mdoc.text("ImageSize") or "", shape)
+    if found.pixel_size_angstrom and binning:
+        result.pixel_size_angstrom = found.pixel_size_angstrom * binning
+        result.notes.append(
+            f"pixel size from {path.name}: {found.pixel_size_angstrom:g} A x binning {binning}"
+        )
+    if found.is_axis_stated:
+        result.tilt_axis_angle_deg = found.tilt_axis_angle_deg
+    elif found.tilt_axis_angle_deg is not None:
+        result.notes.append(
+            f"{path.name}: RotationAngle puts the tilt axis at {found.tilt_axis_angle_deg:g} degrees, but no "
+            "title says so: not turned. Give tilt_axis_angle_deg=... or --tilt-axis-angle"
+        )
 
 
 def _binning(size: str, shape: tuple[int, int, int]) -> int | None:

@@ -19,7 +19,7 @@ from napari_phaset3m.io.atomic import atomic_path
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.provenance import package_version
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
-from napari_phaset3m.io.sidecar import read_text_file
+from napari_phaset3m.io.text import read_text_file
 
 _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None, "used": True}
 _IMAGE_KEYS = {"file", "section", "tilt", "tilt_deg", *_PER_IMAGE}

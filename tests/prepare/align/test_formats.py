@@ -1,0 +1,209 @@
+"""Alignments to and from IMOD's and AreTomo's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.aretomo import read_aln
+from napari_phaset3m.io.imod import read_angles, read_xf
+from napari_phaset3m.io.orient import turn
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.formats import (
+    export_alignment,
+    from_aln,
+    from_xf,
+    import_alignment,
+    to_aln,
+    to_xf,
+)
+from napari_phaset3m.prepare.align.model import Alignment
+
+SHAPE = (64, 64)
+
+
+def series_of(n_tilt: int = 5, n_focus: int = 1, **more: object) -> TiltFocalSeries:
+    return TiltFocalSeries(
+        images=np.ones((n_tilt, n_focus, *SHAPE), np.float32),
+        tilt_deg=np.linspace(-40, 40, n_tilt),
+        pixel_size_angstrom=2.0,
+        energy_ev=3e5,
+        **more,
+    )
+
+
+def some(n_tilt: int = 5, n_focus: int = 1, seed: int = 1, magnified: bool = True) -> Alignment:
+    rng = np.random.default_rng(seed)
+    start = Alignment.of(series_of(n_tilt, n_focus))
+    return start.replace(
+        shifts_px=rng.normal(0, 9, (n_tilt, n_focus, 2)),
+        rotation_deg=85 + rng.normal(0, 1, (n_tilt, n_focus)),
+        magnification=1 + magnified * rng.normal(0, 0.01, (n_tilt, n_focus)),
+    )
+
+
+def same(one: Alignment, other: Alignment, atol: float = 1e-9) -> bool:
+    pairs = ("shifts_px", "rotation_deg", "magnification", "tilt_deg")
+    return all(np.allclose(getattr(one, n), getattr(other, n), atol=atol) for n in pairs)
+
+
+def imod_place(row: np.ndarray, raw_xy: np.ndarray) -> np.ndarray:
+    """IMOD's own formula, from its documentation, about the image centre."""
+    (a11, a12, dx), (a21, a22, dy) = row
+    x, y = raw_xy
+    return np.array([a11 * x + a12 * y + dx, a21 * x + a22 * y + dy])
+
+
+def test_xf_takes_given_places_back_to_aligned_ones():
+    alignment = some()
+    point = np.array([[7.0, -11.0]])  # aligned (y, x)
+    given = alignment.to_given(point)
+    for tilt, row in enumerate(to_xf(alignment)):
+        assert np.allclose(imod_place(row, given[tilt, 0, 0, ::-1]), point[0, ::-1])
+
+
+def test_an_axis_at_imods_angle_comes_to_lie_along_y():
+    # IMOD: the axis angle is from +Y towards -X, and A11 = cos, A12 = sin of it.
+    alignment = Alignment.of(series_of()).with_axis_angle(84.1)
+    row = to_xf(alignment)[0]
+    angle = np.radians(84.1)
+    assert np.allclose(row[:, :2], [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    axis = np.array([-np.sin(angle), np.cos(angle)])
+    assert np.allclose(imod_place(row, axis), (0, 1))
+
+
+@pytest.mark.parametrize("turned", [0.0, 84.0, -5.5])
+@pytest.mark.parametrize("n_focus", [1, 3])
+def test_xf_round_trip(turned, n_focus):
+    alignment = some(n_focus=n_focus)
+    again = from_xf(to_xf(alignment, turned), Alignment.of(series_of(5, n_focus)), SHAPE, turned_deg=turned)
+    assert same(again, alignment)
+
+
+def test_transforms_of_a_turned_series_are_those_of_the_raw_stack():
+    # A raw stack with its axis at 30 degrees: turned at import, aligned there; the exported transforms must
+    # take the raw stack where applying the alignment takes the turned one.
+    rng = np.random.default_rng(3)
+    y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in SHAPE), indexing="ij")
+    raw = sum(np.exp(-((y - py) ** 2 + (x - px) ** 2) / 18) for py, px in rng.uniform(-15, 15, (4, 2)))[
+        None, None
+    ].astype(np.float32)
+    images, _ = turn(raw, 30.0)
+    one = Alignment.of(series_of(1)).replace(shifts_px=[[[3.0, -2.0]]])
+    series = series_of(1, tilt_axis_angle_deg=30.0).replace(images=images)
+    row = to_xf(one, series.tilt_axis_angle_deg)[0]
+    from scipy.ndimage import affine_transform, shift
+
+    inverse = np.linalg.inv(row[:, :2])
+    centre = (np.array(SHAPE) - 1) / 2
+    start = centre - inverse[::-1, ::-1] @ (centre + row[::-1, 2])
+    by_imod = affine_transform(raw[0, 0], inverse[::-1, ::-1], start, order=5)
+    ours = apply(series, one)
+    by_us = shift(ours.images[0, 0], -ours.shifts_px[0, 0], order=5)
+    assert np.abs(by_imod - by_us)[12:-12, 12:-12].max() < 5e-3
+    assert np.abs(by_imod - raw[0, 0])[12:-12, 12:-12].max() > 0.1
+
+
+def test_one_transform_for_each_tilt_serves_all_foci():
+    table = to_xf(some(n_focus=1))
+    found = from_xf(table, Alignment.of(series_of(5, 3)), SHAPE)
+    assert np.allclose(found.shifts_px[:, 2], some(n_focus=1).shifts_px[:, 0])
+
+
+def test_binned_transforms_are_scaled():
+    table = to_xf(some())
+    found = from_xf(table, Alignment.of(series_of()), SHAPE, pixel_ratio=4)
+    assert np.allclose(found.shifts_px, 4 * some().shifts_px)
+
+
+def test_a_stretch_is_refused():
+    table = to_xf(some())
+    table[2, 0, 0] += 0.05
+    with pytest.raises(DataError, match="stretch that moves a corner"):
+        from_xf(table, Alignment.of(series_of()), SHAPE)
+    with pytest.raises(DataError, match="mirrors"):
+        from_xf(np.tile([[-1.0, 0, 0], [0, 1, 0]], (5, 1, 1)), Alignment.of(series_of()), SHAPE)
+    with pytest.raises(DataError, match="4 transforms for 5 tilts"):
+        from_xf(table[:4], Alignment.of(series_of()), SHAPE)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rotation=st.floats(-180, 180), x=st.floats(-500, 500), y=st.floats(-500, 500), turned=st.floats(-180, 180)
+)
+def test_aln_round_trip(rotation, x, y, turned):
+    start = Alignment.of(series_of())
+    wanted = start.replace(shifts_px=np.full((5, 1, 2), (y, x)), rotation_deg=np.full((5, 1), rotation))
+    again = from_aln(to_aln(wanted, SHAPE, turned_deg=turned), start, turned_deg=turned)
+    assert same(again, wanted, atol=1e-6)
+
+
+def test_aretomo_states_the_axis_angle_and_the_raw_shift():
+    # AreTomo3, AreTomo/ImodUtil/CSaveXF.cpp: a11 = cos(-ROT), a12 = -sin(-ROT), (DX, DY) = A (-TX, -TY).
+    alignment = some(magnified=False)
+    aln, table = to_aln(alignment, SHAPE), to_xf(alignment)
+    for row, rot, shift in zip(table, aln.rotation_deg, aln.shifts_px, strict=True):
+        t = -np.radians(rot)
+        matrix = np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
+        assert np.allclose(row[:, :2], matrix) and np.allclose(row[:, 2], matrix @ -shift)
+
+
+def test_files_round_trip_and_unused_tilts_are_dark(tmp_path: Path):
+    series = series_of(tilt_axis_angle_deg=12.0)
+    used = np.array([True, True, False, True, True])[:, None]
+    alignment = some(magnified=False).replace(used=used)
+    files = export_alignment(alignment, tmp_path / "säries 1.xf", series)
+    assert [f.name for f in files] == ["säries 1.xf", "säries 1.tlt"]
+    assert same(import_alignment(files[0], series), alignment, atol=1e-3)  # 7 and 4 decimals
+    (file,) = export_alignment(alignment, tmp_path / "a.aln", series)
+    back = import_alignment(file, series)
+    assert np.array_equal(back.used, used)
+    assert np.allclose(back.shifts_px[used], alignment.shifts_px[used], atol=2e-3)
+    assert read_aln(file).dark == ((2, 2, 0.0),)
+
+
+def test_errors_name_the_file(tmp_path: Path):
+    series = series_of()
+    export_alignment(some(4), tmp_path / "four.xf", series_of(4))
+    with pytest.raises(DataError, match=r"four.tlt: angles: 4 angles for 5 images"):
+        import_alignment(tmp_path / "four.xf", series)
+    (tmp_path / "four.tlt").unlink()
+    with pytest.raises(DataError, match=r"four.xf: xf: 4 transforms for 5 tilts"):
+        import_alignment(tmp_path / "four.xf", series)
+    with pytest.raises(DataError, match="magnification: is not 1"):
+        export_alignment(some(), tmp_path / "a.aln", series)
+    assert not (tmp_path / "a.aln").exists()
+    with pytest.raises(OutputError):
+        export_alignment(some(), tmp_path / "absent" / "a.xf", series)
+
+
+def test_real_aln_and_its_xf(shared_data: Path):
+    """The .xf beside this .aln is alnfile's, whose rotation has the other sense than AreTomo's own.
+
+    Everything but that sense must agree: theirs is A = R(+ROT), D = -A (TX, TY).
+    """
+    folder = shared_data / "real" / "metadata" / "alnfile"
+    aln = read_aln(folder / "global_no_local.aln")
+    theirs, tilts = read_xf(folder / "global_no_local.xf"), read_angles(folder / "global_no_local.tlt")
+    series = series_of(len(tilts)).replace(tilt_deg=tilts)
+    found = from_aln(aln, Alignment.of(series))
+    assert np.allclose(found.tilt_deg, tilts) and np.allclose(found.rotation_deg, -95.404)
+    mirrored = to_xf(found.replace(rotation_deg=-found.rotation_deg))
+    assert np.allclose(mirrored, theirs, atol=2e-4)
+    assert not np.allclose(to_xf(found)[:, 0, 1], theirs[:, 0, 1], atol=0.1)
+
+
+def test_real_etomo_alignment(shared_data: Path):
+    """An eTomo .xf: the axis angle that SerialEM gave (about 84 degrees) comes out with its sign."""
+    folder = shared_data / "real" / "metadata" / "etomofiles"
+    table, tilts = read_xf(folder / "TS_001.xf"), read_angles(folder / "TS_001.tlt")
+    series = series_of(len(tilts)).replace(tilt_deg=tilts)
+    found = from_xf(table, Alignment.of(series), (4000, 4000))
+    assert found.axis_angle_deg == pytest.approx(84.1, abs=0.3)
+    assert np.allclose(to_xf(found), table, atol=5e-4)
