@@ -87,50 +87,64 @@ def amplitude_rings(reference: Reference, held: np.ndarray) -> Rings:
     return measure_rings(reference.grid, measured, predicted)
 
 
-def add_step(
-    step: GeometryStep,
-    reference: Reference,
-    where: tuple[int, np.ndarray],
-    rings: Rings,
-    asked: np.ndarray,
-    off: np.ndarray,
-) -> None:
-    """Put one tilt's changes, from images the reference has not seen, into ``step``.
+class GeometryEquations:
+    """Gathers normal equations of each tilt: shifts of its images, tilt, rotation and magnification.
 
     Parameters
     ----------
-    step : GeometryStep
-        Filled in at the tilt.
-    reference : Reference
-    where : (int, ndarray)
-        The tilt and its foci that count.
-    rings : Rings
-        From :func:`amplitude_rings`.
-    asked : ndarray
-        `(3,)` bool: tilt, rotation and magnification are refined.
-    off : ndarray
-        `(3,)` how far they already are from where the priors have them (radians, radians, ratio).
+    shape : tuple of int
+        (n_tilt, n_focus).
     """
-    tilt, foci = where
-    gain, noise = rings.gain[rings.index], rings.noise[rings.index]
-    measured, predicted = reference.amplitudes(tilt)
-    rest = np.fft.fft2(measured[foci]) - gain * np.fft.fft2(predicted[foci])
-    n = 2 * len(foci)
-    kept = np.concatenate([np.ones(n, bool), asked])
-    columns = np.fft.fft2(_columns(reference, tilt, foci, predicted)[kept]) * gain
-    inverse = np.concatenate([np.zeros(n), 1 / SIGMAS**2])[kept]
-    flat = columns.reshape(int(kept.sum()), -1)
-    weighted = (columns / noise).reshape(flat.shape)
-    matrix = (weighted.conj() @ flat.T).real + np.diag(inverse)
-    matrix += 1e-9 * np.diag(np.diag(matrix))
-    right = (weighted.conj() @ rest.ravel()).real - inverse * np.concatenate([np.zeros(n), off])[kept]
-    found = np.zeros(kept.size)
-    found[kept] = np.linalg.solve(matrix, right)
-    error = np.sqrt(np.diag(np.linalg.inv(matrix)))[:n]
-    step.shifts_px[tilt, foci] = found[:n].reshape(-1, 2) * reference.scale
-    step.shift_error_px[tilt, foci] = error.reshape(-1, 2) * reference.scale
-    step.tilt_deg[tilt], step.rotation_deg[tilt] = np.degrees(found[n]), np.degrees(found[n + 1])
-    step.magnification[tilt] = found[n + 2]
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        size = 2 * shape[1] + 3
+        self.matrix = np.zeros((shape[0], size, size))
+        self.right = np.zeros((shape[0], size))
+
+    def add(self, reference: Reference, tilt: int, foci: np.ndarray, rings: Rings) -> None:
+        """Take in images that the reference has not seen; shifts in pixels of the series."""
+        gain, noise = rings.gain[rings.index], rings.noise[rings.index]
+        measured, predicted = reference.amplitudes(tilt)
+        rest = np.fft.fft2(measured[foci]) - gain * np.fft.fft2(predicted[foci])
+        columns = np.fft.fft2(_columns(reference, tilt, foci, predicted)) * gain
+        n = 2 * len(foci)
+        columns[:n] /= reference.scale
+        flat = columns.reshape(len(columns), -1)
+        weighted = (columns / noise).reshape(flat.shape)
+        shifts = [2 * f + axis for f in foci for axis in range(2)]
+        where = np.array([*shifts, *range(2 * self.shape[1], self.right.shape[1])])
+        self.matrix[tilt][np.ix_(where, where)] += (weighted.conj() @ flat.T).real
+        self.right[tilt, where] += (weighted.conj() @ rest.ravel()).real
+
+    def solve(self, asked: np.ndarray, away: np.ndarray) -> GeometryStep:
+        """The damped step.
+
+        Parameters
+        ----------
+        asked : ndarray
+            `(3,)` bool: tilt, rotation and magnification are refined.
+        away : ndarray
+            `(n_tilt, 3)` how far they already are from where the priors have them (radians,
+            radians, ratio).
+        """
+        step, n = GeometryStep.none(*self.shape), 2 * self.shape[1]
+        for tilt, (matrix, right) in enumerate(zip(self.matrix, self.right, strict=True)):
+            kept = np.concatenate([np.diag(matrix)[:n] > 0, asked & bool(matrix.any())])
+            if not kept.any():
+                continue
+            inverse = np.concatenate([np.zeros(n), 1 / SIGMAS**2])
+            pull = inverse * np.concatenate([np.zeros(n), away[tilt]])
+            part = matrix[np.ix_(kept, kept)] + np.diag(inverse[kept])
+            part += 1e-9 * np.diag(np.diag(part))
+            found, error = np.zeros(kept.size), np.full(kept.size, np.nan)
+            found[kept] = np.linalg.solve(part, (right - pull)[kept])
+            error[kept] = np.sqrt(np.diag(np.linalg.inv(part)))
+            step.shifts_px[tilt] = found[:n].reshape(-1, 2)
+            step.shift_error_px[tilt] = error[:n].reshape(-1, 2)
+            step.tilt_deg[tilt], step.rotation_deg[tilt] = np.degrees(found[n : n + 2])
+            step.magnification[tilt] = found[n + 2]
+        return step
 
 
 def _columns(reference: Reference, tilt: int, foci: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.prepare.align.geometry import GeometryStep, add_step, amplitude_rings
+from napari_phaset3m.prepare.align.geometry import GeometryEquations, GeometryStep, amplitude_rings
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference, forward_model
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
@@ -72,29 +72,32 @@ def _images(work: Work, bin_: int, share: Share) -> StageEvents:
 
 
 def _geometry(work: Work, start: Alignment, where: tuple[int, int], share: Share) -> StageEvents:
-    """One step of tilt angles, rotations and magnifications, each tilt against the others."""
+    """One step of tilt angles, rotations and magnifications.
+
+    Single images are left out, not tilts: across a gap between tilts the volume lacks what would
+    tell a tilt from its neighbours, and angles would drift towards them.
+    """
     series, (bin_, number) = work.series, where
     assert series.used is not None
-    parts = deal(series.used, work.config.reference.folds, True, work.rng(4, number))
     settings, now = work.config.gradient, work.alignment
-    asked = np.array([settings.refine_tilt, settings.refine_rotation, settings.refine_magnification])
-    away = (
-        np.radians(now.tilt_deg - start.tilt_deg),
-        np.radians(now.rotation_deg - start.rotation_deg).mean(1),
-        (now.magnification / start.magnification).mean(1) - 1,
-    )
-    step = GeometryStep.none(series.n_tilt, series.n_focus)
+    parts = deal(series.used, work.config.reference.folds, False, work.rng(4, bin_, number))
+    equations = GeometryEquations((now.n_tilt, now.n_focus))
     for index, held in enumerate(parts):
         reference = Reference(series.replace(used=series.used & ~held), work.config, bin_)
         try:
             yield from built(reference, f"Tilts and rotations, bin {bin_}", share.part(index, len(parts)))
             rings = amplitude_rings(reference, held)
             for tilt in map(int, np.flatnonzero(held.any(1))):
-                off = np.array([now[tilt] for now in away])
-                add_step(step, reference, (tilt, np.flatnonzero(held[tilt])), rings, asked, off)
+                equations.add(reference, tilt, np.flatnonzero(held[tilt]), rings)
         finally:
             reference.close()
-    return work.at(moved(work, step))
+    away = (
+        np.radians(now.tilt_deg - start.tilt_deg),
+        np.radians(now.rotation_deg - start.rotation_deg).mean(1),
+        (now.magnification / start.magnification).mean(1) - 1,
+    )
+    asked = np.array([settings.refine_tilt, settings.refine_rotation, settings.refine_magnification])
+    return work.at(moved(work, equations.solve(asked, np.stack(away, axis=1))))
 
 
 def moved(work: Work, step: GeometryStep) -> Alignment:
