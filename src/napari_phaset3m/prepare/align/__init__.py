@@ -1,1 +1,1 @@
-"""Alignment of a tilt/focal series: where every image sits, how it is turned and magnified."""
+"""Alignment of a tilt/focal series: from coarse shifts to the multislice model itself."""

@@ -163,6 +163,20 @@ class Reference:
         assert self.stage.problem.microscope is not None
         return self.stage.problem.microscope
 
+    def amplitudes(self, tilt: int) -> tuple[np.ndarray, np.ndarray]:
+        """`(n_focus, nx, ny)` contrast of amplitudes, measured and predicted with the present shifts.
+
+        ``sqrt(I) - 1`` (linear model: projections), 0 in the padding.
+        """
+        problem = self.stage.problem
+        if self.linear:
+            seen, expected = self.measured(tilt), self.predicted(tilt)[0]
+            return np.fft.ifft2(seen).real, np.fft.ifft2(expected).real
+        images = cast(MultisliceMethod, self.stage.method).predict(self.volume, tilt)
+        pair = (np.sqrt(np.maximum(i, 0)) - 1 for i in (problem.images[tilt], images))
+        measured, predicted = (np.asarray(p * problem.pixel_weight, np.float64) for p in pair)
+        return measured, predicted
+
     def predicted_with(self, tilt: int, variants: Sequence[tuple[Microscope, float]]) -> np.ndarray:
         """`(n, n_focus, nx, ny)` as :meth:`predicted`, with other microscopes and changes of defocus."""
         method, problem = cast(MultisliceMethod, self.stage.method), self.stage.problem

@@ -95,7 +95,7 @@ def taken(work: Work, found: list[Found]) -> Work:
     defoci = [f.defocus for f in found if f.defocus is not None]
     return work.at(
         alignment.replace(
-            shifts_px=np.mean([f.shifts_px for f in found], axis=0),
+            shifts_px=work.given_shifts_px(np.mean([f.shifts_px for f in found], axis=0)),
             defocus_angstrom=np.mean(defoci, axis=0) if defoci else alignment.defocus_angstrom,
             residual=found[-1].residual,
             shift_error_px=np.sqrt(np.mean([f.sigma_px**2 for f in found], axis=0)),
@@ -186,7 +186,7 @@ class _Task:
     def found(self) -> Found:
         """Posterior means of everything looked at."""
         now = self.work.alignment
-        shifts, sigma = np.array(now.shifts_px), np.full(now.shifts_px.shape, np.nan)
+        shifts, sigma = self.work.aligned_shifts_px, np.full(now.shifts_px.shape, np.nan)
         defocus = None if self._trials is None else np.array(now.defocus_angstrom)
         assert self._places is not None
         for tilt in range(now.n_tilt):

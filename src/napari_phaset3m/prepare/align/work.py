@@ -33,17 +33,30 @@ class Work:
     alignment : Alignment
     finish : Finish, optional
         Asks to end early.
+    error_map, error_map_px : ndarray, optional
+        Of the grid search, see :class:`.result.AlignResult`.
     """
 
     original: TiltFocalSeries
     config: AlignConfig
     alignment: Alignment
     finish: Finish | None = None
+    error_map: np.ndarray | None = None
+    error_map_px: np.ndarray | None = None
 
     def at(self, alignment: Alignment) -> Work:
         """The same with another alignment, its freedoms fixed."""
         mean = float(self.original.tilt_deg.mean())
         return replace(self, alignment=without_freedoms(alignment, self.original.pixel_size_angstrom, mean))
+
+    @property
+    def aligned_shifts_px(self) -> np.ndarray:
+        """`(n_tilt, n_focus, 2)` (y, x) shifts in the axes of the aligned images, as ``series`` has them."""
+        return _turned(np.linalg.inv(self.alignment.matrices()), self.alignment.shifts_px)
+
+    def given_shifts_px(self, aligned_px: np.ndarray) -> np.ndarray:
+        """Shifts in the axes of the given images from those in the aligned ones."""
+        return _turned(self.alignment.matrices(), aligned_px)
 
     @property
     def series(self) -> TiltFocalSeries:
@@ -63,6 +76,10 @@ class Work:
     def rng(self, *where: int) -> np.random.Generator:
         """Random numbers of one place in the run."""
         return np.random.default_rng([self.config.seed, *where])
+
+
+def _turned(matrices: np.ndarray, shifts_px: np.ndarray) -> np.ndarray:
+    return np.asarray(np.einsum("tfij,tfj->tfi", matrices, shifts_px[..., ::-1])[..., ::-1])
 
 
 def deal(used: np.ndarray, parts: int, by_tilt: bool, rng: np.random.Generator) -> list[np.ndarray]:
@@ -172,5 +189,9 @@ def detail(work: Work, **more: Any) -> Mapping[str, Any]:
         "residual": work.alignment.residual,
         "shift_error_px": work.alignment.shift_error_px,
         "defocus_angstrom": work.alignment.defocus_angstrom,
+        "error_map": work.error_map,
+        "tilt_deg": work.alignment.tilt_deg,
+        "rotation_deg": work.alignment.rotation_deg,
+        "magnification": work.alignment.magnification,
     }
-    return found | {name: value for name, value in more.items() if value is not None}
+    return {name: value for name, value in (found | more).items() if value is not None}

@@ -1,0 +1,184 @@
+"""One band-passed image for each tilt, from which the model-free stages work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_phaset3m.core.contrast import combine, contrast_transfer, unshifted
+from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.prepare.align.apply import resample
+from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
+from napari_phaset3m.prepare.align.model import Alignment
+
+_BORDER = 0.08
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiltImages:
+    """One image for each tilt.
+
+    Attributes
+    ----------
+    images : ndarray
+        `(n_tilt, ny, nx)` float32, as given (not moved, not filtered), vacuum or median = 0.
+    tilt_deg : ndarray
+        `(n_tilt,)`.
+    usable : ndarray
+        `(n_tilt,)` bool.
+    focus : int or None
+        Where they come from; None: all foci.
+    """
+
+    images: np.ndarray
+    tilt_deg: np.ndarray
+    usable: np.ndarray
+    focus: int | None
+
+
+def tilt_images(series: TiltFocalSeries, config: CoarseConfig, alignment: Alignment) -> TiltImages:
+    """Choose (or combine) the image of each tilt.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : CoarseConfig
+        ``focus`` is used.
+    alignment : Alignment
+        Shifts between foci, for ``"mean"``: the result lies where each tilt's first used focus does.
+
+    Raises
+    ------
+    ConfigError
+        There is no such focus.
+    DataError
+        Fewer than three tilts are used, or the mean needs optics that the series does not state.
+    """
+    used = alignment.used
+    if config.focus == "mean":
+        values, focus = _mean(series, alignment), None
+        usable = used.any(1)
+    else:
+        focus = _focus(series) if config.focus == "auto" else config.focus
+        if focus >= series.n_focus:
+            raise ConfigError(f"focus: there are {series.n_focus} foci, counted from 0; {focus} is none")
+        values, usable = series.images[:, focus], used[:, focus]
+    if usable.sum() < 3:
+        raise DataError(
+            f"{int(usable.sum())} tilts are used",
+            field="mask",
+            remedy="At least three are needed to align tilts",
+        )
+    return TiltImages(_level(values), np.array(alignment.tilt_deg), np.array(usable), focus)
+
+
+def _focus(series: TiltFocalSeries) -> int:
+    if series.defocus_angstrom is None:
+        return 0
+    return int(np.abs(np.asarray(series.defocus_angstrom)).mean(0).argmax())
+
+
+def _level(values: np.ndarray) -> np.ndarray:
+    flat = np.asarray(values, REAL)
+    return flat - np.median(flat, axis=(1, 2), keepdims=True)
+
+
+def _mean(series: TiltFocalSeries, alignment: Alignment) -> np.ndarray:
+    from napari_phaset3m.analyse.ctf import series_microscope
+
+    microscope = series_microscope(series)
+    if alignment.defocus_angstrom is None:
+        raise DataError("is missing", field="defocus_values", remedy="Align one focus instead")
+    ny, nx = series.image_shape
+    grid = Grid(nx, ny, series.pixel_size_angstrom)
+    result = np.empty((series.n_tilt, ny, nx), REAL)
+    for tilt in range(series.n_tilt):
+        foci = np.flatnonzero(alignment.used[tilt])
+        if not foci.size:
+            foci = np.arange(1)
+        origin = alignment.shifts_px[tilt, foci[0]]
+        spectra = [
+            unshifted(grid, series.images[tilt, f].T, alignment.shifts_px[tilt, f] - origin) for f in foci
+        ]
+        transfers = [
+            contrast_transfer(grid, microscope, float(alignment.defocus_angstrom[tilt, f])) for f in foci
+        ]
+        result[tilt] = combine(spectra, [1 / foci.size] * foci.size, transfers, "phase_flip").T
+    return result
+
+
+def taper(shape: tuple[int, int], fraction: float) -> np.ndarray:
+    """`(ny, nx)` float32 round window: 1 inside, falling to 0 as a cosine over ``fraction`` of the radius.
+
+    Round, so that an image turned about its centre keeps what it has.
+    """
+    if fraction == 0:
+        return np.ones(shape, REAL)
+    y, x = (np.abs(np.arange(n) - (n - 1) / 2) / (n / 2) for n in shape)
+    radius = np.hypot(y[:, None], x[None, :])
+    edge = np.clip((1 - radius) / (2 * fraction), 0, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * edge), REAL)
+
+
+def band(shape: tuple[int, int], lowpass_per_px: float, highpass_per_px: float) -> np.ndarray:
+    """`(ny, nx // 2 + 1)` float32 Gaussian band-pass for a real FFT."""
+    ky = np.fft.fftfreq(shape[0])[:, None]
+    kx = np.fft.rfftfreq(shape[1])[None, :]
+    k2 = ky**2 + kx**2
+    kept = np.exp(-k2 / lowpass_per_px**2)
+    if highpass_per_px:
+        kept = kept * (1 - np.exp(-k2 / highpass_per_px**2))
+    kept = np.where(k2 > 0, kept, 0.0)
+    return np.asarray(kept, REAL)
+
+
+def placed(tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, config: CoarseConfig) -> np.ndarray:
+    """The images in aligned places: turned, moved, faded out at the border, band-passed.
+
+    Parameters
+    ----------
+    tilts : TiltImages
+    shifts_px : ndarray
+        `(n_tilt, 2)` (y, x) of the given images (as :class:`.model.Alignment` tells them).
+    angle_deg : float
+        Axis angle in the given images.
+    config : CoarseConfig
+
+    Returns
+    -------
+    ndarray
+        `(n_tilt, ny, nx)` float32; 0 where a tilt is not usable.
+    """
+    from scipy import fft
+    from scipy.ndimage import fourier_shift
+
+    shape = tilts.images.shape[1:]
+    window, kept = taper(shape, config.taper), band(shape, config.lowpass_per_px, config.highpass_per_px)
+    angle = np.radians(angle_deg)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    result = np.zeros(tilts.images.shape, REAL)
+    for tilt in np.flatnonzero(tilts.usable):
+        # Shift first, by Fourier; what wraps around lies in the border that is faded out.
+        spectrum = fourier_shift(fft.rfft2(tilts.images[tilt]), -shifts_px[tilt], n=shape[1])
+        image = np.asarray(fft.irfft2(spectrum, s=shape), REAL)
+        if angle_deg:
+            image = resample(image, matrix)
+        image = image * window
+        image -= window * (image.sum() / window.sum())
+        result[tilt] = fft.irfft2(fft.rfft2(image) * kept, s=shape)
+    return result
+
+
+def border_level(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(n,)` median and robust spread of each image's border."""
+    ny, nx = images.shape[1:]
+    wide = max(1, round(_BORDER * min(ny, nx)))
+    inside = np.zeros((ny, nx), bool)
+    inside[wide:-wide, wide:-wide] = True
+    values = images[:, ~inside]
+    median = np.median(values, axis=1)
+    return median, 1.4826 * np.median(np.abs(values - median[:, None]), axis=1)
