@@ -144,3 +144,26 @@ def test_denoising_strength_follows_the_noise():
 def test_an_image_without_noise_is_left_alone():
     series = make(np.full((1, 1, 32, 32), 2.0))
     np.testing.assert_array_equal(drain(denoise.run(series, DenoiseConfig())).series.images, series.images)
+
+
+@pytest.mark.parametrize("method", ["wavelet", "nlm", "tv"])
+def test_tiles_of_a_large_image_show_no_seams(method, monkeypatch):
+    y, x = np.mgrid[:200, :260]
+    truth = 1 + 0.3 * np.sin(x / 20) * np.cos(y / 31)
+    series = poisson(truth, 30, shape=(1, 1))
+    whole = denoise.preview(series, DenoiseConfig(method=method), 0, 0)
+    monkeypatch.setattr(denoise, "_TILE", 128)
+    monkeypatch.setattr(denoise, "_OVERLAP", 48)
+    events = list(denoise.run(series, DenoiseConfig(method=method)))
+    assert len(events) > 4
+    tiled = events[-1].series.images[0, 0]
+    noise = float((series.images[0, 0] - truth).std())
+    # Far below the noise that was there; and as near to the truth as without tiles.
+    assert np.sqrt(np.mean((tiled - whole) ** 2)) < 0.06 * noise
+    assert (tiled - truth).std() < 1.05 * (whole - truth).std()
+
+
+def test_prior_dose_of_the_file_is_used():
+    series = make(np.ones((2, 1, 8, 8)), dose_per_image=3.0, metadata={"prior_dose": [[12.0], [0.0]]})
+    assert dose.accumulated_dose(series, DoseConfig()).ravel().tolist() == [13.5, 1.5]
+    assert dose.accumulated_dose(series, DoseConfig(order="listed")).ravel().tolist() == [1.5, 4.5]

@@ -78,6 +78,8 @@ def test_a_level_that_is_not_positive_is_refused_with_the_image():
     images[1] = -1
     with pytest.raises(DataError, match=r"normalise\.level.*tilt 1, focus 0"):
         normalised(make(images))
+    spared = normalised(make(images, used=[[True], [False]])).images
+    np.testing.assert_array_equal(spared[1], images[1])
     with pytest.raises(ConfigError, match="region_px"):
         NormaliseConfig.parse(level="region")
 

@@ -12,9 +12,10 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parent))
 from _prepare_series import make, poisson
 
-from napari_phaset3m.prepare import outliers
+from napari_phaset3m.prepare import outliers, spikes
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.prepare.history import history
+from napari_phaset3m.prepare.images import finished
 from napari_phaset3m.prepare.outliers import OutliersConfig
 from napari_phaset3m.prepare.ring import local_median
 from napari_phaset3m.prepare.spikes import deviance, electron_size, find_spikes
@@ -104,3 +105,15 @@ def test_local_median_skips_bad_neighbours():
     block, mask = image[3:8, 3:8], ~bad[3:8, 3:8]
     assert local_median(image, bad)[1] == np.median(block[mask])
     assert np.isfinite(local_median(image, np.ones_like(bad))).all()
+
+
+def test_a_large_image_is_gone_through_in_parts_with_the_same_result(monkeypatch):
+    rng = np.random.default_rng(0)
+    image = rng.poisson(5.0, (300, 200)).astype(np.float32)
+    image[rng.integers(0, 300, 80), rng.integers(0, 200, 80)] += 60
+    monkeypatch.setattr(spikes, "_PART", 200 * 50)
+    parts = list(spikes.find_spikes_in_parts(image, 8.0, 1.0))
+    assert parts == sorted(parts) and len(parts) == 6 and parts[-1] == 1
+    found = finished(spikes.find_spikes_in_parts(image, 8.0, 1.0))
+    assert found.sum() >= 70
+    np.testing.assert_array_equal(found, find_spikes(image, 8.0, 1.0))

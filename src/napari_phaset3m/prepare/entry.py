@@ -22,7 +22,11 @@ class Run(Protocol):
     def __call__(
         self, series: TiltFocalSeries, config: Any, *, finish: Finish | None = None
     ) -> Iterator[Event]:
-        """Yield Progress, and Done at last; the given series is not changed."""
+        """Yield Progress, and Done at last; the given series is not changed.
+
+        A step that treats one image after the other has nothing to end early with: it may be stopped
+        (the generator closed), and ``finish`` is for those that get better by going on.
+        """
         ...
 
 
@@ -39,7 +43,7 @@ class StepEntry:
     help : str
         One or two sentences: what it does and when.
     config : type of Model
-        Its parameters; all have defaults unless the step cannot be without (``needs``).
+        Its parameters; all have defaults.
     run : Run
     preview : Preview or None
         None where one image alone cannot show it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from napari_phaset3m.prepare.events import Progress
 
 #: Seconds between two Progress events, at most about this.
 EVERY_S = 0.3
+Value = TypeVar("Value")
 
 
 def each_image(series: TiltFocalSeries) -> Iterator[tuple[int, int]]:
@@ -98,3 +99,24 @@ def with_scale(series: TiltFocalSeries, scale: np.ndarray) -> Mapping[str, Any]:
     """The metadata with another ``scale`` `(n_tilt, n_focus)`."""
     plain: Any = scale if np.ptp(scale) else float(scale.flat[0])
     return {**series.metadata, "scale": plain}
+
+
+def retold(parts: Generator[float, None, Value], at: Progress) -> Generator[Progress, None, Value]:
+    """Go through the parts of one image's work, telling where the step is after each; returns the result."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            value: Value = end.value
+            return value
+        yield at
+
+
+def finished(parts: Generator[Any, None, Value]) -> Value:
+    """The result of work in parts, done in one go."""
+    while True:
+        try:
+            next(parts)
+        except StopIteration as end:
+            value: Value = end.value
+            return value

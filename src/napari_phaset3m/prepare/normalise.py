@@ -55,7 +55,12 @@ def run(series: TiltFocalSeries, config: NormaliseConfig, *, finish: Finish | No
         if isinstance(item, Progress):
             yield item
             continue
-        images[item], levels[item] = _normalised(series, config, *item)
+        try:
+            images[item], levels[item] = _normalised(series, config, *item)
+        except DataError:
+            if series.used[item]:  # type: ignore[index]
+                raise
+            images[item] = series.images[item]  # what is left out need not make sense
     name = {"region": "vacuum", "mean": "mean", "background": "background"}[config.level]
     changed = series.replace(
         images=images, normalisation=name, metadata=with_scale(series, scale_of(series) * levels)

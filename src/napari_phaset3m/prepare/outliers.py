@@ -20,9 +20,9 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-from napari_phaset3m.prepare.images import electrons_per_unit, paced
+from napari_phaset3m.prepare.images import electrons_per_unit, paced, retold
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
-from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes
+from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes, find_spikes_in_parts
 
 #: Fewer images than this say nothing about pixels that are always wrong.
 _FEWEST_IMAGES = 3
@@ -71,15 +71,17 @@ def run(series: TiltFocalSeries, config: OutliersConfig, *, finish: Finish | Non
         hot, dead = yield from _find_fixed(series, config)
     images = np.empty_like(series.images)
     spikes = np.zeros(electron.shape, int)
+    at = Progress("Outliers", 0.5)
     for item in paced(series, "Outliers", 0.5, 1.0):
         if isinstance(item, Progress):
-            yield item
+            at = item
+            yield at
             continue
         image = np.array(series.images[item])
         _replace(image, hot | dead)
         electron[item] = electron_size(image, electrons_per_unit(series, *item))
         if config.spikes:
-            bad = find_spikes(image, config.sigma, electron[item])
+            bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron[item]), at)
             spikes[item] = int(bad.sum())
             _replace(image, bad)
         images[item] = image
@@ -114,15 +116,17 @@ def _find_fixed(
     variance = 0.0
     total, mean, n = np.zeros(series.image_shape, REAL), np.zeros(series.image_shape, REAL), 0
     above = np.zeros(series.image_shape, np.int32)
+    at = Progress("Hot and dead pixels", 0.0)
     for item in paced(series, "Hot and dead pixels", 0.0, 0.5):
         if isinstance(item, Progress):
-            yield item
+            at = item
+            yield at
             continue
         if not series.used[item]:  # type: ignore[index]
             continue
         image = np.array(series.images[item])
         electron = electron_size(image, electrons_per_unit(series, *item))
-        bad = find_spikes(image, config.sigma, electron)
+        bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron), at)
         above[bad] += np.where(image[bad] > np.median(image), 1, -1)
         _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
         total += _distance(image, electron)

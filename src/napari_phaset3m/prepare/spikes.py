@@ -16,6 +16,8 @@ Neighbours of such a pixel that pass 1 and 2 with half of ``sigma`` belong to th
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 
 from napari_phaset3m.prepare.ring import ring_statistics
@@ -25,6 +27,8 @@ SHARP = 8.0
 #: at: a hit of 2 x 2 pixels reaches 3.3, whatever its height.
 _LOOK = 2.5
 _SAMPLE = 5_000
+#: Pixels looked at in one go, and rows around them that their surroundings need.
+_PART, _HALO = 1 << 20, 8
 
 
 def electron_size(image: np.ndarray, known: float | None = None) -> float:
@@ -107,6 +111,21 @@ def find_spikes(image: np.ndarray, sigma: float, electron: float) -> np.ndarray:
     also, up = _judge(image, nearby, sigma / 2, electron, sharp=False)
     grown = nearby[also & up]
     found[tuple(grown.T)] = True
+    return found
+
+
+def find_spikes_in_parts(
+    image: np.ndarray, sigma: float, electron: float
+) -> Generator[float, None, np.ndarray]:
+    """:func:`find_spikes` of a large image, rows by rows: yields the done part, 0..1, returns the mask."""
+    found = np.zeros(image.shape, bool)
+    ny = len(image)
+    rows = max(_PART // image.shape[1], 2 * _HALO)
+    for top in range(0, ny, rows):
+        first, last = max(top - _HALO, 0), min(top + rows + _HALO, ny)
+        part = find_spikes(image[first:last], sigma, electron)
+        found[top : top + rows] = part[top - first : top - first + rows]
+        yield min(top + rows, ny) / ny
     return found
 
 

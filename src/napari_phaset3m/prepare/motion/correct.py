@@ -11,6 +11,7 @@ from napari_phaset3m.core.fft import smooth_size
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.events import Finish, Progress
+from napari_phaset3m.prepare.images import retold
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.field import Field, fit_field, no_field
 from napari_phaset3m.prepare.motion.movie import Corrected, Movie
@@ -20,7 +21,7 @@ from napari_phaset3m.prepare.motion.spectra import Spectra, cropped_spectrum, fr
 from napari_phaset3m.prepare.motion.summing import FrameDose, n_threads, summed
 from napari_phaset3m.prepare.motion.track import smoothed
 from napari_phaset3m.prepare.motion.whole import Found, coarse, refine
-from napari_phaset3m.prepare.spikes import electron_size, find_spikes
+from napari_phaset3m.prepare.spikes import electron_size, find_spikes_in_parts
 
 _ALIGNED = 2048
 _SMALLEST = 64
@@ -141,12 +142,12 @@ def _first_pass(
     for number, image in enumerate(Corrected(movie, gain).frames()):
         total += image
         means[number] = image.mean(dtype=np.float64)
-        yield Progress(f"Reading frame {number + 1} of {movie.n_frames}", 0.1 * number / movie.n_frames)
+        yield Progress(f"Reading frame {number + 1} of {movie.n_frames}", 0.08 * number / movie.n_frames)
     bad = None
     if config.hot:
         # Pixels that are wrong in every frame hold the frames together where they are: no drift is seen.
         electron = electron_size(total)
-        bad = find_spikes(total, 8.0, electron)
+        bad = yield from retold(find_spikes_in_parts(total, 8.0, electron), Progress("Bad pixels", 0.08))
         if np.median(total) > _CERTAIN * electron:
             bad |= total == 0  # dead lines, too long to be spikes
         if np.ndim(gain):
