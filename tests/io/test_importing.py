@@ -671,3 +671,49 @@ def test_the_axis_in_the_title_turns_the_images(tmp_path, axis, quarter):
     series = load(look(tmp_path / "t.mrc.mdoc"), normalise="given")
     np.testing.assert_allclose(series.images[0, 0], np.rot90(data[0], quarter), rtol=1e-6)
     assert series.tilt_axis_angle_deg == 90 * quarter
+
+
+def test_a_retaken_image_makes_a_tilt_of_its_own(tmp_path):
+    """One tilt has a fourth image: the others get no gaps, and the odd one out is not lost."""
+    rows = _focal_rows()
+    rows.append({**rows[4], "TiltAngle": 3.05, "TargetDefocus": -0.8, "DateTime": "01-Jan-24  10:01:00"})
+    _mrc(tmp_path / "t.mrc", _images(10))
+    _mdoc(tmp_path / "t.mrc.mdoc", rows)
+    plan = look(tmp_path / "t.mrc")
+    assert (plan.n_tilt, plan.n_focus) == (4, 3)
+    assert [e.section for e in plan.images if not e.is_filler] == [8, 7, 6, 2, 1, 0, 5, 4, 3, 9]
+    assert sum(e.is_filler for e in plan.images) == 2
+    last = plan.images[-1]
+    assert (last.section, last.tilt_index, last.focus_index) == (9, 3, 2)  # 0.8 is nearest to 0.9 um
+    assert any("1 tilts of their own" in question.text for question in plan.questions)
+
+
+@pytest.mark.parametrize("step", [0.1, 0.25, 0.5, 1.0])
+def test_fine_tilt_steps_are_no_foci(tmp_path, step):
+    _mrc(tmp_path / "t.mrc", _images(20))
+    plan = look(tmp_path / "t.mrc", tilt_deg=np.arange(20) * step)
+    assert (plan.n_tilt, plan.n_focus) == (20, 1)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_every_image_gets_one_place(data):
+    from napari_phaset3m.io.import_focus import Candidate, arrange
+    from napari_phaset3m.io.import_plan import ImageEntry
+
+    some = st.none() | st.floats(-1e5, 1e5)
+    angle = st.floats(-70, 70) | st.sampled_from([0.0, 3.0, -3.0])
+    row = st.tuples(angle, some, some, st.none() | st.integers(0, 4))
+    items = data.draw(st.lists(row, min_size=1, max_size=25))
+    candidates = [
+        Candidate(ImageEntry(Path("x"), k, a, defocus_angstrom=d, dose=1.0), lens_defocus_angstrom=m, focus=f)
+        for k, (a, d, m, f) in enumerate(items)
+    ]
+    entries, _, _ = arrange(candidates, 0.3)
+    assert sorted(e.section for e in entries if not e.is_filler) == list(range(len(items)))
+    places = {(e.tilt_index, e.focus_index) for e in entries}
+    n_tilt, n_focus = (1 + max(place[k] for place in places) for k in (0, 1))
+    assert len(places) == len(entries) == n_tilt * n_focus
+    assert all(not e.used and e.dose == 0 for e in entries if e.is_filler)
+    tilts = [np.mean([e.tilt_deg for e in entries if e.tilt_index == k]) for k in range(n_tilt)]
+    assert (np.diff(tilts) >= -0.3 - 1e-9).all()

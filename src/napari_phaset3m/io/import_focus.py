@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def arrange(
 ) -> tuple[list[ImageEntry], list[str], list[Question]]:
     """Give every image its tilt and focus index.
 
-    Images within ``tolerance_deg`` form a tilt. When most tilts have k > 1 images, they are focal groups:
+    Images within ``tolerance_deg`` form a tilt, unless the whole series rises in such steps. When most tilts
+    have k > 1 images, they are focal groups, and further images of a tilt make one of their own. Foci are
     ordered by the number of the focus in the name or stack, else by stated defocus (least underfocus
     first), else by the lens reading, else by the order of exposure. A tilt that lacks a focus is filled with
     a repeat that is not used.
@@ -91,25 +93,50 @@ def arrange(
     questions : list of Question
     """
     groups = _clusters(candidates, tolerance_deg)
+    if _is_ramp(groups):
+        groups = [[item] for group in groups for item in group]
     sizes = Counter(len(group) for group in groups)
-    usual = max(sizes, key=lambda size: (sizes[size], size))
-    if usual == 1:
+    n_focus = max(sizes, key=lambda size: (sizes[size], size))
+    if n_focus == 1:
         return _single(groups)
-    n_focus = max(sizes)
-    how = _ordering(candidates)
-    levels = _levels(groups, usual, how) if n_focus == usual else None
-    entries: list[ImageEntry] = []
-    short = 0
-    for tilt, group in enumerate(groups):
-        entries += _place(tilt, group, n_focus, how, levels)
-        short += len(group) < n_focus
+    how = _ordering(groups)
+    levels = _levels(groups, n_focus, how)
+    rows = [row for group in groups for row in _rows(group, n_focus, how, levels)]
+    entries = [entry for tilt, row in enumerate(rows) for entry in _place(tilt, row, n_focus, how, levels)]
     notes = []
+    short = sum(len(row) < n_focus for row in rows)
     if short:
         notes.append(
-            f"{short} of {len(groups)} tilts have fewer than {n_focus} foci: filled with unused repeats"
+            f"{short} of {len(rows)} tilts have fewer than {n_focus} foci: filled with unused repeats"
         )
-    question = Question("focus_index", _explain(len(groups), n_focus, how, tolerance_deg, levels))
-    return entries, notes, [question]
+    text = _explain(len(rows), n_focus, how, tolerance_deg, levels)
+    extra = len(rows) - len(groups)
+    if extra:
+        text += f"; images beyond these make {extra} tilts of their own"
+    return entries, notes, [Question("focus_index", text)]
+
+
+def _is_ramp(groups: Sequence[Sequence[Candidate]]) -> bool:
+    """Whether steps inside the groups are like those between them: a fine tilt series, not foci."""
+    angles = [[float(item.entry.tilt_deg or 0.0) for item in group] for group in groups]
+    inside = [step for group in angles for step in np.diff(group)]
+    between = [after[0] - before[-1] for before, after in pairwise(angles)]
+    return bool(inside) and bool(between) and float(np.median(inside)) > 0.5 * float(np.median(between))
+
+
+def _rows(
+    group: Sequence[Candidate], n_focus: int, how: str, levels: np.ndarray | None
+) -> list[list[Candidate]]:
+    """A group as one tilt, or as several when it has more images than foci: the best fitting ones first."""
+    rest = sorted(group, key=lambda item: (_value(item, how), *_by_order(item)))
+    rows: list[list[Candidate]] = []
+    while len(rest) > n_focus:
+        kept = list(range(n_focus))
+        if levels is not None:
+            kept = _nearest(levels.tolist(), np.array([_value(item, how) for item in rest]))
+        rows.append([rest[k] for k in kept])
+        rest = [item for k, item in enumerate(rest) if k not in kept]
+    return [*rows, rest]
 
 
 def _explain(tilts: int, n_focus: int, how: str, tolerance: float, levels: np.ndarray | None) -> str:
@@ -157,7 +184,8 @@ def _by_order(item: Candidate) -> tuple[int, str, int]:
     return (order if order is not None else 0, str(item.entry.file), item.entry.section)
 
 
-def _ordering(candidates: Sequence[Candidate]) -> str:
+def _ordering(groups: Sequence[Sequence[Candidate]]) -> str:
+    candidates = [item for group in groups for item in group]
     if all(c.focus is not None for c in candidates) and len({c.focus for c in candidates}) > 1:
         return "focus"
     for name, values in (
@@ -165,19 +193,18 @@ def _ordering(candidates: Sequence[Candidate]) -> str:
         ("lens", [c.lens_defocus_angstrom for c in candidates]),
     ):
         known = [value for value in values if value is not None]
-        if len(known) == len(candidates) and _differ(candidates, known):
+        if len(known) == len(candidates) and _differ(groups, known):
             return name
     ordered = all(c.entry.exposure_order is not None for c in candidates)
     return "order" if ordered else "files"
 
 
-def _differ(candidates: Sequence[Candidate], values: Sequence[float]) -> bool:
-    """Whether images of equal angle differ by more than the series does from tilt to tilt on average."""
-    by_angle: dict[float, list[float]] = {}
-    for item, value in zip(candidates, values, strict=True):
-        by_angle.setdefault(round(float(item.entry.tilt_deg or 0.0)), []).append(value)
-    spreads = [max(group) - min(group) for group in by_angle.values() if len(group) > 1]
-    return bool(spreads) and float(np.median(spreads)) > 1.0
+def _differ(groups: Sequence[Sequence[Candidate]], values: Sequence[float]) -> bool:
+    """Whether images of one tilt usually differ by more than 1 angstrom."""
+    flat = iter(values)
+    spreads = [np.ptp([next(flat) for _ in group]) for group in groups]
+    several = [spread for spread, group in zip(spreads, groups, strict=True) if len(group) > 1]
+    return bool(several) and float(np.median(several)) > 1.0
 
 
 def _value(item: Candidate, how: str) -> float:
