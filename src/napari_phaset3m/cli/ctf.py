@@ -15,8 +15,10 @@ from napari_phaset3m.errors import CancelledError, ConfigError, DataError, Outpu
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 
 _RANGE = "Defocus searched, Å, LOW:HIGH, underfocus positive (default: 100:40000)"
-_JOINT = "One defocus per tilt with the stated steps between foci, or each image by itself (default: joint where \
+_JOINT = (
+    "One defocus per tilt with the stated steps between foci, or each image by itself (default: joint where \
 steps are stated)"
+)
 _PHASE = "Fit the phase shift of a phase plate"
 _FIGURE = "Picture (.png or .svg): Thon rings measured | fitted, averaged curve, defocus against tilt"
 _SHOWN = "Image that the picture shows, TILT or TILT,FOCUS from 0 (default: lowest tilt, first focus)"
@@ -154,7 +156,10 @@ def _draw(path: Path, done: Any, place: tuple[int, int]) -> None:
 
 
 def _tell(result: Any, output: Path | None, figure: Path | None, as_json: bool) -> None:
-    files = {"series": None if output is None else str(output), "figure": None if figure is None else str(figure)}
+    files = {
+        "series": None if output is None else str(output),
+        "figure": None if figure is None else str(figure),
+    }
     if as_json:
         print(json.dumps({**result.as_dict(), "files": files}, indent=2))
         return
@@ -163,7 +168,8 @@ def _tell(result: Any, output: Path | None, figure: Path | None, as_json: bool) 
         flag = "  outlier" if row["outlier"] else ""
         note = f"  ({row['note']})" if row["note"] else ""
         print(
-            f"{row['tilt_deg']:6.1f}  {row['focus']:5d}  {row['defocus_angstrom']:8.1f} {row['c12_angstrom']:8.1f}"
+            f"{row['tilt_deg']:6.1f}  {row['focus']:5d}  {row['defocus_angstrom']:8.1f}"
+            f" {row['c12_angstrom']:8.1f}"
             f"  {np.degrees(row['phi12_rad']):5.1f}°  {row['confidence']:5.2f}  {_angstrom(row):>6}"
             f"  {row['method']}{flag}{note}"
         )

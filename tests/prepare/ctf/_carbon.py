@@ -21,8 +21,9 @@ def exit_wave(width_angstrom: float, sampling_angstrom: float, thickness_angstro
     places[:, 2] = np.clip(places[:, 2], 1e-3, thickness_angstrom - 1e-3)
     atoms = Atoms("C" * count, positions=places, cell=box, pbc=True)
     points = round(width_angstrom / sampling_angstrom)
+    slices = max(1, round(thickness_angstrom / 10))
     potential = abtem.Potential(
-        atoms, gpts=(points, points), slice_thickness=thickness_angstrom / max(1, round(thickness_angstrom / 10)),
+        atoms, gpts=(points, points), slice_thickness=thickness_angstrom / slices,
         parametrization="lobato", projection="infinite",
     )  # fmt: skip
     return abtem.PlaneWave(energy=ENERGY).multislice(potential, lazy=False)

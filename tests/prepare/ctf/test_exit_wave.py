@@ -29,7 +29,10 @@ def particle(offset, *, shifts=((0, 0), (0, 0), (0, 0)), c12=0.0, phi12=0.0, cou
     k2, azimuth, lam = kx**2 + ky**2, np.arctan2(ky, kx), wavelength(ENERGY)
     images = []
     for defocus, (sy, sx) in zip(FOCI + offset, shifts, strict=True):
-        chi = np.pi * lam * k2 * (-defocus + c12 * np.cos(2 * (azimuth - phi12))) + 0.5 * np.pi * CS * lam**3 * k2**2
+        chi = (
+            np.pi * lam * k2 * (-defocus + c12 * np.cos(2 * (azimuth - phi12)))
+            + 0.5 * np.pi * CS * lam**3 * k2**2
+        )
         wave = np.fft.ifft2(np.fft.fft2(np.exp(1j * phase)) * np.exp(-1j * chi))
         moved = np.exp(-2j * np.pi * PIXEL * (ky * sy + kx * sx))
         images.append(np.fft.ifft2(np.fft.fft2(np.abs(wave) ** 2) * moved).real)
@@ -95,7 +98,9 @@ def test_a_pair_of_foci_serves():
 
 def test_cs_is_fitted_when_asked_for():
     given = groups(np.array([40.0, -40.0, 0.0])).replace(spherical_aberration_angstrom=CS + 0.2e7)
-    done = find_ctf(given, CtfConfig(method="exit_wave", fit_spherical_aberration=True, exit_wave_resolution_angstrom=1.6))
+    done = find_ctf(
+        given, CtfConfig(method="exit_wave", fit_spherical_aberration=True, exit_wave_resolution_angstrom=1.6)
+    )
     assert abs(done.series.spherical_aberration_angstrom - CS) < 0.05e7
 
 

@@ -18,7 +18,10 @@ PLAIN = CtfConfig(amplitude_contrast=0.0, defocus_max_angstrom=8000.0)
 def table(defocus, tilts=None, **fields) -> CtfResult:
     defocus = np.asarray(defocus, float)
     images = tuple(
-        tuple(ImageCtf(t, f, method="thon", defocus_angstrom=float(v), confidence=0.9, **fields) for f, v in enumerate(row))
+        tuple(
+            ImageCtf(t, f, method="thon", defocus_angstrom=float(v), confidence=0.9, **fields)
+            for f, v in enumerate(row)
+        )
         for t, row in enumerate(defocus)
     )
     tilts = np.linspace(-60, 60, len(defocus)) if tilts is None else tilts
@@ -125,7 +128,12 @@ def test_picture_follows_an_edit():
         ({}, {"method": "exit_wave"}, DataError, "defocus of the foci is not stated"),
         ({"defocus_angstrom": [1000.0]}, {"method": "exit_wave"}, DataError, "no tilt has two or more foci"),
         ({}, {"tile_px": 512}, DataError, "tile_px: is 512 pixels, but the images have 128"),
-        ({}, {"resolution_low_angstrom": 2.3, "resolution_high_angstrom": 2.2}, DataError, "too few frequencies"),
+        (
+            {},
+            {"resolution_low_angstrom": 2.3, "resolution_high_angstrom": 2.2},
+            DataError,
+            "too few frequencies",
+        ),
     ],
 )
 def test_refused(fields, config, error, words):

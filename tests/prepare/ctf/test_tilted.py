@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from _carbon import CS_ANGSTROM, ENERGY
 
+from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.ctf.api import find_ctf
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.group import image_spectra
-from napari_phaset3m.analyse.ctf import series_microscope
 
 TILT, DEFOCUS, PIXEL = 50.0, 6000.0, 1.25
 WIDTH, LENGTH, DEPTH = 1280.0, 480.0, 1600.0
@@ -18,7 +18,7 @@ WIDTH, LENGTH, DEPTH = 1280.0, 480.0, 1600.0
 
 @pytest.fixture(scope="module")
 def tilted():
-    """`(ny, nx)` image of atoms on a flat film turned by +50 degrees, beam towards +z, defocus of the centre."""
+    """`(ny, nx)` image of atoms on a flat film turned by +50 degrees, beam towards +z."""
     import abtem
     from ase import Atoms
 
@@ -38,7 +38,11 @@ def tilted():
     )  # fmt: skip
     wave = abtem.PlaneWave(energy=ENERGY).multislice(potential, lazy=False)
     # The wave is left at the exit face, DEPTH / 2 below the centre.
-    image = wave.apply_ctf(abtem.CTF(energy=ENERGY, defocus=DEFOCUS + DEPTH / 2, Cs=CS_ANGSTROM)).intensity().array
+    image = (
+        wave.apply_ctf(abtem.CTF(energy=ENERGY, defocus=DEFOCUS + DEPTH / 2, Cs=CS_ANGSTROM))
+        .intensity()
+        .array
+    )
     return np.ascontiguousarray(np.asarray(image).T, np.float32)
 
 
@@ -76,6 +80,8 @@ def test_heights_count_from_the_rotation_centre_of_a_shifted_image(tilted):
     nx = series.image_shape[1]
     for band in bands:
         assert band.height_angstrom == pytest.approx(slope * band.spectrum.x_angstrom)
-    mean = np.average([band.spectrum.x_angstrom for band in bands], weights=[band.spectrum.tiles for band in bands])
+    mean = np.average(
+        [band.spectrum.x_angstrom for band in bands], weights=[band.spectrum.tiles for band in bands]
+    )
     # Tiles lie evenly about the middle, which is 40 pixels left of the rotation centre.
     assert mean == pytest.approx(-40 * PIXEL, abs=2 * PIXEL) and nx == 1024

@@ -58,11 +58,15 @@ def plot_rings(axes: Any, rings: Rings, label: str = "measured | fitted") -> Non
 def plot_ring_curve(axes: Any, curve: Curve, resolution_angstrom: float | None = None) -> None:
     """Equiphase average, ``sin^2`` of the fit, their local correlation, and how far the fit goes."""
     k = curve.frequency_per_angstrom
-    axes.plot(k, np.clip(curve.measured, -0.3, 1.3), color=BLUE, lw=1.1, label="spectrum, averaged over equal phase")
+    axes.plot(
+        k, np.clip(curve.measured, -0.3, 1.3), color=BLUE, lw=1.1, label="spectrum, averaged over equal phase"
+    )
     axes.plot(k, curve.fitted, color=VERMILLION, ls=(0, (6, 2)), lw=1.1, label="fit, sin²")
     axes.plot(k, curve.agreement, color=INK, lw=0.8, alpha=0.6, label="local correlation")
     if resolution_angstrom is not None and np.isfinite(resolution_angstrom):
-        axes.axvline(1 / resolution_angstrom, color=INK, ls=":", label=f"fitted to {resolution_angstrom:.2g} Å")
+        axes.axvline(
+            1 / resolution_angstrom, color=INK, ls=":", label=f"fitted to {resolution_angstrom:.2g} Å"
+        )
     frequency_axis(axes, float(k[-1]))
     axes.set_ylim(-0.35, 1.35)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)
@@ -92,7 +96,9 @@ def plot_defocus(
     for focus in range(defocus_angstrom.shape[1]):
         values = defocus_angstrom[order, focus] / 10
         colour, marker = COLOURS[focus % len(COLOURS)], MARKERS[focus % len(MARKERS)]
-        axes.plot(tilt_deg[order], values, color=colour, marker=marker, ms=3.5, lw=0.9, label=f"focus {focus + 1}")
+        axes.plot(
+            tilt_deg[order], values, color=colour, marker=marker, ms=3.5, lw=0.9, label=f"focus {focus + 1}"
+        )
         if error_angstrom is not None:
             errors = np.nan_to_num(error_angstrom[order, focus] / 10)
             axes.errorbar(tilt_deg[order], values, errors, fmt="none", ecolor=colour, elinewidth=0.8)

@@ -28,8 +28,8 @@ class CtfConfig(Model):
     )
     method: Literal["auto", "thon", "exit_wave"] = Field(
         "auto",
-        description="thon: rings in the power spectrum; exit_wave: consistency of a focal group with one exit "
-        "wave; auto: thon, and exit_wave for a series whose rings cannot be trusted",
+        description="thon: rings in the power spectrum; exit_wave: consistency of a focal group with one "
+        "exit wave; auto: thon, and exit_wave for a series whose rings cannot be trusted",
     )
     astigmatism: Literal["image", "series", "given"] = Field(
         "image",
@@ -37,7 +37,7 @@ class CtfConfig(Model):
         "fits, then held); given: as the series states it. Exit wave: one for all unless given",
     )
     astigmatism_max_angstrom: Auto | Annotated[float, Field(ge=0, le=1e5)] = Field(
-        "auto", description="Greatest C12 of the search, Å; auto: half of the defocus tried"
+        "auto", description="Greatest C12 of the search, Å; auto: three quarters of the defocus"
     )
     amplitude_contrast: float = Field(
         0.07, ge=0, lt=1, description="Amplitude contrast, 0..1, for Thon rings (exit wave: 0)"
@@ -64,7 +64,9 @@ class CtfConfig(Model):
     fit_spherical_aberration: bool = Field(
         False, description="Exit wave: fit one Cs for the series as well (needs three or more foci)"
     )
-    exit_wave_steps: PositiveInt = Field(8, le=100, description="Exit wave: Gauss-Newton steps at each resolution")
+    exit_wave_steps: PositiveInt = Field(
+        8, le=100, description="Exit wave: Gauss-Newton steps at each resolution"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -1,9 +1,10 @@
 """Defocus from the consistency of focal groups with one phase object per tilt, where rings cannot be seen.
 
-First the weak-phase likelihood is scanned around the stated defocus; then phase, defocus, shared astigmatism
-and the shifts that foci of a tilt still have against each other are found together by Gauss-Newton steps, from
-coarse to fine detail. In each step the phase is eliminated at every spatial frequency (it appears there in
-the foci of its tilt only), so that the system solved has a handful of unknowns per tilt.
+First the weak-phase likelihood is scanned around the stated defocus; then phase, defocus, shared
+astigmatism and the shifts that foci of a tilt still have against each other are found together by
+Gauss-Newton steps, from coarse to fine detail. In each step the phase is eliminated at every spatial
+frequency (it appears there in the foci of its tilt only), so that the system solved has a handful of
+unknowns per tilt.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.model import phi12_of
 from napari_phaset3m.prepare.ctf.wave_model import Shared, WaveModel
-from napari_phaset3m.prepare.ctf.wave_system import FLOOR, System, Tilt
+from napari_phaset3m.prepare.ctf.wave_system import System, Tilt
 from napari_phaset3m.prepare.events import Finish
 
 #: Finest detail of each stage, as a fraction of the last one's frequency.
 STAGES = (0.6, 0.8, 1.0)
 #: Edge of the field that is compared, pixels of the images.
 MOST_PX = 512
-#: When the scan leaves the defocus of a typical tilt more uncertain than this (angstrom), noise is too strong for
-#: the refinement, which would follow it; what the scan says is the result.
+#: When the scan leaves the defocus of a typical tilt more uncertain than this (angstrom), noise is too strong
+#: for the refinement, which would follow it; what the scan says is the result.
 TOO_UNSURE = 45.0
 
 
@@ -83,9 +84,7 @@ class ExitWaveFit:
             self.names.append("cs_change")
         assert series.used is not None
         self.tilts = [
-            self._tilt(series, number)
-            for number in range(series.n_tilt)
-            if series.used[number].sum() >= 2
+            self._tilt(series, number) for number in range(series.n_tilt) if series.used[number].sum() >= 2
         ]
         self.noise, self.prior = self._powers()
         #: Mean and standard deviation of the tilts' changes of defocus, angstrom.
@@ -128,7 +127,9 @@ class ExitWaveFit:
 
     def back(self, shift: np.ndarray) -> np.ndarray:
         """What moves a feature from p + shift to p."""
-        return np.asarray(np.exp(2j * np.pi * self.pixel * (self.model.ky * shift[0] + self.model.kx * shift[1])))
+        return np.asarray(
+            np.exp(2j * np.pi * self.pixel * (self.model.ky * shift[0] + self.model.kx * shift[1]))
+        )
 
     def _powers(self) -> tuple[float, np.ndarray]:
         """Power of the noise, from the corners of the spectrum, and `(ny, nx)` that of the phase."""
@@ -180,7 +181,7 @@ class ExitWaveFit:
         return np.array([self._weak_loss(tilt, float(o), mask) for o in self.offsets(limit)])
 
     def offsets(self, limit: float) -> np.ndarray:
-        """Changes of the stated defocus that are tried; the phase of the transfer turns by 0.2 rad between two."""
+        """Changes of the stated defocus that are tried: 0.2 rad of the transfer's phase apart."""
         reach = self.config.nominal_error_angstrom
         turn = float(self.model.focus.ravel()[1] / self.model.k2.ravel()[1]) * limit**2
         return np.linspace(-reach, reach, int(np.clip(np.ceil(2 * reach * turn / 0.2), 21, 401)))
@@ -230,5 +231,7 @@ class ExitWaveFit:
         # Nonlinear terms and overlap are noise to this model as well.
         noise = self.noise + 0.1 * prior
         # Half: each frequency is there as k and as -k.
-        loss = 0.5 * (np.log1p(prior * strength / noise) - prior * common / (noise * (noise + prior * strength)))
+        loss = 0.5 * (
+            np.log1p(prior * strength / noise) - prior * common / (noise * (noise + prior * strength))
+        )
         return float(loss.sum())

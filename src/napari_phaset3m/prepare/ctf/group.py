@@ -49,7 +49,9 @@ class GroupFit:
     separate_gain: float | None
 
 
-def tile_for(series: TiltFocalSeries, config: CtfConfig, microscope: Microscope, defocus: float | None) -> int:
+def tile_for(
+    series: TiltFocalSeries, config: CtfConfig, microscope: Microscope, defocus: float | None
+) -> int:
     """Edge of tiles: as asked for, else up to 512, and more where the rings of this defocus need it."""
     side = min(series.image_shape)
     if side < LEAST_PX:
@@ -102,7 +104,11 @@ def limits(series: TiltFocalSeries, config: CtfConfig, tile: int) -> tuple[float
 
 
 def image_spectra(
-    series: TiltFocalSeries, config: CtfConfig, microscope: Microscope, where: tuple[int, int], tile: int,
+    series: TiltFocalSeries,
+    config: CtfConfig,
+    microscope: Microscope,
+    where: tuple[int, int],
+    tile: int,
     focus_step: float = 0.0,
 ) -> list[Observation]:
     """The spectra of one image, each with its height above the rotation centre.
@@ -181,7 +187,9 @@ def fit_group(
             found[focus] = image_spectra(series, config, microscope, (tilt, focus), tile, step)
             yield "spectra"
         best, separate = yield from _best(found, config, given)
-        far = best.values.defocus_angstrom + max(steps, key=lambda step: abs(best.values.defocus_angstrom + step))
+        far = best.values.defocus_angstrom + max(
+            steps, key=lambda step: abs(best.values.defocus_angstrom + step)
+        )
         again = tile_for(series, config, microscope, far)
         if again <= tile:
             break

@@ -14,6 +14,8 @@ from napari_phaset3m.prepare.ctf.spectrum import Spectrum
 
 #: Smooth functions of k for what is left of the background, and for the envelope of the rings.
 BACKGROUND_TERMS, ENVELOPE_TERMS = 8, 6
+#: The same for what of the background depends on azimuth.
+STRETCH_TERMS = 4
 
 
 def splines(k: np.ndarray, terms: int) -> np.ndarray:
@@ -95,18 +97,37 @@ def observe(
     mean = (polar * weight).sum(0) / np.maximum(ring_weight, 1)
     background = smooth_background(k, mean, ring_weight, 6)
     y = np.where(weight > 0, polar / background - 1, 0.0)
+    y = y - _stretched(k, y, weight, grid.azimuth[:, cut])
     return Observation(
         k=k,
         y=y,
         weight=weight,
         noise=_noise(y, weight),
-        model=RingModel(microscope, np.maximum(grid.k[:, cut], 1e-9), grid.azimuth[:, cut], amplitude_contrast),
+        model=RingModel(
+            microscope, np.maximum(grid.k[:, cut], 1e-9), grid.azimuth[:, cut], amplitude_contrast
+        ),
         background=background,
         focus_step_angstrom=focus_step_angstrom,
         height_angstrom=height_angstrom,
         spectrum=spectrum,
         first=cut.start,
     )
+
+
+def _stretched(k: np.ndarray, y: np.ndarray, weight: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
+    """The smooth part of a spectrum that is longer in one direction (drift, astigmatic illumination).
+
+    Rings oscillate in k and have little of it, but left in place it is fitted as the first ring of a small
+    and very astigmatic defocus.
+    """
+    basis = splines(k, STRETCH_TERMS)
+    total = np.zeros_like(y)
+    for wave in (np.cos(2 * azimuth), np.sin(2 * azimuth)):
+        strength = (weight * wave**2).sum(0)
+        normal = basis.T @ (strength[:, None] * basis)
+        right = basis.T @ (weight * wave * y).sum(0)
+        total += wave * (basis @ np.linalg.lstsq(normal, right, rcond=None)[0])
+    return np.asarray(np.where(weight > 0, total, 0.0))
 
 
 def _noise(y: np.ndarray, weight: np.ndarray) -> float:
@@ -117,7 +138,7 @@ def _noise(y: np.ndarray, weight: np.ndarray) -> float:
         return 1.0
     difference = (y - np.roll(y, -1, axis=0))[both]
     share = 1 / (1 / first[both] + 1 / second[both])
-    # Rings of an astigmatic spectrum differ too, on few bins: a median is not moved by them (0.455: of chi^2).
+    # Rings of an astigmatic spectrum differ too, on few bins: that does not move a median (0.455: of chi^2).
     return float(max(np.median(difference**2 * share) / 0.455, 1e-12))
 
 

@@ -20,8 +20,8 @@ from napari_phaset3m.prepare.ctf.result import ImageCtf
 LEAST_SIGNIFICANCE, LEAST_RINGS, LEAST_SCORE = 6.0, 1.5, 0.25
 #: Foci fitted together must explain this part of what each explains by itself.
 LEAST_AGREEMENT = 0.5
-#: Fourier pixels between two rings where they are still fitted: of fewer, a ring holds too few samples to tell
-#: it from the specimen's own spectrum.
+#: Fourier pixels between two rings where they are still fitted: of fewer, a ring holds too few samples to
+#: tell it from the specimen's own spectrum.
 LEAST_APART = 1.0
 #: Where rings explain the spectrum, what is left is not much more than noise; a single crystalline particle's
 #: own spectrum leaves ten times that.
@@ -59,7 +59,9 @@ def image_results(found: GroupFit, tilt: int, config: CtfConfig, microscope: Mic
                 confidence=0.0 if note else float(np.clip(score, 0, 1)),
                 score=score,
                 significance=significance,
-                resolution_angstrom=float(1 / curve.frequency_per_angstrom[last]) if last >= 0 else float("nan"),
+                resolution_angstrom=float(1 / curve.frequency_per_angstrom[last])
+                if last >= 0
+                else float("nan"),
                 rings=rings,
                 note=note,
                 curve=curve,
@@ -78,23 +80,33 @@ def _apart(
     wavelength = microscope.wavelength_angstrom
     defocus = values.defocus_angstrom + item.focus_step_angstrom * values.step_scale
     # d gamma / d k; rings of sin^2 are pi of gamma apart.
-    turn = 2 * np.pi * wavelength * k * (defocus - microscope.spherical_aberration_angstrom * (wavelength * k) ** 2)
+    turn = (
+        2
+        * np.pi
+        * wavelength
+        * k
+        * (defocus - microscope.spherical_aberration_angstrom * (wavelength * k) ** 2)
+    )
     grid = item.spectrum.grid
     return float(np.pi / max(abs(turn), 1e-12) * grid.tile * grid.pixel_angstrom)
 
 
 def _lifted(rows: list[ImageCtf]) -> list[ImageCtf]:
-    """A group is believed as one (its foci share what was fitted), unless rings run together in one of them."""
+    """A group is believed as one (its foci share what was fitted), unless rings run together in one."""
     if any(row.note.startswith(_TOGETHER) for row in rows):
         return [replace(row, confidence=0.0, note=row.note or _TOGETHER) for row in rows]
     if sum(row.confidence > 0 for row in rows) < 0.5 * len(rows):
-        return [replace(row, confidence=0.0, note=row.note or "the other foci cannot be trusted") for row in rows]
+        return [
+            replace(row, confidence=0.0, note=row.note or "the other foci cannot be trusted") for row in rows
+        ]
     return [row if row.confidence > 0 else replace(row, confidence=max(row.score, 0.01)) for row in rows]
 
 
 def _group_doubt(found: GroupFit, significance: float) -> str:
     values = found.fit.values
-    left = float(np.median([Explained(i).unexplained(values) for items in found.found.values() for i in items]))
+    left = float(
+        np.median([Explained(i).unexplained(values) for items in found.found.values() for i in items])
+    )
     if left > MOST_UNEXPLAINED:
         return f"the spectrum has other structure than rings ({left:.0f} times the noise is left)"
     # Structure that is left makes false rings as noise does.

@@ -52,7 +52,7 @@ class Explained:
         return gain / item.noise, self._smooth @ smooth, self._shape @ shape
 
     def unexplained(self, values: CtfValues) -> float:
-        """Mean square of what is left, in units of the noise: 1 where the specimen is random and the model right."""
+        """Mean square of what is left, in units of the noise: about 1 for a random specimen."""
         item = self.item
         _, smooth, envelope = self.solve(values)
         rest = item.y - smooth + envelope * np.cos(2 * item.model.gamma(values, item.step(values)))
@@ -140,7 +140,13 @@ def refine(
     )
     covariance = _covariance(loss, end.x) * scale[:, None] * scale[None, :]
     error = np.sqrt(np.diag(covariance))
-    return Fit(values(end.x), -float(end.fun), dict(zip(names, error.tolist(), strict=True)), covariance, tuple(names))
+    return Fit(
+        values(end.x),
+        -float(end.fun),
+        dict(zip(names, error.tolist(), strict=True)),
+        covariance,
+        tuple(names),
+    )
 
 
 def _covariance(loss: object, x: np.ndarray) -> np.ndarray:

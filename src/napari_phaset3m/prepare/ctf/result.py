@@ -1,4 +1,4 @@
-"""What a CTF fit found, image by image: table, doubtful values, corrections by hand, and the changed series."""
+"""What a CTF fit found, image by image: table, outliers, corrections by hand, and the changed series."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class ImageCtf:
     c12_error_angstrom, phi12_error_rad : float
     phase_shift_deg, phase_shift_error_deg : float
     confidence : float
-        0..1. Thon rings: ``score``, or 0 when they cannot be trusted. Exit wave: ``1 / (1 + (e / 45 A)^2)`` with the
-        error e that the scan of the weak-phase likelihood leaves.
+        0..1. Thon rings: ``score``, or 0 when they cannot be trusted. Exit wave:
+        ``1 / (1 + (e / 45 A)^2)`` with the error e that the scan of the weak-phase likelihood leaves.
     score : float
         Thon rings: normalised cross-correlation of the equiphase-averaged spectrum with ``sin^2`` up
         to ``resolution_angstrom`` (Rohou and Grigorieff, J. Struct. Biol. 192 (2015) 216).

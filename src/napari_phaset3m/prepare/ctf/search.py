@@ -19,6 +19,8 @@ from napari_phaset3m.prepare.ctf.spectrum import SECTORS
 JOIN = 4
 #: Change of the rings' phase (2 gamma) at the highest frequency between two defoci tried, rad.
 PHASE_STEP = 0.7
+#: Greatest C12 that is searched, as a part of the defocus.
+MOST_BENT = 0.75
 #: More defoci than these are not tried: the highest frequencies are left to the refinement.
 MOST_DEFOCI = 3000
 
@@ -71,9 +73,7 @@ def defoci(found: Sequence[Observation], low: float, high: float) -> tuple[np.nd
     return np.linspace(low, high, number), max(top, float(item.k[min(20, item.k.size - 1)]))
 
 
-def tables(
-    found: Sequence[Observation], low: float, high: float, phase_shift_rad: float = 0.0
-) -> Tables:
+def tables(found: Sequence[Observation], low: float, high: float, phase_shift_rad: float = 0.0) -> Tables:
     """Tabulate the filter for defoci from low to high, wide enough for every spectrum's known step."""
     tried, top = defoci(found, low, high)
     spacing = tried[1] - tried[0]
@@ -101,14 +101,18 @@ def _one(
     weight = item.weight[:, use].reshape(shape).sum(1)
     y = (item.weight * item.y)[:, use].reshape(shape).sum(1)  # weighted sums
     fixed = np.median(item.model.fixed[:, use], axis=0) + phase_shift_rad
-    per_k2 = item.model.slope[:, use].sum() / (item.spectrum.grid.k[:, item.first :][:, : use.size][:, use] ** 2).sum()
+    per_k2 = (
+        item.model.slope[:, use].sum()
+        / (item.spectrum.grid.k[:, item.first :][:, : use.size][:, use] ** 2).sum()
+    )
     rings = -np.cos(2 * (fixed[:, None] + per_k2 * k[:, None] ** 2 * wide[None, :])) * envelope[:, None]
     # What a smooth background would take away is taken from the rings.
     basis = splines(k, BACKGROUND_TERMS)
     total = weight.sum(0)
-    rings -= basis @ np.linalg.lstsq(
-        basis * np.sqrt(total)[:, None], rings * np.sqrt(total)[:, None], rcond=None
-    )[0]
+    rings -= (
+        basis
+        @ np.linalg.lstsq(basis * np.sqrt(total)[:, None], rings * np.sqrt(total)[:, None], rcond=None)[0]
+    )
     return (y @ rings) / item.noise, (weight @ rings**2) / item.noise
 
 
@@ -163,7 +167,7 @@ def search(
     given : CtfValues, optional
         Astigmatism to hold; it is searched when omitted.
     astigmatism_max : float, optional
-        Greatest C12; half of the defocus when omitted.
+        Greatest C12; three quarters of the defocus when omitted.
     phase_shifts_rad : sequence of float
     keep : int
     """
@@ -190,15 +194,15 @@ def search(
 
 
 def _bearing(tried: np.ndarray, values: CtfValues) -> np.ndarray:
-    """Defoci of which an astigmatism is at most half."""
-    return np.asarray(tried[values.c12_angstrom <= 0.5 * np.abs(tried) + 1])
+    """Defoci of which an astigmatism is at most :data:`MOST_BENT`."""
+    return np.asarray(tried[values.c12_angstrom <= MOST_BENT * np.abs(tried) + 1])
 
 
 def _astigmatisms(given: CtfValues | None, tried: np.ndarray, most: float | None) -> list[CtfValues]:
     if given is not None:
         return [given]
     found = [CtfValues(0.0)]
-    largest = 0.5 * float(np.abs(tried).max()) if most is None else most
+    largest = MOST_BENT * float(np.abs(tried).max()) if most is None else most
     spacing = float(tried[1] - tried[0])
     size = 2.5 * spacing
     while size <= largest:

@@ -25,7 +25,7 @@ class PolarGrid:
         Edge, pixels.
     pixel_angstrom : float
     index : ndarray
-        `(tile, tile // 2 + 1)` int: number of the bin of each ``rfft2`` sample; the last one is for all others.
+        `(tile, tile // 2 + 1)` int: bin of each ``rfft2`` sample; the last one is for all others.
     count : ndarray
         `(SECTORS, n_k)` samples in each bin.
     k, azimuth : ndarray
@@ -169,7 +169,9 @@ def spectra(
 def _periodogram(piece: np.ndarray, window: np.ndarray) -> np.ndarray:
     values = (piece - piece.mean(dtype=np.float64)).astype(np.float32) * window
     spectrum = fft.rfft2(values)
-    return np.asarray(spectrum.real.astype(np.float64) ** 2 + spectrum.imag.astype(np.float64) ** 2) / piece.size
+    return (
+        np.asarray(spectrum.real.astype(np.float64) ** 2 + spectrum.imag.astype(np.float64) ** 2) / piece.size
+    )
 
 
 def common_scale(found: Sequence[Spectrum]) -> float:

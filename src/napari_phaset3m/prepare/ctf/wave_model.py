@@ -64,7 +64,7 @@ class WaveModel:
         return np.asarray(gamma)
 
     def lowpass(self, limit_per_angstrom: float) -> np.ndarray:
-        """1 inside, 0 outside, with an edge of 5 % of the limit; 0 at the origin (the mean is not compared)."""
+        """1 inside, 0 outside, with an edge of 5 % of the limit; 0 at the origin, the mean."""
         mask = 1 / (1 + np.exp(np.clip((self.k / limit_per_angstrom - 1) / 0.02, -50, 50)))
         mask[0, 0] = 0
         return np.asarray(mask)
@@ -78,9 +78,7 @@ class WaveModel:
         every = {"focus": self.focus, "c12_cos": -self._cos, "c12_sin": -self._sin, "cs_change": self._cs}
         return [every[name] for name in names]
 
-    def image(
-        self, wave: np.ndarray, gamma: np.ndarray, slopes: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def image(self, wave: np.ndarray, gamma: np.ndarray, slopes: Sequence[np.ndarray]) -> np.ndarray:
         """Transforms of the intensity (first) and of its derivatives, `(1 + n, ny, nx)`.
 
         Parameters

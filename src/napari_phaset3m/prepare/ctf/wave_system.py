@@ -36,7 +36,7 @@ class Tilt:
     phase : ndarray
         `(ny, nx)` rad.
     confidence : float
-        1 for an error of the scan that is small against :data:`.exit_wave.TOO_UNSURE`, 1/2 where it equals it.
+        Near 1 for an error of the scan well below :data:`.exit_wave.TOO_UNSURE`, 1/2 where it equals it.
     """
 
     number: int
