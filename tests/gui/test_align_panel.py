@@ -340,6 +340,24 @@ def test_arrow_keys_are_taken_only_while_wanted(qtbot, make_napari_viewer):
     assert made.work.publisher.layer(CHECK) is None
 
 
+def test_stages_are_chosen(panel):
+    stages = panel.stages
+    assert panel.work.config.stages == "auto" and not stages.ticks["match"].isEnabled()
+    panel._session.series = noisy_series()
+    assert stages.chosen() == ("match", "optics"), "what suits a series with defocus and Cs"
+    panel._session.series = noisy_series(defocus_angstrom=None)
+    assert stages.chosen() == ("coarse", "match")
+    stages.auto.click()
+    assert panel.work.config.stages == ("coarse", "match") and stages.ticks["match"].isEnabled()
+    stages.ticks["match"].click()
+    stages.ticks["coarse"].click()
+    assert panel.work.config.stages == ("coarse",), "one stage at least"
+    stages.form.editors["match.match_rounds"].widget.setValue(2)
+    assert panel.work.config.match.match_rounds == 2 and panel.work.config.stages == ("coarse",)
+    stages.auto.click()
+    assert panel.work.config.stages == "auto" and panel.work.config.match.match_rounds == 2
+
+
 def test_two_viewers_do_not_meet(qtbot, panel):
     other = napari_components.ViewerModel()
     second = AlignPanel(other)

@@ -198,6 +198,7 @@ class AlignPanel(QScrollArea):
             action.setToolTip(none or busy or tip)
         enable(self.ends.files, none, "Import and export alignments, save the series")
         self.nav.setVisible(not none)
+        self.stages.show_series(self._session.series)
         self._refresh_check(none)
         self._refresh_move(none or busy)
         self.state_changed.emit()
