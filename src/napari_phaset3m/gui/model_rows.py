@@ -68,13 +68,18 @@ def rows_of(model: type[Model], prefix: str = "") -> Iterator[tuple[Row, Any]]:
 def _row(path: str, name: str, info: Any) -> Row | None:
     kinds, words, limits = _read(info.annotation, info.metadata)
     label = info.title or label_of(name)
+    if bool in kinds and (words or NoneType in kinds):
+        states: list[tuple[str, Any]] = [(_word(word), word) for word in words]
+        states += [("off", None)] if NoneType in kinds else []
+        return Row(path, label, (*states, ("yes", True), ("no", False)))
     if kinds == {bool}:
         return Row(path, label)
     if words and not kinds - {NoneType}:
         choices = tuple((_word(word), word) for word in words)
         return Row(path, label, (*choices, *([("off", None)] if NoneType in kinds else [])))
     special = _special(words, kinds)
-    if kinds & {str, tuple, list} and not kinds & {int, float}:
+    numeric = bool(kinds & {int, float})
+    if (kinds & {str, tuple, list} and not numeric) or (numeric and len(words) > 1):
         return Row(path, label, special=special, text=True)
     if not kinds & {int, float} or dict in kinds:
         return None
