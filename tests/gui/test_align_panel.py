@@ -119,7 +119,7 @@ def test_check_is_on_the_canvas_while_the_panel_is_looked_at(qtbot, panel, viewe
     panel._session.series = noisy_series()
     layer = wait_shown(qtbot, panel)
     assert layer.rgb and layer.data.shape == (32, 32, 3) and {str(u) for u in layer.units} == {"angstrom"}
-    assert panel.check.text.text() == "-40.0° against -20.0°"
+    assert panel.check.text.text() == "−40.0° against −20.0°"
     before = layer.data
     panel.nav.tilt.setValue(4)
     qtbot.waitUntil(lambda: layer.data is not before, timeout=10_000)
@@ -338,6 +338,24 @@ def test_arrow_keys_are_taken_only_while_wanted(qtbot, make_napari_viewer):
     qtbot.wait(50)
     assert {str(key) for key in viewer.keymap} == before, "a closed panel gives the keys back"
     assert made.work.publisher.layer(CHECK) is None
+
+
+def test_stages_are_chosen(panel):
+    stages = panel.stages
+    assert panel.work.config.stages == "auto" and not stages.ticks["match"].isEnabled()
+    panel._session.series = noisy_series()
+    assert stages.chosen() == ("match", "optics"), "what suits a series with defocus and Cs"
+    panel._session.series = noisy_series(defocus_angstrom=None)
+    assert stages.chosen() == ("coarse", "match")
+    stages.auto.click()
+    assert panel.work.config.stages == ("coarse", "match") and stages.ticks["match"].isEnabled()
+    stages.ticks["match"].click()
+    stages.ticks["coarse"].click()
+    assert panel.work.config.stages == ("coarse",), "one stage at least"
+    stages.form.editors["match.match_rounds"].widget.setValue(2)
+    assert panel.work.config.match.match_rounds == 2 and panel.work.config.stages == ("coarse",)
+    stages.auto.click()
+    assert panel.work.config.stages == "auto" and panel.work.config.match.match_rounds == 2
 
 
 def test_two_viewers_do_not_meet(qtbot, panel):

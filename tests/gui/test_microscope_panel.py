@@ -41,7 +41,7 @@ def carbon(defoci, n: int = 128, pixel: float = 2.0) -> TiltFocalSeries:
     return TiltFocalSeries(
         images=np.array(images, np.float32), tilt_deg=np.linspace(-0.5, 0.5, len(defoci)),
         pixel_size_angstrom=pixel, energy_ev=300e3, spherical_aberration_angstrom=2.7e7,
-        defocus_angstrom=np.full((len(defoci), 1), 15000.0), metadata={"name": "carbon"},
+        defocus_angstrom=np.full((len(defoci), 1), defoci[0]), metadata={"name": "carbon"},
     )  # fmt: skip
 
 
@@ -108,8 +108,8 @@ def test_says_why_not(panel):
 
 def test_fit_look_correct_apply(qtbot, panel, engine):
     session, work = panel._session, panel.work
-    before = session.series = noisy_series(n=64)
-    engine.defocus = np.tile([900.0, 1700.0], (5, 1))
+    before = session.series = noisy_series(n=64, n_tilt=9)
+    engine.defocus = np.tile([900.0, 1700.0], (9, 1))
     engine.defocus[3, 1] = 3000.0
     panel.fit.click()
     qtbot.waitUntil(lambda: work.live is not None, timeout=10_000)
@@ -137,9 +137,9 @@ def test_fit_look_correct_apply(qtbot, panel, engine):
 
 
 def test_rings_follow_the_defocus_that_is_typed(qtbot, panel, engine):
-    series = carbon([15000.0, 15000.0])
+    series = carbon([4000.0, 4000.0])
     panel._session.series = series
-    engine.defocus = np.full((2, 1), 15000.0)
+    engine.defocus = np.full((2, 1), 4000.0)
     panel.fit.click()
     until_idle(qtbot, panel._session)
     qtbot.waitUntil(lambda: panel.work.picture is not None and panel.rings.isVisible(), timeout=10_000)
@@ -150,10 +150,9 @@ def test_rings_follow_the_defocus_that_is_typed(qtbot, panel, engine):
         return float(np.corrcoef(found.measured[good], found.fitted[good])[0, 1])
 
     right, first = agreement(), panel.work.picture
-    panel.defocus.setValue(1300.0)
+    panel.defocus.setValue(330.0)
     qtbot.waitUntil(lambda: panel.work.picture is not first, timeout=10_000)
-    # one tile is mostly speckle: even perfect rings explain about a tenth of its variance
-    assert right > 0.2 and agreement() < 0.5 * right
+    assert right > 0.5 and agreement() < 0.5 * right
     assert panel.rings.image.image.shape == panel.work.picture.measured.shape
 
 
@@ -168,11 +167,11 @@ def test_the_engine_itself_fits_rings(qtbot, panel):
 
 def test_plots(qtbot, panel, engine):
     session = panel._session
-    session.series = noisy_series(n=64)
+    session.series = noisy_series(n=64, n_tilt=9)
     view = CtfView(session, panel.work)
     qtbot.addWidget(view)
     view.show()
-    engine.defocus = np.tile([900.0, 1700.0], (5, 1))
+    engine.defocus = np.tile([900.0, 1700.0], (9, 1))
     engine.defocus[2, 0] = 4000.0
     panel.fit.click()
     until_idle(qtbot, session)

@@ -20,6 +20,15 @@ def _align(
     series: Annotated[Path, typer.Argument(help="Tilt/focal series")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     *,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", help="Begin with the alignment in an IMOD .xf (.tlt beside it) or AreTomo .aln"
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="AlignConfig as YAML or JSON; flags win")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
     **fields: Any,
@@ -32,7 +41,8 @@ def _align(
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
     base = AlignConfig.load(config).model_dump(exclude_unset=True) if config else {}
     settings = options.build(AlignConfig, fields, base)
-    record = _run(series, output, settings, overrides.collect(fields), quiet=as_json)
+    others = {"start": start, "export": export}
+    record = _run(series, output, settings, (overrides.collect(fields), others), quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
         return
@@ -63,16 +73,29 @@ def _line(stage: dict[str, Any]) -> str:
 
 
 def _run(
-    path: Path, output: Path, config: AlignConfig, given: dict[str, Any], *, quiet: bool
+    path: Path,
+    output: Path,
+    config: AlignConfig,
+    given: tuple[dict[str, Any], dict[str, Path | None]],
+    *,
+    quiet: bool,
 ) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
+    from napari_phaset3m.prepare.align.apply import apply
+    from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
-    running.check_outputs({"the output": output}, {"the series": path})
-    data = load_series(path, **given)
+    fields, others = given
+    running.check_outputs(
+        {"the output": output, "the exported alignment": others["export"]},
+        {"the series": path, "the imported alignment": others["start"]},
+    )
+    data = load_series(path, **fields)
+    if others["start"] is not None:
+        data = apply(data, import_alignment(others["start"], data))
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
@@ -81,6 +104,8 @@ def _run(
         )
     try:
         save_series(done.series, output)
+        if others["export"] is not None:
+            export_alignment(done.result.alignment, others["export"], data)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
     result = done.result

@@ -13,7 +13,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import flag
 
 #: Optional fields that hold several numbers.
-_LISTS = ("orientation_deg", "origin_fraction", "match_bins")
+_LISTS = ("orientation_deg", "origin_fraction", "match_bins", "stages")
 _DASHED = {"none": None, "None": None}
 
 
@@ -92,7 +92,7 @@ def _value(name: str, text: Any, kind: Any, default: Any) -> Any:
             raise ConfigError(f"{flag(name)}: is {text!r}. Write START:STOP:EVERY, e.g. 0:10:1") from None
     if isinstance(default, tuple):
         return tuple(part for part in text.split(",") if part and part != "none")
-    if name in _LISTS and ("," in text or text[:1].isdigit()):
+    if name in _LISTS and text not in ("auto", "none"):
         return tuple(text.split(","))
     return _DASHED.get(text, text) if _may_be_none(kind) else text
 

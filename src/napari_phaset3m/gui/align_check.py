@@ -88,10 +88,10 @@ class AlignCheck(QObject):
         self._timer.stop()
         self._pair = None
         publisher = self._work.publisher
+        images, ours = publisher.layer(IMAGES), publisher.layer(CHECK)
         publisher.remove(CHECK)
-        layer = publisher.layer(IMAGES)
-        if layer is not None:
-            layer.visible = True
+        if images is not None and ours is not None:  # the images were put aside for the check
+            images.visible = True
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         known, self._of = self._of, series

@@ -87,7 +87,7 @@ def _with_neighbour(
     pixel = series.pixel_size_angstrom * bin_
     sigma = look.smooth_px / bin_
     a = checks.smoothed(checks.aligned_picture(series, alignment, tilt, focus, bin_), sigma)
-    here = f"{alignment.tilt_deg[tilt]:.1f}°"
+    here = angle_text(alignment, tilt)
     if look.mode == "image":
         return Pair(token, checks.grey(a), checks.grey(a), pixel, f"{here} alone")
     other = neighbour(alignment, tilt, focus, 1 if look.against == "next" else -1)
@@ -96,7 +96,7 @@ def _with_neighbour(
     b = checks.smoothed(checks.aligned_picture(series, alignment, other, focus, bin_), sigma)
     if look.stretch:
         b = checks.stretched(b, checks.stretch_factor(alignment.tilt_deg, other, tilt))
-    text = f"{here} against {alignment.tilt_deg[other]:.1f}°"
+    text = f"{here} against {angle_text(alignment, other)}"
     return _pair(token, a, b, look.mode, pixel, text)
 
 
@@ -109,8 +109,13 @@ def _with_prediction(
     now = alignment.shifts_px[place]
     a = checks.smoothed(predictions.aligned("measured", *place, now), sigma)
     b = checks.smoothed(predictions.aligned("predicted", *place), sigma)
-    text = f"{alignment.tilt_deg[place[0]]:.1f}°, measured against {predictions.model} re-projection"
+    text = f"{angle_text(alignment, place[0])}, measured against {predictions.model} re-projection"
     return _pair(token, a, b, look.mode, pixel, text)
+
+
+def angle_text(alignment: Alignment, tilt: int) -> str:
+    """Tilt angle for a readout."""
+    return f"{alignment.tilt_deg[tilt]:.1f}°".replace("-", "−")
 
 
 def _pair(token: int, a: np.ndarray, b: np.ndarray, mode: Mode, pixel: float, text: str) -> Pair:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align_check import AlignCheck, check_for
 from napari_phaset3m.gui.align_files import READ_FILES, WRITE_FILES, AlignFiles
@@ -19,7 +19,7 @@ from napari_phaset3m.gui.align_work import TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_keys import CanvasKeys
 from napari_phaset3m.gui.editors import Fold
-from napari_phaset3m.gui.history_list import HistoryList
+from napari_phaset3m.gui.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.loader import SAVE_FILTER, loader_for, suffix_of
@@ -113,11 +113,7 @@ class AlignPanel(QScrollArea):
         events = self._session.events
         for signal in (events.series, events.shown_image, events.active_run):
             follow(signal, self._refresh)
-        standard = QKeySequence.StandardKey
-        for keys, slot in ((standard.Undo, self._on_undo), (standard.Redo, self._on_redo)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
+        undo_keys(self, self._on_undo, self._on_redo)
         loader = loader_for(self._session)
         loader.saved.connect(self._on_saved)
         loader.failed.connect(self._on_save_failed)
@@ -202,6 +198,7 @@ class AlignPanel(QScrollArea):
             action.setToolTip(none or busy or tip)
         enable(self.ends.files, none, "Import and export alignments, save the series")
         self.nav.setVisible(not none)
+        self.stages.show_series(self._session.series)
         self._refresh_check(none)
         self._refresh_move(none or busy)
         self.state_changed.emit()
@@ -264,11 +261,14 @@ class AlignPanel(QScrollArea):
     def hideEvent(self, event: Any) -> None:
         """Give canvas and keys back."""
         super().hideEvent(event)
+        self._give_back()
+
+    def _give_back(self) -> None:
         self.keys.bind(False)
-        self.check_.activate(False)
+        if isalive(self.check_):  # else the session is gone with the application
+            self.check_.activate(False)
 
     def closeEvent(self, event: Any) -> None:
         """Give canvas and keys back; what runs goes on, and the draft stays."""
-        self.keys.bind(False)
-        self.check_.activate(False)
+        self._give_back()
         super().closeEvent(event)

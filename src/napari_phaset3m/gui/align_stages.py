@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.model_form import ModelForm
 from napari_phaset3m.gui.theme import LINE_SPACING
+from napari_phaset3m.prepare.align.api import stages_of
 from napari_phaset3m.prepare.align.config import STAGE_NAMES, AlignConfig
+
+if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
 
 #: What each stage does, for a person.
 STAGE_TEXT = {
@@ -42,15 +48,19 @@ class StagesBox(QWidget):
     def __init__(self, config: AlignConfig) -> None:
         super().__init__()
         self._config = config
+        self._series: TiltFocalSeries | None = None
+        self.auto = QCheckBox("Stages that suit the series")
+        self.auto.setToolTip("With defocus and Cs known the multislice model is used; untick to choose")
+        self.auto.toggled.connect(self._on_auto)
         self.ticks: dict[str, QCheckBox] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(LINE_SPACING)
+        layout.addWidget(self.auto)
         for name in STAGE_NAMES:
             text, tip = STAGE_TEXT.get(name, (name.capitalize(), ""))
             tick = self.ticks[name] = QCheckBox(text)
             tick.setToolTip(tip)
-            tick.setObjectName(name)
             tick.toggled.connect(self._on_tick)
             layout.addWidget(tick)
         self.form = ModelForm(config, hidden=("stages",), titles=TITLES)
@@ -58,19 +68,39 @@ class StagesBox(QWidget):
         layout.addWidget(self.form)
         self.show_config(config)
 
+    def show_series(self, series: TiltFocalSeries | None) -> None:
+        """Show which stages suit a series."""
+        if series is not self._series:
+            self._series = series
+            self.show_config(self._config)
+
     def show_config(self, config: AlignConfig) -> None:
         """Show settings that were changed elsewhere."""
         self._config = config
+        automatic = config.stages == "auto"
+        run = self._resolved(config)
+        _set(self.auto, automatic)
         for name, tick in self.ticks.items():
-            blocked = tick.blockSignals(True)
-            tick.setChecked(name in config.stages)
-            tick.blockSignals(blocked)
+            _set(tick, name in run)
+            tick.setEnabled(not automatic)
+            tip = STAGE_TEXT.get(name, ("", ""))[1]
+            tick.setToolTip(f"{tip} (untick the line above to choose)" if automatic else tip)
         if self.form.config != config:
             self.form.show_config(config)
 
     def chosen(self) -> tuple[str, ...]:
         """Stages that are ticked, in the order they are run."""
         return tuple(name for name, tick in self.ticks.items() if tick.isChecked())
+
+    def _resolved(self, config: AlignConfig) -> tuple[str, ...]:
+        if config.stages != "auto":
+            return tuple(config.stages)
+        return () if self._series is None else tuple(stages_of(self._series, config))
+
+    def _on_auto(self, on: bool) -> None:
+        # what suited stays ticked when it is switched off
+        stages: object = "auto" if on else self._resolved(self._config) or STAGE_NAMES[-2:]
+        self._emit(self._config.model_copy(update={"stages": stages}))
 
     def _on_tick(self, *_: object) -> None:
         if not self.chosen():
@@ -82,5 +112,11 @@ class StagesBox(QWidget):
         self._emit(config.model_copy(update={"stages": self._config.stages}))
 
     def _emit(self, config: AlignConfig) -> None:
-        self._config = config
+        self.show_config(config)
         self.edited.emit(config)
+
+
+def _set(box: QCheckBox, on: bool) -> None:
+    blocked = box.blockSignals(True)
+    box.setChecked(on)
+    box.blockSignals(blocked)

@@ -32,7 +32,7 @@ class CtfView(QWidget):
     def __init__(self, session: Session, work: CtfWork) -> None:
         super().__init__()
         self._session, self._work = session, work
-        self.curve = TiltPlot("power without background", "spatial frequency (1/Å)")
+        self.curve = TiltPlot("power of the rings", "spatial frequency (1/Å)")
         self.curve.plot.setToolTip(
             "Averaged over equal phase, so that astigmatism does not wash the rings out"
         )

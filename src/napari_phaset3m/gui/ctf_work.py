@@ -12,7 +12,6 @@ from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.ctf_pictures import told
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
-from napari_phaset3m.gui.series_view import same_images
 from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.step_events import Job, Update
 from napari_phaset3m.gui.worker import in_background
@@ -63,7 +62,7 @@ class CtfWork(QObject):
         self.error = ""
         #: `(n_tilt, n_focus)` defocus of a fit that goes on, angstrom; nan: not yet.
         self.live: np.ndarray | None = None
-        self._series: TiltFocalSeries | None = session.series
+        self._generation = session.history.generation
         self._past: list[CtfResult] = []
         self._token = 0
         self._running = self._again = False
@@ -92,17 +91,14 @@ class CtfWork(QObject):
         self.changed.emit()
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
-        old, self._series = self._series, series
-        same = old is not None and series is not None and same_images(old, series)
-        if not same and self.result is not None:
-            grid = None if series is None else (series.n_tilt, series.n_focus)
-            if grid != (len(self.result.images), len(self.result.images[0])) or not self._same_lineage():
+        result, generation = self.result, self._session.history.generation
+        if result is not None and series is not None:
+            grid = (len(result.images), len(result.images[0]))
+            if grid != (series.n_tilt, series.n_focus) or generation != self._generation:
                 self.result, self._past, self.applied = None, [], False
+        self._generation = generation
         self.request()
         self.changed.emit()
-
-    def _same_lineage(self) -> bool:
-        return self._session.history.position > 0
 
     # fitting
 
@@ -205,7 +201,7 @@ class CtfWork(QObject):
         doubtful = [
             (image.tilt, image.focus)
             for image in self.result
-            if image.method not in ("edited",) and (
+            if image.method != "edited" and (
                 flags[image.tilt, image.focus]
                 or not np.isfinite(image.defocus_angstrom)
                 or image.confidence < DOUBTFUL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -34,7 +35,7 @@ class HistoryList(QWidget):
     ----------
     session : Session
     panel : QWidget, optional
-        In which Ctrl+Z and Ctrl+Shift+Z act.
+        In which Ctrl+Z and Ctrl+Shift+Z act; None: they are the panel's own matter.
     """
 
     def __init__(self, session: Session, panel: QWidget | None = None) -> None:
@@ -60,11 +61,8 @@ class HistoryList(QWidget):
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(head)
         layout.addWidget(self.list)
-        standard = QKeySequence.StandardKey
-        for keys, slot in ((standard.Undo, self._on_undo), (standard.Redo, self._on_redo)):
-            shortcut = QShortcut(QKeySequence(keys), panel or self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
+        if panel is not None:
+            undo_keys(panel, self._on_undo, self._on_redo)
         step_driver_for(session).changed.connect(self.refresh)
         follow(session.history.changed, self.refresh)
         self.refresh()
@@ -115,3 +113,12 @@ class HistoryList(QWidget):
     def _on_redo(self) -> None:
         if not self.why_not():
             self._session.redo()
+
+
+def undo_keys(panel: QWidget, undo: Callable[[], None], redo: Callable[[], None]) -> None:
+    """Let Ctrl+Z and Ctrl+Shift+Z act while a panel, or something in it, has the keyboard."""
+    standard = QKeySequence.StandardKey
+    for keys, slot in ((standard.Undo, undo), (standard.Redo, redo)):
+        shortcut = QShortcut(QKeySequence(keys), panel)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(slot)

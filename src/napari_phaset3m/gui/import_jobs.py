@@ -17,7 +17,6 @@ from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.importing import look, write
 from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.jobs import RunControl
-from napari_phaset3m.prepare.motion.step import GAIN_KEY, MOVIES_KEY
 
 #: Longest side of the picture in the dialog, pixels.
 PICTURE_PX = 768
@@ -86,26 +85,8 @@ def run_import(
         events.close()
     if series is None:
         return
-    series = with_movies(series, plan)
     written = None
     if path is not None:
         yield LoadProgress(f"Writing {path.stem}.h5", 0.95)
         _, written = write(plan, path, config=config, series=series)
     yield Imported(series, written)
-
-
-def with_movies(series: TiltFocalSeries, plan: ImportPlan) -> TiltFocalSeries:
-    """The series naming the movies of its images (see :mod:`.prepare.motion.step`), where there are any."""
-    if not any(entry.frames is not None for entry in plan.images):
-        return series
-    table: list[list[dict[str, Any] | None]] = [[None] * plan.n_focus for _ in range(plan.n_tilt)]
-    for entry in plan.images:
-        if entry.frames is not None and not entry.is_filler:
-            movie: dict[str, Any] = {"path": str(entry.frames)}
-            if entry.frame_range is not None:
-                movie["frame_range"] = list(entry.frame_range)
-            table[entry.tilt_index][entry.focus_index] = movie
-    metadata = {**series.metadata, MOVIES_KEY: table}
-    if plan.gain is not None:
-        metadata[GAIN_KEY] = str(plan.gain)
-    return series.replace(metadata=metadata)

@@ -152,8 +152,12 @@ def _answer(work: ImportWork, field: str) -> Callable[..., None]:
     return answer
 
 
+#: Cells of the plan as a person would call them.
+_TITLES = {"focus_index": "Focal groups", "tilt_index": "Tilts", "exposure_order": "Order of exposure"}
+
+
 def _title(field: str) -> str:
-    known = {quantity.name: quantity.label for quantity in WHOLE}
+    known = {quantity.name: quantity.label for quantity in WHOLE} | _TITLES
     return known.get(
         field, field.replace("_", " ").removesuffix(" angstrom").removesuffix(" deg").capitalize()
     )

@@ -167,7 +167,10 @@ class ImportWork(QObject):
             if value is None:
                 return f"{name} is not known: give it"
         if plan.questions:
-            return f"Confirm: {plan.questions[0]}"
+            count = len(plan.questions)
+            return (
+                "Confirm the line marked above" if count == 1 else f"Confirm the {count} lines marked above"
+            )
         if not any(entry.used for entry in plan.images):
             return "At least one image must be used"
         needed, there = self.memory()

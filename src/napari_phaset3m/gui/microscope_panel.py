@@ -22,7 +22,7 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.ctf_view import TITLE, CtfView
 from napari_phaset3m.gui.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.editors import Fold
-from napari_phaset3m.gui.history_list import HistoryList
+from napari_phaset3m.gui.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
@@ -39,19 +39,15 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.tilt_plot import PicturePlot
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
-from napari_phaset3m.prepare.checks import smoothed
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
 
-    from napari_phaset3m.prepare.ctf.curves import RingPicture
     from napari_phaset3m.prepare.ctf.result import ImageCtf
 
 #: Height of the picture of the rings, px.
 _RINGS = 210
-#: Smoothing of the measured rings, samples: single ones are mostly speckle.
-_BLUR = 1.0
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
     "stated": "as the series states", "none": "nothing found",
@@ -99,7 +95,7 @@ class MicroscopePanel(QScrollArea):
         self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.note = label("", "warning", wrap=True)
         self.apply, self.revert = QPushButton("Apply"), QPushButton("Drop fit")
-        self.history = HistoryList(self._session, self)
+        self.history = HistoryList(self._session)
         inside = QWidget()
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -156,9 +152,20 @@ class MicroscopePanel(QScrollArea):
         self.revert.clicked.connect(work.revert)
         for signal in (work.changed, work.drawn, work.driver.changed):
             signal.connect(self._refresh)
+        undo_keys(self, self._on_undo, self._on_redo)
         events = self._session.events
         for event in (events.series, events.shown_image, events.active_run):
             follow(event, self._refresh)
+
+    def _on_undo(self) -> None:
+        if self.work.can_undo:
+            self.work.undo()
+        elif not self.work.driver.busy:
+            self._session.undo()
+
+    def _on_redo(self) -> None:
+        if not self.work.driver.busy:
+            self._session.redo()
 
     def _on_config(self, config: Any) -> None:
         self.work.config = config
@@ -210,7 +217,7 @@ class MicroscopePanel(QScrollArea):
         self.rings.setVisible(picture is not None)
         if picture is not None:
             half = picture.step_per_angstrom * picture.measured.shape[0] / 2
-            data = rings_picture(picture)
+            data = np.nan_to_num(picture.halves(), nan=0.0)
             self.rings.show_picture(data, (-half, -half, 2 * half, 2 * half), (-0.25, 1.25))
             self.rings.title.setText(f"measured  |  fitted      edge {1 / half:.2f} Å")
         self.numbers.setText(words(image) if image is not None else "")
@@ -238,14 +245,6 @@ class MicroscopePanel(QScrollArea):
         view = self.view()
         if view is not None:
             bring_forward(view)
-
-
-def rings_picture(picture: RingPicture) -> np.ndarray:
-    """Measured rings at the left, smoothed over a sample or so, and fitted ones at the right."""
-    halves = np.nan_to_num(picture.halves(), nan=0.0)
-    middle = halves.shape[1] // 2
-    halves[:, :middle] = smoothed(np.nan_to_num(picture.measured, nan=0.0), _BLUR)[:, :middle]
-    return halves
 
 
 def words(image: ImageCtf) -> str:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.editors import Editor, Fold
-from napari_phaset3m.gui.model_rows import label_of, rows_of, sections_of, value_at, with_value
-from napari_phaset3m.gui.theme import LINE_SPACING, label, theme_colours
+from napari_phaset3m.gui.model_rows import is_file, label_of, rows_of, sections_of, value_at, with_value
+from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role, theme_colours
 
 #: Width of the names beside the fields, px.
 _NAMES = 112
@@ -96,7 +105,30 @@ class ModelForm(QWidget):
         name.setFixedWidth(_NAMES)
         name.setBuddy(editor.widget)
         name.setToolTip(editor.tip)
-        form.addRow(name, editor.widget)
+        form.addRow(name, self._with_browse(editor) if is_file(row.path) else editor.widget)
+
+    def _with_browse(self, editor: Editor) -> QWidget:
+        """The line of a file's name with a button that asks for the file."""
+        both, button = QWidget(), QToolButton()
+        button.setText("…")
+        button.setToolTip("Choose a file")
+        set_role(button, "toggle")
+        row = QHBoxLayout(both)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        row.addWidget(editor.widget, 1)
+        row.addWidget(button)
+        line = editor.widget
+        assert isinstance(line, QLineEdit)
+
+        def browse(*_: object) -> None:
+            path, _ = QFileDialog.getOpenFileName(line, "Choose a file", "", "All files (*)")
+            if path:
+                line.setText(path)
+                line.editingFinished.emit()
+
+        button.clicked.connect(browse)
+        return both
 
     def _on_edited(self, *_: object) -> None:
         path = self.sender().objectName()

@@ -19,6 +19,8 @@ _UNITS: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 #: Words in the name of a length that microscopists give in other units.
 _NM = ("defocus", "astigmatism", "defoci")
+#: Fields that name a file.
+_FILES = ("gain", "dark")
 _NO_UPPER = 1e6
 _WORDS = {"auto": "auto", None: "off"}
 
@@ -29,6 +31,12 @@ def label_of(name: str) -> str:
         name = name.removesuffix(ending)
     words = name.replace("_", " ")
     return words[:1].upper() + words[1:]
+
+
+def is_file(path: str) -> bool:
+    """Whether a field (dotted path) names a file."""
+    name = path.rpartition(".")[2]
+    return name in _FILES or name.endswith(("_path", "_file"))
 
 
 def sections_of(model: type[Model]) -> dict[str, type[Model]]:
@@ -60,13 +68,18 @@ def rows_of(model: type[Model], prefix: str = "") -> Iterator[tuple[Row, Any]]:
 def _row(path: str, name: str, info: Any) -> Row | None:
     kinds, words, limits = _read(info.annotation, info.metadata)
     label = info.title or label_of(name)
+    if bool in kinds and (words or NoneType in kinds):
+        states: list[tuple[str, Any]] = [(_word(word), word) for word in words]
+        states += [("off", None)] if NoneType in kinds else []
+        return Row(path, label, (*states, ("yes", True), ("no", False)))
     if kinds == {bool}:
         return Row(path, label)
     if words and not kinds - {NoneType}:
         choices = tuple((_word(word), word) for word in words)
         return Row(path, label, (*choices, *([("off", None)] if NoneType in kinds else [])))
     special = _special(words, kinds)
-    if kinds & {str, tuple, list} and not kinds & {int, float}:
+    numeric = bool(kinds & {int, float})
+    if (kinds & {str, tuple, list} and not numeric) or (numeric and len(words) > 1):
         return Row(path, label, special=special, text=True)
     if not kinds & {int, float} or dict in kinds:
         return None

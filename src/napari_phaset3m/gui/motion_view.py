@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.theme import label
@@ -36,14 +36,22 @@ class MotionView(QWidget):
         super().__init__()
         self._session, self._work = session, work
         self.text = label("", "muted", wrap=True)
-        self.text.setFixedWidth(_WIDTH)
-        self.drift = TiltPlot("drift (px)", "frame")
+        self.legend = label("", wrap=True)
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.drift = TiltPlot("drift (px)", "frame", legend=False)
         self.before, self.after = PicturePlot(square=True), PicturePlot(square=True)
         self.before.title.setText("before")
         self.after.title.setText("after")
+        side = QWidget()
+        side.setFixedWidth(_WIDTH)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(4, 4, 4, 0)
+        column.addWidget(self.legend)
+        column.addWidget(self.text)
+        column.addStretch(1)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(4, 0, 0, 0)
-        for widget, weight in ((self.text, 0), (self.drift, 3), (self.before, 2), (self.after, 2)):
+        layout.setContentsMargins(0, 0, 0, 0)
+        for widget, weight in ((side, 0), (self.drift, 3), (self.before, 2), (self.after, 2)):
             layout.addWidget(widget, weight)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -74,6 +82,7 @@ class MotionView(QWidget):
         else:
             self.drift.show_curves(drift_curves(found))
             self.text.setText(drift_words(found))
+        self.legend.setText(self.drift.legend_html())
         self._pictures()
 
     def _pictures(self) -> None:

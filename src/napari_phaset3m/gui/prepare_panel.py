@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
@@ -76,7 +78,7 @@ class PreparePanel(QWidget):
         for row in self.rows.values():
             column.addWidget(row)
         column.addStretch(1)
-        area = QScrollArea()
+        area = self._area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -123,9 +125,17 @@ class PreparePanel(QWidget):
                 if other != name:
                     row.close_body()
             self.work.watch(name)
+            QTimer.singleShot(0, partial(self._bring_up, name))
         elif self.work.watched == name:
             self.rectangle.end()
             self.work.watch("")
+
+    def _bring_up(self, name: str) -> None:
+        """Scroll so that an unfolded step is seen from its top."""
+        if isalive(self) and self._area.widget() is not None:
+            self._area.widget().layout().activate()
+            bar = self._area.verticalScrollBar()
+            bar.setValue(min(self.rows[name].y(), bar.maximum()))
 
     def _on_run(self) -> None:
         for row in self.rows.values():
@@ -207,6 +217,8 @@ class PreparePanel(QWidget):
     def hideEvent(self, event: Any) -> None:
         """Take the preview off the canvas while another step is looked at."""
         super().hideEvent(event)
+        if not isalive(self.work):  # the session is gone with the application
+            return
         self.rectangle.end()
         for row in self.rows.values():
             row.close_body()
@@ -214,5 +226,6 @@ class PreparePanel(QWidget):
 
     def closeEvent(self, event: Any) -> None:
         """Leave the canvas as it was; what runs goes on."""
-        self.rectangle.end()
+        if isalive(self.work):
+            self.rectangle.end()
         super().closeEvent(event)

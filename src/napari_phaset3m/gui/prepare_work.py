@@ -127,8 +127,9 @@ class PrepareWork(QObject):
 
     def _clear(self) -> None:
         self._timer.stop()
-        self.publisher.remove(PREVIEW)
-        self._show_images(True)
+        if self.publisher.layer(PREVIEW) is not None:  # the images were put aside for it
+            self.publisher.remove(PREVIEW)
+            self._show_images(True)
 
     def why_not_before(self) -> str:
         """Why there is nothing to compare the image with; empty when there is."""
@@ -186,8 +187,7 @@ class PrepareWork(QObject):
             return
         self.computing, self.error = False, error
         if image is None:
-            self.publisher.remove(PREVIEW)
-            self._show_images(True)
+            self._clear()
         else:
             self._show(image, series)
         self.previewed.emit()

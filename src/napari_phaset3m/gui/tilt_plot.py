@@ -197,6 +197,7 @@ class PicturePlot(QWidget):
         self._pg = pg
         self._labels = {"bottom": xlabel, "left": ylabel}
         self.title = label("", "muted")
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(self)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()

@@ -18,6 +18,8 @@ from napari_phaset3m.prepare.align.gradient import refine
 from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.model_free import coarse
+from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
 from napari_phaset3m.prepare.align.shared import optics
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
@@ -29,7 +31,10 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 
 #: Part of the progress bar that judging the given series takes.
 FIRST = 0.03
+#: Relative gain of information below which a stage is undone: it changes what the series states.
+LEAST_GAIN = {"optics": 0.02}
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
+    "coarse": coarse,
     "focal": focal,
     "match": match,
     "optics": optics,
@@ -81,13 +86,14 @@ def iterate_align(
     work = Work(series, config, Alignment.of(series), finish)
     bin_ = judge_bin(work)
     results: list[StageResult] = []
-    size = (1.0 - FIRST) / len(config.stages)
+    stages = stages_of(series, config)
+    size = (1.0 - FIRST) / len(stages)
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
-    for number, name in enumerate(config.stages):
+    for number, name in enumerate(stages):
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = yield from STAGES[name](work, share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
-        kept = judged.information > before.information
+        kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
         seconds = time.perf_counter() - begun
         results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:
@@ -111,6 +117,13 @@ def _stage_result(
     rms = float(np.sqrt((change**2).sum(-1).mean()))
     told = (old.error, new.error, old.information, new.information)
     return StageResult(name, rms, *told, seconds, kept)
+
+
+def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
+    """The stages to run, those that "auto" means included."""
+    if config.stages != "auto":
+        return config.stages
+    return ("match", "optics") if forward_model(series, config) == "multislice" else ("coarse", "match")
 
 
 def judge_bin(work: Work) -> int:

@@ -1,4 +1,9 @@
-"""A wide search for the angle of the tilt axis, before it is refined."""
+"""The angle of the tilt axis: where the score of :mod:`.consistency` falls through zero.
+
+The score is noisy and short far from the solution, so that steps along it wander. It is taken at
+many angles instead; the least of its integral is the likeliest angle, and a straight line through
+the score about there gives the place of the zero and, from the scatter, its error.
+"""
 
 from __future__ import annotations
 
@@ -8,66 +13,86 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
-from napari_phaset3m.prepare.align.consistency import moments, scoring_step, spectral_bases, spectrum
-from napari_phaset3m.prepare.align.refine_coarse import levelled, window_for
+from napari_phaset3m.prepare.align.consistency import scoring_step
+from napari_phaset3m.prepare.align.refine_coarse import Problem, given_axes
 from napari_phaset3m.prepare.align.signal import TiltImages
 
-_STEP_DEG = 1.0
-_DEGREES = 6
-_FINEST = 0.15
+_LEAST_FALL = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The angle of the axis in the given images, and half the step of the search, degrees."""
+    """The angle of the axis in the given images and its standard deviation, degrees."""
 
     angle_deg: float
     error_deg: float
 
 
-def search_axis(
-    tilts: TiltImages, shifts_px: np.ndarray, free: bool, config: CoarseConfig
-) -> Iterator[float | Axis]:
-    """Try angles in steps of a degree on either side of the stated one.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Angles to try: about a middle, to either side, in steps; and the band (part of the finest)."""
 
-    At each the shifts are refined by two steps of :mod:`.consistency`, and the part of the signal that
-    contradicts is compared; the best and its neighbours give a parabola.
+    middle_deg: float
+    reach_deg: float
+    step_deg: float
+    band: float
+
+
+def scan_axis(
+    tilts: TiltImages, shifts_px: np.ndarray, free: bool, config: CoarseConfig, scan: Scan
+) -> Iterator[float | Axis]:
+    """Try angles; at each the shifts are refined by one step.
+
+    Parameters
+    ----------
+    tilts : TiltImages
+    shifts_px : ndarray
+        `(n_tilt, 2)` (y, x), good to about a pixel.
+    free : bool
+        Whether the specimen stands in vacuum.
+    config : CoarseConfig
+    scan : Scan
 
     Yields
     ------
     float, at last Axis
         The done part.
     """
-    usable = tilts.usable
-    images = levelled(tilts)
-    bases = spectral_bases(tilts.tilt_deg[usable], min(_DEGREES, int(usable.sum()) - 1))
-    window = window_for(tilts, shifts_px, free)
-    length = 2 * window.half_y_px
-    k = np.arange(1, max(4, int(_FINEST * length)) + 1) / length
-    count = int(np.ceil(config.axis_range_deg / _STEP_DEG))
-    angles = np.linspace(-config.axis_range_deg, config.axis_range_deg, 2 * count + 1)
-    cost = np.empty(angles.size)
+    count = max(2, int(np.ceil(scan.reach_deg / scan.step_deg)))
+    angles = scan.middle_deg + np.linspace(-scan.reach_deg, scan.reach_deg, 2 * count + 1)
+    problem = Problem(tilts, shifts_px, free, config, scan.band)
+    score, formal = np.empty(angles.size), np.empty(angles.size)
     for i, angle in enumerate(np.radians(angles)):
-        shifts, turned = shifts_px[usable].copy(), np.full(int(usable.sum()), angle)
-        cos, sin = np.cos(angle), np.sin(angle)
-        for _ in range(2):
-            found = moments(images, shifts, turned, window, k, len(bases))
-            d = np.clip(scoring_step(found, bases, window, k, turn=False).shifts_px, -3, 3)
-            shifts += np.stack((sin * d[:, 1] + cos * d[:, 0], cos * d[:, 1] - sin * d[:, 0]), -1)
-        found = moments(images, shifts, turned, window, k, len(bases))
-        cost[i] = contradiction(found.value, bases)
+        shifts = shifts_px[tilts.usable].copy()
+        first = scoring_step(problem.moments(shifts, angle), problem.bases, problem.window, problem.k)
+        shifts += given_axes(np.clip(first.shifts_px, -1, 1), float(angle))
+        step = scoring_step(problem.moments(shifts, angle), problem.bases, problem.window, problem.k)
+        score[i], formal[i] = np.degrees(step.turn_rad), np.degrees(step.turn_error_rad)
         yield (i + 1) / angles.size
-    best = int(cost.argmin())
-    fine = 0.0
-    if 0 < best < angles.size - 1:
-        bend = cost[best - 1] - 2 * cost[best] + cost[best + 1]
-        fine = 0.5 * (cost[best - 1] - cost[best + 1]) / bend if bend > 0 else 0.0
-    step = float(angles[1] - angles[0])
-    yield Axis(float(angles[best]) + fine * step, step / 2)
+    yield zero_of(angles, score, formal)
 
 
-def contradiction(value: np.ndarray, bases: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Part of the moments' power that is no projection of one object, each k weighing by its power."""
-    signal = spectrum(value, bases).signal
-    rest = np.abs(value - signal) ** 2
-    return float(rest.sum() / (np.abs(value) ** 2).sum())
+def zero_of(angles_deg: np.ndarray, score_deg: np.ndarray, formal_deg: np.ndarray) -> Axis:
+    """Where the score falls through zero.
+
+    Parameters
+    ----------
+    angles_deg, score_deg : ndarray
+        `(n,)` rising angles, and the step that the score asks for at each.
+    formal_deg : ndarray
+        `(n,)` standard deviation of the step from the noise of the images.
+    """
+    step = np.diff(angles_deg)
+    potential = np.concatenate(([0.0], -np.cumsum(0.5 * (score_deg[1:] + score_deg[:-1]) * step)))
+    best = int(potential.argmin())
+    # A line needs a few points on either side; at an end of the scan as many as there are.
+    low = int(np.clip(best - 3, 0, max(0, angles_deg.size - 7)))
+    near = slice(low, low + 7)
+    a, s = angles_deg[near], score_deg[near]
+    slope, level = np.polyfit(a, s, 1)
+    scatter = float(np.sqrt(((s - slope * a - level) ** 2).sum() / max(1, a.size - 2)))
+    fall = max(-float(slope), _LEAST_FALL)
+    place = float(-level / slope) if slope < -_LEAST_FALL else float(angles_deg[best])
+    place = float(np.clip(place, a[0], a[-1]))
+    error = np.hypot(scatter / np.sqrt(a.size), float(formal_deg[near].mean())) / fall
+    return Axis(place, float(error))

@@ -14,26 +14,29 @@ The sign of the tilts cannot be told from projections: see model.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.apply import apply, resample
-from napari_phaset3m.prepare.align.axis import Axis, search_axis
+from napari_phaset3m.prepare.align.axis import Axis, Scan, scan_axis
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.mass import line_shifts, mass_shifts
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
-from napari_phaset3m.prepare.align.refine_coarse import Refined, refine
+from napari_phaset3m.prepare.align.refine_coarse import Refined, given_axes, refine
 from napari_phaset3m.prepare.align.signal import TiltImages, placed, tilt_images
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
 _LEAST_PROMINENCE = 2.5
+_LINE_PX = 2.0
+_LEAST_TILTS = 5
+#: First and second scan for the axis: step, and reach of the second, degrees.
+_STEP_DEG, _FINE_STEP_DEG, _NEAR_DEG = 0.75, 0.25, 1.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,7 @@ class _State:
     def __init__(self, tilts: TiltImages, shifts: np.ndarray, bin_factor: float) -> None:
         self.tilts, self.shifts, self.bin = tilts, shifts, bin_factor
         self.angle_deg = 0.0
+        self.free = False
         self.error = np.full_like(shifts, np.nan)
         self.stages: list[tuple[str, float]] = []
 
@@ -77,9 +81,7 @@ class _State:
         angle = np.radians(self.tilts.tilt_deg)
         z, y, x = translation
         free = change - np.stack((np.full_like(angle, y), x * np.cos(angle) - z * np.sin(angle)), -1)
-        turn = np.radians(self.angle_deg)
-        dy, dx = change[:, 0], change[:, 1]
-        given = np.stack((np.sin(turn) * dx + np.cos(turn) * dy, np.cos(turn) * dx - np.sin(turn) * dy), -1)
+        given = given_axes(change, float(np.radians(self.angle_deg)))
         self.shifts = np.where(usable[:, None], self.shifts + given, self.shifts)
         self.stages.append((name, float(np.sqrt((free[usable] ** 2).sum(-1).mean())) * self.bin))
 
@@ -111,44 +113,91 @@ def iterate_coarse(
     start = Alignment.of(series)
     tilts = tilt_images(series, config, start)
     state, first = _begin(tilts, start, config)
-    free, shifts = _mass(state, config)
-    if shifts is not None:
-        state.move(shifts - state.shifts, "centre of mass")
-    yield Progress("Centre of mass", 0.1, {"shifts_px": state.shifts * state.bin})
-    for number in range(config.rounds):
+    yield from _shifts(state, config, finish)
+    found = Refined(state.shifts, state.error, 0.0, np.nan)
+    if not _ending(finish):
+        for found in _refined(state, config):
+            detail = {"shifts_px": found.shifts_px * state.bin, "axis_angle_deg": found.angle_deg}
+            yield Progress("Consistency of the projections", 0.4 + 0.3 * found.fraction, detail)
+            if _ending(finish):
+                break
+    others = _other_foci(series, config, tilts.focus)
+    angles, errors = [found.angle_deg], [found.angle_error_deg]
+    for number, focus in enumerate(others):
         if _ending(finish):
             break
+        again, _ = _begin(
+            tilt_images(series, config.model_copy(update={"focus": focus}), start), start, config
+        )
+        again.shifts = state.shifts.copy()
+        for _ in _shifts(again, config, finish):
+            yield Progress(f"Tilt axis from focus {focus}", 0.7 + 0.3 * number / len(others))
+        last = found
+        for last in _refined(again, config):
+            yield Progress(
+                f"Tilt axis from focus {focus}", 0.7 + 0.3 * (number + last.fraction) / len(others)
+            )
+        angles.append(last.angle_deg)
+        errors.append(last.angle_error_deg)
+    yield _done(series, config, (start, first), state, _joined(found, angles, errors))
+
+
+def _shifts(state: _State, config: CoarseConfig, finish: Finish | None) -> Iterator[Progress]:
+    """Centre of mass, neighbours and common line."""
+    shifts, state.free = mass_shifts(state.tilts, config.signal, config.lowpass_per_px)
+    if state.free if config.mass == "auto" else config.mass:
+        state.move(shifts - state.shifts, "centre of mass")
+    yield Progress("Centre of mass", 0.05, {"shifts_px": state.shifts * state.bin})
+    for number in range(config.rounds):
+        if _ending(finish):
+            return
         yield from _correlated(state, config, number)
-    if config.common_line and not _ending(finish):
+    if config.common_line:
         images = placed(state.tilts, state.shifts, 0.0, config)
-        reach = 0.1 * images.shape[1]
-        along = line_shifts(images, state.tilts.usable, reach)
+        along = line_shifts(images, state.tilts.usable, _LINE_PX)
         state.move(np.stack((along, np.zeros_like(along)), -1), "common line")
-    found = Refined(state.shifts, state.error, 0.0, np.nan)
-    axis = Axis(0.0, np.nan)
-    if not _ending(finish):
-        if config.axis:
-            for event in search_axis(state.tilts, state.shifts, free, config):
+
+
+def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
+    """Axis and shifts by consistency; the state takes in the shifts."""
+    before, axis, done = state.shifts, Axis(0.0, np.nan), 0.0
+    reach = config.axis_range_deg
+    scans = (Scan(0.0, reach, _STEP_DEG, 1.0), Scan(0.0, _NEAR_DEG, _FINE_STEP_DEG, 1.0))
+    found = Refined(before, state.error, 0.0, np.nan)
+    for scan in (*(scans if config.axis else ()), None):
+        for step in refine(state.tilts, found.shifts_px, axis.angle_deg, state.free, config):
+            found = step
+            yield replace(found, fraction=done + 0.15 * found.fraction)
+        done += 0.15
+        if scan is not None:
+            about = replace(scan, middle_deg=axis.angle_deg)
+            for event in scan_axis(state.tilts, found.shifts_px, state.free, config, about):
                 if isinstance(event, Axis):
                     axis = event
                 else:
-                    yield Progress("Tilt axis", 0.5 + 0.15 * event, {})
-        before = state.shifts
-        for step in refine(state.tilts, state.shifts, axis.angle_deg, free, config):
-            found = step
-            yield Progress("Consistency of projections", 0.65 + 0.3 * step.fraction, {
-                "shifts_px": step.shifts_px * state.bin, "axis_angle_deg": step.angle_deg
-            })  # fmt: skip
-            if _ending(finish):
-                break
-        state.angle_deg = found.angle_deg
-        turn = np.radians(found.angle_deg)
-        d = found.shifts_px - before
-        back = np.stack((np.cos(turn) * d[:, 0] - np.sin(turn) * d[:, 1],
-                         np.sin(turn) * d[:, 0] + np.cos(turn) * d[:, 1]), -1)  # fmt: skip
-        state.move(back, "consistency")
-        state.error = found.errors_px
-    yield _done(series, config, start, state, found, free, first)
+                    yield replace(found, fraction=done + 0.25 * event)
+            done += 0.25
+    found = replace(found, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg, fraction=1.0)
+    state.error, state.angle_deg = found.errors_px, found.angle_deg
+    state.move(given_axes(found.shifts_px - before, -float(np.radians(found.angle_deg))), "consistency")
+    yield found
+
+
+def _other_foci(series: TiltFocalSeries, config: CoarseConfig, focus: int | None) -> list[int]:
+    if not config.axis or config.focus != "auto" or focus is None:
+        return []
+    used = np.asarray(series.used)
+    return [f for f in range(series.n_focus) if f != focus and used[:, f].sum() >= _LEAST_TILTS]
+
+
+def _joined(found: Refined, angles: list[float], errors: list[float]) -> Refined:
+    """The mean axis of all foci, each by its own error; theirs is no less than what their spread says."""
+    if len(angles) == 1 or not np.isfinite(errors).all():
+        return found
+    weight = 1 / np.maximum(errors, 1e-3) ** 2
+    mean = float((weight * angles).sum() / weight.sum())
+    spread = float((weight * (np.array(angles) - mean) ** 2).sum() / weight.sum() / (len(angles) - 1))
+    return replace(found, angle_deg=mean, angle_error_deg=float(np.sqrt(max(1 / weight.sum(), spread))))
 
 
 def _ending(finish: Finish | None) -> bool:
@@ -169,15 +218,13 @@ def _begin(tilts: TiltImages, start: Alignment, config: CoarseConfig) -> tuple[_
     return _State(TiltImages(small, tilts.tilt_deg, tilts.usable, tilts.focus), first / scale, scale), first
 
 
-def _mass(state: _State, config: CoarseConfig) -> tuple[bool, np.ndarray | None]:
-    shifts, free = mass_shifts(state.tilts, config.signal, config.lowpass_per_px)
-    wanted = free if config.mass == "auto" else config.mass
-    return free, shifts if wanted else None
-
-
 def _correlated(state: _State, config: CoarseConfig, number: int) -> Iterator[Progress]:
     tilts = state.tilts
-    images = placed(tilts, state.shifts, state.angle_deg, config)
+    # Coarse first: with little dose only the lowest frequencies rise above the noise.
+    softer = config.model_copy(
+        update={"lowpass_per_px": config.lowpass_per_px * (0.5 if number == 0 else 1.0)}
+    )
+    images = placed(tilts, state.shifts, state.angle_deg, softer)
     cos = np.cos(np.radians(tilts.tilt_deg))
     shorter = min(images.shape[1:])
     reach = shorter / 4 if config.max_shift_px == "auto" else config.max_shift_px / state.bin
@@ -207,12 +254,11 @@ def stretched(image: np.ndarray, factor: float) -> np.ndarray:
 def _done(
     series: TiltFocalSeries,
     config: CoarseConfig,
-    start: Alignment,
+    begun: tuple[Alignment, np.ndarray],
     state: _State,
     found: Refined,
-    free: bool,
-    first: np.ndarray,
 ) -> Done:
+    start, first = begun
     change = state.shifts * state.bin - first
     error = np.broadcast_to((state.error * state.bin)[:, None], start.shifts_px.shape)
     alignment = start.replace(
@@ -220,15 +266,10 @@ def _done(
         rotation_deg=start.rotation_deg + found.angle_deg,
         shift_error_px=np.array(error, dtype=np.float64),
     )
-    result = CoarseResult(alignment, found.angle_deg, found.angle_error_deg, free, tuple(state.stages))
+    result = CoarseResult(alignment, found.angle_deg, found.angle_error_deg, state.free, tuple(state.stages))
     told = {
         "axis_angle_deg": found.angle_deg,
         "axis_error_deg": None if np.isnan(found.angle_error_deg) else found.angle_error_deg,
         "rms_change_px": dict(state.stages),
     }
     return Done(recorded(apply(series, alignment), "align coarse", config, told), result)
-
-
-def prepared(images: np.ndarray) -> np.ndarray:
-    """Float32 copy with each image's median taken off."""
-    return np.asarray(images - np.median(images, axis=(-2, -1), keepdims=True), REAL)

@@ -44,10 +44,13 @@ class CoarseConfig(Model):
     )
     axis: bool = Field(True, description="Search the angle of the tilt axis")
     axis_range_deg: float = Field(
-        5.0, gt=0, le=90, description="Search so far on either side of the stated axis, °"
+        4.0,
+        gt=0,
+        le=90,
+        description="Search so far on either side of the stated axis, °",
     )
     consistency_rounds: PositiveInt = Field(
-        8, description="Steps of the refinement by consistency of the projections, at each of three bands"
+        6, description="Steps of the refinement by consistency of the projections, at each of three bands"
     )
     degrees: int = Field(16, ge=4, le=40, description="Moments across the axis that the refinement compares")
     finest_per_px: float = Field(

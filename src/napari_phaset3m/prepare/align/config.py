@@ -7,9 +7,10 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator
 
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
+from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 
 #: Stages in the order in which they make sense.
-StageName = Literal["focal", "match", "optics", "grid", "gradient"]
+StageName = Literal["coarse", "focal", "match", "optics", "grid", "gradient"]
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 
 
@@ -86,6 +87,7 @@ class GridConfig(Model):
 class GradientConfig(Model):
     """Gauss-Newton refinement with the multislice model's own derivatives."""
 
+    refine_shifts: bool = Field(True, description="Refine the shift of each image")
     gradient_bins: tuple[PositiveInt, ...] = Field((3, 2), description="Bins, falling")
     gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
     gradient_sweeps: PositiveInt = Field(
@@ -102,12 +104,15 @@ class GradientConfig(Model):
 class AlignConfig(Model):
     """Everything an alignment needs besides the series."""
 
-    stages: tuple[StageName, ...] = Field(
-        ("match", "optics"), min_length=1, description="Stages to run, in this order"
+    stages: tuple[StageName, ...] | Auto = Field(
+        "auto",
+        description="Stages to run, in this order, of coarse, focal, match, optics, grid, gradient; "
+        "auto: match, optics with the multislice model, else coarse, match",
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     reference: ReferenceConfig = ReferenceConfig()
+    coarse: CoarseConfig = CoarseConfig()
     focal: FocalConfig = FocalConfig()
     match: MatchConfig = MatchConfig()
     optics: OpticsConfig = OpticsConfig()
@@ -116,7 +121,9 @@ class AlignConfig(Model):
 
     @field_validator("stages")
     @classmethod
-    def _once(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(stages)) < len(stages):
+    def _once(cls, stages: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        if not stages:
+            raise ValueError("name at least one stage")
+        if not isinstance(stages, str) and len(set(stages)) < len(stages):
             raise ValueError(f"name each stage once, not {', '.join(stages)}")
         return stages

@@ -21,6 +21,8 @@ import numpy as np
 
 _RATIOS = np.logspace(-4, 2.5, 14)
 _POOLED = 3
+#: Ratio of signal to noise from which a moment tells of the axis.
+_STRONG = 1.0
 #: Log-likelihood that signal must gain over pure noise; less is taken for chance.
 _GAIN = 4.0
 
@@ -194,7 +196,7 @@ def spectrum(value: np.ndarray, bases: list[tuple[np.ndarray, np.ndarray]]) -> S
 
 
 def _signal_derivatives(
-    found: Moments, signal: np.ndarray, lever: np.ndarray, radius_px: float, frequencies_per_px: np.ndarray
+    signal: np.ndarray, lever: np.ndarray, radius_px: float, frequencies_per_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Derivatives as of moments, of the signal alone: those of the noise would pass for information.
 
@@ -224,7 +226,8 @@ class Step:
     shifts_px : ndarray
         `(n_tilt, 2)` change (y, x) in aligned axes.
     turn_rad : float
-        Change of the axis angle.
+        Change of the axis angle; too short far from the solution, so that it is the place of its zero
+        that counts.
     shift_error_px, turn_error_rad
         One standard deviation.
     misfit : float
@@ -243,10 +246,8 @@ def scoring_step(
     bases: list[tuple[np.ndarray, np.ndarray]],
     window: Window,
     frequencies_per_px: np.ndarray,
-    *,
-    turn: bool,
 ) -> Step:
-    """Shifts, and the axis if asked, that make the moments agree best (one step of Fisher scoring).
+    """Steps of the shifts, and of the axis by itself, that make the moments agree (Fisher scoring).
 
     Parameters
     ----------
@@ -255,50 +256,44 @@ def scoring_step(
         From :func:`spectral_bases`.
     window : Window
     frequencies_per_px : ndarray
-    turn : bool
-        Whether the axis is free.
 
     Returns
     -------
     Step
-        What the images do not tell (a translation of the specimen) is left at zero.
+        What the images do not tell (a translation of the specimen) is left at zero. The step of the axis
+        uses only moments whose signal outweighs their noise: where it does not, what is taken for noise
+        still holds signal, and turning the images moves it between moments, which biases the axis.
     """
     n_tilt = found.value.shape[0]
     power = spectrum(found.value, bases)
     lever = spectrum(found.lever, bases).signal
-    sx, sy, st = _signal_derivatives(found, power.signal, lever, window.radius_px, frequencies_per_px)
+    by_x, by_y, by_turn = _signal_derivatives(power.signal, lever, window.radius_px, frequencies_per_px)
+    strong = (np.abs(power.signal) ** 2).mean(0) * power.quiet > _STRONG
     # A shift of the given image by s brings its pixels to aligned places less s.
-    exact = (-sy, -sx, st)
-    smooth = (-sy, -sx, st)
-    size = 2 * n_tilt + 1
-    normal, slope, misfit = np.zeros((size, size)), np.zeros(size), 0.0
-    blocks = [slice(0, n_tilt), slice(n_tilt, 2 * n_tilt)]
+    slopes = np.concatenate((-by_y, -by_x))
+    normal, slope = np.zeros((2 * n_tilt, 2 * n_tilt)), np.zeros(2 * n_tilt)
+    turning, curvature, misfit = 0.0, 0.0, 0.0
     for n, (_, vectors) in enumerate(bases):
         operator = np.einsum("ti,ki,ui->ktu", vectors, power.weight[n], vectors, optimize=True)
-        value = found.value[:, n].T
+        value, parts = found.value[:, n].T, slopes[:, n].T
         weighed = np.einsum("ktu,ku->kt", operator, value)
         misfit += float((value.conj() * weighed).real.sum())
-        turned = np.einsum("ktu,ku->kt", operator, smooth[2][:, n].T)
-        for i in (0, 1):
-            slope[blocks[i]] += (exact[i][:, n].T.conj() * weighed).real.sum(0)
-            normal[blocks[i], -1] += (smooth[i][:, n].T.conj() * turned).real.sum(0)
-            for j in (0, 1):
-                normal[blocks[i], blocks[j]] += np.einsum(
-                    "kt,ktu,ku->tu", smooth[i][:, n].T.conj(), operator, smooth[j][:, n].T, optimize=True
-                ).real
-        slope[-1] += (exact[2][:, n].T.conj() * weighed).real.sum()
-        normal[-1, -1] += (smooth[2][:, n].T.conj() * turned).real.sum()
-    normal[-1, :-1] = normal[:-1, -1]
-    kept = size if turn else size - 1
-    inverse = _inverse(normal[:kept, :kept])
-    change = -inverse @ slope[:kept]
+        slope += (parts.conj() * np.tile(weighed, 2)).real.sum(0)
+        wide = np.tile(operator, (1, 2, 2))
+        normal += np.einsum("kt,ktu,ku->tu", parts.conj(), wide, parts, optimize=True).real
+        turned = by_turn[:, n].T[strong[n]]
+        turning += float((turned.conj() * weighed[strong[n]]).real.sum())
+        both = np.einsum("kt,ktu,ku->k", turned.conj(), operator[strong[n]], turned, optimize=True)
+        curvature += float(both.real.sum())
+    inverse = _inverse(normal)
+    change = -inverse @ slope
     # -ln p of complex Gaussians is q^H C^-1 q, so that its second derivative is twice this matrix.
     error = np.sqrt(np.maximum(np.diag(inverse) / 2, 0))
     return Step(
-        shifts_px=np.stack((change[:n_tilt], change[n_tilt : 2 * n_tilt]), -1),
-        turn_rad=float(change[-1]) if turn else 0.0,
-        shift_error_px=np.stack((error[:n_tilt], error[n_tilt : 2 * n_tilt]), -1),
-        turn_error_rad=float(error[-1]) if turn else np.nan,
+        shifts_px=np.stack((change[:n_tilt], change[n_tilt:]), -1),
+        turn_rad=-turning / curvature if curvature > 0 else 0.0,
+        shift_error_px=np.stack((error[:n_tilt], error[n_tilt:]), -1),
+        turn_error_rad=float(1 / np.sqrt(2 * curvature)) if curvature > 0 else np.inf,
         misfit=misfit / found.value.size,
     )
 

@@ -2,15 +2,20 @@
 
 Joint alignment inside the reconstruction (Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
 At each bin the volume is built from zero, several times over, and after every sweep from the third
-on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.gauss_newton`).
+on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.gauss_newton`). Tilt
+angle, rotation and magnification, where asked for, follow from volumes of the other tilts (:mod:`.geometry`).
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align.geometry import GeometryEquations, GeometryStep, amplitude_rings
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference, forward_model
-from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, detail
+from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
 from napari_phaset3m.prepare.events import Progress
 from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 
@@ -21,29 +26,87 @@ def refine(work: Work, share: Share) -> StageEvents:
     Raises
     ------
     ConfigError
-        The model of the images has no such derivatives.
+        The model of the images has no such derivatives, or nothing is to be refined.
     """
     if forward_model(work.original, work.config) != "multislice":
         raise ConfigError(
             "stages: gradient needs the multislice model, and the series lacks defocus or Cs; leave it out"
         )
-    settings = work.config.gradient
+    settings, start = work.config.gradient, work.alignment
+    images = settings.refine_shifts or settings.refine_defocus != "off"
+    geometry = settings.refine_tilt or settings.refine_rotation or settings.refine_magnification
+    if not images and not geometry:
+        raise ConfigError("gradient: nothing is to be refined; leave the stage out")
     plan = [bin_ for bin_ in settings.gradient_bins for _ in range(settings.gradient_rounds)]
     for number, bin_ in enumerate(plan):
         part = share.part(number, len(plan))
-        hook = GaussNewton(RefineConfig(refine_shifts=True, refine_defocus=settings.refine_defocus))
-        reference = Reference(work.series, work.config, bin_, settings.gradient_sweeps, (hook,))
-        try:
-            yield from built(reference, f"Gradient refinement, bin {bin_}", part)
-            problem = reference.stage.problem
-            found = work.alignment.replace(
-                shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
-                defocus_angstrom=problem.defocus_angstrom,
-            )
-            work = work.at(found)
-        finally:
-            reference.close()
+        halves = [part.part(0, 2), part.part(1, 2)] if images and geometry else [part, part]
+        if images:
+            work = yield from _images(work, bin_, halves[0])
+        if geometry:
+            work = yield from _geometry(work, start, (bin_, number), halves[1])
         yield Progress(f"Refined at bin {bin_}", part.at(1.0), detail(work))
         if work.finishing:
             break
     return work
+
+
+def _images(work: Work, bin_: int, share: Share) -> StageEvents:
+    """One reconstruction with steps of shifts and defoci after its sweeps."""
+    settings = work.config.gradient
+    hook = GaussNewton(
+        RefineConfig(refine_shifts=settings.refine_shifts, refine_defocus=settings.refine_defocus)
+    )
+    reference = Reference(work.series, work.config, bin_, settings.gradient_sweeps, (hook,))
+    try:
+        yield from built(reference, f"Gradient refinement, bin {bin_}", share)
+        problem = reference.stage.problem
+        return work.at(
+            work.alignment.replace(
+                shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
+                defocus_angstrom=problem.defocus_angstrom,
+            )
+        )
+    finally:
+        reference.close()
+
+
+def _geometry(work: Work, start: Alignment, where: tuple[int, int], share: Share) -> StageEvents:
+    """One step of tilt angles, rotations and magnifications.
+
+    Single images are left out, not tilts: across a gap between tilts the volume lacks what would
+    tell a tilt from its neighbours, and angles would drift towards them.
+    """
+    series, (bin_, number) = work.series, where
+    assert series.used is not None
+    settings, now = work.config.gradient, work.alignment
+    parts = deal(series.used, work.config.reference.folds, False, work.rng(4, bin_, number))
+    equations = GeometryEquations((now.n_tilt, now.n_focus))
+    for index, held in enumerate(parts):
+        reference = Reference(series.replace(used=series.used & ~held), work.config, bin_)
+        try:
+            yield from built(reference, f"Tilts and rotations, bin {bin_}", share.part(index, len(parts)))
+            rings = amplitude_rings(reference, held)
+            for tilt in map(int, np.flatnonzero(held.any(1))):
+                equations.add(reference, tilt, np.flatnonzero(held[tilt]), rings)
+        finally:
+            reference.close()
+    away = (
+        np.radians(now.tilt_deg - start.tilt_deg),
+        np.radians(now.rotation_deg - start.rotation_deg).mean(1),
+        (now.magnification / start.magnification).mean(1) - 1,
+    )
+    asked = np.array([settings.refine_tilt, settings.refine_rotation, settings.refine_magnification])
+    return work.at(moved(work, equations.solve(asked, np.stack(away, axis=1))))
+
+
+def moved(work: Work, step: GeometryStep) -> Alignment:
+    """The alignment after a step in the axes of the aligned images."""
+    old = work.alignment
+    return old.replace(
+        tilt_deg=old.tilt_deg + step.tilt_deg,
+        rotation_deg=old.rotation_deg + step.rotation_deg[:, None],
+        magnification=old.magnification * (1 + step.magnification[:, None]),
+        shifts_px=work.given_shifts_px(work.aligned_shifts_px + step.shifts_px),
+        shift_error_px=step.shift_error_px,
+    )

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
-from napari_phaset3m.prepare.align.consistency import Window, moments, scoring_step, spectral_bases
+from napari_phaset3m.prepare.align.consistency import Moments, Window, moments, scoring_step, spectral_bases
 from napari_phaset3m.prepare.align.mass import mass
 from napari_phaset3m.prepare.align.signal import TiltImages, border_level
 
 _BANDS = (0.35, 0.65, 1.0)
-_STILL_PX = 2e-3
+_STILL_PX = 5e-3
 _MAX_STEP_PX = 2.0
-_MAX_TURN_DEG = 1.0
 #: A film is taken to be so thick against the radius used.
 _FILM = 0.2
 
@@ -79,10 +78,41 @@ def _extent(tilts: TiltImages, shifts_px: np.ndarray) -> float:
     return widest
 
 
+class Problem:
+    """Images, window and frequencies of the consistency in one band.
+
+    Parameters
+    ----------
+    tilts : TiltImages
+    shifts_px : ndarray
+        `(n_tilt, 2)`; the window leaves room for them.
+    free : bool
+        Whether the specimen stands in vacuum.
+    config : CoarseConfig
+    band : float
+        Part of the finest frequency.
+    """
+
+    def __init__(
+        self, tilts: TiltImages, shifts_px: np.ndarray, free: bool, config: CoarseConfig, band: float
+    ) -> None:
+        self.images, self.count = levelled(tilts), int(tilts.usable.sum())
+        self.degrees = min(config.degrees, max(3, int(0.6 * self.count)))
+        self.bases = spectral_bases(tilts.tilt_deg[tilts.usable], self.degrees)
+        self.window = window_for(tilts, shifts_px, free)
+        length = 2 * self.window.half_y_px
+        self.k = np.arange(1, max(3, int(band * config.finest_per_px * length)) + 1) / length
+
+    def moments(self, shifts_px: np.ndarray, angle_rad: float) -> Moments:
+        """Moments with the usable tilts' shifts `(n, 2)` and the axis at this angle."""
+        turned = np.full(self.count, angle_rad)
+        return moments(self.images, shifts_px, turned, self.window, self.k, self.degrees)
+
+
 def refine(
     tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, free: bool, config: CoarseConfig
 ) -> Iterator[Refined]:
-    """Refine all shifts, and the axis where ``config.axis`` says so.
+    """Refine all shifts from coarse to fine bands, the axis at ``angle_deg``.
 
     Parameters
     ----------
@@ -90,7 +120,6 @@ def refine(
     shifts_px : ndarray
         `(n_tilt, 2)` start (y, x).
     angle_deg : float
-        Start.
     free : bool
         Whether the specimen stands in vacuum.
     config : CoarseConfig
@@ -101,28 +130,25 @@ def refine(
         After every step.
     """
     usable = tilts.usable
-    images, degrees = levelled(tilts), tilts.tilt_deg[usable]
-    count = min(config.degrees, max(3, int(0.6 * usable.sum())))
-    bases = spectral_bases(degrees, count)
-    shifts, angle = np.array(shifts_px, np.float64), np.radians(angle_deg)
+    shifts, angle = np.array(shifts_px, np.float64), float(np.radians(angle_deg))
     total = len(_BANDS) * config.consistency_rounds
     for number, band in enumerate(_BANDS):
         for step_number in range(config.consistency_rounds):
-            window = window_for(tilts, shifts, free)
-            length = 2 * window.half_y_px
-            k = np.arange(1, max(3, int(band * config.finest_per_px * length)) + 1) / length
-            found = moments(images, shifts[usable], np.full(usable.sum(), angle), window, k, count)
-            step = scoring_step(found, bases, window, k, turn=config.axis and number > 0)
+            problem = Problem(tilts, shifts, free, config, band)
+            found = problem.moments(shifts[usable], angle)
+            step = scoring_step(found, problem.bases, problem.window, problem.k)
             change = np.clip(step.shifts_px, -_MAX_STEP_PX, _MAX_STEP_PX)
-            cos, sin = np.cos(angle), np.sin(angle)
-            shifts[usable] += np.stack(
-                (sin * change[:, 1] + cos * change[:, 0], cos * change[:, 1] - sin * change[:, 0]), -1
-            )
-            angle += float(np.clip(step.turn_rad, -np.radians(_MAX_TURN_DEG), np.radians(_MAX_TURN_DEG)))
+            shifts[usable] += given_axes(change, angle)
             errors = np.full_like(shifts, np.nan)
             errors[usable] = step.shift_error_px
             part = (number * config.consistency_rounds + step_number + 1) / total
-            error_deg = float(np.degrees(step.turn_error_rad))
-            yield Refined(shifts.copy(), errors, float(np.degrees(angle)), error_deg, part)
-            if np.abs(change).max() < _STILL_PX and abs(step.turn_rad) < 1e-4:
+            yield Refined(shifts.copy(), errors, angle_deg, np.nan, part)
+            if np.abs(change).max() < _STILL_PX:
                 break
+
+
+def given_axes(change: np.ndarray, angle_rad: float) -> np.ndarray:
+    """`(n, 2)` (y, x) in aligned axes as seen in given ones."""
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    y, x = change[:, 0], change[:, 1]
+    return np.stack((sin * x + cos * y, cos * x - sin * y), -1)

@@ -190,5 +190,8 @@ def detail(work: Work, **more: Any) -> Mapping[str, Any]:
         "shift_error_px": work.alignment.shift_error_px,
         "defocus_angstrom": work.alignment.defocus_angstrom,
         "error_map": work.error_map,
+        "tilt_deg": work.alignment.tilt_deg,
+        "rotation_deg": work.alignment.rotation_deg,
+        "magnification": work.alignment.magnification,
     }
     return {name: value for name, value in (found | more).items() if value is not None}

@@ -170,6 +170,25 @@ class MultisliceMethod:
             found = ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
             yield Equations(tilt, loss, *found)
 
+    def predict_tilted(self, volume: np.ndarray, tilt: int, step_rad: float, slot: int = 0) -> np.ndarray:
+        """`(n_focus, nx, ny)` predicted intensities with the tilt angle changed by a small step.
+
+        The slices change by the rotator's derivative, so that the step may be as small as wanted.
+        """
+        ws = self._slots[slot]
+        n, transfer = self._forward(volume, tilt, slot)
+        moved = np.empty_like(ws.phase[:n])
+        for channel, part in enumerate((ws.phase, ws.absorption)):
+            if part is not None:
+                self.rotator.project_derivative(volume[channel], tilt, moved)
+                part[:n] += REAL(step_rad) * moved
+        absorption = None if ws.absorption is None else ws.absorption[:n]
+        ws.model.exit_wave(ws.phase[:n], self._heights[tilt], absorption)
+        images = ws.model.images(n, transfer)
+        if self._detector is not None:
+            self._detector.apply(images)
+        return np.array(images)
+
     def tilt_derivative(self, volume: np.ndarray, tilt: int, slot: int = 0) -> float:
         """Derivative of one tilt's loss by its tilt angle, per radian.
 
