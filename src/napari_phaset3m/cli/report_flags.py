@@ -34,6 +34,7 @@ _METHODS = (
     "Reconstruct with these and compare them too; settings follow a colon: "
     "'multislice,sirt:ctf_correction=wiener:iterations=60'"
 )
+_CONTROL = "With --halves: the same halves without priors too, as a control"
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 _PROFILE = "Values along one more line, Å from the rotation centre, e.g. -10,0,0:10,0,0:2"
 
@@ -59,6 +60,7 @@ ANALYSE = (
     Flag("half1", Path, "First half volume", _HALVES),
     Flag("half2", Path, "Second half volume", _HALVES),
     Flag("halves", str, "Reconstruct halves with the volume's settings: tilts, foci or dose", _HALVES),
+    Flag("control", bool, _CONTROL, _HALVES, False),
     Flag("source", Path, "Settings of the halves (default: VOL.json)", _HALVES, spelling=("--from",)),
     Flag("seed", int, "Of dose halves", _HALVES, 0),
     Flag("device", str, "For the halves: auto, cpu or cuda", _HALVES, "auto"),
