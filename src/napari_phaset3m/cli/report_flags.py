@@ -35,6 +35,7 @@ _METHODS = (
     "'multislice,sirt:ctf_correction=wiener:iterations=60'"
 )
 _CONTROL = "With --halves: the same halves without priors too, as a control"
+_TURN = "Rotation searched before comparing, up to 6°: none, tilt (about the tilt axis) or all (three axes)"
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 _PROFILE = "Values along one more line, Å from the rotation centre, e.g. -10,0,0:10,0,0:2"
 
@@ -71,6 +72,7 @@ COMPARE = (
     Flag("methods", str, _METHODS, _RUN),
     Flag("iterations", str, "Sweeps: one number, one per method (20,50), or auto", _RUN),
     Flag("device", str, "auto, cpu or cuda", _RUN, "auto"),
+    Flag("turning", str, _TURN, None, "tilt", spelling=("--rotate",)),
 )
 
 

@@ -170,10 +170,9 @@ def power_excess(volume: np.ndarray) -> np.ndarray:
         middle = np.median(flat[part])
         spread = 1.4826 * np.median(np.abs(flat[part] - middle))
         excess[part] = (flat[part] - middle) / max(spread, 1e-9)
-    excess = excess.reshape(power.shape)
-    excess[k > 0.5] = 0
-    excess[k * min(volume.shape) < 4] = 0  # the specimen's shape
-    return excess
+    # without what lies beyond Nyquist, and without the specimen's shape
+    inside = (k <= 0.5) & (k * min(volume.shape) >= 4)
+    return np.asarray(np.where(inside, excess.reshape(power.shape), REAL(0)), REAL)
 
 
 def figure_power(
