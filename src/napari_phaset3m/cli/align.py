@@ -88,7 +88,6 @@ def _run(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
@@ -116,9 +115,13 @@ def _run(
             export_alignment(done.result.alignment, others["export"], data)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    result = done.result
-    record: dict[str, Any] = {"file": str(output), "seconds": time.perf_counter() - begun}
+    return _record(output, done.result, time.perf_counter() - begun)
+
+
+def _record(output: Path, result: Any, seconds: float) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+
+    record: dict[str, Any] = {"file": str(output), "seconds": seconds}
     record["stages"] = [asdict(stage) for stage in result.stages]
-    record |= result.summary()
-    plain: dict[str, Any] = jsonable(record)
+    plain: dict[str, Any] = jsonable(record | result.summary())
     return plain

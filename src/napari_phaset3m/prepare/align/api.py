@@ -109,11 +109,15 @@ def iterate_align(
             break
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
-    kept_optics = any(stage.name == "optics" and stage.kept for stage in results)
+    yield _done(work, tuple(results))
+
+
+def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
+    kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
-    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px, found)
-    told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
-    yield Done(recorded(work.series, "align", config, told), result)
+    result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found)
+    told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
+    return Done(recorded(work.series, "align", work.config, told), result)
 
 
 def _stage_result(
