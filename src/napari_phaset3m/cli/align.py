@@ -48,6 +48,8 @@ def _align(
         return
     for stage in record["stages"]:
         print(_line(stage))
+    if "optics" in record:
+        print(_optics(record["optics"]))
     print(f"{output}: aligned in {record['seconds']:.0f} s")
 
 
@@ -66,6 +68,12 @@ class _Finisher:
         self._control.finish()
 
 
+def _optics(found: dict[str, float]) -> str:
+    cs, angle = found["spherical_aberration_angstrom"] * 1e-7, found["astigmatism_azimuth_deg"]
+    told = f"Written to the series: Cs {cs:.3f} mm, astigmatism {found['astigmatism_angstrom']:.0f} Å"
+    return f"{told} at {angle:.0f}° from +x towards +y (--stages match keeps what was stated)"
+
+
 def _line(stage: dict[str, Any]) -> str:
     told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
     told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
@@ -80,7 +88,6 @@ def _run(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
@@ -108,9 +115,13 @@ def _run(
             export_alignment(done.result.alignment, others["export"], data)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    result = done.result
-    record: dict[str, Any] = {"file": str(output), "seconds": time.perf_counter() - begun}
+    return _record(output, done.result, time.perf_counter() - begun)
+
+
+def _record(output: Path, result: Any, seconds: float) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+
+    record: dict[str, Any] = {"file": str(output), "seconds": seconds}
     record["stages"] = [asdict(stage) for stage in result.stages]
-    record |= result.summary()
-    plain: dict[str, Any] = jsonable(record)
+    plain: dict[str, Any] = jsonable(record | result.summary())
     return plain

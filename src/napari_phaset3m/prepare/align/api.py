@@ -19,6 +19,7 @@ from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.model_free import coarse
+from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
 from napari_phaset3m.prepare.align.shared import optics
@@ -83,7 +84,9 @@ def iterate_align(
     if device == "cuda":
         raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
     check_images(series)
-    work = Work(series, config, Alignment.of(series), finish)
+    given = Work(series, config, Alignment.of(series), finish)
+    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    work = given.at(given.alignment)
     bin_ = judge_bin(work)
     results: list[StageResult] = []
     stages = stages_of(series, config)
@@ -104,9 +107,17 @@ def iterate_align(
         yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
         if work.finishing:
             break
-    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px)
-    told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
-    yield Done(recorded(work.series, "align", config, told), result)
+    if not any(stage.kept for stage in results):
+        work = given  # nothing was found: not even the specimen is moved
+    yield _done(work, tuple(results))
+
+
+def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
+    kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
+    found = Shared.of(work.original).told() if kept_optics else None
+    result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found)
+    told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
+    return Done(recorded(work.series, "align", work.config, told), result)
 
 
 def _stage_result(

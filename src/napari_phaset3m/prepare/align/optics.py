@@ -19,7 +19,7 @@ from napari_phaset3m.prepare.align.reference import Reference
 
 #: Largest changes in one round, and steps of the finite differences, angstrom: Cs, C12 (two components).
 LARGEST = np.array([2e6, 40.0, 40.0])
-STEPS = np.array([1e5, 5.0, 5.0])
+STEPS = np.array([3e4, 5.0, 5.0])
 DEFOCUS_STEP = 5.0
 #: Further damping, as a fraction of the diagonal.
 DAMPING = 0.02
@@ -50,6 +50,14 @@ class Shared:
     def azimuth(self) -> float:
         """phi12, radians."""
         return float(0.5 * np.arctan2(self.values[2], self.values[1]))
+
+    def told(self) -> dict[str, float]:
+        """Plain numbers for a record."""
+        return {
+            "spherical_aberration_angstrom": float(self.values[0]),
+            "astigmatism_angstrom": self.magnitude,
+            "astigmatism_azimuth_deg": float(np.degrees(self.azimuth)),
+        }
 
     def changed(self, change: np.ndarray) -> Shared:
         """With a change of (Cs, a, b)."""
