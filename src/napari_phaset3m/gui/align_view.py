@@ -201,7 +201,7 @@ class AlignView(QWidget):
         if found is None or not known:
             self.text.setText("Press Re-project in step Align to compare with a reconstruction.")
             return
-        self.predicted.title.setText(f"predicted ({found.model})")
+        self.predicted.title.setText(f"by {found.model}")
         stale = "\nThe alignment has changed since: Re-project again." if self._check.stale() else ""
         share = found.residual[place]
         self.text.setText(f"{100 * share:.0f} % of this image's power is not predicted.{stale}")
