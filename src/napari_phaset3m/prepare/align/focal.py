@@ -94,7 +94,9 @@ def _correlated(work: Work, bin_: int) -> np.ndarray:
         rings = measure_rings(grid, measured[tilts, focus], predicted[tilts, focus])
         for tilt in tilts:
             cross = measured[tilt, focus] * predicted[tilt, focus].conj() * rings.cross_weight
-            shifts[tilt, focus] += moments(places.maps(cross), places.points).mean * scale
+            # All foci move at once: each by its part, or two of them would change places.
+            part = 1 - 1 / used[tilt].sum()
+            shifts[tilt, focus] += part * scale * moments(places.maps(cross), places.points).mean
     return shifts
 
 
