@@ -67,6 +67,17 @@ def test_keep_noise_keeps_the_noise_power_of_the_series_at_each_frequency():
     assert first > 2 * last
 
 
+def test_weights_of_tilts_are_q_over_the_rms_of_q():
+    rng = np.random.default_rng(2)
+    series = make(rng.normal(1, 0.2, (3, 1, 24, 32)), dose_per_image=10.0)
+    weighted = drain(dose.run(series, DoseConfig(order="listed"))).series.images
+    k = np.hypot(fft.fftfreq(24, 0.8)[:, None], fft.rfftfreq(32, 0.8)[None])
+    with np.errstate(divide="ignore"):
+        q = np.exp(-np.array([5, 15, 25])[:, None, None] / (2 * (0.245 * k**-1.665 + 2.81)))
+    ratio = np.abs(fft.rfft2(weighted[:, 0]) / fft.rfft2(series.images[:, 0]))
+    np.testing.assert_allclose(ratio, q / np.sqrt((q**2).mean(axis=0)), rtol=5e-3)
+
+
 def test_orders_of_exposure():
     series = make(np.ones((5, 2, 8, 8)), tilt_deg=[-20, -10, 0, 10, 20], dose_per_image=1.0)
     order = {name: dose.exposure_order(series, name)[:, 0].tolist() for name in

@@ -251,3 +251,17 @@ def test_finish_sums_with_what_is_known(plain):
 def test_bad_movies_are_refused(frames, words):
     with pytest.raises(DataError, match=words):
         correct(frames)
+
+
+def test_two_frames_agree_with_scikit_image():
+    from skimage.registration import phase_cross_correlation
+
+    frames = movie(n=256, drift=[(0.0, 0.0), (3.3, -2.2)], dose=200.0)
+    result = correct(frames, patches=1)
+    found = result.shifts_px[1] - result.shifts_px[0]
+    # scikit-image gives the shift that brings the second back to the first.
+    oracle, _, _ = phase_cross_correlation(
+        frames[0].astype(float), frames[1].astype(float), upsample_factor=50, normalization=None
+    )
+    np.testing.assert_allclose(found, -oracle, atol=0.1)
+    np.testing.assert_allclose(found, (3.3, -2.2), atol=0.03)

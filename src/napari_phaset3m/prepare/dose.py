@@ -32,6 +32,7 @@ from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import changed_images
 
 _REFERENCE_EV = 300e3
+_LINE = 8192
 
 
 class CriticalDose(Model):
@@ -156,11 +157,11 @@ def _noise_norm(series: TiltFocalSeries, dose: np.ndarray, config: DoseConfig) -
     k = _frequencies(series)
     if not config.keep_noise:
         return np.ones_like(k)
-    used = np.asarray(series.used)
-    norm = np.zeros_like(k)
-    for value in dose[used]:
-        norm += dose_filter(k, value, config, series.energy_ev) ** 2
-    return np.sqrt(norm / max(int(used.sum()), 1))
+    # A smooth curve of |k|: found on a line, read off in the plane.
+    line = np.linspace(0, float(k.max()), _LINE)
+    curves = [dose_filter(line, value, config, series.energy_ev) ** 2 for value in dose[series.used]]
+    norm = np.sqrt(np.mean(curves, axis=0)) if curves else np.ones_like(line)
+    return np.asarray(np.maximum(np.interp(k, line, norm), 1e-30))
 
 
 def run(series: TiltFocalSeries, config: DoseConfig, *, finish: Finish | None = None) -> Iterator[Event]:
@@ -171,14 +172,14 @@ def run(series: TiltFocalSeries, config: DoseConfig, *, finish: Finish | None = 
     count for more. The mean (k = 0) does not change.
     """
     dose, k = accumulated_dose(series, config), _frequencies(series)
-    norm = np.maximum(_noise_norm(series, dose, config), 1e-30)
+    norm = _noise_norm(series, dose, config)
 
     def weigh(image: np.ndarray, tilt: int, focus: int) -> np.ndarray:
         factor = dose_filter(k, dose[tilt, focus], config, series.energy_ev) / norm
         return np.asarray(fft.irfft2(fft.rfft2(image) * factor, s=series.image_shape), REAL)
 
     images = yield from changed_images(series, "Dose weighting", weigh)
-    told = {"dose_before_first_e_per_angstrom2": dose.min(), "dose_before_last_e_per_angstrom2": dose.max()}
+    told = {"dose_at_first_e_per_angstrom2": dose.min(), "dose_at_last_e_per_angstrom2": dose.max()}
     changed = series.replace(images=images)
     yield Done(recorded(changed, "dose", config, told), dose)
 
@@ -187,7 +188,7 @@ def preview(series: TiltFocalSeries, config: DoseConfig, tilt: int, focus: int) 
     """One image weighted."""
     dose, k = accumulated_dose(series, config), _frequencies(series)
     factor = dose_filter(k, dose[tilt, focus], config, series.energy_ev)
-    factor = factor / np.maximum(_noise_norm(series, dose, config), 1e-30)
+    factor = factor / _noise_norm(series, dose, config)
     spectrum = fft.rfft2(series.images[tilt, focus])
     return np.asarray(fft.irfft2(spectrum * factor, s=series.image_shape), REAL)
 
