@@ -34,9 +34,8 @@ def spectrum_of(shared_data, name, step_per_angstrom):
 def fitted(spectrum, low, high, least):
     item = observe(spectrum, MICROSCOPE, (low, high), 0.1)
     best = search([item], least, 20000.0).candidates
-    fits = [
-        refine([item], candidate.values, ("defocus_angstrom", "c12_cos", "c12_sin"), bounds=(least, 2e4)) for candidate in best
-    ]
+    names = ("defocus_angstrom", "c12_cos", "c12_sin")
+    fits = [refine([item], candidate.values, names, bounds=(least, 2e4)) for candidate in best]
     return max(fits, key=lambda fit: fit.gain).values
 
 
@@ -100,8 +99,8 @@ def test_focal_series_of_a_crystal_with_known_steps(shared_data):
         defocus_angstrom=known - known.mean(),
     )
     config = CtfConfig(
-        method="thon", group="joint", fit_step_scale=True, defocus_min_angstrom=-1500, defocus_max_angstrom=4000,
-        resolution_low_angstrom=8.0, resolution_high_angstrom=1.2,
+        method="thon", group="joint", fit_step_scale=True, defocus_min_angstrom=-1500,
+        defocus_max_angstrom=4000, resolution_low_angstrom=8.0, resolution_high_angstrom=1.2,
     )  # fmt: skip
     found = find_ctf(series, config).result.defocus_angstrom[0]
     slope, offset = np.polyfit(numbers - 1, found, 1)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.prepare.ctf.model import CtfValues, RingModel
 from napari_phaset3m.prepare.ctf.observe import Observation
-from napari_phaset3m.prepare.ctf.refine import Explained
+from napari_phaset3m.prepare.ctf.refine import JOINED, Explained
+from napari_phaset3m.prepare.ctf.spectrum import SECTORS
 
 #: Rings count as fitted while measured and fitted curve correlate by more than this, locally.
 AGREE = 0.5
@@ -53,8 +54,8 @@ class RingPicture:
     Attributes
     ----------
     measured, fitted : ndarray
-        `(n, n)` float32; the spectrum without background over its envelope, clipped to -0.5..1.5, and
-        ``sin^2 gamma``; NaN outside the fitted range.
+        `(n, n)` float32; the spectrum without background over its envelope, averaged along arcs where
+        it is noisy and clipped to -0.5..1.5, and ``sin^2 gamma``; NaN outside the fitted range.
     step_per_angstrom : float
         Frequency between neighbouring samples.
     """
@@ -195,21 +196,37 @@ def ring_picture(
         Most samples along an edge; the lowest frequencies are shown when the spectrum has more.
     """
     grid = item.spectrum.grid
-    _, smooth, envelope = Explained(item).solve(values)
-    tile = grid.tile
-    half = min(size, 2 * (item.first + item.k.size), tile - 2) // 2
-    step = 1 / (tile * grid.pixel_angstrom)
+    step = 1 / (grid.tile * grid.pixel_angstrom)
+    half = min(size, 2 * (item.first + item.k.size), grid.tile - 2) // 2
     steps = np.arange(-half, half + 1)
     rows, columns = np.meshgrid(steps, steps, indexing="ij")
-    flip = columns < 0
-    power = item.spectrum.power[np.where(flip, -rows, rows) % tile, np.abs(columns)]
-    k = step * np.hypot(rows, columns)
-    inside = (k >= item.k[0]) & (k <= item.k[-1])
-    base = np.interp(k, item.k, item.background * (1 + smooth))
-    scale = np.interp(k, item.k, item.background * np.maximum(envelope, 0.1 * envelope.max(initial=1e-9)))
-    model = RingModel(microscope, np.maximum(k, 1e-9), np.arctan2(rows, columns), amplitude)
+    k, azimuth = step * np.hypot(rows, columns), np.arctan2(rows, columns)
+    ring = np.rint(k / step).astype(int) - 1 - item.first
+    inside = (ring >= 0) & (ring < item.k.size)
+    sector = np.minimum((np.mod(azimuth, np.pi) / np.pi * SECTORS).astype(int), SECTORS - 1)
+    shown = _along_rings(item, values)[sector, np.clip(ring, 0, item.k.size - 1)]
+    model = RingModel(microscope, np.maximum(k, 1e-9), azimuth, amplitude)
     fitted = np.sin(model.gamma(values, item.step(values))) ** 2
-    # One sample is mostly its own chance: a little blur, less than a ring, lets the eye see rings.
-    measured = np.clip(gaussian_filter(0.5 + 0.5 * (power - base) / scale, 1.0), -0.5, 1.5)
     hidden = np.where(inside, 1.0, np.nan)
-    return RingPicture((measured * hidden).astype(np.float32), (fitted * hidden).astype(np.float32), step)
+    return RingPicture(
+        (np.clip(shown, -0.5, 1.5) * hidden).astype(np.float32), (fitted * hidden).astype(np.float32), step
+    )
+
+
+def _along_rings(item: Observation, values: CtfValues) -> np.ndarray:
+    """`(SECTORS, n_k)` spectrum over its envelope, averaged over neighbouring sectors as its noise asks for.
+
+    One sample is mostly chance: without an average of about ten times the noise over the rings' power
+    an eye sees no rings. At most a sixth of the circle on both sides is joined.
+    """
+    _, smooth, envelope = Explained(item).solve(values)
+    scale = np.maximum(envelope, 0.1 * envelope.max(initial=1e-9))
+    chance = item.noise * JOINED / (np.maximum(item.weight.mean(0), 1) * np.maximum(scale, 1e-9) ** 2)
+    width = float(np.clip(3 * np.median(chance), 0.3, SECTORS / 8))
+    total = gaussian_filter1d(item.weight * (item.y - smooth), width, axis=0, mode="wrap")
+    weight = gaussian_filter1d(item.weight, width, axis=0, mode="wrap")
+    # Across the rings by a tenth of their usual distance.
+    turn = float(np.median(np.abs(np.diff(item.model.gamma(values, item.step(values)), axis=1)))) / np.pi
+    across = float(np.clip(0.1 / max(turn, 1e-6), 0.01, 3.0))
+    rings = gaussian_filter1d(total / np.maximum(weight, 1e-9), across, axis=1)
+    return np.asarray(0.5 + 0.5 * rings / np.maximum(scale, 1e-12))
