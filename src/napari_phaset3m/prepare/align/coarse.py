@@ -20,7 +20,7 @@ import numpy as np
 
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.prepare.align.apply import apply, resample
+from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.axis import Axis, Scan, scan_axis
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import correlate
@@ -29,12 +29,14 @@ from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
 from napari_phaset3m.prepare.align.refine_coarse import Refined, given_axes, refine
 from napari_phaset3m.prepare.align.signal import TiltImages, placed, tilt_images
+from napari_phaset3m.prepare.align.stretch import stretched
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
 _LEAST_PROMINENCE = 2.5
 _LINE_PX = 2.0
 _LEAST_TILTS = 5
+_FEWER = 0.6
 #: First and second scan for the axis: step, and reach of the second, degrees.
 _STEP_DEG, _FINE_STEP_DEG, _NEAR_DEG = 0.75, 0.25, 1.25
 
@@ -170,12 +172,18 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
             yield replace(found, fraction=done + 0.15 * found.fraction)
         done += 0.15
         if scan is not None:
-            about = replace(scan, middle_deg=axis.angle_deg)
-            for event in scan_axis(state.tilts, found.shifts_px, state.free, config, about):
-                if isinstance(event, Axis):
-                    axis = event
-                else:
-                    yield replace(found, fraction=done + 0.25 * event)
+            # The band that moments cover biases the axis where noise is strong: two bands, and their difference.
+            about, tried = replace(scan, middle_deg=axis.angle_deg), []
+            for degrees in (config.degrees, max(4, round(_FEWER * config.degrees))):
+                other = config.model_copy(update={"degrees": degrees})
+                for event in scan_axis(state.tilts, found.shifts_px, state.free, other, about):
+                    if isinstance(event, Axis):
+                        tried.append(event)
+                    else:
+                        yield replace(found, fraction=done + 0.12 * (event + len(tried)))
+            mean = float(np.mean([one.angle_deg for one in tried]))
+            apart = abs(tried[0].angle_deg - tried[1].angle_deg) / 2
+            axis = Axis(mean, float(np.hypot(np.mean([one.error_deg for one in tried]), apart)))
             done += 0.25
     found = replace(found, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg, fraction=1.0)
     state.error, state.angle_deg = found.errors_px, found.angle_deg
@@ -242,13 +250,6 @@ def _correlated(state: _State, config: CoarseConfig, number: int) -> Iterator[Pr
     state.move(change, f"neighbours, round {number + 1}")
     fraction = 0.1 + 0.35 * (number + 1) / config.rounds
     yield Progress("Correlating neighbours", fraction, {"shifts_px": state.shifts * state.bin})
-
-
-def stretched(image: np.ndarray, factor: float) -> np.ndarray:
-    """An image `(ny, nx)` magnified by ``factor`` across the axis, about its centre."""
-    if abs(factor - 1) < 1e-9:
-        return image
-    return resample(image, np.array([[1 / factor, 0.0], [0.0, 1.0]]))
 
 
 def _done(

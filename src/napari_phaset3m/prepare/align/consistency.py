@@ -48,40 +48,33 @@ class Window:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Moments of all images and their derivatives; `(n_tilt, degree, k)` complex.
+    """Moments of all images; `(n_tilt, degree, k)` complex.
 
     Attributes
     ----------
     value, lever : ndarray
         Of the images, and of the images times y.
-    by_x, by_y, by_turn : ndarray
-        Derivatives of ``value`` to places moved by a pixel, and images turned by a radian.
     """
 
     value: np.ndarray
     lever: np.ndarray
-    by_x: np.ndarray
-    by_y: np.ndarray
-    by_turn: np.ndarray
 
 
-def _edge(distance: np.ndarray, half: float) -> tuple[np.ndarray, np.ndarray]:
-    """Window value and slope at a distance from its middle."""
-    t = np.clip((np.abs(distance) / half - 0.8) / 0.2, 0, 1)
-    slope = -0.5 * np.pi * np.sin(np.pi * t) / (0.2 * half) * np.sign(distance)
-    return 0.5 + 0.5 * np.cos(np.pi * t), slope
+def _edge(distance: np.ndarray, half: float) -> np.ndarray:
+    """Window at a distance from its middle: 1, and a cosine over the outer fifth."""
+    part = np.clip((np.abs(distance) / half - 0.8) / 0.2, 0, 1)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * part))
 
 
-def _polynomials(u: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`(count, n)` U_0 .. and their slopes at u in -1..1, by recurrence."""
-    value, slope = np.empty((count, u.size)), np.zeros((count, u.size))
+def _polynomials(u: np.ndarray, count: int) -> np.ndarray:
+    """`(count, n)` U_0 .. at u in -1..1, by recurrence."""
+    value = np.empty((count, u.size))
     value[0] = 1
     if count > 1:
-        value[1], slope[1] = 2 * u, 2
+        value[1] = 2 * u
     for n in range(2, count):
         value[n] = 2 * u * value[n - 1] - value[n - 2]
-        slope[n] = 2 * value[n - 1] + 2 * u * slope[n - 1] - slope[n - 2]
-    return value, slope
+    return value
 
 
 def moments(
@@ -104,36 +97,28 @@ def moments(
         `(n_tilt,)` rotation from the aligned to the given image.
     window : Window
     frequencies_per_px : ndarray
-        `(k,)` along the axis.
+        `(k,)` along the axis, multiples of the first.
     degrees : int
         U_0 .. U_(degrees - 1).
     """
     n_tilt, ny, nx = images.shape
-    shape = (n_tilt, degrees, frequencies_per_px.size)
-    value, lever, by_x, by_y, by_turn = (np.zeros(shape, np.complex128) for _ in range(5))
+    count = frequencies_per_px.size
+    found = np.empty((n_tilt, 2 * degrees, count), np.complex128)
     gy, gx = (np.arange(n) - (n - 1) / 2 for n in (ny, nx))
-    wave = -2j * np.pi * frequencies_per_px
     for tilt in range(n_tilt):
         cos, sin = np.cos(turn_rad[tilt]), np.sin(turn_rad[tilt])
         dy, dx = np.meshgrid(gy - shifts_px[tilt, 0], gx - shifts_px[tilt, 1], indexing="ij")
         x, y = (cos * dx + sin * dy).ravel(), (cos * dy - sin * dx).ravel()
         inside = (np.abs(x) < window.half_x_px[tilt]) & (np.abs(y) < window.half_y_px)
         x, y, data = x[inside], y[inside], images[tilt].ravel()[inside].astype(np.float64)
-        wx, wx_slope = _edge(x, float(window.half_x_px[tilt]))
-        wy, wy_slope = _edge(y, window.half_y_px)
-        poly, poly_slope = _polynomials(np.clip(x / window.radius_px, -1, 1), degrees)
-        across = poly * wx
-        across_slope = poly_slope * (wx / window.radius_px) + poly * wx_slope
-        turned = np.exp(y[:, None] * wave)
-        along = turned * wy[:, None]
-        along_slope = turned * (wy[:, None] * wave + wy_slope[:, None])
-        value[tilt] = (across * data) @ along
-        lever[tilt] = (across * (data * y)) @ along
-        by_x[tilt] = (across_slope * data) @ along
-        by_y[tilt] = (across * data) @ along_slope
-        # The aligned place of a pixel turns by -1 rad for each radian of the image.
-        by_turn[tilt] = (across_slope * (data * y)) @ along - (across * (data * x)) @ along_slope
-    return Moments(value, lever, by_x, by_y, by_turn)
+        data *= _edge(x, float(window.half_x_px[tilt])) * _edge(y, window.half_y_px)
+        across = _polynomials(np.clip(x / window.radius_px, -1, 1), degrees) * data
+        # Powers of the first wave, as real and imaginary parts: cheaper than so many exponentials.
+        first = np.exp(-2j * np.pi * frequencies_per_px[0] * y)
+        waves = np.multiply.accumulate(np.broadcast_to(first, (count, first.size)), axis=0)
+        rows = np.concatenate((across, across * y))
+        found[tilt].real, found[tilt].imag = rows @ waves.real.T, rows @ waves.imag.T
+    return Moments(found[:, :degrees], found[:, degrees:])
 
 
 def spectral_bases(tilt_deg: np.ndarray, degrees: int) -> list[tuple[np.ndarray, np.ndarray]]:
