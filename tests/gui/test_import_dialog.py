@@ -207,3 +207,10 @@ def test_a_picture_of_the_chosen_row(qtbot, dialog, stack):
     dialog.table.selectRow(5)
     qtbot.waitUntil(lambda: dialog.picture.picture.image.image is not first, timeout=10_000)
     assert dialog.work.row == 5
+
+
+def test_command_of_the_menu_takes_a_proxy(qtbot, viewer):
+    proxies = pytest.importorskip("napari.utils._proxies")
+    made = open_import(proxies.PublicOnlyProxy(viewer))
+    qtbot.addWidget(made)
+    assert made is open_import(viewer) and made.isVisible()

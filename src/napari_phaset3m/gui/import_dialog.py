@@ -275,6 +275,7 @@ def open_import(viewer: ViewerModel, paths: list[Path] | None = None) -> ImportD
     paths : list of Path, optional
         Looked at straight away.
     """
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
     session = session_for(viewer)
     kept = session.attachments.get("import dialog")
     dialog = kept() if kept is not None else None
