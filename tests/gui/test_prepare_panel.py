@@ -17,6 +17,7 @@ from _steps import noisy_series, until_idle  # noqa: E402
 from napari_phaset3m.gui.motion_view import MotionView  # noqa: E402
 from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.prepare_work import PREVIEW  # noqa: E402
+from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
 from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
 from napari_phaset3m.gui.step_events import Job  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
@@ -153,6 +154,9 @@ def test_pause_stop_and_finish(qtbot, panel):
     qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
     assert panel.bar.controls.isVisible() and not panel.history.list.isEnabled()
     assert "Slow work is running" in panel.why_not()
+    reconstruct = ReconstructPanel(session, panel._viewer)
+    qtbot.addWidget(reconstruct)
+    assert "Slow work is running" in reconstruct.start.toolTip() and not reconstruct.start.isEnabled()
     panel.bar.pause.click()
     qtbot.wait(400)
     paused_at = driver.update.progress.text
