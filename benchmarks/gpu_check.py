@@ -1,189 +1,123 @@
-"""Speed, roofline and memory of the GPU multislice sweep.
+"""GPU against CPU at sizes of real use: results, speed, roofline and memory.
 
-Counts the fewest bytes each stage must move through device memory (every input
-read once, every output written once; an FFT as one read and one write), divides by
-a copy bandwidth measured on the same card, and prints the share of that roofline
-which was reached. Random data throughout: zeros run faster than real volumes.
+For every kernel, operator and method: the GPU's result beside the CPU's, the time of both, and the
+share of the roofline that was reached. The roofline counts the fewest bytes that each stage must
+move through device memory (every input read once, every output written once; an FFT is one read
+and one write) over a copy bandwidth measured on the same card. Random data throughout: zeros run
+faster than real volumes. Ends with 1 when a result differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.backend import Device, device_module
-from napari_phaset3m.core.cuda.runtime import NULL, cuda_runtime
-from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from gpu_rows import (
+    FOCI,
+    VARIANTS,
+    copy_bandwidth,
+    kernel_rows,
+    make_config,
+    make_series,
+    method_rows,
+    rotation_rows,
+    sizes_of,
+    variant_row,
+    volume_rows,
+)
+from napari_phaset3m.core.backend import Device, device_module, release_memory
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
-from napari_phaset3m.reconstruct.problem import Problem, build_problem
-from napari_phaset3m.reconstruct.update import Limit
+from napari_phaset3m.reconstruct.problem import build_problem
 
-FOCI = 3
 #: Edge, tilts, slices: 512 runs a part of a series, enough to fill the card.
-SIZES = ((256, 66, 64), (512, 16, 128))
-
-
-def seconds(xp: Any, work: Callable[[], object], repeat: int = 7) -> float:
-    """Median device time of ``work`` after two warm-up calls."""
-    times = []
-    for number in range(repeat + 2):
-        start, stop = xp.cuda.Event(), xp.cuda.Event()
-        start.record()
-        work()
-        stop.record()
-        stop.synchronize()
-        if number >= 2:
-            times.append(xp.cuda.get_elapsed_time(start, stop) / 1e3)
-    return statistics.median(times)
-
-
-def copy_bandwidth(xp: Any) -> float:
-    """Bytes per second, read plus written, of a 2 GiB device copy."""
-    source = xp.random.random(1 << 29, dtype=np.float32)
-    target = xp.empty_like(source)
-    return 2 * source.nbytes / seconds(xp, lambda: xp.copyto(target, source))
-
-
-def problem_of(n: int, n_tilt: int, n_slice: int) -> tuple[Problem, ReconstructionConfig]:
-    """Build a random problem of edge ``n``."""
-    rng = np.random.default_rng(0)
-    images = 1 + 0.1 * rng.standard_normal((n_tilt, FOCI, n, n), dtype=np.float32)
-    series = TiltFocalSeries(
-        images=images,
-        tilt_deg=np.linspace(-65, 65, n_tilt),
-        pixel_size_angstrom=0.5,
-        energy_ev=300e3,
-        defocus_angstrom=np.array([100.0, 200.0, 300.0]),
-        spherical_aberration_angstrom=1.2e7,
-        focal_spread_angstrom=20.0,
-    )
-    config = ReconstructionConfig(slices=n_slice, iterations=1, loss="amplitude", holdout_fraction=0.0)
-    return build_problem(series, config), config
-
-
-def sweep_bytes(method: CudaMultisliceMethod) -> float:
-    """Count the fewest bytes one sweep must move."""
-    p = method.problem
-    pixels = p.grid.nx * p.grid.ny
-    volume = 4 * int(np.prod(method.volume_shape))
-    total = 0.0
-    for group in method.batches(range(method.n_tilt)):
-        slices = len(group) * len(method._heights[group[0]]) * pixels
-        # Forward: two FFTs, propagator, transmission. Backward: the same, and the gradient.
-        total += slices * ((32 + 16 + 20) + (32 + 16 + 32))
-        # Transfer, FFT, intensity, loss, scaling, FFT, adjoint: per image.
-        total += len(group) * FOCI * pixels * (8 + 16 + 12 + 16 + 20 + 16 + 8)
-        # Slices written and read once by the rotations; the volume read, the gradient updated.
-        total += slices * 8 + volume * (1 + 2)
-        total += volume * 4  # the step: volume and gradient, read and written
-    return total
-
-
-def kernel_table(method: CudaMultisliceMethod, volume: Any, bandwidth: float) -> dict[str, Any]:
-    """Time the rotations, an FFT pair and the fused kernels of one batch."""
-    runtime, xp = method.runtime, method.runtime.xp
-    group = next(iter(method.batches(range(method.n_tilt))))
-    shape = (len(method._heights[group[0]]), len(group), *method.problem.grid.shape)
-    slices = xp.random.random(shape, dtype=np.float32)
-    gradient = xp.zeros(volume.shape[1:], np.float32)
-    wave = (xp.random.random(shape[1:]) + 0.5j).astype(np.complex64)
-    other, n = wave.copy(), np.int64(wave.size)
-    phase = slices[0].copy()
-    work: dict[str, tuple[float, Callable[[], object]]] = {
-        "project": (volume.nbytes + slices.nbytes, lambda: method.rotator.project(volume[0], group, slices)),
-        "backproject": (
-            slices.nbytes + 2 * gradient.nbytes,
-            lambda: method.rotator.backproject(slices, group, gradient),
-        ),
-        "fft2": (2 * wave.nbytes, lambda: runtime.fft2(wave)),
-        "transmit": (
-            2.5 * wave.nbytes,
-            lambda: runtime.launch("transmit", wave.size, wave, phase, NULL, other, n),
-        ),
-        "transmit_adjoint": (
-            4 * wave.nbytes,
-            lambda: runtime.launch("transmit_adjoint", wave.size, wave, other, phase, NULL, n),
-        ),
-    }
-    table = {}
-    for name, (moved, call) in work.items():
-        # In-place FFTs are not normalised: start each from numbers that cannot overflow.
-        wave[...] = 1e-6
-        took = seconds(xp, call, 5)
-        table[name] = {"ms": took * 1e3, "roofline": moved / bandwidth / took}
-    return table
-
-
-def cpu_seconds(problem: Problem, config: ReconstructionConfig, volume: np.ndarray) -> float:
-    """Time one tilt on one CPU thread, after a warm-up call."""
-    method = MultisliceMethod(problem, config, 1)
-    gradient = np.zeros_like(volume)
-    method.accumulate(volume, 0, gradient, 0)
-    start = time.perf_counter()
-    method.accumulate(volume, 0, gradient, 0)
-    return time.perf_counter() - start
+SIZES = ("256x66x64", "512x16x128")
+#: Of the comparison of whole methods, which runs on the CPU as well.
+METHOD_SIZE = "128x33x32"
+#: Largest relative difference, GPU to CPU: of one tilt's gradient, of a volume after a sweep.
+GRADIENT_LIMIT, VOLUME_LIMIT = 2e-4, 2e-3
 
 
 def measure(size: tuple[int, int, int], bandwidth: float) -> dict[str, Any]:
     """Measure one problem size."""
-    problem, config = problem_of(*size)
-    runtime = cuda_runtime()
-    xp = runtime.xp
-    xp.get_default_memory_pool().free_all_blocks()
+    n, n_tilt, n_slice = size
+    run: dict[str, Any] = {"edge": n, "tilts": n_tilt, "slices": n_slice, "foci": FOCI, "variants": []}
+    for name, changes, blurred in VARIANTS:
+        release_memory(Device("cuda", ""))
+        row = variant_row(name, changes, blurred, size)
+        row["roofline_share"] = row["bytes"] / bandwidth / row["seconds_per_sweep"]
+        run["variants"].append(row)
+        print(
+            f"  {name:12s} {row['seconds_per_sweep']:8.3f} s/sweep {100 * row['roofline_share']:4.0f} % "
+            f"{row['peak_gib']:6.1f} GiB{_compared(row)}"
+        )
+    release_memory(Device("cuda", ""))
+    config = make_config(n_slice)
+    problem = build_problem(make_series(n, n_tilt), config)
     method = CudaMultisliceMethod(problem, config)
-    host = (1e-2 * np.random.default_rng(1).random(method.volume_shape, np.float32)).astype(np.float32)
-    volume, gradient = xp.asarray(host), xp.zeros(host.shape, np.float32)
-
-    def sweep() -> None:
-        method.accumulate_batch(volume, range(method.n_tilt), gradient)
-        for part, slope in zip(volume, gradient, strict=True):
-            method.descend(part, slope, 1e-6, Limit(low=0.0))
-
-    took = seconds(xp, sweep, 5)
-    moved = sweep_bytes(method)
-    one_cpu = cpu_seconds(problem, config, host)
-    return {
-        "edge": size[0], "tilts": size[1], "slices": size[2], "foci": FOCI, "batch": method.batch,
-        "seconds_per_sweep": took, "bytes": moved, "roofline_share": moved / bandwidth / took,
-        "peak_gib": runtime.used_bytes() / 2**30,
-        "cpu_one_thread_seconds_per_sweep": one_cpu * size[1],
-        "speed_up_over_one_thread": one_cpu * size[1] / took,
-        "kernels": kernel_table(method, volume, bandwidth),
-    }  # fmt: skip
+    run["kernels"] = [
+        *kernel_rows(method, bandwidth),
+        *rotation_rows(problem, bandwidth, method.batch),
+        *volume_rows(problem, bandwidth),
+    ]
+    for row in run["kernels"]:
+        compared = "" if row["difference"] is None else f"  difference {row['difference']:.0e}"
+        print(f"  {row['name']:26s} {row['ms']:9.3f} ms {100 * row['roofline']:5.0f} %{compared}")
+    return run
 
 
-def main() -> None:
-    """Run and print the table."""
+def _compared(row: dict[str, Any]) -> str:
+    if row["difference"] is None:
+        return ""
+    return (
+        f"  {row['over_one_cpu_thread']:5.0f} x one CPU thread; difference {row['difference']:.0e}, "
+        f"optics {row['optics_difference']:.0e}, angle {row['angle_difference']:.0e}"
+    )
+
+
+def failures(result: dict[str, Any]) -> list[str]:
+    """Name what differs by more than rounding."""
+    found = []
+    for run in result["runs"]:
+        for row in (r for r in (*run["variants"], *run["kernels"]) if r["difference"] is not None):
+            # Sums over pixels with cancellation: they keep fewer digits.
+            optics, angle = row.get("optics_difference", 0) / 5, row.get("angle_difference", 0) / 50
+            worst = max(row["difference"], optics, angle)
+            if not worst <= GRADIENT_LIMIT:
+                found.append(f"{run['edge']}: {row['name']}")
+    found += [f"method {r['name']}" for r in result["methods"] if not r["difference"] <= VOLUME_LIMIT]
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("gpu_check.json"))
-    parser.add_argument("--sizes", type=int, nargs="*", default=[s[0] for s in SIZES])
-    arguments = parser.parse_args()
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), help="EDGExTILTSxSLICES ...")
+    parser.add_argument("--methods", default=METHOD_SIZE, help="the same, of the whole runs")
+    asked = parser.parse_args(arguments)
     xp = device_module(Device("cuda", "CUDA"))
     name = xp.cuda.runtime.getDeviceProperties(0)["name"].decode()
     bandwidth = copy_bandwidth(xp)
-    result: dict[str, Any] = {"device": name, "copy_gb_per_s": bandwidth / 1e9, "runs": []}
-    print(f"{name}: copy {bandwidth / 1e9:.0f} GB/s")
-    for size in (s for s in SIZES if s[0] in arguments.sizes):
-        run = measure(size, bandwidth)
-        result["runs"].append(run)
-        arguments.output.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    result: dict[str, Any] = {"device": name, "copy_gb_per_s": bandwidth / 1e9, "methods": [], "runs": []}
+    print(f"{name}: copy {bandwidth / 1e9:.0f} GB/s\nwhole runs, {asked.methods}:")
+    for row in method_rows(sizes_of(asked.methods)):
+        result["methods"].append(row)
         print(
-            f"{size[0]}^3, {size[1]} tilts, {size[2]} slices: {run['seconds_per_sweep']:.3f} s, "
-            f"{100 * run['roofline_share']:.0f} % of the roofline, {run['peak_gib']:.1f} GiB, "
-            f"{run['speed_up_over_one_thread']:.0f} x one CPU thread"
+            f"  {row['name']:12s} {row['seconds_per_sweep']:8.4f} s/sweep, CPU "
+            f"{row['cpu_seconds_per_sweep']:8.4f} s, difference {row['difference']:.0e}"
         )
-        for kernel, row in run["kernels"].items():
-            print(f"  {kernel:18s} {row['ms']:8.3f} ms  {100 * row['roofline']:5.0f} %")
+    for text in asked.sizes:
+        print(f"{text} (edge x tilts x slices), {FOCI} foci:")
+        result["runs"].append(measure(sizes_of(text), bandwidth))
+        asked.output.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    wrong = failures(result)
+    result["failures"] = wrong
+    asked.output.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    print("GPU = CPU" if not wrong else f"GPU differs from the CPU: {', '.join(wrong)}")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

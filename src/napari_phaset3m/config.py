@@ -16,6 +16,8 @@ from napari_phaset3m.wording import one_line
 Auto = Literal["auto"]
 #: The registry of methods (reconstruct/methods/registry.py) describes each of them.
 MethodName = Literal["multislice", "singleslice", "sirt", "sart", "art", "fbp", "wbp", "resire", "cgls", "tv"]
+#: Optics of all images that a gradient refines: Krivanek coefficients (C30 is Cs), and the focal spread.
+OpticsName = Literal["C30", "C12", "C21", "C23", "focal_spread"]
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -113,12 +115,17 @@ class RefineConfig(Model):
     refine_defocus: Literal["off", "tilt", "image"] = Field(
         "off", description="Refine defocus: one change for each tilt, or one for each image"
     )
+    refine_optics: tuple[OpticsName, ...] = Field(
+        (),
+        description="Refine optics that all images share: C30 (Cs), C12 (two-fold astigmatism), C21 (coma), "
+        "C23 (three-fold astigmatism), focal_spread",
+    )
     refine_schedule: Schedule = Schedule(start=2)
 
     @property
     def on(self) -> bool:
         """Whether anything is refined."""
-        return self.refine_shifts or self.refine_defocus != "off"
+        return self.refine_shifts or self.refine_defocus != "off" or bool(self.refine_optics)
 
 
 class ReconstructionConfig(Model):

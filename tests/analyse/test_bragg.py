@@ -27,8 +27,10 @@ from napari_phaset3m.analyse.cell import Cell, misorientation_deg, read_cell
 from napari_phaset3m.analyse.wedge import measured_region, wedge_completeness
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import load_volume
 from napari_phaset3m.jobs.halves import run_halves
+from napari_phaset3m.reconstruct.api import reconstruct
 from napari_phaset3m.simulate.api import simulate
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.simulate.specimens import gold_crystal
@@ -165,7 +167,7 @@ def test_a_few_pairs_that_agree_may_be_chance() -> None:
     phase = np.full(len(good.hkl), 0.1)
     first = np.flatnonzero([row["family"] == "{111}" for row in good.rows()])
     phase[first[:2]] = 0.9  # two of four, where one in five agrees by chance
-    points = FalseAlarms(points=100, over_threshold=0, phases_agree=20)
+    points = FalseAlarms(points=100, found=0, phases_agree=20)
     found = replace(good, phase_agreement=phase, false_alarms=points)
     assert found.finest().name == "{111}"
     assert "Resolved" not in found.statement() and "no more often than chance" in found.statement()
@@ -336,3 +338,24 @@ def test_peak_list_and_lattice_agree_with_the_independent_score(
     assert disagree <= 1
     assert 10 < sum(r["snr"] >= 5 for r in theirs["rows"]) < 40
     assert ours.false_alarm_rate <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_without_noise_a_reconstruction_has_few_false_alarms(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """27 tilts reach 0.5 per angstrom; beyond it the background is planes, see PeakHeights.found."""
+    folder = shared_data / "co3o4"
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    score = load_score(folder)
+    config = ReconstructionConfig(iterations=20)
+    volume = reconstruct(load_series(folder / "co3o4_dev.h5"), config, device="cpu").volume
+    theirs = score.bragg(volume, score.Oracle("co3o4_dev"))["total"]
+    everything = bragg_report(volume, 0.52)
+    assert everything.false_alarms.points > 1000
+    assert everything.false_alarm_rate <= 0.03
+    few = bragg_report(volume, 0.52, families=FAMILIES)
+    assert few.found.sum() == theirs["meas_found"] + theirs["wedge_found"] == 43
+    assert few.false_alarm_rate <= 0.03

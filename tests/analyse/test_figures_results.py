@@ -94,6 +94,7 @@ def report(phases: bool = True, wedge: bool = True) -> BraggReport:
         voxel_size_angstrom=0.5, phases_checked=phases, hkl=hkl,
         family=np.array([[1, 1, 1], [1, 1, 1], [2, 2, 0], [4, 0, 0]]), q_per_angstrom=q,
         snr=np.array([40.0, 3.0, 20.0, 8.0]),
+        background_above=np.zeros(4),
         wedge_gap_per_angstrom=np.array([0, 0.1, 0, 0.2]) if wedge else None,
         phase_agreement=np.array([0.9, 0.1, 0.2, 0.95]) if phases else None,
         false_alarms=FalseAlarms(24, 1, 2 if phases else None),
@@ -122,7 +123,7 @@ def test_peaks_without_phases_or_tilts_claim_neither(axes) -> None:
 
 def test_phases_are_drawn_against_their_threshold(axes) -> None:
     peaks.plot_phases(axes, report())
-    np.testing.assert_allclose(points(axes, "measured region, SNR over the threshold"), [0.2, 0.9])
+    np.testing.assert_allclose(points(axes, "measured region, found"), [0.2, 0.9])
     assert "agreement from 0.7 on" in labels(axes)
 
 

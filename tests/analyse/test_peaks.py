@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from _crystals import VOXEL, noisy, particle, rotation
 from napari_phaset3m.analyse.falloff import falloff_angstrom2, sharpened
 from napari_phaset3m.analyse.peak_measure import (
     off_lattice_points,
-    peak_snr,
-    phase_agreement,
+    peak_heights,
+    peak_pairs,
     relative_shift,
     shifted,
 )
@@ -133,10 +134,52 @@ def test_noise_passes_the_threshold_as_rarely_as_stated() -> None:
     transform = windowed_transform(volume, window)
     q = rng.normal(size=(400, 3))
     q *= 0.6 / np.linalg.norm(q, axis=1, keepdims=True)
-    snr = peak_snr(transform, q, np.array([[9.0, 9, 9]]))
+    heights = peak_heights(transform, q, np.array([[9.0, 9, 9]]))
+    snr = heights.snr
     assert (snr >= 5).mean() <= 0.01
+    assert not (heights.found & (snr < 5)).any()
     assert 1 < np.median(snr) < 3.5  # largest of a few: above the median, far from a peak
     assert len(find_peaks(transform)) <= 40  # of some 70 000 local maxima
+
+
+def test_planes_of_data_with_nothing_between_them_are_no_peaks() -> None:
+    """Beyond the Crowther frequency a tilt series measures planes: a point on one towers over the median."""
+    rng = np.random.default_rng(3)
+    n, tilt = 64, np.deg2rad(np.arange(-65, 66, 20))
+    k = np.fft.fftfreq(n, VOXEL)
+    kz, kx = k[:, None, None], k[None, None, :]
+    away = np.min([np.abs(kx * np.sin(t) + kz * np.cos(t)) for t in tilt], axis=0)
+    sampled = 0.05 + np.exp(-0.5 * (away * 60.0) ** 2)  # about as thick as a particle of 20 A makes them
+    noise = np.fft.fftn(rng.normal(size=(n, n, n)))
+    volume = np.fft.ifftn(noise * sampled).real.astype(np.float32)
+    transform = windowed_transform(volume, particle_window(volume, VOXEL, ball(n, 12.5).astype(float)))
+    q = rng.normal(size=(300, 3))
+    q *= 0.75 / np.linalg.norm(q, axis=1, keepdims=True)
+    heights = peak_heights(transform, q, np.array([[9.0, 9, 9]]))
+    assert (heights.snr >= 5).mean() > 0.05, "the planes do not stand out: the test tests nothing"
+    assert heights.found.mean() <= 0.02
+
+
+def test_a_fall_off_with_frequency_does_not_hide_a_peak() -> None:
+    """Background at lower frequency is higher than a weak peak, and is not held against it."""
+    rng, n = np.random.default_rng(4), 64
+    k = np.fft.fftfreq(n, VOXEL)
+    k2 = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
+    noise = np.fft.ifftn(np.fft.fftn(rng.normal(size=(n, n, n))) * np.exp(-12 * k2)).real
+    q = np.array([[0.55, 0.1, 0.0]])
+    points = np.concatenate([q, -q])
+    for height, expected in ((0.0, False), (0.08 * np.exp(-12 * 0.56**2), True)):
+        volume = (noise + height * waves(n, q, np.zeros(1))).astype(np.float32)
+        window = particle_window(volume, VOXEL, ball(n, 12.5).astype(float))
+        transform = windowed_transform(volume, window)
+        heights = peak_heights(transform, q, points)
+        assert heights.found[0] == expected
+        ball_around, middle = transform.ball(4.0), transform.index(q[0])
+        shell = ball_around[
+            np.linalg.norm(ball_around * transform.step, axis=1) * transform.width_angstrom > 2.5
+        ]
+        beside, here = (np.abs(transform.values(middle + at)).max() for at in (shell, transform.ball(0.6)))
+        assert beside > 1.1 * here, "the background does not fall: the test tests nothing"
 
 
 def test_snr_is_height_over_the_surroundings_and_spares_other_lattice_points() -> None:
@@ -144,9 +187,10 @@ def test_snr_is_height_over_the_surroundings_and_spares_other_lattice_points() -
     base = noisy(waves(64, q, np.zeros(2)) * np.array(1.0), 3.0)
     window = particle_window(base, VOXEL, ball(64, 12.5).astype(float))
     transform = windowed_transform(base, window)
-    spared = peak_snr(transform, q[:1], np.concatenate([q, -q]))[0]
+    points = np.concatenate([q, -q])
+    spared = peak_heights(transform, q[:1], points).snr[0]
     louder = base + 20 * waves(64, q[1:], np.zeros(1))
-    again = peak_snr(windowed_transform(louder.astype(np.float32), window), q[:1], np.concatenate([q, -q]))[0]
+    again = peak_heights(windowed_transform(louder.astype(np.float32), window), q[:1], points).snr[0]
     assert spared > 10
     assert again > 0.5 * spared
 
@@ -175,9 +219,16 @@ def test_a_shift_is_measured_and_taken_out_of_the_phases(shift: tuple[float, flo
     move = relative_shift(a, b, a.nyquist)
     np.testing.assert_allclose(move, -np.array(shift), atol=0.12)
     q = find_peaks(a).q_per_angstrom[:10]
-    assert phase_agreement(a, shifted(b, move), q).mean() > 0.85
-    np.testing.assert_allclose(phase_agreement(a, a, q), 1, atol=1e-5)
-    assert (phase_agreement(a, windowed_transform(-one, window), q) < -0.999).all()
+    assert peak_pairs(a, shifted(b, move), q).agreement.mean() > 0.85
+    np.testing.assert_allclose(peak_pairs(a, a, q).agreement, 1, atol=1e-5)
+    opposite = peak_pairs(a, windowed_transform(-one, window), q)
+    assert (opposite.agreement < -0.999).all()
+    np.testing.assert_allclose(opposite.phase_error_deg, 180, atol=1e-3)
+    turned = replace(a, half=0.5 * a.half * np.exp(1j * np.deg2rad(50)))
+    # in the half that is stored: the mirror image there has the opposite phase
+    at = (q * np.sign(q[:, :1]))[np.abs(q[:, 0]) * window.width_angstrom > 2]
+    np.testing.assert_allclose(peak_pairs(a, turned, at).phase_error_deg, 50, atol=1e-3)
+    np.testing.assert_allclose(np.divide(*peak_pairs(a, turned, at).power), 4, rtol=1e-5)
 
 
 def test_falloff_of_a_blur_is_found_and_undone() -> None:

@@ -161,7 +161,7 @@ def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
         "corrected",
         "masked",
         "no mask",
-        "phases randomised",
+        "random phases",
         "half-bit",
     ]
     assert [level for level, _ in first.levels] == [0.5, 0.143]

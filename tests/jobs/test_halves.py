@@ -19,6 +19,7 @@ from napari_phaset3m.io.volume import load_volume
 from napari_phaset3m.jobs import Mailbox, RunControl, device_lock
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
+from napari_phaset3m.jobs.halves_free import FREE_NOTE, free_of_priors, run_halves_with_control
 from napari_phaset3m.jobs.halves_settings import PENALTY, common_settings, shared_note
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 
@@ -333,3 +334,43 @@ def test_the_penalty_that_follows_each_half_is_told():
         config = ReconstructionConfig(iterations=1, threads=1, constraints=ConstraintConfig(sparsity=factor))
         _, notes, _ = common_settings(series, config, Device("cpu", "CPU"), None)
         assert (PENALTY in notes) is told
+
+
+def test_the_control_is_the_same_halves_with_nothing_imposed(tmp_path):
+    series = simulated(noise=0.05)
+    events = list(run_halves_with_control(series, SIRT, "tilts", device="cpu", output=tmp_path / "v.mrc"))
+    result = finished(events)
+    (plain,) = [e for e in run_halves(series, SIRT, "tilts", device="cpu") if isinstance(e, HalvesResult)]
+    np.testing.assert_array_equal(result.volumes[0], plain.volumes[0])
+    assert min(v.min() for v in result.volumes) >= 0 > min(v.min() for v in result.free.volumes)
+    assert result.free.config.iterations == 6 and not result.free.config.constraints.positivity
+    # positivity is what both halves share: without it they agree less
+    assert np.nanmean(result.free.curve.fsc) < np.nanmean(result.curve.fsc)
+    assert result.notes[-1] == FREE_NOTE and "fsc_without_priors" in result.as_dict()
+    steps = [e for e in events if isinstance(e, HalvesProgress)]
+    fractions = [e.fraction for e in steps]
+    assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+    assert [e.control for e in steps] == sorted(e.control for e in steps) and steps[-1].control
+    assert sorted(path.name for path in tmp_path.glob("*.mrc")) == ["v_half1.mrc", "v_half2.mrc"]
+
+
+def test_a_stop_in_the_control_keeps_the_halves():
+    control, events = RunControl(), []
+    for event in run_halves_with_control(simulated(), SIRT, "tilts", device="cpu", control=control):
+        events.append(event)
+        if isinstance(event, HalvesProgress) and event.control:
+            control.stop()
+    result = finished(events)
+    assert result.curve is not None and result.free is None
+    assert result.reason == "finished" and "control" in result.notes[-1]
+
+
+def test_what_is_free_of_priors_shares_only_the_optics():
+    for method in ("multislice", "singleslice", "sirt", "tv"):
+        limits = ConstraintConfig(tv_weight=0.1, threshold_volts=1.0, lowpass_angstrom=3.0)
+        free = free_of_priors(ReconstructionConfig(method=method, constraints=limits, step=0.7, iterations=3))
+        assert "positivity" not in shared_note(free, 0.5, masked=False)
+        assert "sparsity" not in shared_note(free, 0.5, masked=False)
+        assert free.constraints.tv_weight == free.constraints.threshold_volts == 0
+        assert free.constraints.lowpass_angstrom is None and free.iterations == 3
+        assert free.tv_strength == 0 or method != "tv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DeviceError
 from napari_phaset3m.jobs.runner import run
 from napari_phaset3m.reconstruct import device as module
+from napari_phaset3m.reconstruct import methods
 from napari_phaset3m.reconstruct.device import choose_device
 from napari_phaset3m.reconstruct.events import Started
+from napari_phaset3m.reconstruct.methods import METHODS, make_method
+from napari_phaset3m.reconstruct.problem import build_problem
 
 N = 8
 SERIES = TiltFocalSeries(
@@ -31,31 +35,44 @@ def machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "resolve_device", lambda name: CPU if name == "cpu" else GPU)
 
 
-CASES: list[tuple[TiltFocalSeries, dict[str, Any], str]] = [
-    (SERIES, {"method": "art"}, "method art"),
-    (SERIES, {"rotation": "fourier"}, "rotation fourier"),
-    (BLURRED, {}, "detector MTF"),
-]
+@pytest.fixture
+def art_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry in which one method, as a new one may, has no GPU version."""
+    changed = {**METHODS, "art": replace(METHODS["art"], cuda=None)}
+    for place in (module, methods):
+        monkeypatch.setattr(place, "METHODS", changed)
 
 
-@pytest.mark.parametrize(("series", "changes", "named"), CASES, ids=lambda value: str(value)[:12])
-def test_auto_takes_the_cpu_and_says_why(
-    series: TiltFocalSeries, changes: dict[str, Any], named: str
-) -> None:
-    config = ReconstructionConfig(**changes)
-    device, notes = choose_device("auto", series, config)
-    assert device is CPU and len(notes) == 1 and named in notes[0] and "CPU" in notes[0]
+@pytest.mark.usefixtures("art_without_a_gpu")
+def test_auto_takes_the_cpu_and_says_why() -> None:
+    config = ReconstructionConfig(method="art")
+    device, notes = choose_device("auto", SERIES, config)
+    assert device is CPU and notes == ("method art has no GPU version: computed on the CPU",)
     for asked in ("cuda", GPU):
-        with pytest.raises(DeviceError, match=f"{named}.*has no GPU version.*--device cpu"):
-            choose_device(asked, series, config)  # type: ignore[arg-type]
-    assert choose_device("cpu", series, config) == (CPU, ())
+        with pytest.raises(DeviceError, match=r"method art has no GPU version.*--device cpu"):
+            choose_device(asked, SERIES, config)  # type: ignore[arg-type]
+    assert choose_device("cpu", SERIES, config) == (CPU, ())
+    with pytest.raises(DeviceError, match="method art has no GPU version; use --device cpu"):
+        make_method(build_problem(SERIES, config), config, 1, GPU)
 
 
-def test_what_has_a_gpu_version_takes_the_gpu() -> None:
-    for series, method in ((SERIES, "multislice"), (SERIES, "sirt"), (BLURRED, "sirt")):
-        assert choose_device("auto", series, ReconstructionConfig(method=method)) == (GPU, ())
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"rotation": "cubic"}, {"rotation": "fourier"}, {"absorption": True}, {"coherence": "incoherent"},
+    {"refine": {"refine_shifts": True, "refine_defocus": "image", "refine_optics": ("C30",)}},
+    {"constraints": {"tv_weight": 0.1, "lowpass_angstrom": 3.0, "recentre": True}},
+]  # fmt: skip
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("series", [SERIES, BLURRED], ids=["plain", "mtf"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_everything_takes_the_gpu(method: str, series: TiltFocalSeries, options: dict[str, Any]) -> None:
+    config = ReconstructionConfig(method=method, **options)
+    assert choose_device("auto", series, config) == (GPU, ())
+    assert choose_device("cuda", series, config) == (GPU, ())
+
+
+@pytest.mark.usefixtures("art_without_a_gpu")
 def test_a_run_of_any_driver_tells_it() -> None:
     config = ReconstructionConfig(method="art", iterations=1)
     told: list[Any] = []

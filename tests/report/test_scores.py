@@ -35,8 +35,29 @@ def test_counts_are_told_of_their_total() -> None:
 @pytest.mark.parametrize("values", [(0.5, 0.5), (None, None)])
 def test_nobody_is_ahead(values) -> None:
     score = Score("SSIM", "", values)
-    assert score.best() is None and "no difference" in score.statement(NAMES[:2])
-    assert score.row(NAMES[:2])["best"] == "equal"
+    assert score.best() is None
+    told, best = score.statement(NAMES[:2]), score.row(NAMES[:2])["best"]
+    if values[0] is None:
+        assert told == "SSIM: no volume has a value." and best == "none"
+    else:
+        assert told == "SSIM: a tie of one and two (both 0.5)." and best == "tie: one and two"
+
+
+def test_a_tie_is_told_as_one_and_the_finer_figure_decides() -> None:
+    finer = Score("RMSD", "Å", (0.12, 0.066, 0.01), less_is_better=True)
+    score = Score("Atoms", "", (323.0, 323.0, 300.0), total=323, finer=finer)
+    assert score.leaders() == (0, 1) and score.best() is None
+    told = score.statement(NAMES)
+    assert told.startswith("Atoms: a tie of one and two (both 323 of 323); three 300 of 323 (−23).")
+    # three is not among those that tie: its few atoms may lie better
+    assert told.endswith("In this tie, RMSD: one 0.12 Å, two 0.066 Å; two is ahead.")
+    same = Score("Atoms", "", (3.0, 3.0), total=3, finer=Score("RMSD", "Å", (0.1, 0.1), less_is_better=True))
+    assert "a tie in this too" in same.statement(NAMES[:2])
+
+
+def test_what_differs_only_in_digits_that_are_not_shown_is_a_tie() -> None:
+    assert Score("FSC", "", (0.91801, 0.91799)).best() is None
+    assert Score("FSC", "", (0.919, 0.918)).best() == 0
 
 
 def test_without_anything_to_judge_by_the_section_says_what_it_needs() -> None:
@@ -112,6 +133,7 @@ def test_pairs_are_counted_over_families_that_all_volumes_share() -> None:
             window=SimpleNamespace(width_angstrom=50.0), peaks=None, lattice=object(),
             voxel_size_angstrom=0.5, phases_checked=True,
             hkl=np.array(hkl), family=np.array(family), q_per_angstrom=np.array(hkl) / 8.0, snr=np.array(snr),
+            background_above=np.zeros(len(snr)),
             wedge_gap_per_angstrom=np.array([0.0, 0.1, 0.0][: len(hkl)]),
             phase_agreement=np.array([0.9, 0.9, -0.9][: len(hkl)]),
         )  # fmt: skip
@@ -134,7 +156,8 @@ def test_the_first_volume_names_the_spacings() -> None:
     hkl = np.array([[1, 1, 1], [2, 2, 0]])
     one, two = (
         BraggReport(window=None, peaks=None, lattice=object(), voxel_size_angstrom=0.5, phases_checked=False,
-                    hkl=hkl, family=hkl, q_per_angstrom=hkl / a, snr=np.array([9.0, 1.0]))
+                    hkl=hkl, family=hkl, q_per_angstrom=hkl / a, snr=np.array([9.0, 1.0]),
+                    background_above=np.zeros(2))
         for a in (8.0, 9.0)
     )  # fmt: skip
     rows = _side_by_side([("one", one), ("two", two)])

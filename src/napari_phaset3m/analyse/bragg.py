@@ -19,13 +19,14 @@ from napari_phaset3m.analyse.falloff import find_lattice
 from napari_phaset3m.analyse.lattice import Lattice
 from napari_phaset3m.analyse.peak_measure import (
     PHASE_THRESHOLD,
+    PeakPairs,
     off_lattice_points,
-    peak_snr,
-    phase_agreement,
+    peak_heights,
+    peak_pairs,
     relative_shift,
     shifted,
 )
-from napari_phaset3m.analyse.peaks import SNR_THRESHOLD, WindowedTransform, find_peaks, windowed_transform
+from napari_phaset3m.analyse.peaks import WindowedTransform, find_peaks, windowed_transform
 from napari_phaset3m.analyse.wedge import wedge_gap
 from napari_phaset3m.analyse.window import ParticleWindow, particle_window
 from napari_phaset3m.errors import ConfigError
@@ -35,7 +36,7 @@ __all__ = ["BraggReport", "bragg_report"]
 #: Reflections weaker than this part of the strongest are left out where the structure is known.
 WEAKEST = 0.01
 #: Off-lattice points tried per family.
-NULL_POINTS = 12
+NULL_POINTS = 60
 
 Family = Sequence[int] | np.ndarray
 
@@ -136,18 +137,22 @@ def _measured(
     q = lattice.vectors(hkl)
     points = lattice.vectors(lattice.cell.lattice_points(transform.nyquist * 2))
     null = off_lattice_points(transform, q, lattice.cell.family(hkl), points, NULL_POINTS)
-    snr, null_snr = peak_snr(transform, q, points), peak_snr(transform, null, points, skip_crowded=True)
-    null, null_snr = null[np.isfinite(null_snr)], null_snr[np.isfinite(null_snr)]
-    phase, null_phase, shift = _phases(halves, window, transform, q, null)
+    heights = peak_heights(transform, q, points)
+    null_heights = peak_heights(transform, null, points, skip_crowded=True)
+    null = null[tried := np.isfinite(null_heights.snr)]
+    pairs, null_pairs, shift = _phases(halves, window, transform, q, null)
     alarms = FalseAlarms(
         points=len(null),
-        over_threshold=int((null_snr >= SNR_THRESHOLD).sum()),
-        phases_agree=None if null_phase is None else int((null_phase >= PHASE_THRESHOLD).sum()),
+        found=int(null_heights.found[tried].sum()),
+        phases_agree=None if null_pairs is None else int((null_pairs.agreement >= PHASE_THRESHOLD).sum()),
     )
     return {
         "q_per_angstrom": q,
-        "snr": snr,
-        "phase_agreement": phase,
+        "snr": heights.snr,
+        "background_above": heights.background_above,
+        "phase_agreement": None if pairs is None else pairs.agreement,
+        "phase_error_deg": None if pairs is None else pairs.phase_error_deg,
+        "pair_power": None if pairs is None else pairs.power,
         "half_shift_angstrom": shift,
         "false_alarms": alarms,
     }
@@ -183,11 +188,11 @@ def _phases(
     transform: WindowedTransform,
     q: np.ndarray,
     null: np.ndarray,
-) -> tuple[np.ndarray | None, np.ndarray | None, tuple[float, float, float] | None]:
+) -> tuple[PeakPairs | None, PeakPairs | None, tuple[float, float, float] | None]:
     if halves is None:
         return None, None, None
     one, other = (windowed_transform(np.asarray(h), window) for h in halves)
     shift = relative_shift(one, other, transform.nyquist)
     other = shifted(other, shift)
     x, y, z = (float(s) for s in shift)
-    return phase_agreement(one, other, q), phase_agreement(one, other, null), (x, y, z)
+    return peak_pairs(one, other, q), peak_pairs(one, other, null), (x, y, z)

@@ -13,20 +13,20 @@ class FalseAlarms:
     ----------
     points : int
         Points tried.
-    over_threshold : int
-        Of them, over the SNR threshold.
+    found : int
+        Of them, those that would count as found.
     phases_agree : int or None
         Of them, with phases that agree between the halves; None without halves.
     """
 
     points: int = 0
-    over_threshold: int = 0
+    found: int = 0
     phases_agree: int | None = None
 
     @property
     def rate(self) -> float | None:
-        """Fraction over the threshold; None where no point could be tried."""
-        return self.over_threshold / self.points if self.points else None
+        """Fraction that count as found; None where no point could be tried."""
+        return self.found / self.points if self.points else None
 
     @property
     def phase_rate(self) -> float | None:
@@ -46,7 +46,7 @@ class FamilyCount:
     snr : float
         Median over all its pairs.
     found, total : int
-        Friedel pairs over the SNR threshold, of all.
+        Friedel pairs that stand out (SNR threshold, and over all of the background around), of all.
     agreed : int or None
         Pairs found whose phases agree as well; None without halves.
     wedge_found, wedge_total : int or None

@@ -10,7 +10,7 @@ import numpy as np
 from napari_phaset3m.analyse.bragg_counts import FalseAlarms, FamilyCount
 from napari_phaset3m.analyse.cell import family_name
 from napari_phaset3m.analyse.lattice import Lattice
-from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD
+from napari_phaset3m.analyse.peak_measure import PHASE_THRESHOLD, PeakHeights
 from napari_phaset3m.analyse.peaks import SNR_THRESHOLD, PeakList
 from napari_phaset3m.analyse.window import ParticleWindow
 
@@ -40,10 +40,16 @@ class BraggReport:
         `(n, 3)` (x, y, z) where the lattice puts them.
     snr : ndarray
         `(n,)` height over local background.
+    background_above : ndarray
+        `(n,)` part of the local background that is as high.
     wedge_gap_per_angstrom : ndarray or None
         `(n,)` distance from the measured region, 0 inside; None without tilts.
     phase_agreement : ndarray or None
         `(n,)` in [-1, 1]; None without halves.
+    phase_error_deg : ndarray or None
+        `(n,)` 0 to 180, 90 on average where phases are unrelated; None without halves.
+    pair_power : ndarray or None
+        `(2, n)` power of each half (or of volume and reference) at the peak; None without halves.
     phases_checked : bool
     false_alarms : FalseAlarms
     half_shift_angstrom : tuple of float or None
@@ -67,8 +73,11 @@ class BraggReport:
     family: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int64))
     q_per_angstrom: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
     snr: np.ndarray = field(default_factory=lambda: np.empty(0))
+    background_above: np.ndarray = field(default_factory=lambda: np.empty(0))
     wedge_gap_per_angstrom: np.ndarray | None = None
     phase_agreement: np.ndarray | None = None
+    phase_error_deg: np.ndarray | None = None
+    pair_power: np.ndarray | None = None
     false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
     half_shift_angstrom: tuple[float, float, float] | None = None
     falloff_angstrom2: float = 0.0
@@ -77,15 +86,16 @@ class BraggReport:
     reference: bool = False
 
     def __post_init__(self) -> None:
-        arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr)
-        for array in (*arrays, self.wedge_gap_per_angstrom, self.phase_agreement):
+        arrays = (self.hkl, self.family, self.q_per_angstrom, self.snr, self.background_above)
+        pairs = (self.phase_agreement, self.phase_error_deg, self.pair_power)
+        for array in (*arrays, self.wedge_gap_per_angstrom, *pairs):
             if array is not None:
                 array.flags.writeable = False
 
     @property
     def found(self) -> np.ndarray:
-        """`(n,)` bool: SNR of at least ``SNR_THRESHOLD``. A statement about height only."""
-        return np.asarray(self.snr >= SNR_THRESHOLD)
+        """`(n,)` bool: stands out (:attr:`.PeakHeights.found`). A statement about height only."""
+        return PeakHeights(self.snr, self.background_above).found
 
     @property
     def phase_agreed(self) -> np.ndarray | None:
@@ -122,14 +132,14 @@ class BraggReport:
 
     @property
     def false_alarm_rate(self) -> float | None:
-        """Fraction of off-lattice points over the threshold; None where none could be tried."""
+        """Fraction of off-lattice points that count as found; None where none could be tried."""
         return self.false_alarms.rate
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per Friedel pair, by falling spacing; None where something was not measured."""
         wedge, deep, agreed = self.in_wedge, self.deep_in_wedge, self.phase_agreed
         gap, phase = self.wedge_gap_per_angstrom, self.phase_agreement
-        d, found = self.d_angstrom, self.found
+        d, found, error = self.d_angstrom, self.found, self.phase_error_deg
         rows = []
         for i, (h, k, l) in enumerate(self.hkl):  # noqa: E741
             x, y, z = (float(v) for v in self.q_per_angstrom[i])
@@ -141,11 +151,13 @@ class BraggReport:
                     "family": family_name(self.family[i]),
                     "d_angstrom": float(d[i]),
                     "snr": float(self.snr[i]),
+                    "background_above": float(self.background_above[i]),
                     "found": bool(found[i]),
                     "in_wedge": None if wedge is None else bool(wedge[i]),
                     "deep_in_wedge": None if deep is None else bool(deep[i]),
                     "wedge_gap_per_angstrom": None if gap is None else float(gap[i]),
                     "phase_agreement": None if phase is None else float(phase[i]),
+                    "phase_error_deg": None if error is None else float(error[i]),
                     "phase_agreed": None if agreed is None else bool(agreed[i]),
                     "qx_per_angstrom": x,
                     "qy_per_angstrom": y,
@@ -259,7 +271,7 @@ class BraggReport:
             "half_shift_angstrom": self.half_shift_angstrom,
             "false_alarms": {
                 "points": alarms.points,
-                "over_threshold": alarms.over_threshold,
+                "found": alarms.found,
                 "rate": alarms.rate,
                 "phases_agree_rate": alarms.phase_rate,
             },

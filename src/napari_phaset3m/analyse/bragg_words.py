@@ -70,7 +70,10 @@ def _alarms(report: BraggReport) -> str:
     alarms = report.false_alarms
     if alarms.rate is None:
         return "False alarms could not be counted: the lattice leaves no room between its points."
-    return f"False alarms: {alarms.over_threshold} of {alarms.points} off-lattice points ({alarms.rate:.1%})."
+    return (
+        f"False alarms: {alarms.found} of {alarms.points} off-lattice points ({alarms.rate:.1%}). Found "
+        f"means SNR ≥ {SNR_THRESHOLD:g} and higher than all of the background around."
+    )
 
 
 def _phases(report: BraggReport) -> str:

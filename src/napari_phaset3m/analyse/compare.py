@@ -11,6 +11,7 @@ from napari_phaset3m.analyse.fsc import fsc, masked_fsc
 from napari_phaset3m.analyse.matching import SEARCHED, find_shift, fit_scale, pearson
 from napari_phaset3m.analyse.sampling import moved, resample_onto, unwrapped
 from napari_phaset3m.analyse.shells import Voxel, checked_mask, checked_volume, voxel_edges
+from napari_phaset3m.analyse.turning import SEARCHED_DEG, Turning, find_turn, turned
 from napari_phaset3m.core.precision import ACCUMULATE, REAL
 from napari_phaset3m.errors import ConfigError, DataError
 
@@ -35,6 +36,7 @@ def compare(
     mask_name: str = "",
     names: tuple[str, str] = ("first volume", "second volume"),
     align: bool = True,
+    turning: Turning = "none",
     max_shift_angstrom: float | None = None,
     scaling: Scaling = "scale+offset",
 ) -> Comparison:
@@ -52,7 +54,10 @@ def compare(
     names, mask_name : str
         In words.
     align : bool
-        Find the shift (the rotation is not searched).
+        Find the shift.
+    turning : {"none", "tilt", "all"}
+        Also search a rotation of a few degrees first (:mod:`.turning`): about the tilt axis y, or about all
+        three axes. Only with ``align``, and for cubic voxels.
     max_shift_angstrom : float, optional
         Searched along each axis; a quarter of the shortest edge when omitted.
     scaling : {"scale+offset", "scale", "none"}
@@ -77,8 +82,9 @@ def compare(
     weight = None if mask is None else checked_mask(mask, a.shape)
     on_grid, covered, notes = _on_grid(b, other, a.shape, edges, names)
     before = _score(a, on_grid, weight, covered)
-    shift = np.zeros(3)
+    shift, angles = np.zeros(3), np.zeros(3)
     if align:
+        on_grid, angles = _turn(a, on_grid, weight, turning, max_shift_angstrom, edges, notes)
         shift = _shift(a, on_grid, weight, _longest(max_shift_angstrom, a.shape, edges), notes)
         on_grid = moved(on_grid, shift) if shift.any() else on_grid
     part = _common(covered, unwrapped(a.shape, shift))
@@ -92,6 +98,7 @@ def compare(
             "names": names, "correlation_before": before, "scale": scale, "offset": offset,
             "shift_angstrom": tuple(float(s * v) for s, v in zip(shift, edges, strict=True)),
             "voxel_size_angstrom": edges, "mask_name": given,
+            "turn_deg": tuple(float(angle) for angle in angles),
             "resampled_from_angstrom": other if other != edges else None,
         },
         notes,
@@ -128,6 +135,29 @@ def _longest(asked: float | None, shape: tuple[int, ...], edges: tuple[float, fl
     if not asked > 0:
         raise ConfigError(f"max_shift_angstrom: must be positive, not {asked}")
     return asked / min(edges)
+
+
+def _turn(
+    a: np.ndarray,
+    b: np.ndarray,
+    weight: np.ndarray | None,
+    turning: Turning,
+    longest: float | None,
+    edges: tuple[float, float, float],
+    notes: list[str],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The volume turned, and by which angles."""
+    if turning == "none":
+        return b, np.zeros(3)
+    if np.ptp(edges) > 1e-3 * max(edges):
+        notes.append("The rotation was not searched: the voxels are not cubic.")
+        return b, np.zeros(3)
+    angles = find_turn(a, b, weight, turning, _longest(longest, a.shape, edges))
+    if not angles.any():
+        return b, angles
+    if np.abs(angles).max() > SEARCHED_DEG - 0.5:
+        notes.append(f"The rotation lies at the border of what was searched ({SEARCHED_DEG:g}°).")
+    return turned(b, angles), angles
 
 
 def _shift(

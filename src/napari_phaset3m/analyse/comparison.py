@@ -22,6 +22,9 @@ class Comparison:
         Pearson's, after alignment. ``correlation_before``: without the shift.
     shift_angstrom : tuple of float
         (z, y, x) by which the second volume was moved; zero when it was not.
+    turn_deg : tuple of float
+        Angles about x, the tilt axis y (a tilt in the sense of the series) and z by which it was turned
+        before that; zero when it was not.
     scale, offset : float
         The second volume was multiplied by ``scale`` and raised by ``offset``.
     rms_difference : float
@@ -62,6 +65,7 @@ class Comparison:
     resampled_from_angstrom: tuple[float, float, float] | None
     mask_name: str
     notes: tuple[str, ...] = ()
+    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         self.matched.setflags(write=False)
@@ -79,6 +83,9 @@ class Comparison:
             ("shift z", z, "Å"),
             ("shift y", y, "Å"),
             ("shift x", x, "Å"),
+            ("turn about x", self.turn_deg[0], "°"),
+            ("turn about the tilt axis y", self.turn_deg[1], "°"),
+            ("turn about z", self.turn_deg[2], "°"),
             ("scale", self.scale, ""),
             ("offset", self.offset, "unit of the reference"),
             ("FSC = 0.5", self.fsc.resolution("0.5").angstrom, "Å"),
@@ -93,6 +100,7 @@ class Comparison:
             "correlation": _plain(self.correlation),
             "correlation_before": _plain(self.correlation_before),
             "shift_angstrom_zyx": list(self.shift_angstrom),
+            "turn_deg_xyz": list(self.turn_deg),
             "scale": self.scale,
             "offset": self.offset,
             "rms_difference": self.rms_difference,
@@ -112,7 +120,13 @@ class Comparison:
         """What was done and what came out, in a few sentences."""
         first, second = self.names
         z, y, x = self.shift_angstrom
-        done = f"moved by ({z:.2f}, {y:.2f}, {x:.2f}) Å along z, y, x, times {self.scale:.4g}"
+        x_deg, tilt, z_deg = self.turn_deg
+        turn = ""
+        if any((x_deg, z_deg)):
+            turn = f"turned by ({x_deg:.2f}, {tilt:.2f}, {z_deg:.2f})° about x, y, z, "
+        elif tilt:
+            turn = f"turned by {tilt:.2f}° about the tilt axis, "
+        done = f"{turn}moved by ({z:.2f}, {y:.2f}, {x:.2f}) Å along z, y, x, times {self.scale:.4g}"
         similar = "" if self.ssim is None else f", SSIM {self.ssim:.3f}"
         text = (
             f"{second} against {first}, {done}, plus {self.offset:.4g}: correlation {self.correlation:.3f}"

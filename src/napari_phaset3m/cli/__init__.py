@@ -15,6 +15,7 @@ from napari_phaset3m.cli import (
     demo,
     files,
     mask,
+    optimise,
     prepare,
     reconstruct,
     running,
@@ -36,6 +37,7 @@ app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
 app.command("align")(align.align)
 app.command("ctf")(ctf.ctf)
+app.command("optimise")(optimise.optimise)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)

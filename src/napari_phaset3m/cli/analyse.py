@@ -59,6 +59,8 @@ def _check(given: Mapping[str, Any]) -> None:
         raise ConfigError("--halves: half volumes were given with --half1 and --half2. Use one or the other")
     if given["halves"] and given["series"] is None:
         raise DataError("needs --series", field="--halves", remedy="Name the series to reconstruct")
+    if given["control"] and not given["halves"]:
+        raise ConfigError("--control: needs --halves tilts, foci or dose")
     if given["source"] and not given["halves"]:
         raise ConfigError("--from: only matters with --halves")
     if given["device"] not in ("auto", "cpu", "cuda"):
@@ -121,12 +123,12 @@ def _wish(given: Mapping[str, Any], subject: Subject) -> halving.Wish:
         output = given["output"] / f"{given['volume'].name.partition('.')[0]}.mrc"
     return halving.Wish(
         kind=given["halves"], config=config, support=support, device=given["device"], output=output,
-        series_path=given["series"], seed=given["seed"],
+        series_path=given["series"], seed=given["seed"], control=given["control"],
     )  # fmt: skip
 
 
 def _settings(given: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
-    names = ("cell", "halves", "seed", "aperture_mrad", "species", "max_atoms")
+    names = ("cell", "halves", "control", "seed", "aperture_mrad", "species", "max_atoms")
     return {name: given[name] for name in names} | {
         "slice_angstrom": subject.thickness_angstrom,
         "mask": subject.mask_text,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+from napari_phaset3m.analyse.turning import Turning
 from napari_phaset3m.cli import (
     compare_methods,
     comparing,
@@ -44,10 +45,10 @@ def _compare(
     truth, found = comparing.with_mask(found, given["truth"], given["mask"], known)
     from napari_phaset3m.report.comparison import compare_volumes
 
-    names = ("cell", "mask", "methods", "iterations", "slice_angstrom", "species", "max_atoms")
+    names = ("cell", "mask", "methods", "iterations", "slice_angstrom", "species", "max_atoms", "turning")
     record = reporting.provenance_of(inputs, {name: given[name] for name in names})
     with running.progress_bar(quiet=given["as_json"]) as show:
-        done = compare_volumes(found, record, truth=truth, show=show)
+        done = compare_volumes(found, record, truth=truth, turning=given["turning"], show=show)
     reporting.deliver(done, given["report"], given["output"], as_json=given["as_json"])
 
 
@@ -64,6 +65,8 @@ compare = options.with_flags(
 def _check(given: Mapping[str, Any], count: int, runs: bool) -> None:
     if runs and given["series"] is None:
         raise DataError("needs --series", field="--methods", remedy="Name the series to reconstruct")
+    if given["turning"] not in get_args(Turning):
+        raise DataError(f"is {given['turning']!r}", field="--rotate", remedy="Use none, tilt or all")
     if given["device"] not in ("auto", "cpu", "cuda"):
         raise DataError(f"is {given['device']!r}", field="--device", remedy="Use auto, cpu or cuda")
     if count < (1 if given["truth"] else 2):

@@ -30,6 +30,8 @@ class Wish:
         Name that the files of the halves are made from; None: they are not kept.
     series_path : Path
     seed : int
+    control : bool
+        The same halves without priors too.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Wish:
     output: Path | None
     series_path: Path
     seed: int = 0
+    control: bool = False
 
 
 def settings_of(record: Mapping[str, Any], volume: Path) -> tuple[ReconstructionConfig, Path | None]:
@@ -95,13 +98,17 @@ def with_halves(subject: Subject, wish: Wish, *, quiet: bool) -> Subject:
     if one is None or two is None:
         raise CancelledError(_stopped(done))
     notes = tuple(done.notes) + (() if done.paths else ("The half volumes were not kept (no -o).",))
-    return replace(subject, halves=(one, two), halves_name=DESCRIPTION[done.kind], halves_notes=notes)
+    free = None if done.free is None else done.free.volumes
+    return replace(
+        subject, halves=(one, two), halves_name=DESCRIPTION[done.kind], halves_notes=notes, free_halves=free
+    )
 
 
 def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
     from napari_phaset3m.io.mask import load_mask
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.jobs.halves import HalvesProgress, HalvesResult, run_halves
+    from napari_phaset3m.jobs.halves_free import run_halves_with_control
 
     control, begun, series = RunControl(), False, subject.series
     kind: Any = wish.kind
@@ -110,7 +117,7 @@ def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
     support = None if wish.support is None else load_mask(wish.support)
     with running.stop_signals(control), running.progress_bar(quiet) as show:
         try:
-            for event in run_halves(
+            for event in (run_halves_with_control if wish.control else run_halves)(
                 series,
                 wish.config,
                 kind,
@@ -126,7 +133,8 @@ def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
                 if isinstance(event, HalvesProgress):
                     begun = True
                     sweep, error = event.detail.sweep + 1, event.detail.error
-                    show(f"Half {event.half + 1} of 2, sweep {sweep}, error {error:.4f}", event.fraction)
+                    which = "Control, half" if event.control else "Half"
+                    show(f"{which} {event.half + 1} of 2, sweep {sweep}, error {error:.4f}", event.fraction)
                 elif isinstance(event, HalvesResult):
                     if event.reason == "stopped":
                         raise CancelledError(_stopped(event))

@@ -34,6 +34,8 @@ _METHODS = (
     "Reconstruct with these and compare them too; settings follow a colon: "
     "'multislice,sirt:ctf_correction=wiener:iterations=60'"
 )
+_CONTROL = "With --halves: the same halves without priors too, as a control"
+_TURN = "Rotation searched before comparing, up to 6°: none, tilt (about the tilt axis) or all (three axes)"
 _SLICE = f"Thickness of slices, Å (default: {SLICE_ANGSTROM:g} or a voxel)"
 _PROFILE = "Values along one more line, Å from the rotation centre, e.g. -10,0,0:10,0,0:2"
 
@@ -59,6 +61,7 @@ ANALYSE = (
     Flag("half1", Path, "First half volume", _HALVES),
     Flag("half2", Path, "Second half volume", _HALVES),
     Flag("halves", str, "Reconstruct halves with the volume's settings: tilts, foci or dose", _HALVES),
+    Flag("control", bool, _CONTROL, _HALVES, False),
     Flag("source", Path, "Settings of the halves (default: VOL.json)", _HALVES, spelling=("--from",)),
     Flag("seed", int, "Of dose halves", _HALVES, 0),
     Flag("device", str, "For the halves: auto, cpu or cuda", _HALVES, "auto"),
@@ -69,6 +72,7 @@ COMPARE = (
     Flag("methods", str, _METHODS, _RUN),
     Flag("iterations", str, "Sweeps: one number, one per method (20,50), or auto", _RUN),
     Flag("device", str, "auto, cpu or cuda", _RUN, "auto"),
+    Flag("turning", str, _TURN, None, "tilt", spelling=("--rotate",)),
 )
 
 

@@ -137,6 +137,33 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
     raise RunFailed("the run ended without a result")
 
 
+def drive_steps(start: Callable[[Any], Iterator[Any]], *, quiet: bool) -> Any:
+    """Run a generator of ``prepare.events`` to its end; returns its ``Done`` event.
+
+    Parameters
+    ----------
+    start : callable
+        Makes the generator; gets the control through which Ctrl-C asks it to end early.
+
+    Raises
+    ------
+    CancelledError
+        Stopped by Ctrl-C or SIGTERM.
+    """
+    from napari_phaset3m.jobs import RunControl
+    from napari_phaset3m.prepare.events import Done
+
+    control = RunControl()
+    with stop_signals(control), progress_bar(quiet) as show:
+        for event in start(control):
+            if control.stopped:
+                raise CancelledError("stopped; nothing was written")
+            if isinstance(event, Done):
+                return event
+            show(event.text, event.fraction)
+    raise RunFailed("it ended without a result")
+
+
 def _warn(done: Any, config: ReconstructionConfig) -> None:
     from napari_phaset3m.reconstruct.plan import outcome_note
 

@@ -116,7 +116,7 @@ def asnumpy(array: Array) -> np.ndarray:
 def release_memory(device: Device) -> None:
     """Give cached GPU blocks and FFT plans back to the driver."""
     if device.kind == "cuda":
-        cupy = _cupy()
-        cupy.fft.config.get_plan_cache().clear()
-        cupy.get_default_memory_pool().free_all_blocks()
-        cupy.get_default_pinned_memory_pool().free_all_blocks()
+        from napari_phaset3m.core.cuda.runtime import free_unused
+
+        free_unused()
+        _cupy().get_default_pinned_memory_pool().free_all_blocks()

@@ -35,6 +35,11 @@ class Projector(Protocol):
     geometry: TiltGeometry
     xp: Any
 
+    @property
+    def sparse(self) -> bool:
+        """Whether a voxel reaches only a few columns, so that rays can be listed."""
+        ...
+
     def forward(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
         """Overwrite ``out`` `(n, nx, ny)` with the projections at ``tilts``."""
         ...
@@ -57,6 +62,16 @@ class Projector(Protocol):
         """Voxel-driven back-projection: ``volume = max(volume + B images, low)``.
 
         Each voxel takes the images, linearly interpolated, at where it projects.
+        """
+        ...
+
+    def row_action(
+        self, volume: Array, image: Array, used: Array, tilt: int, *, relaxation: float, low: float
+    ) -> float:
+        """``x = max(x + relaxation (b_i - a_i x) a_i / |a_i|^2, low)`` for ray after ray of a tilt.
+
+        ``image`` and ``used`` are `(nx, ny)`, the latter 0 for rays to be left out. Returns half
+        the squared residuals as they are met. Only where :attr:`sparse`.
         """
         ...
 
@@ -153,6 +168,24 @@ class HostProjector:
         cosine, sine, bound = np.cos(radians), np.sin(radians), _bound(low)
         self.slabs(
             lambda a, b: footprint.interpolate(images, cosine, sine, bound, volume, a, b), volume.shape[2]
+        )
+
+    def row_action(
+        self,
+        volume: np.ndarray,
+        image: np.ndarray,
+        used: np.ndarray,
+        tilt: int,
+        *,
+        relaxation: float,
+        low: float,
+    ) -> float:
+        """Kaczmarz' step for each ray of a tilt in place; see :class:`Projector`."""
+        flat = volume.reshape(-1, volume.shape[-1])
+        numbers = np.array([relaxation, _bound(low)], REAL)
+        lists = footprint.rays(self.table, tilt)
+        return self.slabs(
+            lambda a, b: float(footprint.kaczmarz(flat, image, used, lists, numbers, a, b)), volume.shape[-1]
         )
 
     def close(self) -> None:

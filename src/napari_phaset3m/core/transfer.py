@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.aberrations import KRIVANEK
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import (
     Microscope,
@@ -56,7 +57,7 @@ class TransferModel:
     """
 
     def __init__(self, grid: Grid, microscope: Microscope, n_nodes: int = 1) -> None:
-        self.grid, self.microscope = grid, microscope
+        self.grid, self.microscope, self.n_nodes = grid, microscope, n_nodes
         self._base = transfer_base(grid, microscope, envelope=n_nodes == 1)
         self._base *= REAL(1 / (grid.nx * grid.ny))
         if n_nodes == 1:
@@ -110,6 +111,26 @@ def shift_factors(grid: Grid) -> np.ndarray:
     step = -2j * np.pi * grid.pixel_size_angstrom
     ones = np.ones(grid.shape)
     return np.stack([step * grid.ky[None, :] * ones, step * grid.kx[:, None] * ones])
+
+
+def aberration_factors(grid: Grid, wavelength_angstrom: float, name: str) -> np.ndarray:
+    """`(1 or 2, nx, ny)` factors of a Krivanek coefficient in angstrom, for Multislice.transfer_equations.
+
+    A coefficient with an azimuth has two: of ``C cos(m phi_nm)`` and of ``C sin(m phi_nm)``.
+    """
+    n, m = KRIVANEK[name]
+    kx, ky = grid.kx[:, None], grid.ky[None, :]
+    chi = 2 * np.pi / wavelength_angstrom * (wavelength_angstrom * np.hypot(kx, ky)) ** (n + 1) / (n + 1)
+    if not m:
+        return np.asarray(-1j * chi)[None]
+    azimuth = np.arctan2(ky, kx)
+    return np.stack([-1j * chi * np.cos(m * azimuth), -1j * chi * np.sin(m * azimuth)])
+
+
+def focal_spread_factor(grid: Grid, microscope: Microscope) -> np.ndarray:
+    """`(1, nx, ny)` factor of the focal spread's standard deviation in angstrom (coherent envelope)."""
+    rate = (np.pi * microscope.wavelength_angstrom * grid.k2) ** 2
+    return np.asarray(-microscope.focal_spread_angstrom * rate + 0j)[None]
 
 
 def defocus_factor(grid: Grid, wavelength_angstrom: float) -> np.ndarray:

@@ -45,19 +45,24 @@ class SlicesResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FscResult:
-    """Half-set correlation: all directions, outside and inside the wedge, cones."""
+    """Half-set correlation: all directions, outside and inside the wedge, cones; control without priors."""
 
     curve: FscCurve
     cones: ConicalFsc
     wedge: WedgeFsc | None
     notes: tuple[str, ...]
+    free: FscCurve | None = None
 
     def statement(self) -> str:
         """By every criterion, then by direction; all with mask and halves."""
+        from napari_phaset3m.report.resolution_sections import control_words
+
         told = [str(self.curve.resolution(name)) for name in CRITERIA]
+        if self.free is not None:
+            told.append(control_words(self.curve, self.free))
         if self.wedge is not None:
             told.append(self.wedge.statement())
-        return "\n".join([*told, self.cones.statement(), *self.curve.notes, *self.notes])
+        return "\n".join(dict.fromkeys([*told, self.cones.statement(), *self.curve.notes, *self.notes]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,21 +152,21 @@ def slices(subject: Subject, inputs: Inputs, results: Results) -> SlicesResult:
 
 def resolution(subject: Subject, inputs: Inputs, results: Results) -> FscResult:
     """Half-set FSC with mask and halves named."""
-    from napari_phaset3m.analyse.fsc import conical_fsc, fsc, masked_fsc, wedge_fsc
+    from napari_phaset3m.analyse.fsc import conical_fsc, wedge_fsc
 
     if subject.halves is None:
         raise DataError("are missing", field="halves", remedy="Compute or open them")
+    from napari_phaset3m.report.resolution_sections import half_set_fsc
+
     (a, b), voxel, names = subject.halves, subject.voxel_size_angstrom, subject.halves_name
     options: dict[str, Any] = {"mask": subject.mask, "halves": names}
     options["mask_name"] = subject.mask_text if subject.mask is not None else ""
-    if subject.mask is None:
-        curve = fsc(a, b, voxel, halves=names)
-    else:
-        curve = masked_fsc(a, b, voxel, subject.mask, mask_name=subject.mask_text, halves=names)
+    curve = half_set_fsc(subject, subject.halves)
+    free = None if subject.free_halves is None else half_set_fsc(subject, subject.free_halves)
     tilts = subject.tilt_deg
     wedge = None if tilts is None else wedge_fsc(a, b, voxel, tilts, **options)
     cones = conical_fsc(a, b, voxel, tilt_deg=tilts, **options)
-    return FscResult(curve, cones, wedge, subject.halves_notes)
+    return FscResult(curve, cones, wedge, subject.halves_notes, free)
 
 
 def bragg(subject: Subject, inputs: Inputs, results: Results) -> Any:

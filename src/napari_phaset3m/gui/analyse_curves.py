@@ -86,7 +86,7 @@ _CRITERIA = ((0.5, "0.5"), (0.143, "0.143"))
 
 def fsc_plots(result: FscResult) -> list[CurvePlot]:
     """All directions with criteria and noise bound; the wedge; the cones."""
-    plots = [_fsc_plot(result.curve)]
+    plots = [_fsc_plot(result.curve, result.free)]
     if result.wedge is not None:
         pair = (("measured directions", result.wedge.measured), ("missing wedge", result.wedge.wedge))
         curves = [
@@ -107,7 +107,7 @@ def fsc_plots(result: FscResult) -> list[CurvePlot]:
     return plots
 
 
-def _fsc_plot(curve: Any) -> CurvePlot:
+def _fsc_plot(curve: Any, free: Any = None) -> CurvePlot:
     k = curve.frequency_per_angstrom
     if curve.corrected is None:
         name = "no mask" if curve.mask_name == "none" else "masked"
@@ -115,13 +115,15 @@ def _fsc_plot(curve: Any) -> CurvePlot:
     else:
         parts = (
             ("corrected", curve.corrected, 2.5), ("masked", curve.fsc, 1.5),
-            ("no mask", curve.unmasked, 1.5), ("phases randomised", curve.randomised, 1.5),
+            ("no mask", curve.unmasked, 1.5), ("random phases", curve.randomised, 1.5),
         )  # fmt: skip
         curves = [
             Curve(name, k, y, i, DASHES[i], width=width)
             for i, (name, y, width) in enumerate(parts)
             if y is not None
         ]
+    if free is not None:
+        curves.append(Curve("without priors", free.frequency_per_angstrom, free.best, -1, "dash", width=2))
     curves.append(Curve("half-bit", k, curve.threshold("half-bit"), -1, "dot", width=1.2))
     found = curve.resolution("0.143")
     text = "" if found.angstrom is None else f"{found.angstrom:.3g} Å{' or better' if found.at_least else ''}"

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.analyse.halves import DESCRIPTION, KINDS, HalvesKind
@@ -15,6 +16,7 @@ from napari_phaset3m.gui.analyse_work import AnalyseWork
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
+from napari_phaset3m.jobs.halves_free import run_halves_with_control
 from napari_phaset3m.jobs.messages import Waiting
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class HalvesJob(QObject):
         self.message = ""
         self.progress: HalvesProgress | None = None
         self.paused = False
+        #: Also reconstruct the halves without priors.
+        self.with_control = False
         self._kind: HalvesKind = "tilts"
         self._of = ""
         self._worker: JobWorker | None = None
@@ -91,7 +95,7 @@ class HalvesJob(QObject):
         self.paused, self.message = False, "Preparing"
         self.said.emit("", "muted")
         self._worker = start_job(
-            run_halves,
+            run_halves_with_control if self.with_control else run_halves,
             session.series,
             session.config if record is None else record.config,
             kind,
@@ -129,7 +133,8 @@ class HalvesJob(QObject):
         if isinstance(event, HalvesProgress):
             self.progress = event
             if not self.message.startswith(("Stopping", "Finishing")) or event.half == 1:
-                self.message = f"Half {event.half + 1} of 2, sweep {event.detail.sweep + 1}"
+                which = "Control without priors, half" if event.control else "Half"
+                self.message = f"{which} {event.half + 1} of 2, sweep {event.detail.sweep + 1}"
         elif isinstance(event, HalfEvent) and isinstance(event.event, Waiting):
             self.message = event.event.message
         elif isinstance(event, HalvesResult):
@@ -159,7 +164,7 @@ class HalvesJob(QObject):
         }
         halves = Halves(
             (one, two), result.voxel_size_angstrom, DESCRIPTION[result.kind], self._of, result.notes, record,
-            result.unit,
+            result.unit, _control(result),
         )  # fmt: skip
         self._work.choose(halves=halves)
         self._work.compute("fsc")
@@ -201,6 +206,11 @@ class HalvesJob(QObject):
             self._on_error(error)
         else:
             self.said.emit(f"Saved {', '.join(path.name for path in paths)}", "good")
+
+
+def _control(result: HalvesResult) -> tuple[np.ndarray, np.ndarray] | None:
+    one, two = (None, None) if result.free is None else result.free.volumes
+    return None if one is None or two is None else (one, two)
 
 
 def halves_job_of(session: Session, work: AnalyseWork) -> HalvesJob:

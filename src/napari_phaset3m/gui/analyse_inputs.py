@@ -42,6 +42,8 @@ class Halves:
     record : mapping
         How they were made; empty for files.
     unit : str
+    free : tuple of ndarray or None
+        The same halves without priors.
     """
 
     volumes: tuple[np.ndarray, np.ndarray]
@@ -51,6 +53,7 @@ class Halves:
     notes: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
     unit: str = ""
+    free: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,6 +155,7 @@ def subject_of(inputs: Inputs, told: Mapping[str, Any] | None = None) -> Subject
         halves=None if halves is None else halves.volumes,
         halves_name="" if halves is None else halves.name,
         halves_notes=() if halves is None else halves.notes,
+        free_halves=None if halves is None else halves.free,
         series=inputs.series,
         cell=inputs.cell,
         species=inputs.species,

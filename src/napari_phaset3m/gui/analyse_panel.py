@@ -109,6 +109,11 @@ class AnalysePanel(QScrollArea):
         menu = QMenu(self)
         for kind in KINDS:
             menu.addAction(f"Compute {DESCRIPTION[kind]}").triggered.connect(partial(self._on_halves, kind))
+        control = menu.addAction("With a control without priors")
+        control.setCheckable(True)
+        control.setChecked(self.job.with_control)
+        control.setToolTip("Reconstruct both halves again without positivity, sparsity and atomic basis")
+        control.toggled.connect(self._on_control)
         menu.addSeparator()
         menu.addAction("Open two files…").triggered.connect(self._on_open_halves)
         self._save_halves = menu.addAction("Save both and the FSC…")
@@ -242,6 +247,9 @@ class AnalysePanel(QScrollArea):
 
     def _on_halves(self, kind: Any, *_: object) -> None:
         self.job.start(kind)
+
+    def _on_control(self, wanted: bool) -> None:
+        self.job.with_control = wanted
 
     def _on_compute(self, key: str) -> None:
         self.ui.say("")

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
 from napari_phaset3m.gui.analyse_compute import SlicesResult
 from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+from napari_phaset3m.gui.binding import outlive
 from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
 
 _PENS = {
@@ -53,12 +54,14 @@ class CurveView(QWidget):
             widget.hide()
             widget.deleteLater()
         self.widgets = [self._made(plot) for plot in self._plots]
-        for widget in self.widgets:
-            self._row.addWidget(widget, 1)
+        for widget, plot in zip(self.widgets, self._plots, strict=True):
+            # many curves need a long legend and room to be told apart
+            self._row.addWidget(widget, 3 if len(plot.curves) > 3 else 2)
 
     def _made(self, plot: CurvePlot) -> Any:
         pg, colours = self._pg, theme_colours()
         widget = pg.PlotWidget(self, background=colours.background)
+        outlive(widget)
         widget.setMenuEnabled(False)
         widget.hideButtons()
         widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
@@ -149,11 +152,20 @@ class CurveView(QWidget):
 
     def _lines(self, widget: Any, plot: CurvePlot, colours: Colours) -> None:
         pg = self._pg
+        names: list[tuple[float, str]] = []
         for value, text in plot.levels:
             at = np.log10(value) if plot.log_y else value
             pen = pg.mkPen(colours.text, width=1, style=Qt.PenStyle.DashLine)
-            looks = {"position": 0.02, "color": colours.text, "anchors": [(0, 1), (0, 1)]}
-            widget.addItem(pg.InfiniteLine(at, angle=0, pen=pen, label=text or None, labelOpts=looks))
+            widget.addItem(pg.InfiniteLine(at, angle=0, pen=pen))
+            names.append((at, text))
+        if any(text for _, text in names):
+            # beside the plot, where no curve runs through them
+            widget.showAxis("right")
+            axis = widget.getAxis("right")
+            axis.setPen(pg.mkPen(colours.faint))
+            axis.setTextPen(colours.text)
+            axis.setStyle(tickFont=self._small())
+            axis.setTicks([names, []])
         for number, (place, text) in enumerate(plot.marks):
             pen = pg.mkPen(colours.faint, width=1)
             # neighbours are written at different heights, so that they can be read
@@ -176,6 +188,7 @@ class SlicesView(QWidget):
         self._pg = pg
         self._result: SlicesResult | None = None
         self.graphics = pg.GraphicsLayoutWidget(self)
+        outlive(self.graphics)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.graphics)

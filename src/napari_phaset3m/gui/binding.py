@@ -9,6 +9,10 @@ from typing import Any
 from weakref import WeakMethod, finalize
 
 from qtpy.compat import isalive
+from qtpy.QtWidgets import QGraphicsView
+
+#: Views and scenes whose C++ half lives.
+_LIVING: dict[object, tuple[Any, Any]] = {}
 
 
 def follow(signal: Any, slot: Callable[..., None]) -> None:
@@ -42,6 +46,23 @@ def follow(signal: Any, slot: Callable[..., None]) -> None:
     signal.connect(call)
     # Not by Qt's "destroyed": PyQt6 may call into a function that is being collected with its object.
     finalize(slot.__self__, release).atexit = False  # type: ignore[attr-defined]
+
+
+def outlive(graphics: QGraphicsView) -> None:
+    """Keep the Python half of a pyqtgraph view for as long as its C++ half lives.
+
+    ``deleteLater`` (of the view or of anything around it) takes away PyQt's own reference at once, but the
+    C++ objects live on, and are asked for their rectangles, until the event loop comes round. A garbage
+    collection in between takes the view box from under its lines, which then fail in ``boundingRect``. The
+    scene's ``destroyed`` is the moment to let go: Qt sends it when the items are gone, the view's before.
+
+    Parameters
+    ----------
+    graphics : pyqtgraph.GraphicsView
+    """
+    scene, key = graphics.scene(), object()
+    _LIVING[key] = (graphics, scene)
+    scene.destroyed.connect(lambda *_, living=_LIVING: living.pop(key, None))
 
 
 def format_seconds(seconds: float) -> str:

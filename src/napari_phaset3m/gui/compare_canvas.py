@@ -71,6 +71,18 @@ class CompareCanvas:
         """The columns of the present layout."""
         return self._made[: len(self._panes)]
 
+    def prepare(self, count: int) -> bool:
+        """Make one more column; False when there are as many as are wanted.
+
+        A column takes vispy some 50 ms: made one by one, they do not hold up the window.
+        """
+        if len(self._made) >= count:
+            return False
+        self._made.append(Column(self._fonts))
+        if len(self._made) > 1:
+            self._made[0].link(self._made[-1])
+        return True
+
     def lay_out(self, panes: list[list[Pane]], view: str, *, fourier: bool) -> None:
         """Arrange panes anew; every view is framed.
 
@@ -87,10 +99,8 @@ class CompareCanvas:
             if not any(pane in column for column in panes):
                 pane.put(None, None)
         self._panes, self._solid = panes, VIEWS[view][0] is None
-        while len(self._made) < len(panes):
-            self._made.append(Column(self._fonts))
-            if len(self._made) > 1:
-                self._made[0].link(self._made[-1])
+        while self.prepare(len(panes)):
+            pass
         self._arrange_views(fourier)
         for column, there in zip(self.columns, panes, strict=True):
             column.choose_cameras(solid=self._solid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QShortcut, QSizePolicy, QVBoxLayout, QWidget
@@ -126,7 +127,19 @@ class CompareView(QWidget):
         if self.canvas is None:
             self.canvas, self._home = CompareCanvas(), self.window()
             self._place.addWidget(self.canvas.widget)
-            self._make_panes()
+            self._prepare()
+            return
+        self.set.wake()
+        self._on_blinking()
+
+    def _prepare(self) -> None:
+        """Make the columns one by one, then fill them."""
+        if not isalive(self) or self.canvas is None:
+            return
+        if self.canvas.prepare(len(self.set.items)):
+            QTimer.singleShot(0, self._prepare)
+            return
+        self._make_panes()
         self.set.wake()
         self._on_blinking()
 

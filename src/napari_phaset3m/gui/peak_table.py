@@ -86,8 +86,10 @@ class PeakTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().setStretchLastSection(True)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)  # of the rows in sight: asking all holds up the window
+        header.setStretchLastSection(True)
         self.clicked.connect(self._on_row)
         self.selectionModel().currentRowChanged.connect(self._on_row)
         self._last: dict[str, Any] | None = None

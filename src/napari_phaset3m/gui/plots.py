@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.binding import follow, outlive
 from napari_phaset3m.gui.theme import on_theme_change, theme_colours
 from napari_phaset3m.session import RunRecord, Session
 
@@ -33,6 +33,7 @@ class ErrorPlot(QWidget):
         self._pg, self._session = pg, session
         self._curves: dict[str, tuple[Any, Any]] = {}
         self.plot = pg.PlotWidget(self)
+        outlive(self.plot)
         self.plot.setLogMode(y=True)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()

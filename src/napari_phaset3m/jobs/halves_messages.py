@@ -40,6 +40,8 @@ class HalvesProgress:
         Estimate for what is left of both; None while too little is known.
     detail : Progress
         Of this half.
+    control : bool
+        It is a half of the control without priors.
     """
 
     run_id: str
@@ -48,6 +50,7 @@ class HalvesProgress:
     elapsed_seconds: float
     remaining_seconds: float | None
     detail: Progress
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,6 +77,8 @@ class HalvesResult:
     notes : tuple of str
     paths : tuple of Path
         What was written.
+    free : HalvesResult or None
+        The same halves without priors, where they were asked for (:mod:`.halves_free`).
     """
 
     run_id: str
@@ -87,6 +92,7 @@ class HalvesResult:
     config: ReconstructionConfig
     notes: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    free: HalvesResult | None = None
 
     def __post_init__(self) -> None:
         for volume in self.volumes:
@@ -106,6 +112,9 @@ class HalvesResult:
             "notes": list(self.notes),
             "paths": [str(path) for path in self.paths],
             "fsc": None if self.curve is None else self.curve.as_dict(),
+            "fsc_without_priors": None
+            if self.free is None or self.free.curve is None
+            else self.free.curve.as_dict(),
         }
 
     def statement(self) -> str:

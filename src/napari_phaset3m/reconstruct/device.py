@@ -10,17 +10,12 @@ from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 
 def without_gpu(series: TiltFocalSeries, config: ReconstructionConfig) -> str | None:
-    """What a run needs that has no GPU version; None when all of it has one."""
-    entry = METHODS[config.method]
-    if entry.cuda is None:
-        return f"method {config.method}"
-    if config.rotation == "fourier":
-        return "rotation fourier"
-    if not entry.linear and series.mtf is not None:
-        return "the detector MTF (mtf)"
-    if config.refine.on:
-        return "refinement between sweeps (refine)"
-    return None
+    """What a run needs that has no GPU version; None when all of it has one.
+
+    Rotations, the detector's MTF, refinement and constraints run on either device, whatever
+    the series: only a method can be without.
+    """
+    return f"method {config.method}" if METHODS[config.method].cuda is None else None
 
 
 def choose_device(

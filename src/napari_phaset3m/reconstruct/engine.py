@@ -229,7 +229,7 @@ class CudaEngine:
 
     def held_out(self, volume: Array, tilts: np.ndarray) -> float:
         """Summed loss of the held-out images of these tilts."""
-        return sum(self._method.held_out_loss(volume, int(t)) for t in tilts)
+        return self._method.held_out_loss_of(volume, [int(t) for t in tilts])
 
     def discard(self) -> None:
         """Forget what was gathered."""

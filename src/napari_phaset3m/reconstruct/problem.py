@@ -27,9 +27,20 @@ ATOMIC_VOXEL = 0.8
 BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.30))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class Stated:
+    """What the series states about what refiners change; units as in :class:`Problem`."""
+
+    shifts_px: np.ndarray
+    defocus_angstrom: np.ndarray | None
+    microscope: Microscope | None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Problem:
     """One reconstruction, ready to iterate; images in engine layout.
+
+    Refiners change shifts and defoci in place, and replace the microscope; the rest stays.
 
     Attributes
     ----------
@@ -46,6 +57,8 @@ class Problem:
         `(n_tilt, n_focus)` float64, the problem's own: refiners change it between sweeps.
     shifts_px : ndarray
         `(n_tilt, n_focus, 2)` float64 (y, x), in pixels of this grid; as above.
+    stated : Stated
+        Shifts, defoci and microscope before anything was refined.
     total_dose : float or None
         Of all used images, e/angstrom^2.
     basis_sigma_angstrom : float or None
@@ -63,6 +76,7 @@ class Problem:
     pixel_weight: np.ndarray
     defocus_angstrom: np.ndarray | None
     shifts_px: np.ndarray
+    stated: Stated
     total_dose: float | None
     basis_sigma_angstrom: float | None
     border: int
@@ -120,16 +134,19 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     held_out = held_out_images(series, config, holdout_fraction(config, series))
     weight = image_weights(series, held_out, by_dose=not is_linear(config))
     assert series.shifts_px is not None
+    microscope = _microscope(series, config, voxel) if needs_microscope(config) else None
+    shifts = series.shifts_px * (series.pixel_size_angstrom / voxel)
     return Problem(
         grid=grid,
         geometry=size.geometry,
-        microscope=_microscope(series, config, voxel) if needs_microscope(config) else None,
+        microscope=microscope,
         images=images,
         weight=weight,
         held_out=held_out,
         pixel_weight=pixel_weight,
         defocus_angstrom=None if series.defocus_angstrom is None else np.array(series.defocus_angstrom),
-        shifts_px=series.shifts_px * (series.pixel_size_angstrom / voxel),
+        shifts_px=shifts,
+        stated=Stated(shifts.copy(), series.defocus_angstrom, microscope),
         total_dose=total_dose(series),
         basis_sigma_angstrom=sigma,
         border=size.border,

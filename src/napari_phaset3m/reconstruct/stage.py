@@ -19,7 +19,7 @@ from napari_phaset3m.reconstruct.events import Event, Preview, SweepDone
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
 from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
-from napari_phaset3m.reconstruct.refine import Hook, hooks_for, recall, refined, remember
+from napari_phaset3m.reconstruct.refine import Hook, adopt_optics, hooks_for, recall, refined, remember
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
 from napari_phaset3m.reconstruct.sparsity import penalty
 from napari_phaset3m.reconstruct.stepsize import automatic_step, probed_subset
@@ -183,6 +183,7 @@ class Stage:
             )
             if self.problem.defocus_angstrom is not None and other.problem.defocus_angstrom is not None:
                 other.problem.defocus_angstrom[...] = self.problem.defocus_angstrom
+            adopt_optics(other.problem, self.problem)
         finer = fourier_resample(potential, other.method.volume_shape[1:])
         finer /= other.method.volts_per_unit
         if self.config.constraints.positivity:

@@ -214,10 +214,8 @@ def scores(found: Sequence[Found | str]) -> list[Score]:
     rmsd = tuple(None if pair is None else pair[1].rmsd_angstrom for pair in best)
     random = f"{RANDOM_RMSD * first.radius_angstrom:.2f}"
     label = f"RMSD of those {name} atoms alone that were found (partners at random: {random})"
-    return [
-        Score(what, "", counts, total=float(first.n_model)),
-        Score(label, "Å", rmsd, less_is_better=True),
-    ]
+    distance = Score(label, "Å", rmsd, less_is_better=True)
+    return [Score(what, "", counts, total=float(first.n_model), finer=distance), distance]
 
 
 def _luck(found: Sequence[Found]) -> str:

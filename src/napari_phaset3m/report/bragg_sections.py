@@ -102,8 +102,9 @@ def _caption(report: BraggReport) -> str:
     alarms = report.false_alarms
     text = (
         "Height of each reflection over its local background, in robust standard deviations; one mark per "
-        "Friedel pair. Heights prove periodicity, not structure."
+        "Friedel pair. Found: SNR of at least 5, and higher than all of the background around. "
+        "Heights prove periodicity, not structure."
     )
     if alarms.rate is None:
         return text
-    return f"{text} Off the lattice {alarms.over_threshold} of {alarms.points} points pass the threshold."
+    return f"{text} Off the lattice {alarms.found} of {alarms.points} points count as found."

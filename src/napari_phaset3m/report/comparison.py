@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from napari_phaset3m.analyse.compare import compare
+from napari_phaset3m.analyse.turning import Turning
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.report import comparison_sections as sections
 from napari_phaset3m.report import quality, scores
@@ -18,8 +19,10 @@ from napari_phaset3m.report.subject import Subject
 Show = Callable[[str, float], None]
 
 
-def contest(subjects: Sequence[Subject], truth: Subject | None = None) -> Contest:
-    """Match volumes to the truth, or to the first of them.
+def contest(
+    subjects: Sequence[Subject], truth: Subject | None = None, *, turning: Turning = "none"
+) -> Contest:
+    """Match volumes to the truth, or to the first of them; ``turning`` as :func:`analyse.compare.compare`.
 
     Raises
     ------
@@ -39,6 +42,7 @@ def contest(subjects: Sequence[Subject], truth: Subject | None = None) -> Contes
             mask=reference.mask,
             mask_name=reference.mask_text if reference.mask is not None else "",
             names=(reference.name, one.name),
+            turning=turning,
         )
         for one in others
     ]
@@ -50,6 +54,7 @@ def compare_volumes(
     provenance: Mapping[str, Any],
     *,
     truth: Subject | None = None,
+    turning: Turning = "none",
     show: Show | None = None,
 ) -> Report:
     """Compare two or more volumes.
@@ -62,6 +67,8 @@ def compare_volumes(
     provenance : mapping
     truth : Subject, optional
         What the volumes should be; known for simulations.
+    turning : {"none", "tilt", "all"}
+        Rotation that is searched before the volumes are compared.
     show : callable, optional
 
     Returns
@@ -75,7 +82,7 @@ def compare_volumes(
     """
     if show is not None:
         show("Aligning", 0.0)
-    match = contest([labelled(one) for one in subjects], truth)
+    match = contest([labelled(one) for one in subjects], truth, turning=turning)
     judged = quality.judge(match, show)
     matched, found, reference = match.matched(), match.comparisons, match.reference
     steps: list[tuple[str, str, Callable[[], Section]]] = [

@@ -30,6 +30,7 @@ def agreement(comparisons: Sequence[Comparison], reference: Subject, known: bool
             "FSC 0.5_angstrom": found.fsc.resolution("0.5").angstrom,
             "FSC 0.143_angstrom": found.fsc.resolution("0.143").angstrom,
             f"mean FSC to {mean_fsc_limit(found.fsc):.3g} Å": mean_fsc(found.fsc),
+            "turn_xyz_degree": found.turn_deg,
             "shift_zyx_angstrom": found.shift_angstrom,
             "scale": found.scale,
             "offset": found.offset,

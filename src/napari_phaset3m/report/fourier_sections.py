@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.analyse.bragg_table import BraggReport
-from napari_phaset3m.analyse.figures import curves, overview, style
+from napari_phaset3m.analyse.figures import curves, overview, style, surface
 from napari_phaset3m.analyse.spectrum import radial_spectrum
 from napari_phaset3m.analyse.wedge import WedgeCompleteness, wedge_completeness
 from napari_phaset3m.report.model import Picture, Section, Table
@@ -26,7 +26,7 @@ def sections(subject: Subject, bragg: BraggReport | None = None) -> Section:
         "circles are resolutions."
     )
     statements: tuple[str, ...] = ()
-    pictures, tables = [Picture("fourier", text, draw, wide=True)], []
+    pictures, tables = [Picture("fourier", text, draw, wide=True), _surface_picture(subject, bragg)], []
     data: dict[str, Any] = {}
     if tilts is None:
         statements = ("The missing wedge is not outlined: its tilts are in the series (--series).",)
@@ -38,6 +38,22 @@ def sections(subject: Subject, bragg: BraggReport | None = None) -> Section:
         tables.append(Table("wedge", "Power in the missing wedge over power outside it", wedge.rows(), True))
         data["wedge"] = wedge.as_dict()
     return Section("fourier", "Fourier transform", statements, tuple(pictures), tuple(tables), data)
+
+
+def _surface_picture(subject: Subject, bragg: BraggReport | None) -> Picture:
+    """The power as a surface, with the peaks that were found."""
+    volume, voxel, span = subject.volume, subject.voxel_size_angstrom, subject.tilt_range_deg
+
+    def draw() -> Any:
+        return surface.figure_power(volume, voxel, report=bragg, tilt_range_deg=span)
+
+    text = (
+        "Surface of the 3D log power (Hann window), seen from a corner, where it stands "
+        f"{surface.POWER_DEVIATIONS:g} robust deviations over its median at the same frequency."
+    )
+    if bragg is not None:
+        text += " Marked: the Bragg pairs that were found, the one of each that is in front."
+    return Picture("fourier_surface", text, draw)
 
 
 def _wedge_picture(wedge: WedgeCompleteness) -> Picture:

@@ -96,14 +96,36 @@ class Judgement:
         if all(one.phases_checked for one in known):
             whose = "with the truth" if self.match.known else "between the halves"
             what = f"Bragg pairs over SNR 5, phases agree {whose}{_by_chance(known)}"
+        finer = self._phase_error(families)
         scores = []
         outside = ", outside the missing wedge" if known[0].in_wedge is not None else ""
         for place, region in ((0, outside), (2, ", in the missing wedge")):
             total = max((c[place + 1] for c in counts if c is not None), default=0)
             if total:
                 values = tuple(None if c is None else float(c[place]) for c in counts)
-                scores.append(Score(f"{what}{region}", "", values, total=float(total)))
-        return scores
+                scores.append(Score(f"{what}{region}", "", values, total=float(total), finer=finer))
+        return scores if finer is None else [*scores, finer, self._intensity(families)]
+
+    def _phase_error(self, families: set[str]) -> Score | None:
+        """Mean over all pairs of these families, found or not; None unless the phases are known."""
+        if not self.match.known:
+            return None
+        pairs = [_pairs(one, families) for one in self.bragg]
+        values = tuple(
+            None if p is None else float(np.average(p[0], weights=np.sqrt(p[1][1]))) for p in pairs
+        )
+        n = max((len(p[0]) for p in pairs if p is not None), default=0)
+        label = (
+            f"Mean phase error at all {n} Bragg pairs of these families, found or not, weighted with the "
+            "truth's amplitude (unrelated phases: 90)"
+        )
+        return Score(label, "°", values, less_is_better=True)
+
+    def _intensity(self, families: set[str]) -> Score:
+        """Correlation of intensities over the same pairs."""
+        pairs = [_pairs(one, families) for one in self.bragg]
+        values = tuple(None if p is None or len(p[0]) < 3 else float(np.corrcoef(p[1])[0, 1]) for p in pairs)
+        return Score("Correlation of the intensities of these Bragg pairs with the truth's", "", values)
 
     def peaks_section(self) -> Section:
         """Peak tables side by side."""
@@ -216,6 +238,14 @@ def _count(report: BraggReport, families: set[str]) -> tuple[int, int, int, int]
     parts = [of & ~wedge & good, of & ~wedge, of & wedge & good, of & wedge]
     a, b, c, d = (int(part.sum()) for part in parts)
     return a, b, c, d
+
+
+def _pairs(report: BraggReport | str, families: set[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """`(n,)` phase errors and `(2, n)` powers (volume, truth) over the pairs of these families."""
+    if isinstance(report, str) or report.phase_error_deg is None or report.pair_power is None:
+        return None
+    of = np.array([family_name(name) in families for name in report.family], bool)
+    return (report.phase_error_deg[of], report.pair_power[:, of]) if of.any() else None
 
 
 def _by_chance(reports: list[BraggReport]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from napari_phaset3m.analyse.figures import correlation, optics, style
 from napari_phaset3m.analyse.fsc import (
     CRITERIA,
@@ -17,6 +19,7 @@ from napari_phaset3m.analyse.fsc import (
 )
 from napari_phaset3m.analyse.ssnr import ssnr_from_fsc
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.report.mean_fsc import mean_fsc, mean_fsc_limit
 from napari_phaset3m.report.model import Picture, Section, Table, missing
 from napari_phaset3m.report.subject import Subject
 
@@ -31,13 +34,18 @@ def resolution(subject: Subject) -> Section:
     """Half-set FSC with criterion, mask and halves named."""
     if subject.halves is None:
         return missing(KEY, TITLE, NEEDS)
-    curve = _curve(subject)
+    assert subject.halves is not None
+    curve = half_set_fsc(subject, subject.halves)
+    free = None if subject.free_halves is None else half_set_fsc(subject, subject.free_halves)
     told = dict.fromkeys((*curve.notes, *subject.halves_notes))
-    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *told]
-    pictures = [_curve_picture(curve), _ssnr_picture(curve)]
+    statements = [*(str(curve.resolution(name)) for name in CRITERIA), *_controlled(curve, free), *told]
+    pictures = [_curve_picture(curve, free), _ssnr_picture(curve)]
     tables = [Table("fsc_resolution", "Resolution by each criterion", _criteria(curve)),
               Table("fsc", "FSC, shell by shell", curve.rows(), True)]  # fmt: skip
     data: dict[str, Any] = {"fsc": curve.as_dict()}
+    if free is not None:
+        tables.append(Table("fsc_without_priors", "FSC of the control without priors", free.rows(), True))
+        data["fsc_without_priors"] = free.as_dict()
     try:
         _directions(subject, statements, pictures, tables, data)
     except PhaseT3MError as error:
@@ -46,15 +54,33 @@ def resolution(subject: Subject) -> Section:
     return Section(KEY, TITLE, tuple(statements), tuple(pictures), tuple(tables), data, headline=headline)
 
 
-def _curve(subject: Subject) -> FscCurve:
-    assert subject.halves is not None
-    a, b = subject.halves
+def half_set_fsc(subject: Subject, halves: tuple[np.ndarray, np.ndarray]) -> FscCurve:
+    """FSC of these halves (the subject's, or its control) in the subject's mask."""
+    a, b = halves
     names = subject.halves_name
     voxel = subject.voxel_size_angstrom
     if subject.mask is None:
         return fsc(a, b, voxel, halves=names, notes=subject.caveats)
     mask_name = subject.mask_text
     return masked_fsc(a, b, voxel, subject.mask, mask_name=mask_name, halves=names, notes=subject.caveats)
+
+
+def _controlled(curve: FscCurve, free: FscCurve | None) -> list[str]:
+    """What the control says."""
+    return [] if free is None else [control_words(curve, free)]
+
+
+def control_words(curve: FscCurve, free: FscCurve) -> str:
+    """The resolution with and without priors side by side, and how much agreement they add."""
+    limit = mean_fsc_limit(curve)
+    both = (("with", curve), ("without", free))
+    pairs = [(name, one.resolution("0.143"), mean_fsc(one)) for name, one in both]
+    told = "; ".join(
+        f"{name} priors {'none' if at.angstrom is None else f'{at.angstrom:.3g} Å'}"
+        f"{' or better' if at.at_least else ''} at 0.143, mean FSC to {limit:.3g} Å {mean:.3f}"
+        for name, at, mean in pairs
+    )
+    return f"Control without priors: {told}."
 
 
 def _directions(
@@ -94,10 +120,10 @@ def _criteria(curve: FscCurve) -> list[dict[str, Any]]:
     return rows
 
 
-def _curve_picture(curve: FscCurve) -> Picture:
+def _curve_picture(curve: FscCurve, free: FscCurve | None = None) -> Picture:
     def draw() -> Any:
         figure = style.new_figure(6.4, 4.2)
-        correlation.plot_fsc(figure.subplots(), curve)
+        correlation.plot_fsc(figure.subplots(), curve, free=free)
         return figure
 
     text = (

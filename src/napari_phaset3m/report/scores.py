@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill, wrap
 from typing import Any
 
@@ -32,6 +32,8 @@ class Score:
     less_is_better : bool
     total : float or None
         What a perfect volume would have.
+    finer : Score or None
+        What tells volumes apart that tie here: a count that is full says nothing more.
     """
 
     quality: str
@@ -39,14 +41,21 @@ class Score:
     values: tuple[float | None, ...]
     less_is_better: bool = False
     total: float | None = None
+    finer: Score | None = None
+
+    def leaders(self) -> tuple[int, ...]:
+        """Indices of the best volumes: more than one where the digits that are shown are the same."""
+        known = {i: v for i, v in enumerate(self.values) if v is not None and np.isfinite(v)}
+        if not known:
+            return ()
+        top = min(known.values()) if self.less_is_better else max(known.values())
+        first = next(i for i, v in known.items() if v == top)
+        return tuple(i for i in known if self.text(i) == self.text(first))
 
     def best(self) -> int | None:
-        """Index of the best volume; None where nobody has a value or all are equal."""
-        known = {i: v for i, v in enumerate(self.values) if v is not None and np.isfinite(v)}
-        if not known or (len(known) == len(self.values) and len(set(known.values())) == 1):
-            return None
-        choose = min if self.less_is_better else max
-        return choose(known, key=lambda i: known[i])
+        """Index of the best volume; None where nobody has a value, or where there is a tie."""
+        found = self.leaders()
+        return found[0] if len(found) == 1 else None
 
     def text(self, index: int) -> str:
         """A value with its unit."""
@@ -58,16 +67,35 @@ class Score:
         return f"{shown}{of}{' ' + self.unit if self.unit else ''}"
 
     def statement(self, names: Sequence[str]) -> str:
-        """Who is ahead, and by how much of whom."""
-        best = self.best()
-        if best is None:
-            same = self.text(0) if self.values else "none"
-            return f"{self.quality}: no difference ({same})."
-        parts = []
-        for i, name in enumerate(names):
-            if i != best:
-                parts.append(f"{name} {self.text(i)}{self._margin(best, i)}")
-        return f"{self.quality}: {names[best]} is ahead with {self.text(best)}; {', '.join(parts)}."
+        """Who is ahead, and by how much of whom; who ties, and what the finer figure says then."""
+        leaders = self.leaders()
+        if not leaders:
+            return f"{self.quality}: no volume has a value."
+        rest = [
+            f"{name} {self.text(i)}{self._margin(leaders[0], i)}"
+            for i, name in enumerate(names)
+            if i not in leaders
+        ]
+        if len(leaders) == 1:
+            told = f"{names[leaders[0]]} is ahead with {self.text(leaders[0])}"
+        else:
+            shared = ("both" if len(leaders) == 2 else "each") + f" {self.text(leaders[0])}"
+            told = f"a tie of {_listed([names[i] for i in leaders])} ({shared})"
+        text = f"{self.quality}: {'; '.join([told, ', '.join(rest)] if rest else [told])}."
+        return text if len(leaders) == 1 or self.finer is None else f"{text} {self._decided(names, leaders)}"
+
+    def _decided(self, names: Sequence[str], leaders: Sequence[int]) -> str:
+        """What the finer figure says of those that tie."""
+        assert self.finer is not None
+        among = self.finer.among(leaders)
+        told = ", ".join(f"{names[i]} {self.finer.text(i)}" for i in leaders)
+        ahead = among.leaders()
+        who = f"{names[leaders[ahead[0]]]} is ahead" if len(ahead) == 1 else "a tie in this too"
+        return f"In this tie, {self.finer.quality}: {told}; {who}."
+
+    def among(self, chosen: Sequence[int]) -> Score:
+        """The same quality of some of the volumes."""
+        return replace(self, values=tuple(self.values[i] for i in chosen), finer=None)
 
     def _margin(self, best: int, other: int) -> str:
         one, two = self.values[best], self.values[other]
@@ -77,13 +105,20 @@ class Score:
 
     def row(self, names: Sequence[str]) -> dict[str, Any]:
         """One row: the quality, a column per volume, and who is ahead."""
-        best = self.best()
+        leaders = self.leaders()
+        best = "none" if not leaders else names[leaders[0]]
+        if len(leaders) > 1:
+            best = f"tie: {_listed([names[i] for i in leaders])}"
         return {
             "quality": self.quality + (f" ({self.unit})" if self.unit else ""),
             **dict(zip(names, self.values, strict=True)),
             "perfect": self.total,
-            "best": "equal" if best is None else names[best],
+            "best": best,
         }
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _height(names: Sequence[str], scores: Sequence[Score]) -> float:

@@ -46,6 +46,8 @@ class Subject:
         How the data were halved.
     halves_notes : tuple of str
         What else qualifies them.
+    free_halves : tuple of ndarray, optional
+        The same halves reconstructed without priors, as a control.
     series : TiltFocalSeries, optional
     cell : optional
         What :func:`analyse.bragg.bragg_report` takes.
@@ -80,6 +82,7 @@ class Subject:
     halves: tuple[np.ndarray, np.ndarray] | None = None
     halves_name: str = ""
     halves_notes: tuple[str, ...] = ()
+    free_halves: tuple[np.ndarray, np.ndarray] | None = None
     series: TiltFocalSeries | None = None
     cell: Any = None
     model: Any = None
@@ -93,6 +96,9 @@ class Subject:
         others = {"mask": self.mask}
         if self.halves is not None:
             others |= {"first half": self.halves[0], "second half": self.halves[1]}
+        if self.free_halves is not None:
+            pair = zip(("first", "second"), self.free_halves, strict=True)
+            others |= {f"{n} half without priors": half for n, half in pair}
         for name, array in others.items():
             if array is not None and array.shape != self.volume.shape:
                 raise DataError(

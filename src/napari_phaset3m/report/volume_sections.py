@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.analyse.figures import curves, overview, style
+from napari_phaset3m.analyse.figures import curves, overview, style, surface
 from napari_phaset3m.analyse.profiles import line_profile
 from napari_phaset3m.report.model import Picture, Section, Table
 from napari_phaset3m.report.subject import Subject
@@ -110,7 +110,20 @@ def slices(subject: Subject) -> Section:
         "slice's 2D Fourier transform after a Hann window; dashed circles are resolutions."
     )
     data = {"slice_thickness_angstrom": thick, "slice_thickness_zyx_angstrom": list(each)}
-    return Section("slices", "Central slices", (), (Picture("slices", text, draw, wide=True),), (), data)
+    pictures = (Picture("slices", text, draw, wide=True), _surface_picture(subject))
+    return Section("slices", "Central slices and surface", (), pictures, (), data)
+
+
+def _surface_picture(subject: Subject) -> Picture:
+    level = surface.surface_level(subject.volume, subject.mask)
+    unit = f" {subject.unit}" if subject.unit else ""
+    outside = "" if subject.mask is None else f" Without what is outside the mask ({subject.mask_text})."
+    text = (
+        f"Surface of equal value at {level:.4g}{unit} (Otsu's threshold of what is positive), seen from two "
+        f"sides, 90° about the tilt axis y apart.{outside}"
+    )
+    volume, voxel, mask = subject.volume, subject.voxel_size_angstrom, subject.mask
+    return Picture("surface", text, lambda: surface.figure_surface(volume, voxel, mask=mask), wide=True)
 
 
 def profiles(subject: Subject) -> Section:

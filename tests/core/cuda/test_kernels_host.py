@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.core import kernels_cpu
+from napari_phaset3m.core.backend import asnumpy
+from napari_phaset3m.core.cuda import shear
+from napari_phaset3m.core.cuda.detector import CudaDetector
 from napari_phaset3m.core.cuda.multislice import LOSS_KINDS, CudaMultislice
-from napari_phaset3m.core.cuda.rotation import CudaRotator
-from napari_phaset3m.core.cuda.runtime import NULL
+from napari_phaset3m.core.cuda.projector import CudaProjector
+from napari_phaset3m.core.cuda.rotation import CudaRotator, make_device_rotator
+from napari_phaset3m.core.cuda.runtime import NULL, cuda_runtime
+from napari_phaset3m.core.detector import Detector
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.multislice import Multislice
-from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.optics import Microscope, detector_mtf
+from napari_phaset3m.core.projector import HostProjector
 from napari_phaset3m.core.rotation import make_rotator
 from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.errors import ConfigError
 
-ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0)
+ANGLES = (0.0, 17.3, -45.0, 63.1, 90.0, -90.0, 180.0, 133.0)
 
 
 def _close(found, expected, tolerance=1e-5):
@@ -25,32 +31,89 @@ def _close(found, expected, tolerance=1e-5):
     assert np.linalg.norm(found - expected) <= tolerance * scale
 
 
-@pytest.mark.parametrize("kind", ["linear", "cubic"])
-@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3)])
-def test_rotation(host_runtime, kind, shape):
-    rng = np.random.default_rng(1)
-    geometry = TiltGeometry(*shape, 1.0, ANGLES, 4)
-    cpu, gpu = make_rotator(kind, geometry), CudaRotator(host_runtime, geometry, kind)
-    volume = rng.standard_normal(shape).astype(np.float32)
+def _compare_rotation(runtime, kind, geometry):
+    rng, xp = np.random.default_rng(1), runtime.xp
+    cpu, gpu = make_rotator(kind, geometry), make_device_rotator(runtime, geometry, kind)
+    volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
     by_count: dict[int, list[int]] = {}
-    for i in range(len(ANGLES)):
+    for i in range(geometry.n_tilt):
         by_count.setdefault(len(geometry.edges(i)) - 1, []).append(i)
     for count, tilts in by_count.items():
-        out = np.full((count, len(tilts), *shape[1:]), np.nan, np.float32)
-        gpu.project(volume, tilts, out)
-        slices = rng.standard_normal(out.shape).astype(np.float32)
-        found = np.ones(shape, np.float32)
-        gpu.backproject(slices, tilts, found)
-        wanted = np.ones(shape, np.float32)
+        shape = (count, len(tilts), *geometry.volume_shape[1:])
+        out, moved = (xp.asarray(np.full(shape, np.nan, np.float32)) for _ in range(2))
+        gpu.project(xp.asarray(volume), tilts, out)
+        gpu.project_derivative(xp.asarray(volume), tilts, moved)
+        slices = rng.standard_normal(shape).astype(np.float32)
+        found, wanted = xp.ones(volume.shape, np.float32), np.ones(volume.shape, np.float32)
+        gpu.backproject(xp.asarray(slices), tilts, found)
+        out, moved, found = asnumpy(out), asnumpy(moved), asnumpy(found)
+        expected = np.empty((count, *geometry.volume_shape[1:]), np.float32)
         for b, tilt in enumerate(tilts):
-            expected = np.empty((count, *shape[1:]), np.float32)
             cpu.project(volume, tilt, expected)
             _close(out[:, b], expected)
+            cpu.project_derivative(volume, tilt, expected)
+            # On the lattice the bilinear kernel has a kink: either side's slope is right.
+            if kind != "linear" or geometry.tilt_deg[tilt] % 45:
+                _close(moved[:, b], expected, 5e-5)
             cpu.backproject(np.ascontiguousarray(slices[:, b]), tilt, wanted)
         _close(found, wanted)
         left = np.vdot(out.astype(np.float64), slices)
         right = np.vdot(volume.astype(np.float64), found - 1)
         assert abs(left - right) <= 1e-5 * np.linalg.norm(out) * np.linalg.norm(slices)
+
+
+KINDS = ["linear", "cubic", "fourier"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(12, 12, 5), (9, 9, 4), (16, 15, 3), (37, 40, 70)])
+@pytest.mark.parametrize("whole_box", [False, True])
+def test_rotation(host_runtime, monkeypatch, kind, shape, whole_box):
+    monkeypatch.setattr(shear, "_CHUNK_BYTES", 1 << 20)  # the largest case takes more than one chunk
+    _compare_rotation(host_runtime, kind, TiltGeometry(*shape, 1.0, ANGLES, 4, whole_box=whole_box))
+
+
+@pytest.mark.parametrize("kind", ["cubic", "fourier"])
+def test_rotation_in_blocks_of_threads(block_runtime, kind):
+    _compare_rotation(block_runtime, kind, TiltGeometry(9, 11, 70, 1.0, (-31.0, 67.0), 3))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(9, 9, 4), (61, 64, 70), (40, 130, 257)])
+@pytest.mark.parametrize("whole_box", [False, True])
+def test_rotation_on_a_gpu(kind, shape, whole_box):
+    _compare_rotation(cuda_runtime(), kind, TiltGeometry(*shape, 1.0, ANGLES, 9, whole_box=whole_box))
+
+
+@pytest.mark.parametrize("ny", [5, 40])
+@pytest.mark.parametrize("low", [0.0, -np.inf])
+def test_row_action(host_runtime, block_runtime, ny, low):
+    for runtime in (host_runtime, block_runtime):
+        _compare_row_action(runtime, ny, low)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("ny", [5, 257])
+@pytest.mark.parametrize("low", [0.0, -np.inf])
+def test_row_action_on_a_gpu(ny, low):
+    _compare_row_action(cuda_runtime(), ny, low)
+
+
+def _compare_row_action(runtime, ny, low):
+    geometry, xp = TiltGeometry(10, 12, ny, 1.0, (0.0, 35.0)), runtime.xp
+    rng = np.random.default_rng(2)
+    volume = rng.standard_normal(geometry.volume_shape).astype(np.float32)
+    image = rng.standard_normal((12, ny)).astype(np.float32)
+    used = np.ones_like(image)
+    used[:2] = 0
+    expected, found = volume.copy(), xp.array(volume, np.float32)
+    options = {"relaxation": 0.4, "low": low}
+    loss = HostProjector(geometry).row_action(expected, image, used, 1, **options)
+    projector = CudaProjector(runtime, geometry)
+    ours = projector.row_action(found, xp.asarray(image), xp.asarray(used), 1, **options)
+    assert ours == pytest.approx(loss, rel=1e-5)
+    _close(asnumpy(found), expected)
 
 
 def test_thin_slab(host_runtime):
@@ -63,12 +126,48 @@ def test_thin_slab(host_runtime):
     _close(out[:, 0], expected)
 
 
-def test_rotation_refuses_what_it_cannot(host_runtime):
+@pytest.mark.parametrize("kind", ["linear", "fourier"])
+def test_a_batch_of_unlike_tilts_is_refused(host_runtime, kind):
     geometry = TiltGeometry(4, 30, 2, 1.0, (0.0, 60.0), 8)
-    with pytest.raises(ConfigError, match="rotation"):
-        CudaRotator(host_runtime, geometry, "fourier")
+    count = len(geometry.edges(0)) - 1
+    volume, out = np.zeros((4, 30, 2), np.float32), np.zeros((count, 2, 30, 2), np.float32)
     with pytest.raises(ConfigError, match="same number"):
-        CudaRotator(host_runtime, geometry).project(None, [0, 1], None)
+        make_device_rotator(host_runtime, geometry, kind).project(volume, [0, 1], out)
+
+
+def test_fourier_rotation_tells_its_memory(host_runtime):
+    geometry = TiltGeometry(12, 12, 5, 1.0, ANGLES)
+    gpu = make_device_rotator(host_runtime, geometry, "fourier")
+    volume, out = np.zeros((12, 12, 5), np.float32), np.zeros((1, 1, 12, 5), np.float32)
+    for call, derivative in ((gpu.project, False), (gpu.project_derivative, True)):
+        for tilt in range(len(ANGLES)):
+            call(volume, [tilt], out)
+        taken = sum(b.nbytes for b in gpu._buffers)
+        assert 0.5 * taken <= gpu.workspace_bytes(derivative=derivative) <= 2 * taken
+
+
+DETECTORS = [(1, (12, 10)), (2, (9, 7)), (5, (9, 7))]
+
+
+@pytest.mark.parametrize(("count", "shape"), DETECTORS)
+def test_detector(host_runtime, count, shape):
+    _compare_detector(host_runtime, count, shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("count", "shape"), [*DETECTORS, (7, (128, 130))])
+def test_detector_on_a_gpu(count, shape):
+    _compare_detector(cuda_runtime(), count, shape)
+
+
+def _compare_detector(runtime, count, shape):
+    grid = Grid(*shape, 0.7)
+    microscope = Microscope(3e5, mtf=((0.0, 0.4, 1.0), (1.0, 0.6, 0.2)))
+    images = np.random.default_rng(0).random((count, *shape), np.float32)
+    found = runtime.xp.array(images, np.float32)
+    Detector(grid, microscope).apply(images)
+    CudaDetector(runtime, grid, detector_mtf(grid, microscope)).apply(found)
+    _close(asnumpy(found), images, 1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(LOSS_KINDS))

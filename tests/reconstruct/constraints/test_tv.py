@@ -7,7 +7,6 @@ import pytest
 from skimage.restoration import denoise_tv_chambolle
 
 from napari_phaset3m.reconstruct.constraints import TotalVariation, total_variation, tv_prox
-from napari_phaset3m.reconstruct.constraints.tv import _solve_arrays
 
 
 def noisy(shape: tuple[int, ...] = (12, 14, 17), seed: int = 0) -> np.ndarray:
@@ -41,13 +40,6 @@ def test_lowers_tv_keeps_the_mean_and_does_not_depend_on_threads(shape: tuple[in
     np.testing.assert_array_equal(one, three)
     assert total_variation(one) < 0.9 * total_variation(v)
     assert one.mean() == pytest.approx(v.mean(), abs=1e-5)
-
-
-def test_whole_array_twin_computes_the_same() -> None:
-    v = noisy()
-    twin = v.copy()
-    _solve_arrays(np, twin, 0.3, 15)
-    np.testing.assert_allclose(prox(v, 0.3, iterations=15), twin, atol=2e-6)
 
 
 def test_is_non_expansive_and_a_zero_weight_does_nothing() -> None:

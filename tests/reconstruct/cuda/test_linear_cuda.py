@@ -15,7 +15,7 @@ from napari_phaset3m.core.cuda.projector import CudaProjector
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.projector import HostProjector
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import ConfigError, ResourceError
+from napari_phaset3m.errors import ResourceError
 from napari_phaset3m.reconstruct.methods import METHODS
 from napari_phaset3m.reconstruct.problem import build_problem
 from napari_phaset3m.reconstruct.solver import Solver
@@ -60,25 +60,25 @@ def _compare_projector(runtime, kind):
     assert _host(two).min() == 0
 
 
-@pytest.mark.parametrize("kind", ["linear", "cubic"])
+@pytest.mark.parametrize("kind", ["linear", "cubic", "fourier"])
 def test_projector_equals_the_cpu_s(host_runtime, kind):
     _compare_projector(host_runtime, kind)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["linear", "cubic"])
+@pytest.mark.parametrize("kind", ["linear", "cubic", "fourier"])
 def test_gpu_projector_equals_the_cpu_s(kind):
     from napari_phaset3m.core.cuda.runtime import cuda_runtime
 
     _compare_projector(cuda_runtime(), kind)
 
 
-def _compare_method(runtime, name):
+def _compare_method(runtime, name, rotation="linear"):
     rng = np.random.default_rng(8)
     images = (1 - np.abs(rng.normal(0.2, 0.1, (40, 1, 12, 14)))).astype(np.float32)
     series = TiltFocalSeries(images=images, tilt_deg=np.array(ANGLES), pixel_size_angstrom=2.0, energy_ev=3e5)
     config = ReconstructionConfig(
-        method=name, padding_px=2, filter_lowpass_angstrom=6.0, tv_strength=0.001,
+        method=name, rotation=rotation, padding_px=2, filter_lowpass_angstrom=6.0, tv_strength=0.001,
         constraints=ConstraintConfig(),
     )  # fmt: skip
     problem, entry, results = build_problem(series, config), METHODS[name], []
@@ -112,10 +112,21 @@ def test_methods_make_the_same_sweeps_on_a_gpu(name):
     _compare_method(cuda_runtime(), name)
 
 
-def test_too_little_memory_and_fourier_are_refused(host_runtime, monkeypatch):
+@pytest.mark.parametrize("name", ["sirt", "cgls"])
+def test_methods_make_the_same_sweeps_with_fourier_rotation(host_runtime, name):
+    _compare_method(host_runtime, name, "fourier")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sirt", "cgls"])
+def test_methods_make_the_same_sweeps_with_fourier_rotation_on_a_gpu(name):
+    from napari_phaset3m.core.cuda.runtime import cuda_runtime
+
+    _compare_method(cuda_runtime(), name, "fourier")
+
+
+def test_too_little_memory_is_refused(host_runtime, monkeypatch):
     geometry = TiltGeometry(8, 8, 8, 1.0, ANGLES)
-    with pytest.raises(ConfigError, match="rotation: 'fourier' does not run on a GPU"):
-        CudaProjector(host_runtime, geometry, "fourier")
     monkeypatch.setattr(type(host_runtime), "free_bytes", lambda self: 1000)
     with pytest.raises(ResourceError, match="GPU memory"):
         CudaProjector(host_runtime, geometry)

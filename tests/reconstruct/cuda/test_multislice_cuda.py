@@ -15,9 +15,12 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ResourceError
 from napari_phaset3m.reconstruct.constraints import AtomicBasis
 from napari_phaset3m.reconstruct.engine import CudaEngine, HostEngine
+from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.methods.multislice_cuda import CudaMultisliceMethod
 from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.refine import hooks_for
+from napari_phaset3m.reconstruct.shared_optics import all_factors
 from napari_phaset3m.reconstruct.solver import Solver
 from napari_phaset3m.reconstruct.stepsize import automatic_step
 
@@ -32,13 +35,14 @@ host_runtime = _MODULE.host_runtime
 ANGLES = (-60.0, -20.0, 0.0, 35.0, 70.0)
 
 
-def _series(n_tilt=5, n_focus=2, ny=14, nx=16):
+def _series(n_tilt=5, n_focus=2, ny=14, nx=16, mtf=None):
     rng = np.random.default_rng(8)
     images = 1 + 0.1 * rng.standard_normal((n_tilt, n_focus, ny, nx))
     return TiltFocalSeries(
         images=images.astype(np.float32), tilt_deg=np.array(ANGLES[:n_tilt]), pixel_size_angstrom=0.6,
         energy_ev=300e3, defocus_angstrom=np.linspace(100, 300, n_focus),
         spherical_aberration_angstrom=1.2e7, focal_spread_angstrom=20.0, dose_per_image=np.float64(50),
+        mtf=mtf,
     )  # fmt: skip
 
 
@@ -53,13 +57,17 @@ def _config(**changes):
 CASES = [
     {}, {"rotation": "cubic"}, {"loss": "poisson"}, {"loss": "intensity"}, {"absorption": False, "slices": 1},
     {"coherence": "incoherent"}, {"depth_angstrom": 3.0}, {"padding_px": 3}, {"band_limit": 0.6667},
-    {"convergence_semiangle_mrad": 0.2}, {"absorption": True},
+    {"convergence_semiangle_mrad": 0.2}, {"absorption": True}, {"rotation": "fourier"}, {"mtf": True},
+    {"rotation": "fourier", "absorption": True, "depth_angstrom": 3.0},
+    {"mtf": True, "coherence": "incoherent", "loss": "poisson", "padding_px": 1},
 ]  # fmt: skip
+MTF = ((0.0, 1.0), (0.5, 0.7), (1.0, 0.3))
 
 
 def _compare(runtime, changes):
-    config = _config(**changes)
-    problem = build_problem(_series(), config)
+    mtf = MTF if changes.get("mtf") else None
+    config = _config(**{k: v for k, v in changes.items() if k != "mtf"})
+    problem = build_problem(_series(mtf=mtf), config)
     cpu = MultisliceMethod(problem, config, 1)
     gpu = CudaMultisliceMethod(problem, config, 1, runtime)
     xp = runtime.xp
@@ -78,7 +86,29 @@ def _compare(runtime, changes):
         for held in (False, True):
             wanted = cpu.data_norm(tilt, held_out=held)
             assert gpu.data_norm(tilt, held_out=held) == pytest.approx(wanted, rel=1e-4)
+    _compare_refinement(cpu, gpu, volume, device)
     assert gpu.volts_per_unit == cpu.volts_per_unit
+
+
+def _compare_refinement(cpu, gpu, volume, device):
+    weights = np.where(cpu.problem.held_out, 0.7, cpu.problem.weight).astype(np.float32)
+    problem, tilts = cpu.problem, range(cpu.n_tilt)
+    factors = all_factors(problem.grid, problem.microscope, ("C30", "C12"))
+    expected = {found.tilt: found for found in cpu.equations(volume, tilts, weights, factors)}
+    assert set(expected) == set(tilts)
+    for found in gpu.equations(device, tilts, weights, factors):
+        wanted = expected.pop(found.tilt)
+        assert found.loss == pytest.approx(wanted.loss, rel=2e-5)
+        # Equations are sums with cancellation over pixels: judged by what is summed.
+        scale = np.sqrt(np.einsum("fpp->fp", wanted.normal))
+        largest = np.abs(wanted.gradient).max(0)
+        assert (np.abs(found.gradient - wanted.gradient) <= 1e-3 * largest).all()
+        product = scale[:, :, None] * scale[:, None, :]
+        assert (np.abs(found.normal - wanted.normal) <= 2e-4 * product + 1e-20).all()
+    assert not expected
+    angles = [cpu.tilt_derivative(volume, t) for t in range(cpu.n_tilt)]
+    found = [gpu.tilt_derivative(device, t) for t in range(cpu.n_tilt)]
+    np.testing.assert_allclose(found, angles, atol=1e-3 * np.abs(angles).max())
 
 
 @pytest.mark.parametrize("changes", CASES, ids=str)
@@ -111,6 +141,22 @@ def test_absorption_runs_both_channels(host_runtime):
         assert base - rest == pytest.approx(0.002 * base, rel=0.05)
 
 
+def test_refinement_makes_the_same_changes(host_runtime):
+    config = _config(refine={"refine_shifts": True, "refine_defocus": "tilt"})
+    volume, found = None, []
+    for make in (MultisliceMethod, lambda *a: CudaMultisliceMethod(*a, host_runtime)):
+        problem = build_problem(_series(), config)
+        method = make(problem, config, 1)
+        if volume is None:
+            volume = (0.05 * np.random.default_rng(11).random(method.volume_shape)).astype(np.float32)
+        before = problem.shifts_px.copy(), problem.defocus_angstrom.copy()
+        hooks_for(config, method)[0].refine(method, problem, volume)
+        found.append((problem.shifts_px - before[0], problem.defocus_angstrom - before[1]))
+    assert np.abs(found[0][0]).max() > 1e-3 and np.abs(found[0][1]).max() > 0.1
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-3 * np.abs(one).max())
+
+
 def test_batches_share_a_slice_count(host_runtime):
     config = _config(depth_angstrom=3.0)
     method = CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
@@ -125,6 +171,40 @@ def test_too_little_memory_is_refused_at_once(host_runtime, monkeypatch):
     config = _config()
     with pytest.raises(ResourceError, match="GPU memory"):
         CudaMultisliceMethod(build_problem(_series(), config), config, 1, host_runtime)
+
+
+def test_a_batch_that_does_not_fit_is_halved(host_runtime, monkeypatch):
+    config = _config()
+    problem = build_problem(_series(), config)
+    method = CudaMultisliceMethod(problem, config, 1, host_runtime)
+    assert method.batch == 5
+    volume = (0.05 * np.random.default_rng(9).random(method.volume_shape)).astype(np.float32)
+    expected, found = np.zeros_like(volume), np.zeros_like(volume)
+    loss = method.accumulate_batch(volume, range(5), expected)
+    images, room = method.model.images, 2
+
+    def crowded(n_slice, transfers):
+        if len(transfers) > room:
+            raise MemoryError("Out of memory allocating 512 bytes")
+        return images(n_slice, transfers)
+
+    monkeypatch.setattr(method.model, "images", crowded)
+    assert method.accumulate_batch(volume, range(5), found) == pytest.approx(loss, rel=1e-5)
+    assert method.batch == 2
+    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
+    room = 0
+    with pytest.raises(ResourceError, match=r"GPU memory: Out of memory.*device cpu"):
+        method.accumulate_batch(volume, range(5), found)
+
+
+def test_constraints_are_reserved_for(host_runtime, monkeypatch):
+    problem = build_problem(_series(), _config())
+    taken = choose_batch(problem, host_runtime, channels=1, n_nodes=1, reserved_bytes=0)
+    monkeypatch.setattr(type(host_runtime), "free_bytes", lambda self: 250_000)
+    plain = CudaMultisliceMethod(problem, _config(), 1, host_runtime).batch
+    total_variation = ConstraintConfig(atomic_basis_sigma_angstrom=None, tv_weight=0.1)
+    held = CudaMultisliceMethod(problem, _config(constraints=total_variation), 1, host_runtime).batch
+    assert 1 <= held < plain <= taken
 
 
 @pytest.mark.parametrize("sigma", [None, 0.8])

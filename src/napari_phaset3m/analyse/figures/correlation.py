@@ -13,6 +13,7 @@ from napari_phaset3m.analyse.figures.style import (
     GREEN,
     INK,
     ORANGE,
+    PURPLE,
     SKY,
     VERMILLION,
     legend_columns,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from napari_phaset3m.analyse.resolution import Criterion
 
 
-def plot_fsc(axes: Any, curve: FscCurve, *, mark: Criterion = "0.143") -> None:
+def plot_fsc(
+    axes: Any, curve: FscCurve, *, mark: Criterion = "0.143", free: FscCurve | None = None
+) -> None:
     """One FSC with all that belongs to it: unmasked, masked, randomised, corrected, criteria, noise bound.
 
     Parameters
@@ -33,6 +36,8 @@ def plot_fsc(axes: Any, curve: FscCurve, *, mark: Criterion = "0.143") -> None:
     curve : FscCurve
     mark : {"0.143", "0.5", "half-bit"}
         Criterion whose resolution is marked.
+    free : FscCurve, optional
+        Of the same halves without priors, drawn as a control.
     """
     k = curve.frequency_per_angstrom
     if curve.corrected is None:
@@ -46,6 +51,11 @@ def plot_fsc(axes: Any, curve: FscCurve, *, mark: Criterion = "0.143") -> None:
                 k, curve.randomised, color=VERMILLION, ls=(0, (1.5, 1.5)), label="masked, phases randomised"
             )
         axes.plot(k, curve.corrected, color=BLUE, lw=2.4, label="masked, corrected")
+    if free is not None:
+        axes.plot(
+            free.frequency_per_angstrom, free.best, color=PURPLE, lw=2, ls=(0, (3, 1.5)),
+            label="control without priors",
+        )  # fmt: skip
     criteria(axes, curve)
     _mark(axes, curve, mark)
     _frame(axes, float(k[-1]))

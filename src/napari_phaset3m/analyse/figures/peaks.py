@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def plot_peaks(axes: Any, report: BraggReport) -> None:
     """Signal-to-noise ratio of each Friedel pair against frequency.
 
-    Filled: over the threshold (and, where halves were compared, with phases that agree);
+    Filled: found (and, where halves were compared, with phases that agree);
     circles: measured; squares: in the missing wedge.
 
     Parameters
@@ -64,11 +64,11 @@ def plot_phases(axes: Any, report: BraggReport) -> None:
         (~wedge, BLUE, "o", "measured region"),
         (wedge, VERMILLION, "s", "missing wedge"),
     ):
-        for chosen, fill, end in ((region & report.found, colour, "over the threshold"),
-                                  (region & ~report.found, "none", "under it")):  # fmt: skip
+        for chosen, fill, end in ((region & report.found, colour, "found"),
+                                  (region & ~report.found, "none", "not found")):  # fmt: skip
             if chosen.any():
                 axes.plot(k[chosen], report.phase_agreement[chosen], marker, ls="none", mfc=fill, mec=colour,
-                          ms=5.5, label=f"{name}, SNR {end}")  # fmt: skip
+                          ms=5.5, label=f"{name}, {end}")  # fmt: skip
     axes.axhline(
         PHASE_THRESHOLD, color=INK, lw=1, ls=(0, (4, 3)), label=f"agreement from {PHASE_THRESHOLD:g} on"
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
-from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import Runtime
 from napari_phaset3m.core.geometry import TiltGeometry
-from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.precision import ACCUMULATE, REAL, Array
+from napari_phaset3m.core.rotation import footprint
+from napari_phaset3m.core.rotation.base import RotatorKind
 from napari_phaset3m.errors import ResourceError
 
 #: Tilts per launch: bounds the stencil tables.
@@ -25,25 +28,24 @@ class CudaProjector:
     runtime : Runtime
     geometry : TiltGeometry
         Slices and box are replaced: one slice through the whole tilted box.
-    kind : {"linear", "cubic"}
+    kind : {"linear", "cubic", "fourier"}
 
     Raises
     ------
-    ConfigError
-        Another kind was asked for.
     ResourceError
         The volumes of a linear method do not fit in the device's memory.
     """
 
-    def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: str = "linear") -> None:
+    def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: RotatorKind = "linear") -> None:
         self.geometry = replace(geometry, n_slices=1, whole_box=True)
-        self.runtime, self.xp = runtime, runtime.xp
-        self._rotator = CudaRotator(runtime, self.geometry, kind)
+        self.runtime, self.xp, self.kind = runtime, runtime.xp, kind
+        self._rotator = make_device_rotator(runtime, self.geometry, kind)
         volume = 4 * int(np.prod(geometry.volume_shape))
         # Volume, the last sweep's, a gradient and its scratch; the projections are small beside them.
-        if runtime.free_bytes() < 5 * volume:
+        needed = 5 * volume + self._rotator.workspace_bytes()
+        if runtime.free_bytes() < needed:
             raise ResourceError(
-                f"GPU memory: {5 * volume / 2**30:.1f} GiB needed, {runtime.free_bytes() / 2**30:.1f} GiB "
+                f"GPU memory: {needed / 2**30:.1f} GiB needed, {runtime.free_bytes() / 2**30:.1f} GiB "
                 "are free. Use a larger voxel or device cpu"
             )
 
@@ -88,10 +90,37 @@ class CudaProjector:
         )  # fmt: skip
         self._bound(volume, low)
 
+    @cached_property
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """Footprints on the host (see :mod:`..rotation.footprint`); linear and cubic only."""
+        return footprint.make_table(self.geometry, self.kind)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether a voxel reaches only a few columns, so that rays can be listed."""
+        return self.kind in footprint.TAPS
+
+    def row_action(
+        self, volume: Array, image: Array, used: Array, tilt: int, *, relaxation: float, low: float
+    ) -> float:
+        """Kaczmarz' step for each ray of a tilt; see :class:`..projector.Projector`."""
+        xp, ny = self.xp, volume.shape[2]
+        start, voxel, weight = footprint.rays(self.table, tilt)
+        total = np.concatenate([[0], np.cumsum(weight.astype(np.float64) ** 2)])
+        norm = np.asarray(total[start[1:]] - total[start[:-1]], REAL)
+        loss = xp.zeros(ny, ACCUMULATE)
+        self.runtime.launch(
+            "kaczmarz", -(-ny // 32), volume, image, used, xp.asarray(start), xp.asarray(voxel),
+            xp.asarray(weight), xp.asarray(norm), loss, np.float32(relaxation), np.float32(low),
+            np.int64(len(norm)), np.int64(ny),
+        )  # fmt: skip
+        return float(loss.sum())
+
     def _bound(self, volume: Array, low: float) -> None:
         if low > -np.inf:
             self.xp.maximum(volume, REAL(low), out=volume)
 
     def close(self) -> None:
-        """Free the stencil tables."""
-        self._rotator = CudaRotator(self.runtime, self.geometry, "linear")
+        """Free the rotator's tables and canvases."""
+        self._rotator = make_device_rotator(self.runtime, self.geometry, "linear")
+        self.__dict__.pop("table", None)

@@ -41,6 +41,16 @@ __device__ static inline float weight(i64 k, float t, i64 taps)
     return cubic_weight(k, t);
 }
 
+// Derivatives of the weights by t.
+__device__ static inline float weight_slope(i64 k, float t, i64 taps)
+{
+    if (taps == 2) return k ? 1.0f : -1.0f;
+    if (k == 0) return (-1.5f * t + 2.0f) * t - 0.5f;
+    if (k == 1) return (4.5f * t - 5.0f) * t;
+    if (k == 2) return (-4.5f * t + 4.0f) * t + 0.5f;
+    return (1.5f * t - 1.0f) * t;
+}
+
 // table[b, z', x'] = (x0, fraction, z0, fraction): where a lab column sits in the volume.
 // Computed in double once per tilt and read by project and backproject alike, which
 // makes the gather the exact adjoint of the projection, rounding included.
@@ -90,6 +100,42 @@ extern "C" __global__ void project(
                         i64 x = x0 + j;
                         if (x < 0 || x >= nx) continue;
                         total += wz * weight(j, e.y, taps) * volume[(z * nx + x) * ny + y];
+                    }
+                }
+            }
+            out[r * ny + y] = total;
+        }
+    }
+}
+
+// Derivative of project by the tilt angle: a sampled point moves by (dx, dz) = (z, -x).
+extern "C" __global__ void project_derivative(
+    const float *volume, const float4 *table, const i64 *edges, float *out, i64 taps,
+    i64 n_slice, i64 n_batch, i64 max_depth, i64 nz, i64 nx, i64 ny)
+{
+    ROWS(r, n_slice * n_batch * nx)
+    {
+        i64 xp = r % nx, b = r / nx % n_batch, s = r / (nx * n_batch);
+        const i64 *edge = edges + b * (n_slice + 1);
+        ALONG_Y(y, ny)
+        {
+            float total = 0.0f;
+            for (i64 zp = edge[s]; zp < edge[s + 1]; ++zp)
+            {
+                float4 e = table[(b * max_depth + zp) * nx + xp];
+                float dx = (e.z - (nz - 1) * 0.5f) + e.w, dz = ((nx - 1) * 0.5f - e.x) - e.y;
+                i64 x0 = (i64)e.x - (taps / 2 - 1), z0 = (i64)e.z - (taps / 2 - 1);
+                for (i64 i = 0; i < taps; ++i)
+                {
+                    i64 z = z0 + i;
+                    if (z < 0 || z >= nz) continue;
+                    float wz = weight(i, e.w, taps), sz = weight_slope(i, e.w, taps);
+                    for (i64 j = 0; j < taps; ++j)
+                    {
+                        i64 x = x0 + j;
+                        if (x < 0 || x >= nx) continue;
+                        float w = dz * sz * weight(j, e.y, taps) + dx * wz * weight_slope(j, e.y, taps);
+                        total += w * volume[(z * nx + x) * ny + y];
                     }
                 }
             }

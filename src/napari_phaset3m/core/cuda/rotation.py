@@ -1,18 +1,48 @@
-"""Linear and cubic rotation on the GPU, batched over tilts; adjoint by gathering."""
+"""Rotation on the GPU: linear and cubic, batched over tilts with the adjoint by gathering; the choice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from napari_phaset3m.core.cuda.runtime import Runtime
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.rotation.base import RotatorKind
 from napari_phaset3m.errors import ConfigError
 
 _TAPS = {"linear": 2, "cubic": 4}
+
+
+class DeviceRotator(Protocol):
+    """Twin of :class:`..rotation.Rotator` that takes several tilts with as many slices at once."""
+
+    def workspace_bytes(self) -> int:
+        """Device memory it takes for itself, besides small tables."""
+        ...
+
+    def project(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
+        """Overwrite ``out`` `(n_slice, n_batch, nx, ny)` with the slices seen at ``tilts``."""
+        ...
+
+    def project_derivative(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
+        """Overwrite ``out`` with the derivative of :meth:`project` by the tilts, per radian."""
+        ...
+
+    def backproject(self, slices: Array, tilts: Sequence[int], gradient: Array) -> None:
+        """Add the exact adjoint of :meth:`project`, summed over tilts, to ``gradient``."""
+        ...
+
+
+def make_device_rotator(runtime: Runtime, geometry: TiltGeometry, kind: RotatorKind) -> DeviceRotator:
+    """The rotator called ``kind`` on a runtime's device; see :func:`..rotation.make_rotator`."""
+    if kind == "fourier":
+        from napari_phaset3m.core.cuda.shear import CudaFourierRotator
+
+        return CudaFourierRotator(runtime, geometry)
+    return CudaRotator(runtime, geometry, kind)
 
 
 class CudaRotator:
@@ -23,16 +53,9 @@ class CudaRotator:
     runtime : Runtime
     geometry : TiltGeometry
     kind : {"linear", "cubic"}
-
-    Raises
-    ------
-    ConfigError
-        Another kind was asked for.
     """
 
     def __init__(self, runtime: Runtime, geometry: TiltGeometry, kind: str = "linear") -> None:
-        if kind not in _TAPS:
-            raise ConfigError(f"rotation: {kind!r} does not run on a GPU; use linear or cubic, or device cpu")
         self.runtime, self.geometry, self._taps = runtime, geometry, np.int64(_TAPS[kind])
         self._tables: tuple[tuple[int, ...], dict[str, Any]] | None = None
 
@@ -71,11 +94,22 @@ class CudaRotator:
     def _sizes(self) -> tuple[np.int64, np.int64, np.int64]:
         return np.int64(self.geometry.nz), np.int64(self.geometry.nx), np.int64(self.geometry.ny)
 
+    def workspace_bytes(self) -> int:
+        """Nothing but tables."""
+        return 0
+
     def project(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
         """Overwrite ``out`` `(n_slice, n_batch, nx, ny)` with the slices seen at ``tilts``."""
+        self._project("project", volume, tilts, out)
+
+    def project_derivative(self, volume: Array, tilts: Sequence[int], out: Array) -> None:
+        """Overwrite ``out`` with the derivative of :meth:`project` by the tilts, per radian."""
+        self._project("project_derivative", volume, tilts, out)
+
+    def _project(self, kernel: str, volume: Array, tilts: Sequence[int], out: Array) -> None:
         b = self._batch(tilts)
         self.runtime.launch(
-            "project", out.size // self.geometry.ny, volume, b["table"], b["edges"], out, self._taps,
+            kernel, out.size // self.geometry.ny, volume, b["table"], b["edges"], out, self._taps,
             np.int64(out.shape[0]), np.int64(out.shape[1]), b["deepest"], *self._sizes(),
         )  # fmt: skip
 

@@ -39,19 +39,20 @@ extern "C" __global__ void transmit_adjoint(
     }
 }
 
-// spectrum[b] *= mask * px[b] * py[b] (or its conjugate): the Fresnel kernel is separable,
-// so every tilt of a batch may have its own distance. mask holds the band limit and 1/N.
+// spectrum[b] *= mask * px[which[b]] * py[which[b]] (or its conjugate): the Fresnel kernel is
+// separable, so every tilt of a batch may have its own distance out of a table of two
+// vectors each. mask holds the band limit and 1/N.
 extern "C" __global__ void propagate(
-    float2 *spectrum, const float2 *px, const float2 *py, const float *mask, i64 adjoint,
-    i64 n_batch, i64 nx, i64 ny)
+    float2 *spectrum, const float2 *px, const float2 *py, const i64 *which, const float *mask,
+    i64 adjoint, i64 n_batch, i64 nx, i64 ny)
 {
     ROWS(r, n_batch * nx)
     {
-        i64 x = r % nx, b = r / nx;
-        float2 left = px[r];
+        i64 x = r % nx, distance = which[r / nx];
+        float2 left = px[distance * nx + x];
         ALONG_Y(y, ny)
         {
-            float2 p = multiply(left, py[b * ny + y]);
+            float2 p = multiply(left, py[distance * ny + y]);
             if (adjoint) p = conjugate(p);
             float m = mask[x * ny + y];
             float2 v = multiply(spectrum[r * ny + y], p);
@@ -62,10 +63,11 @@ extern "C" __global__ void propagate(
     }
 }
 
-// out[b, f] = base * ex[b, f] * ey[b, f] * spectrum[b]; n_base is 1 or n_batch * n_image.
+// out[b, f] = factor * base * ex[b, f] * ey[b, f] * spectrum[b]; n_base is 1 or n_batch * n_image;
+// factor `(nx, ny)` may be null.
 extern "C" __global__ void apply_transfer(
     const float2 *spectrum, const float2 *base, const float2 *ex, const float2 *ey, float2 *out,
-    i64 n_base, i64 n_batch, i64 n_image, i64 nx, i64 ny)
+    const float2 *factor, i64 n_base, i64 n_batch, i64 n_image, i64 nx, i64 ny)
 {
     ROWS(r, n_batch * nx)
     {
@@ -73,6 +75,7 @@ extern "C" __global__ void apply_transfer(
         ALONG_Y(y, ny)
         {
             float2 value = spectrum[r * ny + y];
+            if (factor) value = multiply(value, factor[x * ny + y]);
             for (i64 f = 0; f < n_image; ++f)
             {
                 i64 image = b * n_image + f;
@@ -123,6 +126,60 @@ extern "C" __global__ void intensity(
             total += weights[q] * (v.x * v.x + v.y * v.y);
         }
         out[i] = total;
+    }
+}
+
+// change[g] = sum_q weights[q] Re(conj(fields[g, q]) moved[g, q]) / sqrt(intensity[g]): how the
+// amplitude of an image changes when its fields change by moved.
+extern "C" __global__ void amplitude_change(
+    const float2 *fields, const float2 *moved, const float *weights, const float *intensity,
+    float *change, i64 n_group, i64 n_node, i64 n_pixel)
+{
+    FLAT(i, n_group * n_pixel)
+    {
+        i64 g = i / n_pixel, p = i % n_pixel;
+        float total = 0.0f;
+        for (i64 q = 0; q < n_node; ++q)
+        {
+            i64 at = (g * n_node + q) * n_pixel + p;
+            total += weights[q] * (fields[at].x * moved[at].x + fields[at].y * moved[at].y);
+        }
+        change[i] = total / sqrtf(fmaxf(intensity[i], 1e-12f));
+    }
+}
+
+// Two real images travel as one complex one through the detector's filter, which is real and
+// even in space and in frequency: out[h] = images[2h] + i images[2h + 1] (0 beyond the last).
+extern "C" __global__ void pack_pairs(const float *images, float2 *out, i64 n_image, i64 n_pixel)
+{
+    FLAT(i, (n_image + 1) / 2 * n_pixel)
+    {
+        i64 h = i / n_pixel, p = i % n_pixel;
+        float2 v;
+        v.x = images[2 * h * n_pixel + p];
+        v.y = 2 * h + 1 < n_image ? images[(2 * h + 1) * n_pixel + p] : 0.0f;
+        out[i] = v;
+    }
+}
+
+extern "C" __global__ void unpack_pairs(const float2 *packed, float *images, i64 n_image, i64 n_pixel)
+{
+    FLAT(i, (n_image + 1) / 2 * n_pixel)
+    {
+        i64 h = i / n_pixel, p = i % n_pixel;
+        images[2 * h * n_pixel + p] = packed[i].x;
+        if (2 * h + 1 < n_image) images[(2 * h + 1) * n_pixel + p] = packed[i].y;
+    }
+}
+
+// spectra[h] *= filter, the same for all; 1/N is folded in.
+extern "C" __global__ void filter_images(float2 *spectra, const float *filter, i64 n_image, i64 n_pixel)
+{
+    FLAT(i, n_image * n_pixel)
+    {
+        float m = filter[i % n_pixel];
+        spectra[i].x *= m;
+        spectra[i].y *= m;
     }
 }
 

@@ -43,8 +43,11 @@ def _ramp_slope(shift: np.ndarray, rate: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shear:
-    """``out[line, i] = in[line, i + shift[line]]`` along ``axis`` of (z, x, y) arrays."""
+class Shear:
+    """``out[line, i] = in[line, i + shift[line]]`` along ``axis`` of (z, x, y) arrays.
+
+    ``rate`` is the derivative of the shifts by the tilt angle, per radian.
+    """
 
     axis: int
     size: int
@@ -77,8 +80,32 @@ def _quarter_turn(volume: np.ndarray, turns: int) -> np.ndarray:
     return volume.swapaxes(0, 1)[::-1] if turns % 4 == 3 else volume
 
 
-class _Plan:
-    """Canvas and shears of one tilt."""
+def _canvas_size(extent: float) -> int:
+    # Multiples of an eighth or so: the tilts share a few sizes, for which a GPU makes FFT plans.
+    least = int(extent) + 1
+    step = 1 << max(0, least.bit_length() - 4)
+    size = -(-least // step) * step
+    while smooth_size(size) != size:
+        size += step
+    return size
+
+
+class ShearPlan:
+    """Canvas and shears of one tilt.
+
+    Attributes
+    ----------
+    turns : int
+        Quarter turns that come first; `(wz, wx)` is the shape after them.
+    mz, mx : int
+        Canvas; input and output box begin at `z_in`, `x_in`, `z_out`, `x_out` in it.
+    depth, width : int
+        Of the output box.
+    edges : ndarray
+        Slices in it.
+    first, second, third : Shear
+        Along x, z, x.
+    """
 
     def __init__(self, geometry: TiltGeometry, tilt: int) -> None:
         degrees = float(geometry.tilt_deg[tilt])
@@ -93,7 +120,7 @@ class _Plan:
         self.wz, self.wx = wz, wx
         extent_x = max(wx + abs(tan) * wz, self.width) + _MARGIN
         extent_z = max(wz * np.cos(angle) + wx * abs(sin), wz, self.depth) + _MARGIN
-        self.mx, self.mz = smooth_size(int(extent_x) + 1), smooth_size(int(extent_z) + 1)
+        self.mx, self.mz = _canvas_size(extent_x), _canvas_size(extent_z)
         self.x_in, self.x_out = (self.mx - wx) // 2, (self.mx - self.width) // 2
         self.z_in, self.z_out = (self.mz - wz) // 2, (self.mz - self.depth) // 2
         self._shears(angle, float(sin), float(tan))
@@ -106,9 +133,9 @@ class _Plan:
         half_z = self.z_in + (self.wz - 1) / 2 - self.z_out - (self.depth - 1) / 2
         half_x = self.x_in + (self.wx - 1) / 2 - self.x_out - (self.width - 1) / 2
         rate = 0.5 * (1 + tan * tan)
-        self.first = _Shear(1, self.mx, tan * z_in, rate * z_in)
-        self.second = _Shear(0, self.mz, half_z - sin * x_in, -np.cos(angle) * x_in)
-        self.third = _Shear(1, self.mx, half_x + tan * z_out, rate * z_out)
+        self.first = Shear(1, self.mx, tan * z_in, rate * z_in)
+        self.second = Shear(0, self.mz, half_z - sin * x_in, -np.cos(angle) * x_in)
+        self.third = Shear(1, self.mx, half_x + tan * z_out, rate * z_out)
 
     @property
     def _in_x(self) -> slice:
@@ -174,7 +201,7 @@ class FourierRotator:
 
     def __init__(self, geometry: TiltGeometry) -> None:
         self.geometry = geometry
-        self._plans = [_Plan(geometry, i) for i in range(geometry.n_tilt)]
+        self._plans = [ShearPlan(geometry, i) for i in range(geometry.n_tilt)]
 
     def project(self, volume: np.ndarray, tilt: int, out: np.ndarray) -> None:
         """Overwrite ``out`` `(n_slice, nx, ny)` with the slices seen at ``tilt``."""

@@ -22,8 +22,8 @@ from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.rounds import STEP, WIDEST, search_px
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail
 from napari_phaset3m.prepare.events import Progress
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 from napari_phaset3m.reconstruct.problem import Problem, build_problem
-from napari_phaset3m.reconstruct.refine import GaussNewton
 
 #: Weight of a frequency that no focus transfers, over that of one which all do.
 REGULARISED = 0.05

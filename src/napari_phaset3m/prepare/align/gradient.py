@@ -2,8 +2,8 @@
 
 Joint alignment inside the reconstruction (Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
 At each bin the volume is built from zero, several times over, and after every sweep from the third
-on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.refine`). Tilt angle,
-rotation and magnification, where asked for, follow from volumes of the other tilts (:mod:`.geometry`).
+on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.gauss_newton`). Tilt
+angle, rotation and magnification, where asked for, follow from volumes of the other tilts (:mod:`.geometry`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference, forward_model
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
 from napari_phaset3m.prepare.events import Progress
-from napari_phaset3m.reconstruct.refine import GaussNewton
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 
 
 def refine(work: Work, share: Share) -> StageEvents:

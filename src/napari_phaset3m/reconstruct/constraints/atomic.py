@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from napari_phaset3m.core.backend import array_module, cpu_threads
+from napari_phaset3m.core.cuda.runtime import cuda_runtime
+from napari_phaset3m.core.cuda.volumes import convolve
 from napari_phaset3m.core.precision import REAL, Array
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.update import split
@@ -51,7 +52,9 @@ def _along_y(plane, kernel, out, line):  # type: ignore[no-untyped-def]
     radius = kernel.size - 1
     line[:] = 0
     for i in range(n):
-        line[radius : radius + m] = plane[i]
+        # Loops, not assignments between slices: Numba compiles their error messages for seconds.
+        for y in range(m):
+            line[radius + y] = plane[i, y]
         row = out[i]
         for y in range(m):
             row[y] = kernel[0] * line[radius + y]
@@ -77,9 +80,13 @@ def _planes_z(target, kernel, first, last):  # type: ignore[no-untyped-def]
     plane = np.empty((nz, ny), np.float32)
     out = np.empty((nz, ny), np.float32)
     for x in range(first, last):
-        plane[:] = target[:, x, :]
+        for z in range(nz):
+            for y in range(ny):
+                plane[z, y] = target[z, x, y]
         _along_rows(plane, kernel, out)
-        target[:, x, :] = out
+        for z in range(nz):
+            for y in range(ny):
+                target[z, x, y] = out[z, y]
 
 
 class AtomicBasis:
@@ -143,7 +150,7 @@ class AtomicBasis:
             if xp is np:
                 self._convolve_cpu(source, target)
             else:
-                self._convolve_arrays(xp, source, target)
+                convolve(cuda_runtime(), source, target, self.half_kernel)
         return out
 
     def adjoint(self, gradient: Array, out: Array | None = None) -> Array:
@@ -170,16 +177,3 @@ class AtomicBasis:
         nz, nx, _ = source.shape
         split(self._pool, self.threads, nz, partial(_planes_xy, source, target, self.half_kernel))
         split(self._pool, self.threads, nx, partial(_planes_z, target, self.half_kernel))
-
-    def _convolve_arrays(self, xp: Any, source: Array, target: Array) -> None:
-        kernel = [float(w) for w in self.half_kernel]
-        current = source
-        for axis in range(3):
-            result = kernel[0] * current
-            for k in range(1, min(len(kernel), current.shape[axis])):
-                near, far = [slice(None)] * 3, [slice(None)] * 3
-                near[axis], far[axis] = slice(None, -k), slice(k, None)
-                result[tuple(near)] += REAL(kernel[k]) * current[tuple(far)]
-                result[tuple(far)] += REAL(kernel[k]) * current[tuple(near)]
-            current = result
-        target[...] = current

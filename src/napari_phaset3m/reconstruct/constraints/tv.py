@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numba import njit
 
 from napari_phaset3m.config import Schedule
 from napari_phaset3m.core.backend import array_module, cpu_threads
+from napari_phaset3m.core.cuda.runtime import cuda_runtime
+from napari_phaset3m.core.cuda.volumes import total_variation_prox
 from napari_phaset3m.core.precision import ACCUMULATE, REAL, Array
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.constraints.base import Scheduled
@@ -122,34 +123,6 @@ def _fgp_numbers(weight: float, iterations: int) -> list[np.ndarray]:
     return numbers
 
 
-def _divergence(xp: Any, p: Array) -> Array:
-    total = xp.zeros(p.shape[1:], REAL)  # D^T p
-    for axis in range(3):
-        near = [slice(None)] * 3
-        far = [slice(None)] * 3
-        near[axis], far[axis] = slice(None, -1), slice(1, None)
-        total[tuple(near)] -= p[axis][tuple(near)]
-        total[tuple(far)] += p[axis][tuple(near)]
-    return total
-
-
-def _solve_arrays(xp: Any, v: Array, weight: float, iterations: int) -> None:
-    """Do the same iteration in whole-array operations (GPU)."""
-    p, r = xp.zeros((3, *v.shape), REAL), xp.zeros((3, *v.shape), REAL)
-    for numbers in _fgp_numbers(weight, iterations):
-        _, step, beta = (float(n) for n in numbers)
-        u = v - REAL(weight) * _divergence(xp, r)
-        for axis in range(3):
-            inner = [slice(None)] * 3
-            inner[axis] = slice(None, -1)
-            r[axis][tuple(inner)] += REAL(step) * xp.diff(u, axis=axis)
-        r /= xp.maximum(REAL(1), xp.sqrt((r * r).sum(axis=0)))
-        p *= REAL(-beta)
-        p += REAL(1 + beta) * r  # the extrapolated point; r holds the new dual
-        p, r = r, p
-    v -= REAL(weight) * _divergence(xp, p)
-
-
 def tv_prox(volume: Array, weight: float, *, iterations: int = 20, threads: int | None = None) -> None:
     """Replace ``volume`` by ``argmin_u 1/2 ||u - volume||^2 + weight TV(u)``.
 
@@ -166,7 +139,7 @@ def tv_prox(volume: Array, weight: float, *, iterations: int = 20, threads: int 
 
     Notes
     -----
-    Holds six volumes while it runs (eight on a GPU).
+    Holds six volumes while it runs (seven on a GPU).
     """
     if weight <= 0 or iterations < 1:
         return
@@ -174,7 +147,7 @@ def tv_prox(volume: Array, weight: float, *, iterations: int = 20, threads: int 
     if xp is np:
         _solve_cpu(volume, weight, iterations, threads or cpu_threads())
     else:
-        _solve_arrays(xp, volume, weight, iterations)
+        total_variation_prox(cuda_runtime(), volume, weight, _fgp_numbers(weight, iterations))
 
 
 def total_variation(volume: Array) -> float:

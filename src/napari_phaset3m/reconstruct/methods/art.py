@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core.precision import REAL, Array
-from napari_phaset3m.core.projector import HostProjector
-from napari_phaset3m.core.rotation import footprint
+from napari_phaset3m.core.precision import Array
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.methods.linear import LinearMethod
 
@@ -24,7 +22,7 @@ class ArtMethod(LinearMethod):
     """Kaczmarz' row action on the rays of each tilt, from one edge of the detector to the other.
 
     Planes along the tilt axis do not mix, so each holds a system of its own and threads
-    share the planes. The misfit of a ray is taken as it is visited.
+    (on a GPU blocks) share the planes. The misfit of a ray is taken as it is visited.
 
     Raises
     ------
@@ -36,24 +34,16 @@ class ArtMethod(LinearMethod):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if self.config.rotation not in footprint.TAPS:
+        if not self.projector.sparse:
             raise ConfigError(f"rotation: {self.config.rotation} has no rays for ART; use linear")
-        assert isinstance(self.projector, HostProjector)
-        self._host = self.projector
 
     def update(
         self, volume: Array, tilts: np.ndarray, step: float, *, low: float, memory: dict[str, Array]
     ) -> float:
         """``x += step (b_i - a_i x) a_i / |a_i|^2`` for every ray i of these tilts."""
-        flat = volume[0].reshape(-1, volume.shape[-1])
-        numbers = np.array([step, max(low, footprint.LOWEST)], REAL)
         loss = 0.0
-        for tilt in tilts:
-            lists = footprint.rays(self._host.table, int(tilt))
-            image = self.data[int(tilt)]
-
-            def work(a: int, b: int, image: np.ndarray = image, lists: Any = lists) -> float:
-                return float(footprint.kaczmarz(flat, image, self._used, lists, numbers, a, b))
-
-            loss += self._host.slabs(work, volume.shape[-1])
+        for tilt in (int(t) for t in tilts):
+            loss += self.projector.row_action(
+                volume[0], self.data[tilt], self._used, tilt, relaxation=step, low=low
+            )
         return loss

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from napari_phaset3m.core.precision import Array
+
+
+class Equations(NamedTuple):
+    """Gauss-Newton equations of one tilt's images, for what multiplies their transfer.
+
+    Attributes
+    ----------
+    tilt : int
+    loss : float
+    gradient : ndarray
+        `(n_focus, n_parameter)` float64: derivatives of the loss.
+    normal : ndarray
+        `(n_focus, n_parameter, n_parameter)` float64: ``J^T W J`` of the amplitudes' derivatives J.
+    """
+
+    tilt: int
+    loss: float
+    gradient: np.ndarray
+    normal: np.ndarray
 
 
 class Method(Protocol):

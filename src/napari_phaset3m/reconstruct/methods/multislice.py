@@ -6,7 +6,7 @@ approximation, with one tilt focal-series exit-wave reconstruction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from napari_phaset3m.core.kernels_cpu import LOSSES
 from napari_phaset3m.core.multislice import Multislice
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.rotation import make_rotator
-from napari_phaset3m.core.transfer import Transfer, TransferModel, defocus_factor, shift_factors
+from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.methods.base import Equations
 from napari_phaset3m.reconstruct.problem import Problem
 
 
@@ -90,7 +91,9 @@ class MultisliceMethod:
     def transfer(self, tilt: int) -> Transfer:
         """Transfer functions of one tilt's images, from the plane of its last slice."""
         p = self.problem
-        assert p.defocus_angstrom is not None
+        assert p.defocus_angstrom is not None and p.microscope is not None
+        if self._transfer.microscope is not p.microscope:  # a refiner found better optics
+            self._transfer = TransferModel(p.grid, p.microscope, self._transfer.n_nodes)
         shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
         return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
 
@@ -138,24 +141,34 @@ class MultisliceMethod:
             self.rotator.backproject(part, tilt, gradient[channel])
         return loss
 
-    def optics_equations(self, volume: np.ndarray, tilt: int, slot: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Newton equations of one tilt's image shifts and defoci.
+    def equations(
+        self, volume: np.ndarray, tilts: Sequence[int], weights: np.ndarray, factors: np.ndarray
+    ) -> Iterator[Equations]:
+        """Gauss-Newton equations of what multiplies each image's transfer, tilt by tilt.
 
-        Returns
-        -------
-        gradient : ndarray
-            `(n_focus, 3)` float64: derivatives of the loss by the shift (y, x; pixels of this
-            grid) and the defocus (angstrom) of each image.
-        normal : ndarray
-            `(n_focus, 3, 3)` float64. The detector's blur is left out of it.
+        Parameters
+        ----------
+        volume : ndarray
+            `(n_channel, nz, nx, ny)` float32.
+        tilts : sequence of int
+        weights : ndarray
+            `(n_tilt, n_focus)` weights of the images in the loss.
+        factors : ndarray
+            `(n_parameter, nx, ny)`, see :mod:`.core.transfer`.
+
+        Yields
+        ------
+        Equations
+            The detector's blur is left out of ``normal``.
         """
-        n, transfer = self._forward(volume, tilt, slot)
-        self._loss(tilt, slot, self.problem.weight[tilt])
-        ws, grid = self._slots[slot], self.problem.grid
-        if self._detector is not None:
-            self._detector.apply(ws.model.slope)
-        factors = np.concatenate([shift_factors(grid), defocus_factor(grid, ws.model.wavelength)])
-        return ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
+        ws = self._slots[0]
+        for tilt in map(int, tilts):
+            n, transfer = self._forward(volume, tilt, 0)
+            loss = self._loss(tilt, 0, np.asarray(weights[tilt], REAL))
+            if self._detector is not None:
+                self._detector.apply(ws.model.slope)
+            found = ws.model.transfer_equations(n, transfer, factors, ws.model.slope, ws.weight)
+            yield Equations(tilt, loss, *found)
 
     def predict_tilted(self, volume: np.ndarray, tilt: int, step_rad: float, slot: int = 0) -> np.ndarray:
         """`(n_focus, nx, ny)` predicted intensities with the tilt angle changed by a small step.

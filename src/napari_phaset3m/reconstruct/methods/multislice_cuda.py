@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.core.cuda.multislice import CudaMultislice, batch_bytes
-from napari_phaset3m.core.cuda.rotation import CudaRotator
+from napari_phaset3m.core.backend import asnumpy
+from napari_phaset3m.core.cuda.multislice import CudaMultislice
+from napari_phaset3m.core.cuda.rotation import make_device_rotator
 from napari_phaset3m.core.cuda.runtime import NULL, Runtime, cuda_runtime
-from napari_phaset3m.core.precision import REAL, Array
+from napari_phaset3m.core.optics import detector_mtf
+from napari_phaset3m.core.precision import ACCUMULATE, COMPLEX, REAL, Array
 from napari_phaset3m.core.transfer import Transfer, TransferModel
 from napari_phaset3m.errors import ConfigError, ResourceError
+from napari_phaset3m.reconstruct.methods.base import Equations
+from napari_phaset3m.reconstruct.methods.cuda_batch import choose_batch, constraint_bytes
 from napari_phaset3m.reconstruct.methods.multislice import resolve_loss
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.update import Limit
 
-#: Small images are launch-bound below about this many tilts, larger batches gain nothing.
-MAX_BATCH = 16
-#: Share of the free memory that batches may take; the solver's volumes need the rest.
-_MEMORY_SHARE = 0.6
-
-
-def choose_batch(problem: Problem, runtime: Runtime, *, channels: int, n_nodes: int) -> int:
-    """Tilts per batch that fit beside the solver's volumes.
-
-    Raises
-    ------
-    ResourceError
-        Not even one tilt fits.
-    """
-    geometry = problem.geometry
-    n_image = problem.images.shape[1] * n_nodes
-    one = batch_bytes(problem.grid, geometry.max_slices(), n_image, channels)
-    volume = 4 * channels * geometry.nz * geometry.nx * geometry.ny
-    # Volume, the last sweep's volume and the gradient; the images stay on the device too.
-    left = runtime.free_bytes() - 3 * volume - problem.images.nbytes
-    batch = int(_MEMORY_SHARE * left // one)
-    if batch < 1:
-        raise ResourceError(
-            f"GPU memory: one tilt needs {(one / _MEMORY_SHARE + 3 * volume) / 2**30:.1f} GiB, "
-            f"{runtime.free_bytes() / 2**30:.1f} GiB are free. Use fewer slices, a larger voxel or device cpu"
-        )
-    return min(batch, MAX_BATCH, geometry.n_tilt)
+T = TypeVar("T")
 
 
 class CudaMultisliceMethod:
@@ -65,7 +45,7 @@ class CudaMultisliceMethod:
     Raises
     ------
     ConfigError
-        A setting the GPU path does not offer.
+        Incoherent focal spread without a focal spread.
     ResourceError
         One tilt does not fit in the device's memory.
     """
@@ -81,20 +61,21 @@ class CudaMultisliceMethod:
         runtime: Runtime | None = None,
     ) -> None:
         assert problem.microscope is not None
-        if problem.microscope.mtf is not None:
-            raise ConfigError("mtf: the detector MTF has no GPU version yet; use --device cpu")
         self.problem = problem
         self.runtime = runtime if runtime is not None else cuda_runtime()
         self.n_tilt = problem.images.shape[0]
         channels = 2 if config.absorption else 1
         self.volume_shape = (channels, *problem.geometry.volume_shape)
         self.loss = resolve_loss(config, problem)
-        self.rotator = CudaRotator(self.runtime, problem.geometry, config.rotation)
+        self.rotator = make_device_rotator(self.runtime, problem.geometry, config.rotation)
         incoherent = config.coherence == "incoherent"
         if incoherent and problem.microscope.focal_spread_angstrom == 0:
             raise ConfigError("coherence: incoherent needs a focal spread (or Cc and energy spread)")
         n_nodes = config.quadrature_points if incoherent else 1
-        self.batch = choose_batch(problem, self.runtime, channels=channels, n_nodes=n_nodes)
+        self.batch = choose_batch(
+            problem, self.runtime, channels=channels, n_nodes=n_nodes,
+            reserved_bytes=self.rotator.workspace_bytes() + constraint_bytes(problem, config),
+        )  # fmt: skip
         self.model = CudaMultislice(
             self.runtime,
             problem.grid,
@@ -104,6 +85,7 @@ class CudaMultisliceMethod:
             max_batch=self.batch,
             n_nodes=n_nodes,
             band_limit=config.band_limit,
+            mtf=None if problem.microscope.mtf is None else detector_mtf(problem.grid, problem.microscope),
         )
         self._transfer = TransferModel(problem.grid, problem.microscope, n_nodes)
         self._heights = [problem.geometry.slice_centres_angstrom(i) for i in range(self.n_tilt)]
@@ -126,7 +108,9 @@ class CudaMultisliceMethod:
     def transfer(self, tilt: int) -> Transfer:
         """Transfer functions of one tilt's images, from the plane of its last slice."""
         p = self.problem
-        assert p.defocus_angstrom is not None
+        assert p.defocus_angstrom is not None and p.microscope is not None
+        if self._transfer.microscope is not p.microscope:  # a refiner found better optics
+            self._transfer = TransferModel(p.grid, p.microscope, self._transfer.n_nodes)
         shifts = [(float(y), float(x)) for y, x in p.shifts_px[tilt]]
         return self._transfer(p.defocus_angstrom[tilt].tolist(), shifts, float(self._heights[tilt][-1]))
 
@@ -151,10 +135,35 @@ class CudaMultisliceMethod:
         self.model.images(n_slice, [self.transfer(t) for t in tilts])
         return views[0], absorption, heights
 
+    def _image_weight(self, tilts: list[int], weights: np.ndarray) -> Array:
+        return self.runtime.xp.asarray(np.ascontiguousarray(weights[tilts], REAL))
+
     def _losses(self, tilts: list[int], weights: np.ndarray) -> np.ndarray:
-        xp = self.runtime.xp
-        image_weight = xp.asarray(np.ascontiguousarray(weights[tilts], REAL))
+        image_weight = self._image_weight(tilts, weights)
         return self.model.loss(self.loss, self._amplitude[tilts], image_weight, self._pixel_weight)
+
+    def _worked(self, tilts: Sequence[int], work: Callable[[list[int]], T]) -> Iterator[tuple[list[int], T]]:
+        """Batches and what ``work`` makes of them; one that does not fit is halved, and later ones with it.
+
+        ``work`` must leave nothing behind when it runs out of memory.
+        """
+        waiting = list(self.batches(tilts))
+        while waiting:
+            group = waiting.pop(0)
+            try:
+                done = work(group)
+            except MemoryError as error:  # CuPy's is one
+                if len(group) == 1:
+                    raise ResourceError(
+                        f"GPU memory: {error}. Use fewer slices, a larger voxel or device cpu"
+                    ) from error
+            else:
+                yield group, done
+                continue
+            # Only now: the error held on to what had been allocated.
+            self.runtime.free_unused()
+            self.batch = half = -(-len(group) // 2)
+            waiting[:0] = [group[:half], group[half:]]
 
     def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
         """Add the gradient of several tilts to ``gradient``; returns their summed loss.
@@ -164,20 +173,54 @@ class CudaMultisliceMethod:
         volume, gradient : Array
             `(n_channel, nz, nx, ny)` float32 on the device.
         tilts : sequence of int
+
+        Raises
+        ------
+        ResourceError
+            The device's memory does not take even one tilt, after all.
         """
         total = 0.0
-        for group in self.batches(tilts):
-            phase, absorption, heights = self._forward(volume, group)
-            total += float(self._losses(group, self.problem.weight).sum())
-            self.model.backpropagate(phase, heights, absorption)
-            self.rotator.backproject(phase, group, gradient[0])
-            if absorption is not None:
-                self.rotator.backproject(absorption, group, gradient[1])
+        for group, (loss, slices) in self._worked(tilts, partial(self._slice_gradients, volume)):
+            total += loss
+            for channel, part in enumerate(slices):
+                self.rotator.backproject(part, group, gradient[channel])
         return total
+
+    def _slice_gradients(self, volume: Array, group: list[int]) -> tuple[float, list[Array]]:
+        """Summed loss of a batch and its gradient by the slices of each channel."""
+        phase, absorption, heights = self._forward(volume, group)
+        loss = float(self._losses(group, self.problem.weight).sum())
+        self.model.backpropagate(phase, heights, absorption)
+        return loss, [phase] if absorption is None else [phase, absorption]
 
     def accumulate(self, volume: Array, tilt: int, gradient: Array, slot: int = 0) -> float:
         """Add the gradient of one tilt to ``gradient``; see :class:`.base.Method`."""
         return self.accumulate_batch(volume, [tilt], gradient)
+
+    def equations(
+        self, volume: Array, tilts: Sequence[int], weights: np.ndarray, factors: np.ndarray
+    ) -> Iterator[Equations]:
+        """Gauss-Newton equations tilt by tilt, see :meth:`.multislice.MultisliceMethod.equations`."""
+        on_device = self.runtime.xp.asarray(factors.astype(COMPLEX))
+
+        def solve(group: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            self._forward(volume, group)
+            losses = asnumpy(self._losses(group, weights))
+            image_weight = self._image_weight(group, weights)
+            return losses, *self.model.transfer_equations(on_device, image_weight, self._pixel_weight)
+
+        for group, found in self._worked(tilts, solve):
+            for tilt, loss, gradient, normal in zip(group, *found, strict=True):
+                yield Equations(tilt, float(loss), gradient, normal)
+
+    def tilt_derivative(self, volume: Array, tilt: int, slot: int = 0) -> float:
+        """Derivative of one tilt's loss by its tilt angle, per radian."""
+        _, slices = self._slice_gradients(volume, [int(tilt)])
+        moved, total = self.runtime.xp.empty(slices[0].shape, REAL), 0.0
+        for channel, part in enumerate(slices):
+            self.rotator.project_derivative(volume[channel], [int(tilt)], moved)
+            total += float((moved * part).sum(dtype=ACCUMULATE))
+        return total
 
     def predict(self, volume: Array, tilt: int, slot: int = 0) -> Array:
         """`(n_focus, nx, ny)` predicted intensities of one tilt, on the device."""
@@ -186,10 +229,18 @@ class CudaMultisliceMethod:
 
     def held_out_loss(self, volume: Array, tilt: int, slot: int = 0) -> float:
         """Loss of the tilt's held-out images."""
-        if not self.problem.held_out[tilt].any():
-            return 0.0
-        self._forward(volume, [int(tilt)])
-        return float(self._losses([int(tilt)], self.problem.held_out)[0])
+        return self.held_out_loss_of(volume, [int(tilt)])
+
+    def held_out_loss_of(self, volume: Array, tilts: Sequence[int]) -> float:
+        """Summed loss of the held-out images of these tilts."""
+        held = self.problem.held_out
+
+        def losses(group: list[int]) -> float:
+            self._forward(volume, group)
+            return float(self._losses(group, held).sum())
+
+        chosen = [int(t) for t in tilts if held[t].any()]
+        return sum(loss for _, loss in self._worked(chosen, losses))
 
     def data_norm(self, tilt: int, *, held_out: bool = False) -> float:
         """Loss of the tilt's images when nothing is in the beam."""

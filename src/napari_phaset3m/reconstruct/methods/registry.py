@@ -109,7 +109,7 @@ METHODS: MappingProxyType[str, MethodEntry] = MappingProxyType(
         ),
         "art": MethodEntry(
             "ART", "Algebraic reconstruction, ray by ray",
-            "art:ArtMethod", None,
+            "art:ArtMethod", "art:ArtMethod.on_gpu",
             (*_LINEAR, *_SWEEPS, *_SUBSETS, "relaxation"), sweeps=10, subset=1, relaxation=0.2,
         ),
         "fbp": MethodEntry(

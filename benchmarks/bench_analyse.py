@@ -1,0 +1,200 @@
+"""Longest time that Mask, Analyse and Compare hold napari's main thread, with the real solver.
+
+A person's way through the steps: reconstruct the sample, make a mask and use it, compute odd and even tilts
+with their control from the Halves menu, compute and show every topic, click a peak, open Compare. Slots are
+timed as in ``bench_gui.py``; painting of OpenGL canvases apart. Where the machine is shared, the processor
+time of the main thread tells more than the time that passed. ``--pictures DIR`` saves the window at each
+station. Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python
+benchmarks/bench_analyse.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench_gui import LIMIT_MS, SERIES, Stopwatch, instrument, ready_panel, until
+from common import RESULTS, machine, print_table, write
+
+Shoot = Callable[[str], None]
+
+
+class Trip:
+    """One way through the steps in one window."""
+
+    def __init__(self, options: argparse.Namespace, slots: Stopwatch, paint: Stopwatch) -> None:
+        from napari_phaset3m import ReconstructionConfig
+        from napari_phaset3m.gui.launch import open_workspace
+        from napari_phaset3m.session import session_for
+
+        self.options, self.slots, self.paint = options, slots, paint
+        config = ReconstructionConfig(iterations=options.sweeps)
+        self.viewer = open_workspace(options.series, config=config, run=False)
+        self.window = self.viewer.window._qt_window
+        self.window.resize(*options.size)
+        self.session = session_for(self.viewer)
+        self.said: dict[str, list[str]] = {}
+
+    def step(self, index: int) -> Any:
+        """Click a step in the guide; its panel."""
+        workspace = next(w for w in self.viewer.window.dock_widgets.values() if hasattr(w, "guide"))
+        self.click(workspace.guide.buttons[index])
+        self.idle(0.3)
+        return workspace.panels[index]
+
+    def click(self, button: Any) -> None:
+        """Press a button with the mouse."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        assert button.isEnabled(), f"{button.text()}: {button.toolTip()}"
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def idle(self, seconds: float) -> None:
+        """Let the event loop run."""
+        end = time.monotonic() + seconds
+        until(lambda: time.monotonic() > end, seconds + 60)
+
+    def phase(self, name: str) -> None:
+        """Call what follows by a name."""
+        self.slots.phase = self.paint.phase = name
+        self.slots.recording = self.paint.recording = bool(name)
+
+    def shoot(self, name: str) -> None:
+        """Save a picture of the window."""
+        if self.options.pictures is not None:
+            self.slots.recording = self.paint.recording = False
+            self.idle(0.8)
+            self.window.grab()  # what was never painted
+            self.window.screen().grabWindow(self.window.winId()).save(
+                str(self.options.pictures / f"{name}.png")
+            )
+            self.phase(self.slots.phase)
+
+    def reconstruct(self, method: str | None = None) -> None:
+        """Run the solver to the end."""
+        panel = ready_panel(self.viewer, self.session)
+        if method is not None:
+            self.session.config = self.session.config.model_copy(update={"method": method})
+            until(lambda: panel.start.isEnabled(), 60)
+        count = len(self.session.runs)
+        self.click(panel.start)
+        until(lambda: len(self.session.runs) > count and self.session.active_run is None, 900)
+
+    def mask(self) -> None:
+        """Make the suggested mask and use it for analysis."""
+        panel = self.step(2)
+        self.idle(1.0)
+        self.phase("mask")
+        until(lambda: panel.ui.analyse.isEnabled(), 120)
+        self.click(panel.ui.analyse)
+        until(lambda: self.session.analysis_mask is not None, 60)
+        self.shoot("mask")
+
+    def halves(self, panel: Any) -> None:
+        """Both halves and their control, from the menu."""
+        self.phase("halves")
+        menu = panel.ui.choices.halves.menu()
+        panel._refresh_menu()
+        by_name = {action.text(): action for action in menu.actions()}
+        by_name["With a control without priors"].setChecked(True)
+        by_name["Compute odd and even tilts"].trigger()
+        heard = self.said.setdefault("halves", [])
+        shot = False
+
+        def done() -> bool:
+            nonlocal shot
+            if panel.job.message and (not heard or heard[-1] != panel.job.message):
+                heard.append(panel.job.message)
+            if not shot and panel.job.progress is not None and panel.job.progress.half == 1:
+                shot = True
+                self.shoot("halves_running")
+            return not panel.job.busy and "fsc" in panel.work.outcomes and not panel.work.busy
+
+        until(done, 3600)
+        self.click(panel.ui.rows["fsc"].run)  # Show
+        self.shoot("fsc")
+
+    def topics(self, panel: Any) -> None:
+        """Every topic: computed, then shown."""
+        self.phase("compute all")
+        self.click(panel.ui.all)
+        until(lambda: not panel.work.busy, 900)
+        for key, row in panel.ui.rows.items():
+            self.phase(f"show {key}")
+            if row.done:
+                self.click(row.run)
+                self.idle(0.5)
+                self.shoot(f"topic_{key}")
+            self.said[key] = [row.text.text()]
+        self.phase("peaks")
+        view = self._fourier_page()
+        if view is not None:
+            view.table.selectRow(3)
+            self.idle(0.5)
+            self.shoot("peak_clicked")
+
+    def _fourier_page(self) -> Any:
+        from napari_phaset3m.gui.analyse_fourier3d import FourierPage
+
+        return next(iter(self.window.findChildren(FourierPage)), None)
+
+    def compare(self) -> None:
+        """Open Compare with the runs there are."""
+        from napari_phaset3m.gui.compare_dock import open_compare
+
+        self.phase("compare")
+        open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs[:-3:-1]])
+        self.idle(4.0)
+        self.shoot("compare")
+
+
+def main() -> int:
+    """Run, print, write the result; 1 when a slot is over the limit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--series", type=Path, default=SERIES)
+    parser.add_argument("--sweeps", type=int, default=10)
+    parser.add_argument("--size", type=int, nargs=2, default=(1600, 1000))
+    parser.add_argument("--pictures", type=Path)
+    options = parser.parse_args()
+    if options.pictures is not None:
+        options.pictures.mkdir(parents=True, exist_ok=True)
+    about, paint = machine(), Stopwatch()
+    slots = Stopwatch(apart=paint)
+    instrument(slots, paint)
+    trip = Trip(options, slots, paint)
+    trip.reconstruct("sirt")
+    trip.reconstruct("multislice")
+    trip.mask()
+    panel = trip.step(3)
+    trip.halves(panel)
+    trip.topics(panel)
+    trip.compare()
+    phases = list(dict.fromkeys(phase for phase, _ in slots.calls))
+    trip.phase("")
+    trip.viewer.close()
+    rows = [{"phase": p, **row} for p in phases for row in slots.worst(p)[:4]]
+    rows.sort(key=lambda row: -row["longest_ms"])
+    longest = rows[0]["longest_ms"] if rows else 0.0
+    write("analyse", {
+        "machine": about, "limit_ms": LIMIT_MS, "longest_slot_ms": longest,
+        "longest_processor_ms": max((row["processor_ms"] for row in rows), default=0.0),
+        "within_limit": longest <= LIMIT_MS,
+        "slots": rows[:25], "painting": [{"phase": p, **r} for p in phases for r in paint.worst(p)],
+        "said": trip.said,
+    })  # fmt: skip
+    columns = ("phase", "slot", "longest_ms", "processor_ms", "calls")
+    print_table([columns, *(tuple(str(row[c]) for c in columns) for row in rows[:25])])
+    print(*(f"{key}: {' | '.join(told)}" for key, told in trip.said.items()), f"-> {RESULTS}", sep="\n")
+    return 0 if longest <= LIMIT_MS else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

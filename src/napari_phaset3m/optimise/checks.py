@@ -1,0 +1,111 @@
+"""What a search cannot find, said before it starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.aberrations import KRIVANEK
+from napari_phaset3m.core.constants import wavelength_angstrom
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.optimise.config import OptimiseConfig, Range
+from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.reconstruct.problem import is_linear
+
+#: Changes of the transfer's phase (radians) or envelope below this cannot be seen in any image.
+_UNSEEN = 0.05
+
+
+def bounds(item: Range, series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[float, float]:
+    """Lower and upper bound of a range: as given, else around the stated value.
+
+    Raises
+    ------
+    ConfigError
+        A given bound lies on the wrong side of the default one, or below what makes sense.
+    """
+    parameter = PARAMETERS[item.name]
+    now = parameter.get(series, config)
+    low = max(now - parameter.span, parameter.least) if item.low is None else item.low
+    high = now + parameter.span if item.high is None else item.high
+    if low < parameter.least:
+        raise ConfigError(f"bounds of {item.name}: {low:g} is below {parameter.least:g}, its least value")
+    if low >= high:
+        raise ConfigError(
+            f"bounds of {item.name}: {low:g} is not below {high:g}; give both bounds, the lower one first"
+        )
+    return low, high
+
+
+def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> tuple[str, ...]:
+    """Refuse a search that cannot find anything; notes on what it can find only badly.
+
+    Raises
+    ------
+    ConfigError
+        No free parameter, reversed bounds, or one that the data cannot determine.
+    """
+    if not wanted.ranges:
+        raise ConfigError("ranges: no parameter is free; name at least one, e.g. cs_angstrom")
+    if is_linear(config):
+        raise ConfigError("method: linear methods use no optics; choose multislice or singleslice")
+    notes = []
+    for item in wanted.ranges:
+        low, high = bounds(item, series, config)
+        reason = _undetermined(item.name, (low, high), series, wanted)
+        if reason:
+            raise ConfigError(f"{item.name}: {reason}")
+        notes += _doubtful(item.name, series, wanted)
+    return tuple(dict.fromkeys(notes))
+
+
+def _undetermined(
+    name: str, limits: tuple[float, float], series: TiltFocalSeries, wanted: OptimiseConfig
+) -> str | None:
+    trial = wanted.trial
+    if name == "tilt_offset_deg":
+        return "images cannot tell it: the same tilt added everywhere only turns the volume about the axis"
+    if name == "tilt_axis_offset_px" and trial.refine_shifts:
+        return "shifts of the images are refined in every trial and take it up; switch refine_shifts off"
+    if name == "defocus_offset_angstrom" and trial.refine_defocus != "off":
+        return "defocus is refined in every trial and takes it up; switch refine_defocus off"
+    refined = PARAMETERS[name].refined_as
+    if refined and refined in trial.refine_optics:
+        return f"{refined} is refined in every trial; take it out of refine_optics to search for it"
+    if series.n_tilt == 1 and PARAMETERS[name].kind == "geometry" and name != "magnification":
+        return "one tilt alone does not tell the tilt axis"
+    if _effect(name, limits, series, trial.bin) < _UNSEEN:
+        return (
+            f"nothing in {limits[0]:g} … {limits[1]:g} changes the images up to the Nyquist frequency of "
+            f"trials (bin {trial.bin}); widen the range or lower the bin"
+        )
+    return None
+
+
+def _effect(name: str, limits: tuple[float, float], series: TiltFocalSeries, bin_: int) -> float:
+    """Largest change of phase (radians) or envelope over the range, at Nyquist; inf where it is not known."""
+    wavelength = wavelength_angstrom(series.energy_ev)
+    k = 0.5 / (series.pixel_size_angstrom * bin_)
+    width = limits[1] - limits[0]
+    refined = PARAMETERS[name].refined_as
+    if refined == "focal_spread":
+        envelopes = [np.exp(-0.5 * (np.pi * wavelength * value * k**2) ** 2) for value in limits]
+        return float(abs(envelopes[1] - envelopes[0]))
+    if refined in KRIVANEK:
+        order = KRIVANEK[refined][0]
+        return float(2 * np.pi / wavelength * width * (wavelength * k) ** (order + 1) / (order + 1))
+    if name == "b_factor_angstrom2":
+        return float(1 - np.exp(-width * k**2 / 4))
+    return float("inf")
+
+
+def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> list[str]:
+    notes = []
+    if name == "cs_angstrom" and wanted.trial.refine_defocus != "off":
+        notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
+    if name == "magnification":
+        notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
+    if series.n_focus == 1 and PARAMETERS[name].kind == "optics":
+        notes.append("one focus at each tilt: optics and specimen are hard to tell apart")
+    return notes

@@ -1,0 +1,231 @@
+"""Where to try next: ask for points of the unit cube, tell what they gave.
+
+scikit-optimize and Optuna stand behind the same two verbs, so that either can be replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.optimise.config import OptimiseConfig
+
+Point = tuple[float, ...]
+
+
+class Proposer(Protocol):
+    """Asks and is told; points lie in 0..1 on each axis."""
+
+    def ask(self, n: int = 1) -> list[Point]:
+        """Up to ``n`` points to try next; none when everything was tried."""
+        ...
+
+    def tell(self, point: Point, score: float | None) -> None:
+        """What a point gave; None: the trial failed."""
+        ...
+
+    def expected_gain(self) -> float:
+        """By how much the best score is expected to fall at the next point; inf: not known."""
+        ...
+
+
+class Random:
+    """Uniform random points.
+
+    Parameters
+    ----------
+    n_axis : int
+    seed : int
+    """
+
+    def __init__(self, n_axis: int, seed: int) -> None:
+        self._rng, self._n = np.random.default_rng(seed), n_axis
+
+    def ask(self, n: int = 1) -> list[Point]:
+        """See :class:`Proposer`."""
+        return [tuple(map(float, self._rng.random(self._n))) for _ in range(n)]
+
+    def tell(self, point: Point, score: float | None) -> None:
+        """See :class:`Proposer`: nothing is learnt."""
+
+    def expected_gain(self) -> float:
+        """See :class:`Proposer`."""
+        return float("inf")
+
+
+class Grid:
+    """A regular grid, from the middle outwards.
+
+    Parameters
+    ----------
+    n_axis : int
+    calls : int
+        At most so many points; each axis gets the same number.
+    """
+
+    def __init__(self, n_axis: int, calls: int) -> None:
+        edge = max(2, int(np.floor(calls ** (1 / n_axis) + 1e-9)))
+        axis = np.linspace(0, 1, edge)
+        points = [tuple(map(float, point)) for point in product(axis, repeat=n_axis)]
+        self._left = sorted(points, key=lambda point: sum((x - 0.5) ** 2 for x in point))
+
+    def ask(self, n: int = 1) -> list[Point]:
+        """See :class:`Proposer`."""
+        taken, self._left = self._left[:n], self._left[n:]
+        return taken
+
+    def tell(self, point: Point, score: float | None) -> None:
+        """See :class:`Proposer`; a point that is known already is not asked for again."""
+        self._left = [other for other in self._left if not np.allclose(other, point, atol=1e-9)]
+
+    def expected_gain(self) -> float:
+        """See :class:`Proposer`."""
+        return float("inf")
+
+
+class Bayesian:
+    """Gaussian process with a Matern kernel and fitted noise (scikit-optimize).
+
+    Snoek, Larochelle & Adams, NIPS 25 (2012); a Latin hypercube begins.
+
+    Parameters
+    ----------
+    n_axis : int
+    config : OptimiseConfig
+    """
+
+    def __init__(self, n_axis: int, config: OptimiseConfig) -> None:
+        from skopt import Optimizer
+
+        self._worst: float | None = None
+        self.optimizer: Any = Optimizer(
+            [(0.0, 1.0)] * n_axis,
+            "GP",
+            acq_func=config.acquisition,
+            n_initial_points=config.initial,
+            initial_point_generator="lhs",
+            random_state=config.seed,
+        )
+
+    def ask(self, n: int = 1) -> list[Point]:
+        """See :class:`Proposer`."""
+        with _one_thread():
+            if n == 1:
+                return [tuple(map(float, self.optimizer.ask()))]
+            return [tuple(map(float, point)) for point in self.optimizer.ask(n_points=n, strategy="cl_min")]
+
+    def tell(self, point: Point, score: float | None) -> None:
+        """See :class:`Proposer`; a failed point counts as the worst so far, so that it is avoided."""
+        if score is None:
+            if self._worst is None:
+                return
+            score = self._worst
+        self._worst = score if self._worst is None else max(self._worst, score)
+        with _one_thread():
+            self.optimizer.tell(list(point), score)
+
+    def expected_gain(self) -> float:
+        """See :class:`Proposer`: largest expected improvement over the cube."""
+        if not self.optimizer.models:
+            return float("inf")
+        from skopt.acquisition import gaussian_ei
+
+        points = np.random.default_rng(0).random((2000, len(self.optimizer.space.dimensions)))
+        with _one_thread():
+            lowest = float(np.min(self.optimizer.yi))
+            gains = gaussian_ei(points, self.optimizer.models[-1], y_opt=lowest, xi=0)
+        return float(np.max(gains))
+
+
+class Tpe:
+    """Tree-structured Parzen estimator (Optuna, when installed): the second backend.
+
+    Parameters
+    ----------
+    n_axis : int
+    config : OptimiseConfig
+
+    Raises
+    ------
+    ConfigError
+        Optuna is not installed.
+    """
+
+    def __init__(self, n_axis: int, config: OptimiseConfig) -> None:
+        try:
+            import optuna
+        except ImportError:
+            raise ConfigError("backend: Optuna is not installed; pip install optuna, or use skopt") from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=config.initial)
+        self._optuna, self._n = optuna, n_axis
+        self._study: Any = optuna.create_study(sampler=sampler)
+        self._asked: dict[Point, Any] = {}
+
+    def _space(self) -> dict[str, Any]:
+        return {f"x{i}": self._optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(self._n)}
+
+    def ask(self, n: int = 1) -> list[Point]:
+        """See :class:`Proposer`."""
+        points = []
+        for _ in range(n):
+            trial = self._study.ask(self._space())
+            point = tuple(float(trial.params[f"x{i}"]) for i in range(self._n))
+            self._asked[point] = trial
+            points.append(point)
+        return points
+
+    def tell(self, point: Point, score: float | None) -> None:
+        """See :class:`Proposer`."""
+        states = self._optuna.trial.TrialState
+        trial = self._asked.pop(point, None)
+        if trial is None:
+            params = {f"x{i}": x for i, x in enumerate(point)}
+            made = self._optuna.trial.create_trial(
+                params=params,
+                distributions=self._space(),
+                value=score,
+                state=states.COMPLETE if score is not None else states.FAIL,
+            )
+            self._study.add_trial(made)
+        elif score is None:
+            self._study.tell(trial, state=states.FAIL)
+        else:
+            self._study.tell(trial, score)
+
+    def expected_gain(self) -> float:
+        """See :class:`Proposer`: not known."""
+        return float("inf")
+
+
+def make_proposer(config: OptimiseConfig, told: Sequence[tuple[Point, float | None]] = ()) -> Proposer:
+    """The proposer of a config, which knows of earlier trials already.
+
+    Parameters
+    ----------
+    told : sequence of (point, score)
+        Of earlier trials, oldest first.
+    """
+    n = len(config.ranges)
+    proposer: Proposer
+    if config.method == "random":
+        proposer = Random(n, config.seed)
+        proposer.ask(len(told))  # go on where an interrupted search would have
+    elif config.method == "grid":
+        proposer = Grid(n, config.calls)
+    else:
+        proposer = Tpe(n, config) if config.backend == "optuna" else Bayesian(n, config)
+    for point, score in told:
+        proposer.tell(point, score)
+    return proposer
+
+
+def _one_thread() -> Any:
+    """The process's BLAS confined to one thread: a Gaussian process of a few points is slower on more."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)

@@ -1,0 +1,245 @@
+"""The search: points proposed, judged (several at a time), kept, and continued after a stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event as Flag
+from typing import Literal
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DivergedError
+from napari_phaset3m.optimise.checks import bounds, check
+from napari_phaset3m.optimise.config import OptimiseConfig
+from napari_phaset3m.optimise.objective import Objective, Outcome
+from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
+from napari_phaset3m.optimise.posterior import likely_best
+from napari_phaset3m.optimise.proposers import Point, Proposer, make_proposer
+from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
+from napari_phaset3m.prepare.events import Done, Finish, Progress
+from napari_phaset3m.prepare.history import recorded
+
+#: How often the search says that it is alive, seconds.
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+    best : Trial
+        At the lowest posterior mean where there is a model, else the lowest score: single scores are noisy.
+    limits : dict
+        (low, high) of each searched parameter, in its unit.
+    reason : str
+        Why it ended: ``calls``, ``gain`` (no further gain is expected), ``grid`` or ``finished early``.
+    notes : tuple of str
+    proposer : Proposer
+        With its model of the score, for :mod:`.posterior`.
+    """
+
+    trials: tuple[Trial, ...]
+    best: Trial
+    limits: dict[str, tuple[float, float]]
+    reason: str
+    notes: tuple[str, ...]
+    proposer: Proposer
+
+
+class Axes:
+    """From the unit cube to values, and back.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+    wanted : OptimiseConfig
+    """
+
+    def __init__(self, series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> None:
+        self.names = [item.name for item in wanted.ranges]
+        self.limits = {item.name: bounds(item, series, config) for item in wanted.ranges}
+        self._log = {item.name: item.scale == "log" for item in wanted.ranges}
+
+    def values(self, point: Sequence[float]) -> dict[str, float]:
+        """Values of a point of the unit cube."""
+        found = {}
+        for name, x in zip(self.names, point, strict=True):
+            low, high = self.limits[name]
+            found[name] = float(low * (high / low) ** x) if self._log[name] else float(low + x * (high - low))
+        return found
+
+    def point(self, values: dict[str, float]) -> Point:
+        """The point of the unit cube with these values."""
+        found = []
+        for name in self.names:
+            low, high = self.limits[name]
+            value = values[name]
+            straight = (value - low) / (high - low)
+            found.append(np.log(value / low) / np.log(high / low) if self._log[name] else straight)
+        return tuple(float(min(1.0, max(0.0, x))) for x in found)
+
+
+def iterate_search(
+    series: TiltFocalSeries,
+    wanted: OptimiseConfig,
+    config: ReconstructionConfig | None = None,
+    *,
+    finish: Finish | None = None,
+    journal: str | Path | None = None,
+    resume: bool = False,
+) -> Iterator[Progress | Done]:
+    """Search for the point at which held-out images are explained best.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    wanted : OptimiseConfig
+    config : ReconstructionConfig, optional
+        What all trials share.
+    finish : Finish, optional
+        Ends early with the best so far.
+    journal : path, optional
+        File that keeps each trial as it is done.
+    resume : bool
+        Go on with the trials of ``journal``; with more ``calls`` it goes further.
+
+    Yields
+    ------
+    Progress, at last Done
+        ``detail["trial"]`` is the :class:`Trial` just done, ``detail["best"]`` the best so far.
+        Done holds the series at the best point and a :class:`SearchResult`.
+
+    Raises
+    ------
+    ConfigError
+        See :func:`.checks.check`.
+    DivergedError
+        Not one trial could be judged.
+    """
+    config = config or ReconstructionConfig()
+    notes = check(series, config, wanted)
+    axes = Axes(series, config, wanted)
+    book = Journal(Path(journal) if journal else None, signature(series, config, wanted), resume=resume)
+    proposer = make_proposer(wanted, [(trial.point, trial.score) for trial in book.trials])
+    stop = Flag()
+    threads: int | Literal["auto"] = "auto" if wanted.workers == 1 else 1
+    objective = Objective(series, config, wanted.trial, wanted.seed, threads, stop.is_set)
+    reason = yield from _trials(objective, proposer, book, (wanted, axes, finish, stop))
+    found = best(book.trials)
+    likely = likely_best(proposer, [trial.point for trial in book.trials])
+    if found is not None and likely is not None and reason != "finished early":
+        yield Progress("Trying where the model expects the lowest error", 0.99)
+        last = _at_model_minimum(objective, book, axes, likely[0])
+        found = last if last.score is not None else found
+    if found is None:
+        why = book.trials[-1].message if book.trials else "none was run"
+        raise DivergedError(f"no trial could be judged; the last one: {why}")
+    result = SearchResult(tuple(book.trials), found, axes.limits, reason, notes, proposer)
+    yield Done(best_series(series, config, found, wanted), result)
+
+
+def best_series(
+    series: TiltFocalSeries, config: ReconstructionConfig, trial: Trial, wanted: OptimiseConfig
+) -> TiltFocalSeries:
+    """The series at a trial's point, with what was refined there; recorded."""
+    optics = {name: value for name, value in trial.values.items() if PARAMETERS[name].kind != "solver"}
+    changed, _ = put_all(series, config, optics)
+    found = trial.found
+    if found:
+        changed = changed.replace(
+            shifts_px=found["shifts_px"],
+            defocus_angstrom=found["defocus_angstrom"],
+            spherical_aberration_angstrom=found["cs_angstrom"],
+            focal_spread_angstrom=found["focal_spread_angstrom"],
+            aberrations=found["aberrations"],
+        )
+    told = {"score": trial.score, "error": trial.error, "trial": trial.number, **trial.values}
+    return recorded(changed, "optimise", wanted, told)
+
+
+def _trials(
+    objective: Objective,
+    proposer: Proposer,
+    book: Journal,
+    how: tuple[OptimiseConfig, Axes, Finish | None, Flag],
+) -> Generator[Progress, None, str]:
+    """Run trials until the search ends; returns why."""
+    wanted, axes, finish, stop = how
+    running: dict[Future[Outcome], tuple[int, Point]] = {}
+    number, clock = len(book.trials), time.monotonic()
+    reason = "calls"
+    with ThreadPoolExecutor(wanted.workers) as pool:
+        try:
+            while True:
+                if finish is not None and finish.finish_requested() and best(book.trials) is not None:
+                    return "finished early"
+                room = min(wanted.workers - len(running), wanted.calls - number)
+                if room > 0 and reason == "calls":
+                    points = proposer.ask(room)
+                    reason = "calls" if points else "grid"
+                    for point in points:
+                        running[pool.submit(objective, axes.values(point))] = (number, point)
+                        number += 1
+                if not running:
+                    return reason
+                done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    trial = _told(future.result(), running.pop(future), axes)
+                    book.add(trial)
+                    proposer.tell(trial.point, trial.score)
+                    reason = _ended(proposer, book, wanted) or reason
+                yield _progress(book, wanted, time.monotonic() - clock, fresh=bool(done))
+        finally:
+            stop.set()
+            for future in running:
+                future.cancel()
+            wait(running)
+
+
+def _at_model_minimum(objective: Objective, book: Journal, axes: Axes, point: Point) -> Trial:
+    """The trial there; run and kept unless the journal ends with it already."""
+    for trial in book.trials:
+        if np.allclose(trial.point, point, atol=1e-6):
+            return trial
+    objective = replace(objective, cancelled=lambda: False)
+    trial = _told(objective(axes.values(point)), (len(book.trials), point), axes)
+    book.add(trial)
+    return trial
+
+
+def _told(outcome: Outcome, asked: tuple[int, Point], axes: Axes) -> Trial:
+    number, point = asked
+    return Trial(
+        number, point, axes.values(point), outcome.status, outcome.score, outcome.error,
+        outcome.seconds, outcome.message, found_of(outcome.refined),
+    )  # fmt: skip
+
+
+def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | None:
+    """Whether no further gain is expected, once the model has points to stand on."""
+    found = best(book.trials)
+    if found is None or found.score is None or len(book.trials) < wanted.initial + 3:
+        return None
+    return "gain" if proposer.expected_gain() < wanted.stop_gain * found.score else None
+
+
+def _progress(book: Journal, wanted: OptimiseConfig, seconds: float, *, fresh: bool) -> Progress:
+    done, found = len(book.trials), best(book.trials)
+    detail = {"trial": book.trials[-1], "best": found, "seconds": seconds} if fresh else {}
+    text = f"Trial {min(done + 1, wanted.calls)} of at most {wanted.calls}"
+    if found is not None:
+        text += f", best held-out error {found.score:.4f}"
+    return Progress(text, min(1.0, done / wanted.calls), detail)
+
+
+__all__ = ["Axes", "SearchResult", "best_series", "iterate_search"]

@@ -1,0 +1,173 @@
+"""Trials, and the journal that survives a killed process: one line for each trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.provenance import jsonable, package_version
+from napari_phaset3m.optimise.config import OptimiseConfig
+
+_FORMAT = "phaset3m trials"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point that was tried.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    point : tuple of float
+        In the unit cube.
+    values : dict
+        By parameter, in its unit.
+    status : str
+        ``done``, ``diverged``, ``out of memory`` or ``failed``.
+    score, error : float or None
+        Of the held-out images, and of those that drove the volume.
+    seconds : float
+    message : str
+    found : dict
+        What was refined inside it: shifts_px, defocus_angstrom, cs_angstrom, aberrations.
+    """
+
+    number: int
+    point: tuple[float, ...]
+    values: dict[str, float]
+    status: str
+    score: float | None = None
+    error: float | None = None
+    seconds: float = 0.0
+    message: str = ""
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The trial with the lowest score; None when none was done."""
+    done = [trial for trial in trials if trial.score is not None]
+    return min(done, key=lambda trial: trial.score or 0.0) if done else None
+
+
+def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> str:
+    """What trials must share to be continued: data, settings, ranges, seed (not how many)."""
+    digest = hashlib.sha256()
+    digest.update(series.images[:, :, ::4, ::4].tobytes())
+    parts: Mapping[str, Any] = {
+        "shape": series.images.shape,
+        "tilt": series.tilt_deg,
+        "pixel": series.pixel_size_angstrom,
+        "defocus": series.defocus_angstrom,
+        "shifts": series.shifts_px,
+        "used": series.used,
+        "optics": [series.energy_ev, series.spherical_aberration_angstrom, series.focal_spread_angstrom],
+        "aberrations": dict(series.aberrations),
+        "config": config,
+        "wanted": wanted.model_dump(exclude={"calls", "stop_gain", "workers"}, mode="json"),
+    }
+    digest.update(json.dumps({key: jsonable(value) for key, value in parts.items()}).encode())
+    return digest.hexdigest()
+
+
+class Journal:
+    """The trials of a search, in memory and, with a path, on disk.
+
+    Parameters
+    ----------
+    path : Path or None
+    mark : str
+        See :func:`signature`.
+    resume : bool
+        Go on with the trials of the file, when it exists.
+
+    Raises
+    ------
+    DataError
+        The file is not a journal, or is of another search.
+    OutputError
+        It cannot be written.
+    """
+
+    def __init__(self, path: Path | None, mark: str, *, resume: bool = False) -> None:
+        self.path = path
+        self.trials: list[Trial] = []
+        if path is None:
+            return
+        if path.exists() and not resume:
+            raise OutputError(f"{path}: exists already. Continue it with resume, or name another file")
+        if path.exists():
+            self._read(path, mark)
+        else:
+            self._append({"format": _FORMAT, "signature": mark, "version": package_version()})
+
+    def _read(self, path: Path, mark: str) -> None:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        try:
+            head = json.loads(lines[0])
+        except (IndexError, ValueError):
+            head = None
+        if not isinstance(head, dict) or head.get("format") != _FORMAT:
+            raise DataError("is no journal of trials", path=path, remedy="Name the file of an earlier search")
+        if head["signature"] != mark:
+            raise DataError(
+                "is of another series, range or setting",
+                path=path,
+                field="signature",
+                remedy="Continue with the same ones, or start another file",
+            )
+        kept = lines[:1]
+        for line in lines[1:]:
+            try:
+                data = json.loads(line)
+                self.trials.append(Trial(**{**data, "point": tuple(data["point"])}))
+            except (ValueError, TypeError, KeyError):
+                break  # the process died while it wrote this line
+            kept.append(line)
+        if len(kept) < len(lines) or not lines[-1].endswith("\n"):
+            _rewrite(path, "".join(kept))
+
+    def add(self, trial: Trial) -> None:
+        """Keep a trial; on disk before this returns."""
+        self.trials.append(trial)
+        if self.path is not None:
+            self._append(asdict(trial))
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        assert self.path is not None
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(jsonable(record)) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+
+
+def _rewrite(path: Path, text: str) -> None:
+    from napari_phaset3m.io.atomic import write_text
+
+    write_text(path, text if text.endswith("\n") else text + "\n")
+
+
+def found_of(refined: Any, decimals: int = 4) -> dict[str, Any]:
+    """What :class:`.objective.Refined` holds, as plain data."""
+    if refined is None:
+        return {}
+    return {
+        "shifts_px": np.round(refined.shifts_px, decimals).tolist(),
+        "defocus_angstrom": np.round(refined.defocus_angstrom, 2).tolist(),
+        "cs_angstrom": refined.microscope.spherical_aberration_angstrom,
+        "focal_spread_angstrom": refined.microscope.focal_spread_angstrom,
+        "aberrations": dict(refined.microscope.aberrations),
+    }

@@ -1,0 +1,74 @@
+"""A rotation between two volumes is found, told and taken out; its sense is that of the tilts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _crystals import VOXEL, noisy, particle, rotation
+
+from napari_phaset3m.analyse.compare import compare
+from napari_phaset3m.analyse.turning import find_turn, turn_matrix, turned
+
+N = 40
+
+
+def tilted(tilt_deg: float, n: int = N) -> np.ndarray:
+    """A crystal tilted as the conventions say, atom by atom: x' = x cos - z sin, z' = x sin + z cos."""
+    c, s = np.cos(np.deg2rad(tilt_deg)), np.sin(np.deg2rad(tilt_deg))
+    turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+    return particle(turn @ rotation(4), n=n, diameter=14.0)
+
+
+def test_the_matrix_is_the_tilt_of_the_conventions() -> None:
+    c, s = np.cos(np.deg2rad(7)), np.sin(np.deg2rad(7))
+    np.testing.assert_allclose(
+        turn_matrix(np.array([0, 7, 0])), [[c, 0, -s], [0, 1, 0], [s, 0, c]], atol=1e-12
+    )
+
+
+def test_turning_moves_what_the_matrix_says() -> None:
+    volume = np.zeros((N,) * 3, np.float32)
+    volume[20, 12, 30] = 1  # z, y, x
+    angles = np.array([3.0, -4.0, 5.0])
+    z, y, x = np.meshgrid(*[np.arange(N) - (N - 1) / 2] * 3, indexing="ij")
+    weight = np.clip(turned(volume, angles), 0.02, None) - 0.02
+    found = [float((weight * axis).sum() / weight.sum()) for axis in (x, y, z)]
+    expected = turn_matrix(angles) @ (np.array([30.0, 12.0, 20.0]) - (N - 1) / 2)
+    np.testing.assert_allclose(found, expected, atol=0.12)
+
+
+@pytest.mark.parametrize("tilt", [-3.3, 2.0])
+def test_a_tilt_offset_is_found_and_taken_out(tilt: float) -> None:
+    reference, other = tilted(0), noisy(tilted(-tilt), 0.5)
+    plain = compare(reference, other, VOXEL)
+    found = compare(reference, other, VOXEL, turning="tilt")
+    # the other specimen was tilted by -tilt: a tilt by +tilt brings it back
+    assert found.turn_deg == pytest.approx((0, tilt, 0), abs=0.25)
+    assert found.correlation > plain.correlation + 0.02
+    assert f"turned by {found.turn_deg[1]:.2f}° about the tilt axis" in found.statement()
+    assert found.as_dict()["turn_deg_xyz"] == list(found.turn_deg)
+
+
+def test_all_three_angles_are_found_together_with_a_shift() -> None:
+    reference = tilted(0)
+    angles = np.array([1.5, -2.0, 1.0])
+    other = np.roll(turned(reference, angles), 2, axis=0)
+    found = compare(reference, other, VOXEL, turning="all")
+    # the inverse turn; to first order its angles are opposite
+    np.testing.assert_allclose(found.turn_deg, -angles, atol=0.25)
+    assert found.correlation > 0.97
+    assert found.shift_angstrom[0] == pytest.approx(-2 * VOXEL, abs=0.2)
+
+
+def test_volumes_that_lie_alike_and_noise_are_left_alone() -> None:
+    reference = tilted(0)
+    found = compare(reference, noisy(tilted(0), 1.0), VOXEL, turning="tilt")
+    assert found.turn_deg == (0, 0, 0) and "turned" not in found.statement()
+    assert not find_turn(reference, reference, None, "none", 5).any()
+    flat = compare(reference, noisy(reference, 0.1), (1.0, 1.0, 0.5), turning="tilt")
+    assert "not cubic" in " ".join(flat.notes)

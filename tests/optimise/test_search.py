@@ -1,0 +1,250 @@
+"""Search: parameters, refusals, proposers, journal, and the whole on a small scene."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.errors import ConfigError, DataError, DivergedError, OutputError
+from napari_phaset3m.optimise import objective
+from napari_phaset3m.optimise.checks import check
+from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
+from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
+from napari_phaset3m.optimise.posterior import interval, likely_best, slice_through
+from napari_phaset3m.optimise.proposers import make_proposer
+from napari_phaset3m.optimise.search import Axes, iterate_search
+from napari_phaset3m.optimise.trials import Journal, Trial
+from napari_phaset3m.prepare.events import Done, drain
+from napari_phaset3m.prepare.history import history
+
+TRIAL = TrialConfig(
+    bin=1, coarser=(), sweeps=6, holdout_fraction=0.15, refine_shifts=False, refine_defocus="off",
+    refine_optics=(),
+)  # fmt: skip
+CS = Range(name="cs_angstrom", low=0.2e7, high=2.4e7)
+
+
+def wanted(**changes) -> OptimiseConfig:
+    return OptimiseConfig(**{"ranges": (CS,), "calls": 5, "initial": 3, "trial": TRIAL, **changes})
+
+
+@pytest.mark.parametrize("name", list(PARAMETERS))
+def test_what_is_put_is_got(true_series, short, name):
+    parameter = PARAMETERS[name]
+    now = parameter.get(true_series, short)
+    value = now + 0.25 * parameter.span
+    series, config = parameter.put(true_series, short, value)
+    relative = parameter.get(series, config) == now  # offsets start from what the series states
+    if not relative:
+        expected = round(value) if name in ("iterations", "slices") else value
+        assert parameter.get(series, config) == pytest.approx(expected)
+    changed = series is not true_series or config is not short
+    assert changed
+
+
+def test_relative_parameters_change_what_they_say(true_series, short):
+    values = {"defocus_offset_angstrom": 50.0, "magnification": 1.02, "intensity_scale": 0.9}
+    series, _ = put_all(true_series, short, values)
+    np.testing.assert_allclose(series.defocus_angstrom - true_series.defocus_angstrom, 50)
+    # A larger magnification means that a pixel covers less of the specimen.
+    assert series.pixel_size_angstrom == pytest.approx(true_series.pixel_size_angstrom / 1.02)
+    np.testing.assert_allclose(series.images, 0.9 * true_series.images, rtol=1e-6)
+
+
+def test_b_factor_is_an_mtf(true_series, short):
+    series, _ = put_all(true_series, short, {"b_factor_angstrom2": 8.0})
+    nyquist = 0.5 / true_series.pixel_size_angstrom
+    at_nyquist = np.interp(1.0, *series.mtf.T)
+    assert at_nyquist == pytest.approx(np.exp(-8.0 * nyquist**2 / 4), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ranges": ()}, "no parameter is free"),
+        ({"ranges": (Range(name="tilt_offset_deg"),)}, "only turns the volume"),
+        ({"ranges": (Range(name="cs_angstrom", low=1.2e7, high=1.2e7 + 1),)}, "widen the range"),
+        ({"trial": TRIAL.model_copy(update={"refine_optics": ("C30",)})}, "take it out of refine_optics"),
+        (
+            {
+                "ranges": (Range(name="defocus_offset_angstrom"),),
+                "trial": TRIAL.model_copy(update={"refine_defocus": "tilt"}),
+            },
+            "takes it up",
+        ),
+        (
+            {
+                "ranges": (Range(name="tilt_axis_offset_px"),),
+                "trial": TRIAL.model_copy(update={"refine_shifts": True}),
+            },
+            "take it up",
+        ),
+        ({"ranges": (Range(name="focal_spread_angstrom", low=-5),)}, "least value"),
+    ],
+)
+def test_what_cannot_be_found_is_refused_before_the_run(true_series, short, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        check(true_series, short, wanted(**changes))
+
+
+def test_reversed_bounds_and_unknown_names_are_refused():
+    with pytest.raises(ConfigError, match="give the lower one first"):
+        Range.parse(name="cs_angstrom", low=2e7, high=1e7)
+    with pytest.raises(ConfigError, match="unknown"):
+        Range.parse(name="cs")
+
+
+def test_linear_methods_have_no_optics(true_series, short):
+    with pytest.raises(ConfigError, match="linear"):
+        check(true_series, short.model_copy(update={"method": "sirt"}), wanted())
+
+
+def _toy(point) -> float:
+    return float((point[0] - 0.3) ** 2 + 2 * (point[1] - 0.6) ** 2)
+
+
+def _best_of(method: str, seed: int, calls: int = 16) -> float:
+    two = (CS, Range(name="focal_spread_angstrom", low=5, high=60))
+    proposer = make_proposer(wanted(ranges=two, method=method, seed=seed, initial=6))
+    best = np.inf
+    for _ in range(calls):
+        (point,) = proposer.ask()
+        score = _toy(point)
+        best = min(best, score)
+        proposer.tell(point, score)
+    return best
+
+
+def test_the_process_beats_random_points_on_a_bowl():
+    seeds = range(5)
+    assert np.mean([_best_of("bayes", s) for s in seeds]) < 0.2 * np.mean(
+        [_best_of("random", s) for s in seeds]
+    )
+
+
+def test_a_grid_covers_its_range_and_ends():
+    proposer = make_proposer(wanted(method="grid", calls=5))
+    points = [p[0] for p in proposer.ask(9)]
+    assert sorted(points) == [0.0, 0.25, 0.5, 0.75, 1.0] and points[0] == 0.5
+    assert proposer.ask() == []
+
+
+def test_failed_points_are_told_without_harm():
+    proposer = make_proposer(wanted(initial=3))
+    for score in (None, 0.5, 0.4, None, 0.3):
+        proposer.tell(proposer.ask()[0], score)
+    assert np.isfinite(proposer.expected_gain())
+
+
+def test_logarithmic_axes_go_there_and_back(true_series, short):
+    item = Range(name="focal_spread_angstrom", low=2.0, high=200.0, scale="log")
+    axes = Axes(true_series, short, wanted(ranges=(item,)))
+    assert axes.values((0.5,))["focal_spread_angstrom"] == pytest.approx(20.0)
+    assert axes.point({"focal_spread_angstrom": 20.0}) == pytest.approx((0.5,))
+
+
+def test_the_journal_survives_a_line_cut_off(tmp_path):
+    path = tmp_path / "t.jsonl"
+    book = Journal(path, "mark")
+    for number in range(3):
+        book.add(Trial(number, (0.1 * number,), {"cs_angstrom": 1.0 * number}, "done", 0.5))
+    text = path.read_text()
+    path.write_text(text[:-15])
+    again = Journal(path, "mark", resume=True)
+    assert [trial.number for trial in again.trials] == [0, 1]
+    again.add(Trial(2, (0.2,), {"cs_angstrom": 2.0}, "done", 0.4))
+    assert [t.number for t in Journal(path, "mark", resume=True).trials] == [0, 1, 2]
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "t.jsonl"
+    Journal(path, "mark")
+    with pytest.raises(OutputError, match="resume"):
+        Journal(path, "mark")
+    with pytest.raises(DataError, match="another series"):
+        Journal(path, "other", resume=True)
+    path.write_text(json.dumps([1, 2]))
+    with pytest.raises(DataError, match="no journal"):
+        Journal(path, "mark", resume=True)
+
+
+def test_the_held_out_error_is_lowest_near_the_truth(true_series, short):
+    done = drain(iterate_search(true_series, wanted(method="grid", calls=9), short))
+    scores = {round(t.values["cs_angstrom"] / 1e7, 3): t.score for t in done.result.trials}
+    assert len(scores) == 9
+    assert abs(min(scores, key=scores.get) - 1.2) < 0.3
+    assert max(scores.values()) > 1.2 * min(scores.values())
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(true_series, short, tmp_path):
+    whole = drain(iterate_search(true_series, wanted(calls=7, stop_gain=0.0), short)).result
+    path = tmp_path / "t.jsonl"
+    for event in iterate_search(true_series, wanted(calls=7, stop_gain=0.0), short, journal=path):
+        if event.detail.get("trial") is not None and event.detail["trial"].number == 4:
+            break
+    again = drain(
+        iterate_search(true_series, wanted(calls=7, stop_gain=0.0), short, journal=path, resume=True)
+    )
+    assert [t.point for t in again.result.trials] == [t.point for t in whole.trials]
+    np.testing.assert_allclose([t.score for t in again.result.trials], [t.score for t in whole.trials])
+    last = history(again.series)[-1]
+    assert last["step"] == "optimise" and last["told"]["score"] == again.result.best.score
+
+
+def test_failing_trials_are_recorded_and_passed_over(true_series, short, monkeypatch):
+    real, calls = objective.iterate, []
+
+    def sometimes(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise DivergedError("the iteration diverged")
+        if len(calls) == 3:
+            raise MemoryError
+        yield from real(*args, **options)
+
+    monkeypatch.setattr(objective, "iterate", sometimes)
+    result = drain(iterate_search(true_series, wanted(calls=4), short)).result
+    assert [t.status for t in result.trials[:4]] == ["done", "diverged", "out of memory", "done"]
+    assert result.best.number in (0, 3, 4) and "diverged" in result.trials[1].message
+
+
+def test_finish_now_keeps_the_best_so_far(true_series, short):
+    class Finish:
+        asked = False
+
+        def finish_requested(self) -> bool:
+            return self.asked
+
+    finish = Finish()
+    last = None
+    for last in iterate_search(true_series, wanted(calls=50, method="random"), short, finish=finish):
+        if not isinstance(last, Done) and last.detail.get("trial"):
+            finish.asked = last.detail["trial"].number >= 1
+    assert last.result.reason == "finished early" and len(last.result.trials) < 5
+
+
+def test_trials_at_the_same_time_give_the_same_scores(true_series, short):
+    one = drain(iterate_search(true_series, wanted(method="grid", calls=4), short)).result
+    two = drain(iterate_search(true_series, wanted(method="grid", calls=4, workers=2), short)).result
+    scores = [sorted((t.point, t.score) for t in result.trials) for result in (one, two)]
+    np.testing.assert_allclose(scores[0][0][1], scores[1][0][1], rtol=1e-4)
+    assert [p for p, _ in scores[0]] == [p for p, _ in scores[1]]
+
+
+def test_posterior_slices_go_through_the_trials(true_series, short):
+    result = drain(iterate_search(true_series, wanted(calls=8, stop_gain=0.0), short)).result
+    part = slice_through(result.proposer, result.best.point, (0,))
+    tried = [(t.point, t.score) for t in result.trials]
+    at = np.interp([p[0] for p, _ in tried], part.grid, part.mean)
+    spread = np.ptp([s for _, s in tried])
+    np.testing.assert_allclose(at, [s for _, s in tried], atol=0.3 * spread)
+    low, high = interval(part)
+    assert 0 <= low <= high <= 1
+    point, sigma = likely_best(result.proposer, [p for p, _ in tried])
+    assert 0 <= point[0] <= 1 and sigma >= 0
+    # The last trial was made there, and is what counts.
+    assert result.best is result.trials[-1] and len(result.trials) == 9
+    square = slice_through(result.proposer, result.best.point, (0, 0), n=5)
+    assert square.mean.shape == (5, 5)
