@@ -83,7 +83,9 @@ def iterate_align(
     if device == "cuda":
         raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
     check_images(series)
-    work = Work(series, config, Alignment.of(series), finish)
+    given = Work(series, config, Alignment.of(series), finish)
+    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    work = given.at(given.alignment)
     bin_ = judge_bin(work)
     results: list[StageResult] = []
     stages = stages_of(series, config)
@@ -104,6 +106,8 @@ def iterate_align(
         yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
         if work.finishing:
             break
+    if not any(stage.kept for stage in results):
+        work = given  # nothing was found: not even the specimen is moved
     result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px)
     told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
     yield Done(recorded(work.series, "align", config, told), result)

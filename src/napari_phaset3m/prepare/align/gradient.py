@@ -101,12 +101,15 @@ def _geometry(work: Work, start: Alignment, where: tuple[int, int], share: Share
 
 
 def moved(work: Work, step: GeometryStep) -> Alignment:
-    """The alignment after a step in the axes of the aligned images."""
+    """The alignment after a step of its geometry.
+
+    Shifts were free in it, so that they do not pass for a turn, but stay: they are for the steps
+    inside the reconstruction, or for matching afterwards.
+    """
     old = work.alignment
     return old.replace(
         tilt_deg=old.tilt_deg + step.tilt_deg,
         rotation_deg=old.rotation_deg + step.rotation_deg[:, None],
         magnification=old.magnification * (1 + step.magnification[:, None]),
-        shifts_px=work.given_shifts_px(work.aligned_shifts_px + step.shifts_px),
         shift_error_px=step.shift_error_px,
     )

@@ -19,7 +19,7 @@ from napari_phaset3m.prepare.align.reference import Reference
 
 #: Largest changes in one round, and steps of the finite differences, angstrom: Cs, C12 (two components).
 LARGEST = np.array([2e6, 40.0, 40.0])
-STEPS = np.array([1e5, 5.0, 5.0])
+STEPS = np.array([3e4, 5.0, 5.0])
 DEFOCUS_STEP = 5.0
 #: Further damping, as a fraction of the diagonal.
 DAMPING = 0.02

@@ -1,0 +1,87 @@
+"""``phaset3m align``: what is written, what is told, and what a wrong flag says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.io.series import load_series, save_series
+from napari_phaset3m.prepare.history import history
+
+FAST = ["--stages", "match", "--match-bins", "4", "--match-rounds", "1", "--threads", "1"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Projections of balls as 1 - I, shifted, without defocus."""
+    from napari_phaset3m.core.series import TiltFocalSeries
+
+    tilts = np.linspace(-60, 60, 9)
+    rng = np.random.default_rng(0)
+    y, x = np.meshgrid(np.arange(48) - 23.5, np.arange(48) - 23.5, indexing="ij")
+    images = np.ones((9, 1, 48, 48))
+    for t, (sy, sx) in enumerate(rng.normal(0, 2, (9, 2))):
+        for bx, by, bz in ((0, 0, 0), (8, 5, -3), (-6, 7, 9)):
+            across = bx * np.cos(np.radians(tilts[t])) - bz * np.sin(np.radians(tilts[t])) + sx
+            images[t, 0] -= 0.2 * np.exp(-((x - across) ** 2 + (y - by - sy) ** 2) / 8)
+    path = tmp_path / "small.h5"
+    save_series(TiltFocalSeries(images=images, tilt_deg=tilts, pixel_size_angstrom=8.0, energy_ev=3e5), path)
+    return path
+
+
+def test_writes_the_aligned_series(small, tmp_path, capsys):
+    out = tmp_path / "out.h5"
+    assert main(["align", str(small), "-o", str(out), *FAST]) == 0
+    told = capsys.readouterr().out
+    assert "match: shifts changed by" in told and str(out) in told
+    aligned = load_series(out)
+    assert np.abs(aligned.shifts_px).max() > 0.5
+    assert history(aligned)[-1]["step"] == "align"
+    assert not load_series(small).shifts_px.any()  # the input is as it was
+
+
+def test_json_and_export(small, tmp_path, capsys):
+    out, table = tmp_path / "out.h5", tmp_path / "out.xf"
+    assert main(["align", str(small), "-o", str(out), *FAST, "--json", "--export", str(table)]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["stages"][0]["name"] == "match" and record["n_used"] == 9
+    assert table.is_file() and table.with_suffix(".tlt").is_file()
+    again = tmp_path / "again.h5"
+    flags = [*FAST, "--import", str(table)]
+    assert main(["align", str(small), "-o", str(again), *flags]) == 0
+
+
+def test_config_file_and_flags(small, tmp_path, capsys):
+    config = tmp_path / "align.yaml"
+    config.write_text("stages: [grid]\nmatch: {match_rounds: 1}\n")
+    out = tmp_path / "out.h5"
+    flags = ["--config", str(config), "--stages", "match", "--match-bins", "4", "--json"]
+    assert main(["align", str(small), "-o", str(out), *flags]) == 0
+    assert [s["name"] for s in json.loads(capsys.readouterr().out)["stages"]] == ["match"]
+    assert history(load_series(out))[-1]["parameters"]["match"]["match_rounds"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--stages", "polish"], "stages"),
+        (["--stages", "match,match"], "once"),
+        (["--stages", "optics"], "optics"),
+        (["--match-rounds", "0"], "match_rounds"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(small, tmp_path, capsys, flags, said):
+    out = tmp_path / "out.h5"
+    assert main(["align", str(small), "-o", str(out), *flags]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0].replace("-", "_")
+    assert not out.exists()
+
+
+def test_output_may_not_be_the_input(small, capsys):
+    assert main(["align", str(small), "-o", str(small), *FAST]) == 2
+    assert "overwrite" in capsys.readouterr().err
