@@ -256,7 +256,7 @@ def test_bad_movies_are_refused(frames, words):
 def test_two_frames_agree_with_scikit_image():
     from skimage.registration import phase_cross_correlation
 
-    frames = movie(n=256, drift=[(0.0, 0.0), (3.3, -2.2)], dose=200.0)
+    frames = movie(n=256, drift=[(0.0, 0.0), (3.3, -2.2)], dose=100.0)
     result = correct(frames, patches=1)
     found = result.shifts_px[1] - result.shifts_px[0]
     # scikit-image gives the shift that brings the second back to the first.
@@ -264,4 +264,5 @@ def test_two_frames_agree_with_scikit_image():
         frames[0].astype(float), frames[1].astype(float), upsample_factor=50, normalization=None
     )
     np.testing.assert_allclose(found, -oracle, atol=0.1)
-    np.testing.assert_allclose(found, (3.3, -2.2), atol=0.03)
+    # A window that stays with the camera would draw this to 3.25, −2.17.
+    np.testing.assert_allclose(found, (3.3, -2.2), atol=0.02)

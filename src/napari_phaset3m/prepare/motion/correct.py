@@ -32,6 +32,8 @@ _CERTAIN = 16.0
 #: Without a specimen in view, noise is aligned to noise: shifts that claim to be this uncertain (pixels)
 #: and jump about by this much (rms second difference, pixels) tell nothing.
 _UNCERTAIN_PX, _ERRATIC_PX = 0.3, 3.0
+#: Drift beyond which windows are moved with it.
+_MOVED_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def iterate_motion(
 ) -> Iterator[Progress | MotionResult]:
     """Correct one movie.
 
-    The frames are read three times (sum and bad pixels; alignment; corrected sum) and never held together:
+    The frames are read four times (sum and bad pixels; alignment, twice; corrected sum), never held together:
     in memory are their spectra at the alignment's bin, and a few images.
 
     Parameters
@@ -84,8 +86,8 @@ def iterate_motion(
     raw = yield from _first_pass(movie, config, factor)
     used = np.abs(raw.means - np.median(raw.means)) <= _EVEN * abs(float(np.median(raw.means)))
     frames = Corrected(movie, factor, raw.bad)
-    spectra = yield from _load(frames, movie, config)
-    whole = yield from _align(spectra, used, config, finish)
+    spectra = _empty(movie, config)
+    whole = yield from _align(spectra, frames, used, config, finish)
     field = no_field(movie.n_frames)
     count = grid_of(spectra.shape, movie.image_shape, config)
     if (
@@ -155,18 +157,27 @@ def _first_pass(
     return _Raw(total, means, bad)
 
 
-def _load(frames: Corrected, movie: Movie, config: MotionConfig) -> Generator[Progress, None, Spectra]:
+def _empty(movie: Movie, config: MotionConfig) -> Spectra:
     ny, nx = movie.image_shape
     factor = config.bin if config.bin != "auto" else max(-(-max(ny, nx) // _ALIGNED), 1)
     shape = _even(ny // factor), _even(nx // factor)
     values = np.empty((movie.n_frames, shape[0], shape[1] // 2 + 1), COMPLEX)
-    window = frame_window((ny, nx))
-    for number, image in enumerate(frames.frames()):
-        values[number] = cropped_spectrum(image, shape, window)
-        yield Progress(
-            f"Transforming frame {number + 1} of {movie.n_frames}", 0.1 + 0.3 * number / movie.n_frames
-        )
     return Spectra(values, shape, (ny, nx))
+
+
+def _load(
+    spectra: Spectra, frames: Corrected, shifts: np.ndarray, start: float
+) -> Generator[Progress, None, None]:
+    """Fill the spectra, each frame under a window that goes with its shift."""
+    shape, n = frames.movie.image_shape, frames.movie.n_frames
+    inset = min(float(np.abs(shifts).max()), min(shape) / 4)
+    squares = 0.0
+    for number, image in enumerate(frames.frames()):
+        window = frame_window(shape, shifts[number], inset)
+        spectra.values[number] = cropped_spectrum(image, spectra.shape, window)
+        squares += float((window[0] ** 2).mean() * (window[1] ** 2).mean()) / n
+        yield Progress(f"Transforming frame {number + 1} of {n}", start + 0.15 * number / n)
+    spectra.seen = squares
 
 
 def _even(n: int) -> int:
@@ -178,29 +189,44 @@ def _even(n: int) -> int:
 
 
 def _align(
-    spectra: Spectra, used: np.ndarray, config: MotionConfig, finish: Finish | None
+    spectra: Spectra, frames: Corrected, used: np.ndarray, config: MotionConfig, finish: Finish | None
 ) -> Generator[Progress, None, Found]:
+    """Coarse, then fine, then fine again under windows that go with the specimen."""
     limit = 0.15 * min(spectra.full) if config.max_shift_px == "auto" else float(config.max_shift_px)
-    yield Progress("Coarse alignment", 0.4)
+    still = np.zeros((len(spectra.values), 2))
+    yield from _load(spectra, frames, still, 0.1)
+    yield Progress("Coarse alignment", 0.25)
     start = coarse(spectra, used, limit)
-    found = None
-    # Smoothing comes after the measurements have settled: it must not hold back a step.
-    for number, found in enumerate(refine(spectra, start, used, config, smooth=False, threads=n_threads())):
-        yield Progress(
-            f"Round {number + 1}: largest change {found.change:.3f} px",
-            0.42 + 0.1 * number / config.iterations,
-            {"shifts_px": found.shifts, "error_px": found.error},
-        )
-        if finish is not None and finish.finish_requested():
-            break
-    assert found is not None
+    found = yield from _refined(spectra, start, used, (config, finish, 0.27))
     if not _believable(found):
-        return replace(found, shifts=np.zeros_like(found.shifts), error=np.full_like(found.error, np.inf))
+        return replace(found, shifts=still, error=np.full_like(found.error, np.inf))
+    stopped = finish is not None and finish.finish_requested()
+    if np.abs(found.shifts).max() > _MOVED_PX and not stopped:
+        yield from _load(spectra, frames, found.shifts, 0.35)
+        found = yield from _refined(spectra, found.shifts, found.used, (config, finish, 0.5))
     if not config.smooth:
         return found
     shifts, error, _ = smoothed(found.measured, found.error)
     shifts = shifts - shifts[found.used].mean(axis=0)
     return replace(found, shifts=shifts, error=error)
+
+
+def _refined(
+    spectra: Spectra, start: np.ndarray, used: np.ndarray, how: tuple[MotionConfig, Finish | None, float]
+) -> Generator[Progress, None, Found]:
+    config, finish, at = how
+    found = None
+    # Smoothing comes after the measurements have settled: it must not hold back a step.
+    for number, found in enumerate(refine(spectra, start, used, config, smooth=False, threads=n_threads())):
+        yield Progress(
+            f"Round {number + 1}: largest change {found.change:.3f} px",
+            at + 0.07 * number / config.iterations,
+            {"shifts_px": found.shifts, "error_px": found.error},
+        )
+        if finish is not None and finish.finish_requested():
+            break
+    assert found is not None
+    return found
 
 
 def _believable(found: Found) -> bool:
@@ -216,11 +242,11 @@ def _local(
 ) -> Generator[Progress, None, Field]:
     n, total = len(spectra.values), count * count
     for i in aligned_images(spectra, whole.shifts):
-        yield Progress(f"Placing frame {i + 1} of {n}", 0.52 + 0.05 * i / n)
+        yield Progress(f"Placing frame {i + 1} of {n}", 0.57 + 0.03 * i / n)
     places, shifts, errors = [], [], []
     for number, (place, found) in enumerate(patch_shifts(spectra, whole, count, config, n_threads())):
         places.append(place)
         shifts.append(found.measured)
         errors.append(found.error)
-        yield Progress(f"Patch {number + 1} of {total}", 0.57 + 0.2 * number / total)
+        yield Progress(f"Patch {number + 1} of {total}", 0.6 + 0.17 * number / total)
     return fit_field(np.array(places), np.array(shifts), np.array(errors))

@@ -11,7 +11,7 @@ from scipy import fft
 
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.prepare.motion.config import MotionConfig
-from napari_phaset3m.prepare.motion.spectra import Spectra, Weighting, frame_window
+from napari_phaset3m.prepare.motion.spectra import Spectra, Weighting
 from napari_phaset3m.prepare.motion.whole import Found, refine
 
 #: Least side of a patch, pixels of what is aligned: smaller ones hold too few electrons.
@@ -107,9 +107,7 @@ def _weights_at(whole: Weighting, spectra: Spectra, patch: Spectra, window: np.n
     weight[0], spread[0] = weight[1], spread[1]
     twins = np.full(radius.shape[1], 2.0)
     twins[0] = 1.0
-    power = float((window.astype(np.float64) ** 2).sum()) / float(
-        (frame_window(spectra.shape).astype(np.float64) ** 2).sum()
-    )
+    power = float((window.astype(np.float64) ** 2).sum()) / (spectra.seen * np.prod(spectra.shape))
     w = np.interp(radius, line / mx, weight) * twins
     w[radius >= 0.5] = 0
     s = np.interp(radius, line / mx, spread) * twins**2 * power

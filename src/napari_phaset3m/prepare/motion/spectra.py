@@ -8,7 +8,6 @@ import numpy as np
 from scipy import fft
 
 from napari_phaset3m.core.precision import COMPLEX, REAL
-from napari_phaset3m.prepare.taper import edge_window
 
 #: Low-pass of the first rounds, when nothing is known of the signal, pixels² (of what is aligned).
 FIRST_BFACTOR_PX2 = 150.0
@@ -26,11 +25,14 @@ class Spectra:
         (my, mx) of the images they are of.
     full : tuple of int
         (ny, nx) of the pixels that shifts are counted in; a sample is ``ny / my`` of them.
+    seen : float
+        Mean square of the window: part of the noise power that is in the spectra.
     """
 
     values: np.ndarray
     shape: tuple[int, int]
     full: tuple[float, float]
+    seen: float = 1.0
     ky: np.ndarray = field(init=False)
     kx: np.ndarray = field(init=False)
 
@@ -62,18 +64,49 @@ def crop_rows(n: int, m: int) -> np.ndarray:
     return np.where(k < 0, k + n, k)
 
 
-def cropped_spectrum(image: np.ndarray, shape: tuple[int, int], window: np.ndarray | None) -> np.ndarray:
-    """Half spectrum of (image − mean) times a window, cropped; ``image`` is overwritten."""
-    image -= image.mean(dtype=np.float64)
-    if window is not None:
-        image *= window
+def cropped_spectrum(
+    image: np.ndarray, shape: tuple[int, int], window: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Half spectrum of (image − mean) times a window (along y, along x), cropped; overwrites ``image``."""
+    along_y, along_x = window
+    image -= REAL(along_y @ image @ along_x / max(float(along_y.sum()) * float(along_x.sum()), 1e-30))
+    image *= along_y[:, None]
+    image *= along_x
     spectrum = fft.rfft2(image, overwrite_x=True, workers=-1)
     return np.asarray(spectrum[crop_rows(image.shape[0], shape[0]), : shape[1] // 2 + 1], COMPLEX)
 
 
-def frame_window(shape: tuple[int, int]) -> np.ndarray:
-    """Soft edge over 1/16 of the shorter side: what leaves on one side does not come in on the other."""
-    return edge_window(shape, max(min(shape) // 16, 1))
+def frame_window(
+    shape: tuple[int, int], shift: np.ndarray | None = None, inset: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Soft edge over 1/16 of the shorter side: what leaves on one side does not come in on the other.
+
+    A window that stays with the camera draws shifts to zero (by up to 2 % of them where the specimen is
+    coarse and the frame small), so in the end it goes with the specimen.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (ny, nx).
+    shift : ndarray, optional
+        `(2,)` (y, x) of the frame: the window is moved with it.
+    inset : float
+        Pixels left out at the border, so that a moved window stays in the frame.
+
+    Returns
+    -------
+    tuple of ndarray
+        Factors along y and x, float32.
+    """
+    width = max(min(shape) // 16, 1)
+
+    def line(n: int, moved: float) -> np.ndarray:
+        place = np.arange(n) - moved
+        depth = np.minimum(place, n - 1 - place) + 0.5 - inset
+        return np.asarray(np.sin(0.5 * np.pi * np.clip(depth / width, 0, 1)) ** 2, REAL)
+
+    dy, dx = (0.0, 0.0) if shift is None else (float(v) for v in shift)
+    return line(shape[0], dy), line(shape[1], dx)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
