@@ -162,6 +162,7 @@ def test_dropping_and_bad_files(qtbot, dialog, tmp_path, stack):
     (tmp_path / "bad.mrc").write_bytes(b"no image at all")
     look(qtbot, dialog, tmp_path / "bad.mrc")
     assert "bad.mrc" in dialog.problem.text() and "\n" not in dialog.problem.text()
+    assert dialog.problem.isVisible(), "also while there is no table"
     assert not dialog.go.isEnabled()
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(stack[0]))])
