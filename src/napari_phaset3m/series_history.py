@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.limits import available_memory
 
-#: Memory that the images of all states may take: this many bytes, or this part of the free memory if it is more.
+#: Memory that images of all states may take: so many bytes, or this part of the memory if that is more.
 MAX_BYTES, MAX_SHARE = 4 << 30, 0.3
 #: Most states that are kept.
 MAX_ENTRIES = 60
