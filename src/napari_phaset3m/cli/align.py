@@ -48,6 +48,8 @@ def _align(
         return
     for stage in record["stages"]:
         print(_line(stage))
+    if "optics" in record:
+        print(_optics(record["optics"]))
     print(f"{output}: aligned in {record['seconds']:.0f} s")
 
 
@@ -64,6 +66,12 @@ class _Finisher:
     def stop(self) -> None:
         print("Ending early with the best so far; once more to stop at once", file=sys.stderr)
         self._control.finish()
+
+
+def _optics(found: dict[str, float]) -> str:
+    cs, angle = found["spherical_aberration_angstrom"] * 1e-7, found["astigmatism_azimuth_deg"]
+    told = f"Written to the series: Cs {cs:.3f} mm, astigmatism {found['astigmatism_angstrom']:.0f} Å"
+    return f"{told} at {angle:.0f}° from +x towards +y (--stages match keeps what was stated)"
 
 
 def _line(stage: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match, match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.model_free import coarse
+from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
 from napari_phaset3m.prepare.align.shared import optics
@@ -108,7 +109,9 @@ def iterate_align(
             break
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
-    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px)
+    kept_optics = any(stage.name == "optics" and stage.kept for stage in results)
+    found = Shared.of(work.original).told() if kept_optics else None
+    result = AlignResult(work.alignment, tuple(results), work.error_map, work.error_map_px, found)
     told = {**result.summary(), "stages": [asdict(stage) for stage in results]}
     yield Done(recorded(work.series, "align", config, told), result)
 

@@ -51,6 +51,14 @@ class Shared:
         """phi12, radians."""
         return float(0.5 * np.arctan2(self.values[2], self.values[1]))
 
+    def told(self) -> dict[str, float]:
+        """Plain numbers for a record."""
+        return {
+            "spherical_aberration_angstrom": float(self.values[0]),
+            "astigmatism_angstrom": self.magnitude,
+            "astigmatism_azimuth_deg": float(np.degrees(self.azimuth)),
+        }
+
     def changed(self, change: np.ndarray) -> Shared:
         """With a change of (Cs, a, b)."""
         return Shared(self.values + change)

@@ -53,12 +53,16 @@ class AlignResult:
         the grid search ran.
     error_map_px : ndarray or None
         `(m,)` trial shifts of the map along either axis, pixels from where it was then.
+    optics : dict or None
+        What the stage "optics" put into the series, where it was kept: ``spherical_aberration_angstrom``,
+        ``astigmatism_angstrom`` and ``astigmatism_azimuth_deg`` (C12, from +x towards +y).
     """
 
     alignment: Alignment
     stages: tuple[StageResult, ...]
     error_map: np.ndarray | None = None
     error_map_px: np.ndarray | None = None
+    optics: dict[str, float] | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""
@@ -72,6 +76,8 @@ class AlignResult:
             "residual_worst": float(np.nanmax(residual)) if np.isfinite(residual).any() else None,
             "n_used": int(used.sum()),
         }
+        if self.optics is not None:
+            told["optics"] = dict(self.optics)
         return told
 
 
