@@ -14,9 +14,10 @@ import numpy as np
 from psygnal import Signal
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.io.limits import available_memory
 
-#: Most memory that images of earlier states may take, bytes.
-MAX_BYTES = 4 << 30
+#: Memory that images of all states may take: so many bytes, or this part of the memory if that is more.
+MAX_BYTES, MAX_SHARE = 4 << 30, 0.3
 #: Most states that are kept.
 MAX_ENTRIES = 60
 #: Fields of a series and what a change of them is called.
@@ -59,14 +60,15 @@ class SeriesHistory:
 
     Parameters
     ----------
-    max_bytes, max_entries : int
-        When more would be kept, the oldest states are forgotten.
+    max_bytes : int, optional
+        When more would be kept, the oldest states are forgotten; from the free memory when omitted.
+    max_entries : int
     """
 
     #: Entries or position changed.
     changed: ClassVar[Signal] = Signal()
 
-    def __init__(self, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(self, max_bytes: int | None = None, max_entries: int = MAX_ENTRIES) -> None:
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.states: tuple[SeriesState, ...] = ()
         self.position = -1
@@ -119,7 +121,14 @@ class SeriesHistory:
 
     def _forget(self) -> None:
         states = self.states[-self.max_entries :]
-        while len(states) > 1 and _bytes_of(states) > self.max_bytes:
+        kept, limit = _bytes_of(states), self.max_bytes
+        if limit is None:
+            limit = (
+                MAX_BYTES
+                if kept <= MAX_BYTES
+                else max(MAX_BYTES, int(MAX_SHARE * (available_memory() + kept)))
+            )
+        while len(states) > 1 and _bytes_of(states) > limit:
             states = states[1:]
         self.states = states
 

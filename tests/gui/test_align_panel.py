@@ -57,7 +57,7 @@ class FakeEngine:
         start = Alignment.of(series)
         self.started_from = start.shifts_px
         for step in range(self.steps):
-            time.sleep(0.02)
+            time.sleep(0.08)
             part = start.shifts_px + np.array([0.5, -1.0]) * (step + 1) / self.steps
             yield Progress(f"round {step}", step / self.steps, {"shifts_px": part})
             if finish is not None and finish.finish_requested():

@@ -162,6 +162,7 @@ def test_dropping_and_bad_files(qtbot, dialog, tmp_path, stack):
     (tmp_path / "bad.mrc").write_bytes(b"no image at all")
     look(qtbot, dialog, tmp_path / "bad.mrc")
     assert "bad.mrc" in dialog.problem.text() and "\n" not in dialog.problem.text()
+    assert dialog.problem.isVisible(), "also while there is no table"
     assert not dialog.go.isEnabled()
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(stack[0]))])
@@ -207,3 +208,10 @@ def test_a_picture_of_the_chosen_row(qtbot, dialog, stack):
     dialog.table.selectRow(5)
     qtbot.waitUntil(lambda: dialog.picture.picture.image.image is not first, timeout=10_000)
     assert dialog.work.row == 5
+
+
+def test_command_of_the_menu_takes_a_proxy(qtbot, viewer):
+    proxies = pytest.importorskip("napari.utils._proxies")
+    made = open_import(proxies.PublicOnlyProxy(viewer))
+    qtbot.addWidget(made)
+    assert made is open_import(viewer) and made.isVisible()

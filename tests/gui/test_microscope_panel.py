@@ -64,11 +64,11 @@ class FakeEngine:
     """In place of ``iterate_ctf``: a given table, after a few pieces of work."""
 
     def __init__(self) -> None:
-        self.steps, self.defocus = 3, None
+        self.steps, self.defocus = 6, None
 
     def __call__(self, series, config, *, finish=None):
         for step in range(self.steps):
-            time.sleep(0.02)
+            time.sleep(0.08)
             live = np.full((series.n_tilt, series.n_focus), np.nan)
             live[: step + 1] = 950.0
             yield Progress(f"tilt {step}", step / self.steps, {"defocus_angstrom": live})

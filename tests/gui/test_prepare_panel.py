@@ -17,6 +17,7 @@ from _steps import noisy_series, until_idle  # noqa: E402
 from napari_phaset3m.gui.motion_view import MotionView  # noqa: E402
 from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.prepare_work import PREVIEW  # noqa: E402
+from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
 from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
 from napari_phaset3m.gui.step_events import Job  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
@@ -153,6 +154,9 @@ def test_pause_stop_and_finish(qtbot, panel):
     qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
     assert panel.bar.controls.isVisible() and not panel.history.list.isEnabled()
     assert "Slow work is running" in panel.why_not()
+    reconstruct = ReconstructPanel(session, panel._viewer)
+    qtbot.addWidget(reconstruct)
+    assert "Slow work is running" in reconstruct.start.toolTip() and not reconstruct.start.isEnabled()
     panel.bar.pause.click()
     qtbot.wait(400)
     paused_at = driver.update.progress.text
@@ -277,3 +281,39 @@ def test_motion_of_movies_shows_its_drift(qtbot, panel, tmp_path):
     assert "over 4 frames" in view.text.text() and view.after.image.image is not None
     session.undo()
     assert not np.may_share_memory(session.series.images, session.history.states[1].series.images)
+
+
+def test_deleted_layers_come_back(qtbot, panel, viewer):
+    panel._session.series = noisy_series()
+    panel.rows["bin"].heading.click()
+    qtbot.waitUntil(lambda: panel.work.publisher.layer(PREVIEW) is not None, timeout=10_000)
+    viewer.layers.clear()
+    panel.nav.tilt.setValue(1)
+    qtbot.waitUntil(lambda: panel.work.publisher.layer(PREVIEW) is not None, timeout=10_000)
+    panel.rows["bin"].heading.click()
+    assert [layer.name for layer in viewer.layers] == ["Images · noisy"] and viewer.layers[0].visible
+
+
+@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
+def test_closing_the_window_stops_what_runs(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    made = PreparePanel(viewer)
+    viewer.window.add_dock_widget(made, name="Prepare (PhaseT3M)", area="right")
+    session = session_for(viewer)
+    session.series = noisy_series()
+    qtbot.waitUntil(made.isVisible, timeout=10_000)
+    log: list[str] = []
+    driver = made.driver
+    driver.start("prepare", "Slow work", [slow_job(30.0, log=log)], lambda name, done: None)
+    qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
+    viewer.window.remove_dock_widget(made)
+    qtbot.wait(100)
+    assert driver.busy, "closing the panel does not touch the job"
+    window = viewer.window._qt_window
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(window), "_save_current_window_settings", lambda self: None)
+        viewer.close()
+    qtbot.waitUntil(lambda: log == ["closed"], timeout=10_000)
+    qtbot.waitUntil(lambda: not driver.busy, timeout=10_000)
+    made.deleteLater()

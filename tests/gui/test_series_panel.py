@@ -303,6 +303,20 @@ def test_closing_and_reopening_keeps_everything(qtbot, viewer):
     assert again.form.rows["energy_ev"].edit.text() == "60"
 
 
+def test_edits_are_undone(qtbot, panel):
+    session = panel._session
+    before = session.series = make_series()
+    type_into(panel, "energy_ev", "80")
+    assert panel.table.images.setData(panel.table.images.index(0, TILT), "-58.5")
+    panel._on_undo()
+    assert session.series.tilt_deg[0] == -60 and session.series.energy_ev == 80e3
+    panel._on_undo()
+    assert session.series is before and panel.form.rows["energy_ev"].edit.text() == "300"
+    panel._on_redo()
+    assert session.series.energy_ev == 80e3
+    assert panel.view.position() == (2, 0), "the sliders stay where they are"
+
+
 def test_summary_never_shows_raw_floats():
     text = summary(make_series(pixel_size_angstrom=0.1 + 0.2, dose_per_image=21.5))
     assert "0.48 × 0.36 nm" in text and "322.5 e/Å² in all" in text

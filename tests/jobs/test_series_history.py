@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_phaset3m import series_history
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.series_history import SeriesHistory
 from napari_phaset3m.session import Session
@@ -79,3 +80,15 @@ def test_memory_is_bounded_and_shared():
     assert [state.name for state in history.states] == ["too large"], "the one in use always stays"
     with pytest.raises(IndexError):
         history.go_to(3)
+
+
+def test_allowance_comes_from_the_free_memory(monkeypatch):
+    one = 3 * 32 * 32 * 4
+    monkeypatch.setattr(series_history, "MAX_BYTES", one)
+    monkeypatch.setattr(series_history, "available_memory", lambda: 6 * one)
+    history = SeriesHistory()
+    history.begin(make_series())
+    for value in range(2, 9):
+        history.add(make_series(value), f"step {value}")
+    # 30 % of 6 free and some 3 to 4 kept: two or three of them
+    assert 2 <= len(history.states) <= 3 and history.current.name == "step 8"

@@ -50,6 +50,22 @@ class AlignView(QWidget):
         self.row.setAccessibleName("Row of the sinogram")
         self.row_text = label("", "muted")
         self.text = label("", "muted", wrap=True)
+        self._make_plots()
+        self._lay_out()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self.page.currentIndexChanged.connect(self._on_page)
+        self.row.valueChanged.connect(self._soon)
+        for plot in (self.shift_x, self.shift_y, self.residual):
+            plot.clicked.connect(self._on_clicked)
+        work.changed.connect(self._soon)
+        check.changed.connect(self._soon)
+        follow(session.events.shown_image, self._soon)
+        self._on_page()
+
+    def _make_plots(self) -> None:
         self.shift_x, self.shift_y, self.residual = (
             TiltPlot(text, legend=False) for text in ("shift x (px)", "shift y (px)", "residual")
         )
@@ -66,19 +82,6 @@ class AlignView(QWidget):
             (self.measured, self.predicted, self.error),
         ):  # fmt: skip
             self.pages.addWidget(_beside(row))
-        self._lay_out()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
-        self.page.currentIndexChanged.connect(self._on_page)
-        self.row.valueChanged.connect(self._soon)
-        for plot in (self.shift_x, self.shift_y, self.residual):
-            plot.clicked.connect(self._on_clicked)
-        work.changed.connect(self._soon)
-        check.changed.connect(self._soon)
-        follow(session.events.shown_image, self._soon)
-        self._on_page()
 
     def _lay_out(self) -> None:
         side = QWidget()
@@ -201,7 +204,7 @@ class AlignView(QWidget):
         if found is None or not known:
             self.text.setText("Press Re-project in step Align to compare with a reconstruction.")
             return
-        self.predicted.title.setText(f"predicted ({found.model})")
+        self.predicted.title.setText(f"by {found.model}")
         stale = "\nThe alignment has changed since: Re-project again." if self._check.stale() else ""
         share = found.residual[place]
         self.text.setText(f"{100 * share:.0f} % of this image's power is not predicted.{stale}")

@@ -24,7 +24,8 @@ class CanvasKeys:
     """
 
     def __init__(self, viewer: ViewerModel, slots: Mapping[str, Slot]) -> None:
-        self._viewer, self._slots = ref(viewer), dict(slots)
+        # napari hands proxies to widgets of its menu: what is bound must be the viewer's own
+        self._viewer, self._slots = ref(getattr(viewer, "__wrapped__", viewer)), dict(slots)
         self._before: dict[str, Any] = {}
         self.bound = False
 

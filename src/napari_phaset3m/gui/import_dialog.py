@@ -76,6 +76,8 @@ class ImportDialog(QDialog):
         self.files, self.folder = QPushButton("Files…"), QPushButton("Folder…")
         self.source = ElidedLabel("")
         self.invitation = label(INVITATION, "muted", wrap=True)
+        self.invitation.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.problem = label("", "error", wrap=True)
         head = QHBoxLayout()
         for widget in (self.files, self.folder):
             head.addWidget(widget)
@@ -89,19 +91,18 @@ class ImportDialog(QDialog):
         layout.setContentsMargins(12, 12, 12, 12)
         layout.setSpacing(GROUP_SPACING)
         layout.addLayout(head)
-        layout.addWidget(self.invitation)
-        layout.addWidget(self.split, 1)
+        layout.addWidget(self.problem)
+        layout.addWidget(self.invitation, 1)
+        layout.addWidget(self.split, 4)
         layout.addLayout(self._foot())
 
     def _left(self) -> QWidget:
         side = QWidget()
         self.notes = label("", "muted", wrap=True)
-        self.problem = label("", "error", wrap=True)
         column = QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(LINE_SPACING)
         column.addWidget(self.table, 1)
-        column.addWidget(self.problem)
         column.addWidget(self.questions)
         column.addWidget(self.notes)
         return side
@@ -275,6 +276,7 @@ def open_import(viewer: ViewerModel, paths: list[Path] | None = None) -> ImportD
     paths : list of Path, optional
         Looked at straight away.
     """
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
     session = session_for(viewer)
     kept = session.attachments.get("import dialog")
     dialog = kept() if kept is not None else None

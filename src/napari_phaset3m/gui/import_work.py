@@ -84,7 +84,7 @@ class ImportWork(QObject):
         if token != self._token:
             return
         self.looking, self.error, self.plan = False, error, plan
-        self.config, self.row = ImportConfig(), 0
+        self.config, self.row, self.target = ImportConfig(), 0, None
         if plan is not None:
             first = plan.images[0].file
             name = first.stem if len({entry.file for entry in plan.images}) == 1 else first.parent.name

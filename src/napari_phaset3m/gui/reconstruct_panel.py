@@ -29,6 +29,7 @@ from napari_phaset3m.gui.needed_fields import NeededFields, why_lacking
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
 from napari_phaset3m.gui.run_mask import RunMaskLine
 from napari_phaset3m.gui.run_words import in_window
+from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import (
     PANEL_MAX_WIDTH,
     follow_theme,
@@ -67,6 +68,7 @@ class ReconstructPanel(QWidget):
         for name in ("active_run", "series", "config"):
             follow(session.events[name], self._refresh)
         follow(session.run_changed, self._on_run)
+        step_driver_for(session).changed.connect(self._refresh)
         follow_theme(self, viewer)
         on_theme_change(self._restyle)
         self._restyle()
@@ -234,6 +236,9 @@ class ReconstructPanel(QWidget):
             return NO_SERIES
         if self._session.active_run is not None:
             return "A run is under way"
+        steps = step_driver_for(self._session)
+        if steps.busy:
+            return f"{steps.title} is running: wait, finish or stop it"
         return why_lacking(series, self._session.config) or self._refused or self.forecast.blocker
 
     def _refresh(self) -> None:

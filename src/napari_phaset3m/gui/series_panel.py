@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLa
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.history_list import undo_keys
 from napari_phaset3m.gui.image_layer import IMAGES, show_changed_images, show_image, show_new_series
 from napari_phaset3m.gui.image_table import ImageTable
 from napari_phaset3m.gui.import_dialog import open_import
@@ -19,6 +20,7 @@ from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multisli
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.series_file import SeriesFile
 from napari_phaset3m.gui.series_view import SeriesView, same_images
+from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
 from napari_phaset3m.session import session_for
 
@@ -81,6 +83,7 @@ class SeriesPanel(QWidget):
         self.table.images.changed.connect(self._on_changed)
         self.table.images.refused.connect(self.file.say)
         self.form.changed.connect(self._on_changed)
+        undo_keys(self, self._on_undo, self._on_redo)
         follow(self._session.events.series, self._on_series)
         follow(self._session.events.shown_image, self._on_shown)
         layers, canvas = self._viewer.layers.events, self._viewer.dims.events.ndisplay
@@ -100,6 +103,14 @@ class SeriesPanel(QWidget):
         else:
             self.file.open_path(paths[0])
         event.acceptProposedAction()
+
+    def _on_undo(self) -> None:
+        if not step_driver_for(self._session).busy:
+            self._session.undo()
+
+    def _on_redo(self) -> None:
+        if not step_driver_for(self._session).busy:
+            self._session.redo()
 
     def _on_import(self) -> None:
         open_import(self._viewer)

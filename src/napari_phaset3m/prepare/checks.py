@@ -134,11 +134,9 @@ def sinogram(
 
     Parameters
     ----------
-    series : TiltFocalSeries
-    alignment : Alignment
-    row : int
-        Row of the aligned images.
-    focus : int
+    series, alignment : TiltFocalSeries, Alignment
+    row, focus : int
+        Row of the aligned images; whose images.
     width : int
         Rows that are averaged.
 
@@ -240,16 +238,14 @@ def iterate_predictions(
         Longest side of the images it works on.
     sweeps : int
     finish : Finish, optional
-        Ends the reconstruction early.
 
     Yields
     ------
     Progress, and Done with the series as given and :class:`Predictions`
     """
     used = Alignment.of(series) if alignment is None else alignment
-    turned = used.turned
     applied = apply(series, used)
-    plain = Alignment.of(applied) if turned else used
+    plain = Alignment.of(applied) if used.turned else used
     bin_ = picture_bin(series.image_shape, longest_px)
     reference = Reference(applied, AlignConfig(reference=ReferenceConfig.parse(forward=model)), bin_, sweeps)
     try:
