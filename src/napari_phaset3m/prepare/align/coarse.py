@@ -172,7 +172,7 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
             yield replace(found, fraction=done + 0.15 * found.fraction)
         done += 0.15
         if scan is not None:
-            # The band that moments cover biases the axis where noise is strong: two bands, and their difference.
+            # Where noise is strong the band biases the axis: two bands, and their difference.
             about, tried = replace(scan, middle_deg=axis.angle_deg), []
             for degrees in (config.degrees, max(4, round(_FEWER * config.degrees))):
                 other = config.model_copy(update={"degrees": degrees})
