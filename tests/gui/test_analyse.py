@@ -153,7 +153,7 @@ def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
                     {"angle_to_beam_deg": 80.0, "resolution_angstrom": 2.0, "in_wedge": False}]  # fmt: skip
 
     class Result:
-        wedge, cones = None, Cones()
+        wedge, cones, free = None, Cones(), None
 
     Result.curve = curve
     first, cones = fsc_plots(Result())

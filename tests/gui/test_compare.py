@@ -266,7 +266,7 @@ def test_floating_and_docking_builds_the_canvas_anew(qtbot, viewer, two):
     for floating in (True, False):
         before = view.canvas
         dock.setFloating(floating)
-        qtbot.waitUntil(lambda old=before: view.canvas not in (None, old) and view.panes, timeout=WAIT)
+        qtbot.waitUntil(lambda old=before: view.canvas not in (None, old) and bool(view.panes), timeout=WAIT)
         assert view.canvas.screenshot()[..., :3].max() > 60
     view.release()
 
