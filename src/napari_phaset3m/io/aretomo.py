@@ -28,11 +28,12 @@ class AlnFile:
         ``SEC`` as written: AreTomo counts from 0 or from 1 by version, and over the kept images only;
         see :meth:`raw_indices`.
     rotation_deg : ndarray, shape (n,)
-        ``ROT``. In the matching .xf that AreTomo writes, ``A11 = cos ROT``, ``A21 = sin ROT``.
+        ``ROT``, the angle of the tilt axis from +y towards -x. The .xf that AreTomo3 writes has
+        ``A = R(-ROT)``; the Python package ``alnfile`` writes the opposite, ``R(+ROT)``.
     magnification : ndarray, shape (n,)
     shifts_px : ndarray, shape (n, 2)
         ``TX, TY`` (x, y): where the centre of the aligned image lies in the raw one, from its centre.
-        In the matching .xf, ``(DX, DY) = -R(ROT) (TX, TY)``.
+        In either .xf, ``(DX, DY) = -A (TX, TY)``.
     tilt_deg : ndarray, shape (n,)
         With ``AlphaOffset`` added already.
     dark : tuple of (int, int, float)
