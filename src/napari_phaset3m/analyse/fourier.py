@@ -45,6 +45,7 @@ def log_power(volume: Array, *, window: bool = False) -> Array:
         half *= REAL(1 / peak)
     xp.maximum(half, REAL(floor), out=half)
     xp.log10(half, out=half)
+    xp.maximum(half, REAL(-DECADES), out=half)  # some libraries' log10 is off by an ulp
     half[origin] = min(float(half[_unit(half.ndim, a)]) for a in range(half.ndim) if half.shape[a] > 1)
     return _unfold(half, tuple(volume.shape))
 
