@@ -191,7 +191,11 @@ def _maxima(transform: WindowedTransform, low: float, high: float) -> tuple[np.n
     amplitude = np.abs(transform.half)
     n = amplitude.shape[0]
     size = 2 * max(1, round(0.5 / transform.width_angstrom / transform.step)) + 1
-    top = ndimage.maximum_filter(amplitude, size, mode=("wrap", "wrap", "nearest"))
+    # What lies at negative kx is the mate of what is kept: beyond the edge a peak may rise on.
+    beyond, mate = size // 2, -np.arange(n) % n
+    left = amplitude[mate][:, mate][:, :, beyond:0:-1]
+    whole = np.concatenate([left, amplitude], axis=2)
+    top = ndimage.maximum_filter(whole, size, mode=("wrap", "wrap", "nearest"))[:, :, beyond:]
     k = np.fft.fftfreq(n, 1 / n) * transform.step
     kx = np.arange(amplitude.shape[2]) * transform.step
     radius2 = k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx[None, None, :] ** 2
