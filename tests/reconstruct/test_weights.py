@@ -12,7 +12,8 @@ from napari_phaset3m.core.backend import resolve_device
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.api import reconstruct
 from napari_phaset3m.reconstruct.methods import make_method
-from napari_phaset3m.reconstruct.problem import build_problem, heaviest_ratio
+from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.stepsize import heaviest_ratio
 
 N = 24
 FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.io.provenance import jsonable, package_version
+from napari_phaset3m.io.provenance import history_entry, jsonable
 
 KEY = "history"
 
@@ -32,11 +31,5 @@ def recorded(
     told : mapping, optional
         What it found or changed, as plain numbers with units in their names.
     """
-    entry = {
-        "step": step,
-        "parameters": jsonable(parameters) if parameters is not None else {},
-        "told": jsonable(dict(told or {})),
-        "version": package_version(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    entry = history_entry(step, jsonable(parameters) if parameters is not None else None, told)
     return series.replace(metadata={**series.metadata, KEY: (*history(series), entry)})

@@ -297,10 +297,3 @@ def image_weights(series: TiltFocalSeries, held_out: np.ndarray, *, by_dose: boo
         share = share / share[driving].max()
         weight *= (share / share[driving].mean())[:, None]
     return np.asarray(weight, REAL)
-
-
-def heaviest_ratio(weight: np.ndarray, probed: np.ndarray, tilts: np.ndarray) -> float:
-    """How much more a subset of as many tilts can weigh than the probed one; 1 when all weigh alike."""
-    each = np.round(weight.sum(1, dtype=np.float64), 6)  # alike is alike, whatever float32 makes of it
-    heaviest = np.sort(each[tilts])[::-1][: probed.size]
-    return float(heaviest.sum() / each[probed].sum())

@@ -18,11 +18,11 @@ from napari_phaset3m.reconstruct.constraints import AtomicBasis, Constraint, Mas
 from napari_phaset3m.reconstruct.events import Event, Preview, SweepDone
 from napari_phaset3m.reconstruct.methods import METHODS, make_method
 from napari_phaset3m.reconstruct.plan import Plan, make_plan, relaxation, settings
-from napari_phaset3m.reconstruct.problem import Problem, build_problem, heaviest_ratio, is_linear
+from napari_phaset3m.reconstruct.problem import Problem, build_problem, is_linear
 from napari_phaset3m.reconstruct.refine import Hook, adopt_optics, hooks_for, recall, refined, remember
 from napari_phaset3m.reconstruct.solver import Solver, SolverState
 from napari_phaset3m.reconstruct.sparsity import penalty
-from napari_phaset3m.reconstruct.stepsize import automatic_step, probed_subset
+from napari_phaset3m.reconstruct.stepsize import automatic_step, heaviest_ratio, probed_subset
 from napari_phaset3m.reconstruct.volumes import binned, from_public, to_public
 
 

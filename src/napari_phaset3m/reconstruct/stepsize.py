@@ -49,3 +49,10 @@ def automatic_step(solver: Solver, seed: int) -> float:
     curvature = largest_curvature(solver, seed)
     safety = SAFETY if solver.n_steps >= _FEW_STEPS else SAFETY_FEW_STEPS
     return safety / curvature if curvature > 0 else 1.0
+
+
+def heaviest_ratio(weight: np.ndarray, probed: np.ndarray, tilts: np.ndarray) -> float:
+    """How much more a subset of as many tilts can weigh than the probed one; 1 when all weigh alike."""
+    each = np.round(weight.sum(1, dtype=np.float64), 6)  # alike is alike, whatever float32 makes of it
+    heaviest = np.sort(each[tilts])[::-1][: probed.size]
+    return float(heaviest.sum() / each[probed].sum())
