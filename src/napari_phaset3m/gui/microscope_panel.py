@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +28,7 @@ from napari_phaset3m.gui.history_list import HistoryList
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
+from napari_phaset3m.gui.optimise_panel import OptimisePanel
 from napari_phaset3m.gui.step_driver import NO_SERIES
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
@@ -117,7 +120,20 @@ class MicroscopePanel(QScrollArea):
         layout.addWidget(rule())
         layout.addWidget(self.history)
         layout.addStretch(1)
-        self.setWidget(inside)
+        self.optimise = OptimisePanel(self._viewer)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(inside, "Defocus / CTF")
+        self.tabs.addTab(self.optimise, "Optimise")
+        self.tabs.currentChanged.connect(self._on_tab)
+        self._on_tab(0)
+        self.setWidget(self.tabs)
+
+    def _on_tab(self, index: int) -> None:
+        for i in range(self.tabs.count()):  # a hidden page must not ask for height
+            size = QSizePolicy.Policy.Preferred if i == index else QSizePolicy.Policy.Ignored
+            self.tabs.widget(i).setSizePolicy(QSizePolicy.Policy.Preferred, size)
+        if index == 0 and self.isVisible():
+            self._show_view()
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -235,6 +251,10 @@ class MicroscopePanel(QScrollArea):
         """Bring the plots to the front."""
         super().showEvent(event)
         self.work.request()
+        if self.tabs.currentIndex() == 0:
+            self._show_view()
+
+    def _show_view(self) -> None:
         view = self.view()
         if view is not None:
             bring_forward(view)
