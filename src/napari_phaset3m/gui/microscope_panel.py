@@ -13,8 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
-    QTabWidget,
+    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -121,17 +120,24 @@ class MicroscopePanel(QScrollArea):
         layout.addWidget(self.history)
         layout.addStretch(1)
         self.optimise = OptimisePanel(self._viewer)
-        self.tabs = QTabWidget()
-        self.tabs.addTab(inside, "Defocus / CTF")
-        self.tabs.addTab(self.optimise, "Optimise")
+        self.tabs, whole = QTabBar(), QWidget()
+        self.pages = (inside, self.optimise)
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs)
+        # Not a tab widget: it would make the shorter page as high as the other.
+        for title, page in zip(("Defocus / CTF", "Optimise"), self.pages, strict=True):
+            self.tabs.addTab(title)
+            column.addWidget(page)
+        self.tabs.setDrawBase(False)
         self.tabs.currentChanged.connect(self._on_tab)
         self._on_tab(0)
-        self.setWidget(self.tabs)
+        self.setWidget(whole)
 
     def _on_tab(self, index: int) -> None:
-        for i in range(self.tabs.count()):  # a hidden page must not ask for height
-            size = QSizePolicy.Policy.Preferred if i == index else QSizePolicy.Policy.Ignored
-            self.tabs.widget(i).setSizePolicy(QSizePolicy.Policy.Preferred, size)
+        for i, page in enumerate(self.pages):
+            page.setVisible(i == index)
         if index == 0 and self.isVisible():
             self._show_view()
 

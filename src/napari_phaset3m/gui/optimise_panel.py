@@ -29,7 +29,7 @@ from napari_phaset3m.gui.optimise_words import (
     comparison_rows,
     determined_of,
     determined_rows,
-    exchange_words,
+    found_words,
     stage_rows,
     stage_tip,
 )
@@ -104,18 +104,21 @@ class OptimisePanel(QWidget):
 
     def _how(self) -> QHBoxLayout:
         self.mode, self.calls = QComboBox(), QSpinBox()
-        self.mode.addItem("Auto: search + gradient", True)
+        self.mode.addItem("Search + gradient", True)
         self.mode.addItem("Search only", False)
-        self.mode.setToolTip("Auto searches, refines everything by gradient, and repeats while it gains")
+        self.mode.setToolTip(
+            "With gradient (Auto): searches, refines everything by gradient, and repeats while it gains"
+        )
         self.mode.setCurrentIndex(0 if self.work.plan.auto else 1)
-        self.calls.setRange(1, 1000)
-        self.calls.setSuffix(" trials")
+        self.calls.setRange(1, 999)
+        self.calls.setMinimumWidth(84)
         self.calls.setKeyboardTracking(False)
         self.calls.setValue(self.work.plan.config.search.calls)
         self.calls.setToolTip("At most so many in each search")
         row = QHBoxLayout()
         row.setSpacing(6)
         row.addWidget(self.mode, 1)
+        row.addWidget(label("Trials"))
         row.addWidget(self.calls)
         return row
 
@@ -191,7 +194,7 @@ class OptimisePanel(QWidget):
             widget.setEnabled(not busy)
         for name in _GRADIENT:
             editor = self.form.editors[name]
-            enable(editor.widget, "" if plan.auto else "Only used by Auto", editor.tip)
+            enable(editor.widget, "" if plan.auto else "Only used with gradient", editor.tip)
         self.file.set_full_text(
             _NO_FILE if plan.journal is None else plan.journal.name, str(plan.journal or "")
         )
@@ -213,11 +216,11 @@ class OptimisePanel(QWidget):
         self.best.show_rows(rows)
         stages = work.result.stages if isinstance(work.result, AutoResult) else ()
         self.stages.show_rows(stage_rows(stages), [stage_tip(stage) for stage in stages])
-        self.words.setText("\n".join(filter(None, (exchange_words(determined), _notes(work)))))
+        self.words.setText(found_words(determined, work.result))
         self.words.setVisible(bool(self.words.text()))
         enable(self.apply, work.why_not_apply(), "Write what was found into the series (can be undone)")
         enable(self.revert, work.why_not_revert(), "Take back what was applied, or drop what was found")
-        none = "" if work.volume is not None else "No volume: Auto makes one in its gradient stage"
+        none = "" if work.volume is not None else "No volume: the gradient stage makes one"
         enable(self.volume, none, "Put the volume at the best point into the viewer")
         both = work.start_series is not None and work.found is not None
         self.comparison.setVisible(both)
@@ -236,7 +239,3 @@ class OptimisePanel(QWidget):
         view = self.view()
         if view is not None:
             bring_forward(view)
-
-
-def _notes(work: OptimiseWork) -> str:
-    return "" if work.result is None else "\n".join(work.result.notes)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_phaset3m.optimise.auto import iterate_auto
 from napari_phaset3m.optimise.posterior import Slice, slice_through
 from napari_phaset3m.optimise.search import SearchResult, iterate_search
 from napari_phaset3m.optimise.trials import Trial
+from napari_phaset3m.prepare.events import Done, Event, Progress
 
 if TYPE_CHECKING:
     from napari_phaset3m.config import ReconstructionConfig
@@ -50,18 +53,28 @@ class Round:
         return min(done, key=lambda trial: trial.score or 0.0) if done else None
 
 
-def events_of(plan: Plan, config: ReconstructionConfig, series: TiltFocalSeries, control: Any) -> Any:
-    """The events of what a plan wants."""
+def events_of(
+    plan: Plan, config: ReconstructionConfig, series: TiltFocalSeries, control: Any
+) -> Iterator[Event]:
+    """The events of what a plan wants; before the end the searches with their models, read in this thread."""
     wanted, how = plan.wanted(), {"finish": control, "journal": plan.journal, "resume": plan.resume}
-    if plan.auto:
-        return iterate_auto(series, wanted, config, **how)
-    return iterate_search(series, wanted.search, config, **how)
+    events = (
+        iterate_auto(series, wanted, config, **how)
+        if plan.auto
+        else iterate_search(series, wanted.search, config, **how)
+    )
+    with closing(cast("Generator[Event, None, None]", events)):
+        for event in events:
+            if isinstance(event, Done):
+                searches = getattr(event.result, "searches", (event.result,))
+                yield Progress("Reading the model", 1.0, {"rounds": [_round(search) for search in searches]})
+            yield event
 
 
-def slices_of(search: SearchResult) -> tuple[Slice, ...]:
-    """The posterior along each parameter; fewer without a model."""
+def _round(search: SearchResult) -> Round:
     each = [slice_through(search.proposer, search.best.point, (axis,)) for axis in range(len(search.limits))]
-    return tuple(part for part in each if part is not None)
+    slices = tuple(part for part in each if part is not None)
+    return Round(list(search.trials), search.limits, slices, search)
 
 
 def map_of(asked: tuple[int, int, int], search: SearchResult) -> tuple[tuple[int, int, int], Slice | None]:

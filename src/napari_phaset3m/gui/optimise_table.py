@@ -17,6 +17,8 @@ from napari_phaset3m.session import Session
 
 NAME, STATED, FROM, TO = range(4)
 _HEADINGS = ("Search for", "Stated", "From", "To")
+#: Heights of a heading and a row of words, px.
+_HEAD, _ROW = 22, 21
 _NAMES = tuple(PARAMETERS)
 _EMPTY_TIP = "Double-click to change; empty: the default"
 
@@ -52,13 +54,13 @@ class ParameterModel(QAbstractTableModel):
         """What a cell shows."""
         name, series, config = _NAMES[row], self._session.series, self._session.config
         if column == NAME:
-            return title(PARAMETERS[name])
+            return title(PARAMETERS[name], short=True)
         if series is None or (name.startswith(("defocus", "cs_")) and self._lacks(name)):
             return "–"
         if column == STATED:
             return shown(name, PARAMETERS[name].get(series, config))
         value = limits_of(self._work.plan, name, series, config)[column - FROM]
-        return "–" if value is None else shown(name, value)
+        return "–" if value is None else shown(name, value, 3)
 
     def _lacks(self, name: str) -> bool:
         series = self._session.series
@@ -133,6 +135,9 @@ class ParameterTable(QTableView):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, 54)
         self.setFixedHeight(188)
+        font = self.font()
+        font.setPointSizeF(0.9 * font.pointSizeF())
+        self.setFont(font)
 
 
 class WordTable(QTableWidget):
@@ -141,7 +146,8 @@ class WordTable(QTableWidget):
     def __init__(self, headings: tuple[str, ...] = (), columns: int = 2) -> None:
         super().__init__(0, len(headings) or columns)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(20)
+        self.verticalHeader().setMinimumSectionSize(_ROW)
+        self.verticalHeader().setDefaultSectionSize(_ROW)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -149,6 +155,7 @@ class WordTable(QTableWidget):
             policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
         header.setVisible(bool(headings))
+        header.setFixedHeight(_HEAD)
         if headings:
             self.setHorizontalHeaderLabels(list(headings))
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -164,9 +171,8 @@ class WordTable(QTableWidget):
                     item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
                 item.setToolTip(tips[i] if tips else "")
                 self.setItem(i, j, item)
-        header = self.horizontalHeader()
-        above = header.sizeHint().height() if not header.isHidden() else 0
-        self.setFixedHeight(above + 20 * len(rows) + 4)
+        above = 0 if self.horizontalHeader().isHidden() else _HEAD
+        self.setFixedHeight(above + _ROW * len(rows) + 4)
         self.setVisible(bool(rows))
 
     def rows(self) -> list[tuple[str, ...]]:

@@ -9,6 +9,11 @@ from napari_phaset3m.optimise.parameters import PARAMETERS, Parameter
 #: Shown unit, and that unit in the parameter's own.
 _MM, _NM = ("mm", 1e7), ("nm", 10.0)
 _IN_NM = ("defocus_offset_angstrom", "focal_spread_angstrom", "c12_", "c21_", "c23_")
+#: Long words of names, and what stands for them where there is little room.
+_BRIEF = (
+    ("Three-fold astigmatism,", "3-fold"), ("Astigmatism,", "Astigm."), ("Coma,", "Coma"),
+    ("Convergence", "Converg."), ("Magnification", "Magnif."), ("Tilt, all images", "All tilts"),
+)  # fmt: skip
 
 
 def shown_unit(name: str) -> tuple[str, float]:
@@ -18,15 +23,18 @@ def shown_unit(name: str) -> tuple[str, float]:
     return _NM if name.startswith(_IN_NM) else (PARAMETERS[name].unit, 1.0)
 
 
-def title(parameter: Parameter) -> str:
-    """Name with the shown unit in brackets."""
-    unit = shown_unit(parameter.name)[0]
-    return f"{parameter.label} ({unit})" if unit else parameter.label
+def title(parameter: Parameter, *, short: bool = False) -> str:
+    """Name with the shown unit in brackets; ``short`` fits into a narrow column."""
+    unit, name = shown_unit(parameter.name)[0], parameter.label
+    if short:
+        for long, brief in _BRIEF:
+            name = name.replace(long, brief)
+    return f"{name} ({unit})" if unit else name
 
 
-def shown(name: str, value: float) -> str:
+def shown(name: str, value: float, digits: int = 4) -> str:
     """A value in the shown unit, without the unit."""
-    return number(value / shown_unit(name)[1])
+    return number(value / shown_unit(name)[1], digits)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TITLE = "Optimise"
 _REFRESH_MS = 60
+#: What stands for the shared optics at the edges of the correlations; x and y are cos and sin.
+_SYMBOLS = {"defocus": "Δf", "C30": "Cs", "focal_spread": "spread", "C12": "A", "C21": "B", "C23": "A3"}
 
 
 class OptimiseView(QWidget):
@@ -176,8 +178,10 @@ def slice_curves(now: Round, axis: int) -> list[TiltCurve]:
     if part is not None and tried:
         x = positions(now, axis, part.grid) / unit
         curves.append(TiltCurve("model", x, part.mean, None, 1, -1))
-        curves.append(TiltCurve("− 1 σ", x, part.mean - part.sigma, None, -2, -1))
-        curves.append(TiltCurve("+ 1 σ", x, part.mean + part.sigma, None, -2, -1))
+        low, high = part.mean - part.sigma, part.mean + part.sigma
+        # One closed line around the band.
+        edge = np.concatenate([x, x[::-1], x[:1]]), np.concatenate([low, high[::-1], low[:1]])
+        curves.append(TiltCurve("± 1 σ", *edge, None, -2, -1))
     best = now.best
     if best is not None and best.score is not None:
         at = np.array([best.values[name] / unit])
@@ -208,6 +212,12 @@ class CorrelationTable(QWidget):
         for header in (self.table.horizontalHeader(), self.table.verticalHeader()):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
             header.setMinimumSectionSize(18)
+        for policy in (self.table.setHorizontalScrollBarPolicy, self.table.setVerticalScrollBarPolicy):
+            policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        font = self.table.font()
+        font.setPointSizeF(0.8 * font.pointSizeF())
+        self.table.setFont(font)
+        self.setMinimumWidth(190)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -218,14 +228,16 @@ class CorrelationTable(QWidget):
         """Show these; without any there is a line on where they come from."""
         self.table.setVisible(found is not None)
         if found is None:
-            self.title.setText("Correlations come with the gradient stage of Auto")
+            self.title.setText("Correlations come with the gradient stage")
             return
-        self.title.setText(f"Correlation; red: exchangeable (beyond {EXCHANGEABLE})")
+        self.title.setText("Correlations; red: exchangeable")
+        self.title.setToolTip(f"Beyond {EXCHANGEABLE} the images hardly tell two parameters apart")
         names = [shared_label(name) for name in found.names]
         self.table.setRowCount(len(names))
         self.table.setColumnCount(len(names))
-        self.table.setVerticalHeaderLabels(names)
-        self.table.setHorizontalHeaderLabels([_short(name) for name in names])
+        brief = [_SYMBOLS.get(head, head) + part[1:] for head, part in map(_split, found.names)]
+        self.table.setVerticalHeaderLabels(brief)
+        self.table.setHorizontalHeaderLabels(brief)
         colours = theme_colours()
         for i in range(len(names)):
             for j in range(len(names)):
@@ -239,6 +251,6 @@ class CorrelationTable(QWidget):
                 self.table.setItem(i, j, item)
 
 
-def _short(name: str) -> str:
+def _split(name: str) -> tuple[str, str]:
     head, _, part = name.partition(" ")
-    return f"{head[:6].rstrip(',')}{' ' + part if part in ('cos', 'sin') else ''}"
+    return head, f" {'xy'[part == 'sin']}" if part else ""

@@ -15,6 +15,7 @@ from napari_phaset3m.optimise.uncertainty import Determined
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.gui.optimise_rounds import Round
+    from napari_phaset3m.optimise.search import SearchResult
 
 #: Of a name in :class:`Determined`: what to call it, unit, that unit in angstrom.
 _SHARED = {
@@ -24,6 +25,10 @@ _SHARED = {
 }  # fmt: skip
 _FIELDS = {"C30": "spherical_aberration_angstrom", "focal_spread": "focal_spread_angstrom"}
 Rows = list[tuple[str, ...]]
+#: The curvature knows nothing of a wrong model (see :mod:`..optimise.uncertainty`).
+_ONLY_NOISE = (
+    "± is scatter of the images only; a mistake that all images share is not in it and may be larger."
+)
 
 
 def shared_label(name: str) -> str:
@@ -84,10 +89,17 @@ def exchange_words(found: Determined | None) -> str:
     for one, other, value in found.exchangeable():
         both = "rise" if value > 0 else "trade"
         lines.append(
-            f"{shared_label(one)} and {shared_label(other)} {both} together (correlation "
-            f"{value:.2f}): the images fix their combination, neither alone.".replace("-", "−")
+            f"{shared_label(one)} and {shared_label(other)} {both} together "
+            f"(correlation {number(value, 2)}): the images tell their combination better than either."
         )
     return "\n".join(lines)
+
+
+def found_words(found: Determined | None, result: AutoResult | SearchResult | None) -> str:
+    """What to know when reading the values and their errors; empty without a result."""
+    if found is None:
+        return "" if result is None else "\n".join(result.notes)
+    return "\n".join(filter(None, (exchange_words(found), _ONLY_NOISE)))
 
 
 def stage_rows(stages: tuple[Stage, ...]) -> Rows:
@@ -129,13 +141,13 @@ def comparison_rows(before: TiltFocalSeries, after: TiltFocalSeries) -> Rows:
     rows += _aberrations(before, after)
     pair = [series.defocus_angstrom for series in (before, after)]
     if pair[0] is not None and pair[1] is not None and not np.array_equal(*pair):
-        rows.append(("Defocus, mean (nm)", *(number(a[before.used].mean() / 10) for a in pair)))
+        rows.append(("Defocus (nm)", *(number(a[before.used].mean() / 10) for a in pair)))
         moved = (pair[1] - pair[0])[before.used] / 10
-        rows.append(("Defocus moved, RMS (nm)", "", number(np.sqrt((moved**2).mean()), 3)))
+        rows.append(("  changed by", "", f"{number(np.sqrt((moved**2).mean()), 3)} RMS"))
     pair = [series.shifts_px for series in (before, after)]
     if pair[0] is not None and pair[1] is not None and not np.array_equal(*pair):
         moved = (pair[1] - pair[0])[before.used]
-        rows.append(("Shifts moved, RMS (px)", "", number(np.sqrt((moved**2).mean()), 3)))
+        rows.append(("Shifts (px) by", "", f"{number(np.sqrt((moved**2).mean()), 3)} RMS"))
     return rows
 
 
@@ -156,16 +168,10 @@ def _aberrations(before: TiltFocalSeries, after: TiltFocalSeries) -> Rows:
             for v, a in zip(values, angles, strict=True)
         ]
         if told[0] != told[1]:
-            rows.append((f"{_SHARED[name][0]} (nm)", *told))
+            rows.append((f"{_SHARED[name][0].replace('Astigmatism', 'Astigm.')} (nm)", *told))
     return rows
 
 
 def determined_of(result: object) -> Determined | None:
     """Correlations of a pipeline's result; None for a search."""
     return result.determined if isinstance(result, AutoResult) else None
-
-
-__all__ = [
-    "best_rows", "comparison_rows", "determined_of", "determined_rows", "exchange_words", "half_width",
-    "shared_label", "stage_rows", "stage_tip",
-]  # fmt: skip

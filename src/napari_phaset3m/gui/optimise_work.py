@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.optimise_plan import Plan, reason, refusal
-from napari_phaset3m.gui.optimise_rounds import Round, events_of, map_of, slices_of
+from napari_phaset3m.gui.optimise_rounds import Round, events_of, map_of
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec, publisher_for
 from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.step_events import Job, Update
@@ -114,6 +114,7 @@ class OptimiseWork(QObject):
             return
         self.stage = update.progress.text
         detail = update.progress.detail
+        self.rounds = detail.get("rounds", self.rounds)
         trial = detail.get("trial")
         if trial is not None:
             last = self.rounds[-1] if self.rounds else None
@@ -127,10 +128,6 @@ class OptimiseWork(QObject):
 
     def _take(self, name: str, done: Done) -> None:
         self.result, self.found = done.result, done.series
-        searches = done.result.searches if isinstance(done.result, AutoResult) else (done.result,)
-        self.rounds = [
-            Round(list(search.trials), search.limits, slices_of(search), search) for search in searches
-        ]
         self.stage = ""
         self.driver.say(TOPIC, "Found: look at it, then apply it", "good")
         self.changed.emit()
