@@ -191,6 +191,16 @@ def test_auto_search_apply_compare_revert(qtbot, panel, viewer):
     panel.revert.click()
     assert session.series is before and panel.apply.isEnabled()
     if work.volume is not None:
+        view = OptimiseView(session, work)
+        qtbot.addWidget(view)
+        view.show()
+        session.shown_image = (4, 1)
+        view.right.setCurrentIndex(1)
+        view.refresh()
+        qtbot.waitUntil(lambda: view.look.picture is not None, timeout=10_000)
+        assert "measured | simulated, 0.0°" in view.images.title.text()
+        np.testing.assert_allclose(view.look.picture[:, :12], before.images[4, 1][:, :12], atol=1e-6)
+        assert np.abs(view.look.picture[:, 12:] - before.images[4, 1][:, 12:]).max() > 0
         panel.volume.click()
         layer = work.publisher.layer(VOLUME)
         assert layer.data.shape == (24, 24, 24) and layer.scale[0] == pytest.approx(0.7)

@@ -5,26 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QStackedWidget,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_phaset3m.gui.optimise_correlation import CorrelationTable
+from napari_phaset3m.gui.optimise_look import Look
 from napari_phaset3m.gui.optimise_units import shown_unit, title
-from napari_phaset3m.gui.optimise_words import determined_of, shared_label
-from napari_phaset3m.gui.theme import label, theme_colours
+from napari_phaset3m.gui.optimise_words import determined_of
+from napari_phaset3m.gui.theme import theme_colours
 from napari_phaset3m.gui.tilt_plot import PicturePlot, TiltCurve, TiltPlot
 from napari_phaset3m.optimise.parameters import PARAMETERS
-from napari_phaset3m.optimise.uncertainty import EXCHANGEABLE, Determined
 
 if TYPE_CHECKING:
     from napari_phaset3m.gui.optimise_rounds import Round
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 
 TITLE = "Optimise"
 _REFRESH_MS = 60
-#: What stands for the shared optics at the edges of the correlations; x and y are cos and sin.
-_SYMBOLS = {"defocus": "Δf", "C30": "Cs", "focal_spread": "spread", "C12": "A", "C21": "B", "C23": "A3"}
 
 
 class OptimiseView(QWidget):
@@ -60,7 +54,13 @@ class OptimiseView(QWidget):
         self.first.setToolTip("Parameter along which the model of the error is shown")
         self.second.setToolTip("Second parameter, for a map")
         self.which.setToolTip("Which search")
-        self.correlation = CorrelationTable()
+        self.correlation, self.images = CorrelationTable(), PicturePlot(square=True)
+        self.images.title.setWordWrap(True)
+        self.look = Look(session, work, self)
+        self.right, self.side = QComboBox(), QStackedWidget()
+        self.right.addItems(["Correlations", "Measured | simulated"])
+        for page in (self.correlation, self.images):
+            self.side.addWidget(page)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 0, 0)
         layout.addWidget(self.convergence, 3)
@@ -74,14 +74,19 @@ class OptimiseView(QWidget):
         middle.addLayout(row)
         middle.addWidget(self.stack, 1)
         layout.addLayout(middle, 4)
-        layout.addWidget(self.correlation, 3)
+        side = QVBoxLayout()
+        side.setSpacing(2)
+        side.addWidget(self.right)
+        side.addWidget(self.side, 1)
+        layout.addLayout(side, 3)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
         work.changed.connect(self._soon)
         work.drawn.connect(self._soon)
-        for box in (self.which, self.first, self.second):
+        self.look.drawn.connect(self._draw_images)
+        for box in (self.which, self.first, self.second, self.right):
             box.activated.connect(self.refresh)
         self.refresh()
 
@@ -121,6 +126,15 @@ class OptimiseView(QWidget):
             self.slice.show_curves(slice_curves(now, one))
         self.stack.setCurrentWidget(self.map if pair else self.slice)
         self.correlation.show_found(determined_of(self._work.result))
+        self.side.setCurrentIndex(self.right.currentIndex())
+        self.look.wanted = self.side.currentWidget() is self.images
+        self.look.request()
+
+    def _draw_images(self) -> None:
+        data = self.look.picture
+        size = (0, 0, 1, 1) if data is None else (0, 0, data.shape[1], data.shape[0])
+        self.images.show_picture(data, size)
+        self.images.title.setText(self.look.text)
 
     def _draw_map(self, now: Round, asked: tuple[int, int, int]) -> None:
         known = self._work.map
@@ -131,7 +145,9 @@ class OptimiseView(QWidget):
         names = [now.names[axis] for axis in asked[1:]]
         (x0, x1), (y0, y1) = ([v / shown_unit(n)[1] for v in now.limits[n]] for n in names)
         for side, name in zip(("bottom", "left"), names, strict=True):
-            self.map.plot.getAxis(side).setLabel(title(PARAMETERS[name]), color=theme_colours().text)
+            self.map.plot.getAxis(side).setLabel(
+                title(PARAMETERS[name], short=True), color=theme_colours().text
+            )
         mean = known[1].mean.T
         self.map.show_picture(
             mean, (x0, y0, x1 - x0, y1 - y0), (float(mean.min()), float(mean.max())), "viridis"
@@ -198,59 +214,3 @@ def positions(now: Round, axis: int, grid: np.ndarray) -> np.ndarray:
     if low > 0 and off and max(off) > 1e-3 * (high - low):
         return np.asarray(low * (high / low) ** grid)
     return np.asarray(straight)
-
-
-class CorrelationTable(QWidget):
-    """Correlations of the shared optics, coloured by their size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title = label("", "muted", wrap=True)
-        self.table = QTableWidget()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        for header in (self.table.horizontalHeader(), self.table.verticalHeader()):
-            header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-            header.setMinimumSectionSize(18)
-        for policy in (self.table.setHorizontalScrollBarPolicy, self.table.setVerticalScrollBarPolicy):
-            policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        font = self.table.font()
-        font.setPointSizeF(0.8 * font.pointSizeF())
-        self.table.setFont(font)
-        self.setMinimumWidth(190)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.title)
-        layout.addWidget(self.table, 1)
-
-    def show_found(self, found: Determined | None) -> None:
-        """Show these; without any there is a line on where they come from."""
-        self.table.setVisible(found is not None)
-        if found is None:
-            self.title.setText("Correlations come with the gradient stage")
-            return
-        self.title.setText("Correlations; red: exchangeable")
-        self.title.setToolTip(f"Beyond {EXCHANGEABLE} the images hardly tell two parameters apart")
-        names = [shared_label(name) for name in found.names]
-        self.table.setRowCount(len(names))
-        self.table.setColumnCount(len(names))
-        brief = [_SYMBOLS.get(head, head) + part[1:] for head, part in map(_split, found.names)]
-        self.table.setVerticalHeaderLabels(brief)
-        self.table.setHorizontalHeaderLabels(brief)
-        colours = theme_colours()
-        for i in range(len(names)):
-            for j in range(len(names)):
-                value = float(found.correlation[i, j])
-                item = QTableWidgetItem(f"{value:.2f}".replace("-", "−"))
-                item.setTextAlignment(int(Qt.AlignmentFlag.AlignCenter))
-                item.setToolTip(f"{names[i]} and {names[j]}: {value:.3f}")
-                colour = QColor(colours.alarm if i != j and abs(value) > EXCHANGEABLE else colours.accent)
-                colour.setAlphaF(0.5 * min(1.0, abs(value)) if i != j else 0.1)
-                item.setBackground(QBrush(colour))
-                self.table.setItem(i, j, item)
-
-
-def _split(name: str) -> tuple[str, str]:
-    head, _, part = name.partition(" ")
-    return head, f" {'xy'[part == 'sin']}" if part else ""
