@@ -119,6 +119,9 @@ class MicroscopePanel(QScrollArea):
         layout.addWidget(rule())
         layout.addWidget(self.history)
         layout.addStretch(1)
+        self._add_tabs(inside)
+
+    def _add_tabs(self, inside: QWidget) -> None:
         self.optimise = OptimisePanel(self._viewer)
         self.tabs, whole = QTabBar(), QWidget()
         self.pages = (inside, self.optimise)

@@ -61,6 +61,19 @@ class OptimiseView(QWidget):
         self.right.addItems(["Correlations", "Measured | simulated"])
         for page in (self.correlation, self.images):
             self.side.addWidget(page)
+        self._arrange()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        work.changed.connect(self._soon)
+        work.drawn.connect(self._soon)
+        self.look.drawn.connect(self._draw_images)
+        for box in (self.which, self.first, self.second, self.right):
+            box.activated.connect(self.refresh)
+        self.refresh()
+
+    def _arrange(self) -> None:
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 0, 0)
         layout.addWidget(self.convergence, 3)
@@ -79,16 +92,6 @@ class OptimiseView(QWidget):
         side.addWidget(self.right)
         side.addWidget(self.side, 1)
         layout.addLayout(side, 3)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
-        work.changed.connect(self._soon)
-        work.drawn.connect(self._soon)
-        self.look.drawn.connect(self._draw_images)
-        for box in (self.which, self.first, self.second, self.right):
-            box.activated.connect(self.refresh)
-        self.refresh()
 
     def showEvent(self, event: Any) -> None:
         """Catch up."""
