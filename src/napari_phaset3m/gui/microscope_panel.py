@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QScrollArea,
+    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +27,7 @@ from napari_phaset3m.gui.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
+from napari_phaset3m.gui.optimise_panel import OptimisePanel
 from napari_phaset3m.gui.step_driver import NO_SERIES
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
@@ -113,7 +115,30 @@ class MicroscopePanel(QScrollArea):
         layout.addWidget(rule())
         layout.addWidget(self.history)
         layout.addStretch(1)
-        self.setWidget(inside)
+        self._add_tabs(inside)
+
+    def _add_tabs(self, inside: QWidget) -> None:
+        self.optimise = OptimisePanel(self._viewer)
+        self.tabs, whole = QTabBar(), QWidget()
+        self.pages = (inside, self.optimise)
+        column = QVBoxLayout(whole)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs)
+        # Not a tab widget: it would make the shorter page as high as the other.
+        for title, page in zip(("Defocus / CTF", "Optimise"), self.pages, strict=True):
+            self.tabs.addTab(title)
+            column.addWidget(page)
+        self.tabs.setDrawBase(False)
+        self.tabs.currentChanged.connect(self._on_tab)
+        self._on_tab(0)
+        self.setWidget(whole)
+
+    def _on_tab(self, index: int) -> None:
+        for i, page in enumerate(self.pages):
+            page.setVisible(i == index)
+        if index == 0 and self.isVisible():
+            self._show_view()
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -242,6 +267,10 @@ class MicroscopePanel(QScrollArea):
         """Bring the plots to the front."""
         super().showEvent(event)
         self.work.request()
+        if self.tabs.currentIndex() == 0:
+            self._show_view()
+
+    def _show_view(self) -> None:
         view = self.view()
         if view is not None:
             bring_forward(view)

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from napari_phaset3m.optimise.checks import bounds, check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
-from napari_phaset3m.optimise.posterior import likely_best
+from napari_phaset3m.optimise.posterior import likely_best, slice_through
 from napari_phaset3m.optimise.proposers import Point, Proposer, make_proposer
 from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
 from napari_phaset3m.prepare.events import Done, Finish, Progress
@@ -116,7 +116,8 @@ def iterate_search(
     Yields
     ------
     Progress, at last Done
-        ``detail["trial"]`` is the :class:`Trial` just done, ``detail["best"]`` the best so far.
+        ``detail["trial"]`` is the :class:`Trial` just done, ``detail["best"]`` the best so far,
+        ``detail["limits"]`` the ranges, ``detail["slices"]`` the posterior along each of them.
         Done holds the series at the best point and a :class:`SearchResult`.
 
     Raises
@@ -198,7 +199,8 @@ def _trials(
                     book.add(trial)
                     proposer.tell(trial.point, trial.score)
                     reason = _ended(proposer, book, wanted) or reason
-                yield _progress(book, wanted, time.monotonic() - clock, fresh=bool(done))
+                seen = _seen(book, proposer, axes) if done else {}
+                yield _progress(book, wanted, {**seen, "seconds": time.monotonic() - clock} if seen else {})
         finally:
             stop.set()
             for future in running:
@@ -233,9 +235,21 @@ def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | N
     return "gain" if proposer.expected_gain() < wanted.stop_gain * found.score else None
 
 
-def _progress(book: Journal, wanted: OptimiseConfig, seconds: float, *, fresh: bool) -> Progress:
+def _seen(book: Journal, proposer: Proposer, axes: Axes) -> dict[str, Any]:
+    """What is worth looking at after a trial."""
+    found = best(book.trials)
+    each = [] if found is None else [(axis,) for axis in range(len(axes.names))]
+    slices = [slice_through(proposer, found.point, axis) for axis in each] if found is not None else []
+    return {
+        "trial": book.trials[-1],
+        "best": found,
+        "limits": axes.limits,
+        "slices": [part for part in slices if part is not None],
+    }
+
+
+def _progress(book: Journal, wanted: OptimiseConfig, detail: dict[str, Any]) -> Progress:
     done, found = len(book.trials), best(book.trials)
-    detail = {"trial": book.trials[-1], "best": found, "seconds": seconds} if fresh else {}
     text = f"Trial {min(done + 1, wanted.calls)} of at most {wanted.calls}"
     if found is not None:
         text += f", best held-out error {found.score:.4f}"

@@ -1,0 +1,177 @@
+"""What was found, as rows and sentences: values with errors, stages, before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_phaset3m.gui.optimise_units import number, shown_unit, with_error
+from napari_phaset3m.optimise.auto import AutoResult, Stage
+from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.posterior import interval
+from napari_phaset3m.optimise.uncertainty import Determined
+
+if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.gui.optimise_rounds import Round
+    from napari_phaset3m.optimise.search import SearchResult
+
+#: Of a name in :class:`Determined`: what to call it, unit, that unit in angstrom.
+_SHARED = {
+    "defocus": ("Defocus, all", "nm", 10.0), "C30": ("Cs", "mm", 1e7),
+    "focal_spread": ("Focal spread", "nm", 10.0), "C12": ("Astigmatism", "nm", 10.0),
+    "C21": ("Coma", "nm", 10.0), "C23": ("Three-fold", "nm", 10.0),
+}  # fmt: skip
+_FIELDS = {"C30": "spherical_aberration_angstrom", "focal_spread": "focal_spread_angstrom"}
+Rows = list[tuple[str, ...]]
+#: The curvature knows nothing of a wrong model (see :mod:`..optimise.uncertainty`).
+_ONLY_NOISE = (
+    "± is scatter of the images only; a mistake that all images share is not in it and may be larger."
+)
+
+
+def shared_label(name: str) -> str:
+    """``Astigmatism cos`` for ``C12 cos``."""
+    head, _, part = name.partition(" ")
+    return f"{_SHARED.get(head, (head, 'Å', 1.0))[0]} {part}".strip()
+
+
+def best_rows(now: Round) -> Rows:
+    """(parameter with unit, best value with error) of the searched ones."""
+    best = now.best
+    rows: Rows = []
+    if best is None:
+        return []
+    for axis, name in enumerate(now.names):
+        unit, factor = shown_unit(name)
+        sigma = half_width(now, axis)
+        text = with_error(best.values[name] / factor, None if sigma is None else sigma / factor)
+        rows.append((PARAMETERS[name].label, f"{text} {unit}".strip()))
+    return rows
+
+
+def half_width(now: Round, axis: int) -> float | None:
+    """Half of where the posterior mean is within a standard deviation of its minimum; None: no model."""
+    part = next((part for part in now.slices if part.axes == (axis,)), None)
+    if part is None:
+        return None
+    low, high = now.limits[now.names[axis]]
+    left, right = interval(part)
+    return 0.5 * (right - left) * (high - low)
+
+
+def determined_rows(found: Determined, series: TiltFocalSeries) -> Rows:
+    """(what, value with error) of the shared optics that the gradient refined."""
+    rows: Rows = []
+    for name, sigma in zip(found.names, found.sigma_angstrom, strict=True):
+        head, _, part = name.partition(" ")
+        _, unit, factor = _SHARED.get(head, (head, "Å", 1.0))
+        text = with_error(_value(series, head, part) / factor, float(sigma) / factor)
+        rows.append((shared_label(name), f"{text} {unit}"))
+    return rows
+
+
+def _value(series: TiltFocalSeries, name: str, part: str) -> float:
+    if name == "defocus":
+        assert series.defocus_angstrom is not None
+        return float(series.defocus_angstrom[series.used].mean())
+    if name in _FIELDS:
+        return float(getattr(series, _FIELDS[name]) or 0.0)
+    return PARAMETERS[f"{name.lower()}_{part}_angstrom"].get(series, None)  # type: ignore[arg-type]
+
+
+def exchange_words(found: Determined | None) -> str:
+    """Sentences on what the images cannot tell apart; empty when nothing is exchangeable."""
+    if found is None:
+        return ""
+    lines = []
+    for one, other, value in found.exchangeable():
+        both = "rise" if value > 0 else "trade"
+        lines.append(
+            f"{shared_label(one)} and {shared_label(other)} {both} together "
+            f"(correlation {number(value, 2)}): the images tell their combination better than either."
+        )
+    return "\n".join(lines)
+
+
+def found_words(found: Determined | None, result: AutoResult | SearchResult | None) -> str:
+    """What to know when reading the values and their errors; empty without a result."""
+    if found is None:
+        return "" if result is None else "\n".join(result.notes)
+    return "\n".join(filter(None, (exchange_words(found), _ONLY_NOISE)))
+
+
+def stage_rows(stages: tuple[Stage, ...]) -> Rows:
+    """(stage, held-out before → after, kept or undone) of each."""
+    rows: Rows = []
+    for stage in stages:
+        after = "not judged" if stage.after is None else f"{stage.after:.4f}"
+        before = "–" if stage.before is None else f"{stage.before:.4f}"
+        rows.append((stage.name.capitalize(), f"{before} → {after}", "kept" if stage.kept else "undone"))
+    return rows
+
+
+def stage_tip(stage: Stage) -> str:
+    """What a stage changed, and how long it took."""
+    change = stage.changed
+    parts = []
+    if "cs_change_angstrom" in change:
+        parts.append(f"Cs by {number(change['cs_change_angstrom'] / 1e7, 3)} mm")
+    if "defocus_rms_angstrom" in change:
+        parts.append(f"defocus by {number(change['defocus_rms_angstrom'] / 10, 3)} nm (RMS)")
+    if "shift_rms_px" in change:
+        parts.append(f"shifts by {number(change['shift_rms_px'], 3)} px (RMS)")
+    if "C12_angstrom" in change:
+        parts.append(f"astigmatism to {number(change['C12_angstrom'] / 10, 3)} nm")
+    undone = "" if stage.kept else "; undone: held-out images were explained worse"
+    return f"Changed {', '.join(parts) or 'nothing'}; {stage.seconds:.0f} s{undone}"
+
+
+def comparison_rows(before: TiltFocalSeries, after: TiltFocalSeries) -> Rows:
+    """(what, before, after) of everything that differs."""
+    rows: Rows = []
+    for name in ("spherical_aberration_angstrom", "focal_spread_angstrom", "convergence_semiangle_mrad",
+                 "tilt_axis_angle_deg", "pixel_size_angstrom"):  # fmt: skip
+        pair = [getattr(series, name) for series in (before, after)]
+        label, unit, factor = _PLAIN[name]
+        told = ["–" if value is None else number(value / factor) for value in pair]
+        if told[0] != told[1]:
+            rows.append((f"{label} ({unit})", *told))
+    rows += _aberrations(before, after)
+    pair = [series.defocus_angstrom for series in (before, after)]
+    if pair[0] is not None and pair[1] is not None and not np.array_equal(*pair):
+        rows.append(("Defocus (nm)", *(number(a[before.used].mean() / 10) for a in pair)))
+        moved = (pair[1] - pair[0])[before.used] / 10
+        rows.append(("  changed by", "", f"{number(np.sqrt((moved**2).mean()), 3)} RMS"))
+    pair = [series.shifts_px for series in (before, after)]
+    if pair[0] is not None and pair[1] is not None and not np.array_equal(*pair):
+        moved = (pair[1] - pair[0])[before.used]
+        rows.append(("Shifts (px) by", "", f"{number(np.sqrt((moved**2).mean()), 3)} RMS"))
+    return rows
+
+
+_PLAIN = {
+    "spherical_aberration_angstrom": ("Cs", "mm", 1e7), "focal_spread_angstrom": ("Focal spread", "nm", 10.0),
+    "convergence_semiangle_mrad": ("Convergence", "mrad", 1.0), "pixel_size_angstrom": ("Pixel", "Å", 1.0),
+    "tilt_axis_angle_deg": ("Tilt axis", "°", 1.0),
+}  # fmt: skip
+
+
+def _aberrations(before: TiltFocalSeries, after: TiltFocalSeries) -> Rows:
+    rows: Rows = []
+    for name in ("C12", "C21", "C23"):
+        values = [series.aberrations.get(name, 0.0) for series in (before, after)]
+        angles = [np.degrees(s.aberrations.get("phi" + name[1:], 0.0)) for s in (before, after)]
+        told = [
+            f"{number(v / 10, 3)} at {number(a, 3)}°" if v else "0"
+            for v, a in zip(values, angles, strict=True)
+        ]
+        if told[0] != told[1]:
+            rows.append((f"{_SHARED[name][0].replace('Astigmatism', 'Astigm.')} (nm)", *told))
+    return rows
+
+
+def determined_of(result: object) -> Determined | None:
+    """Correlations of a pipeline's result; None for a search."""
+    return result.determined if isinstance(result, AutoResult) else None

@@ -1,0 +1,68 @@
+"""One image as measured and as the best point would have it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.backend import resolve_device
+from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.reconstruct.methods import make_method
+from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from napari_phaset3m.reconstruct.problem import build_problem
+from napari_phaset3m.reconstruct.volumes import from_public, to_public
+
+
+def one_tilt(series: TiltFocalSeries, tilt: int) -> TiltFocalSeries:
+    """The images of one tilt alone, all of them used."""
+    at = slice(tilt, tilt + 1)
+    parts = {
+        name: None if getattr(series, name) is None else getattr(series, name)[at]
+        for name in ("images", "tilt_deg", "defocus_angstrom", "shifts_px")
+    }
+    return series.replace(**parts, used=None, dose_per_image=None)
+
+
+def simulated(
+    series: TiltFocalSeries, config: ReconstructionConfig, volume: np.ndarray, tilt: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images of one tilt, measured and simulated from a volume, on the voxels' grid.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+        Its optics, defoci and shifts go into the simulation.
+    config : ReconstructionConfig
+        The volume was reconstructed with it (slices, voxel, depth).
+    volume : ndarray
+        `(nz, ny, nx)` volts.
+    tilt : int
+
+    Returns
+    -------
+    measured, simulated : ndarray
+        `(n_focus, ny, nx)` intensities, incident 1; simulated ones lie, shifted, where the measured do.
+
+    Raises
+    ------
+    DataError
+        The volume is of other proportions than the series and config have.
+    """
+    nz = volume.shape[0]
+    voxel = config.voxel_angstrom or series.pixel_size_angstrom
+    free = config.constraints.model_copy(update={"atomic_basis_sigma_angstrom": None})
+    update = {"holdout_fraction": 0.0, "multiresolution": (), "constraints": free}
+    if config.depth_angstrom is not None:
+        update["depth_angstrom"] = nz * voxel
+    run = config.model_copy(update=update)
+    problem = build_problem(one_tilt(series, tilt), run)
+    method = cast(MultisliceMethod, make_method(problem, run, 1, resolve_device("cpu")))
+    engine = np.zeros(method.volume_shape, REAL)
+    shape = problem.geometry.volume_shape
+    engine[0] = from_public(volume, shape, problem.border, "volume") / method.volts_per_unit
+    seen = method.predict(engine, 0)
+    measured, found = (to_public(images, 1.0, problem.border) for images in (problem.images[0], seen))
+    return measured, found

@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+pytest.importorskip("skopt")
+
+sys.path[:0] = [str(Path(__file__).parent)]
+from _steps import noisy_series, until_idle  # noqa: E402
+
+from napari_phaset3m import ReconstructionConfig, TiltFocalSeries  # noqa: E402
+from napari_phaset3m.config import ConstraintConfig  # noqa: E402
+from napari_phaset3m.core.backend import resolve_device  # noqa: E402
+from napari_phaset3m.gui.microscope_panel import MicroscopePanel  # noqa: E402
+from napari_phaset3m.gui.optimise_rounds import Round  # noqa: E402
+from napari_phaset3m.gui.optimise_table import FROM, NAME, STATED, TO  # noqa: E402
+from napari_phaset3m.gui.optimise_units import parsed, shown, with_error  # noqa: E402
+from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, positions, slice_curves  # noqa: E402
+from napari_phaset3m.gui.optimise_words import (  # noqa: E402
+    comparison_rows,
+    determined_rows,
+    exchange_words,
+)
+from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
+from napari_phaset3m.optimise.auto import AutoConfig  # noqa: E402
+from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
+from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
+from napari_phaset3m.optimise.trials import Trial  # noqa: E402
+from napari_phaset3m.optimise.uncertainty import Determined  # noqa: E402
+from napari_phaset3m.reconstruct.methods import make_method  # noqa: E402
+from napari_phaset3m.reconstruct.problem import build_problem  # noqa: E402
+
+ROWS = {name: row for row, name in enumerate(PARAMETERS)}
+CS = ROWS["cs_angstrom"]
+
+
+def short() -> ReconstructionConfig:
+    free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
+    return ReconstructionConfig(iterations=6, slices=6, constraints=free, threads=1)
+
+
+def blobs(n: int = 24, cs: float = 1.2e7) -> TiltFocalSeries:
+    """Images of a few atoms as the multislice model makes them."""
+    rng = np.random.default_rng(4)
+    tilts = np.linspace(-60, 60, 9)
+    true = TiltFocalSeries(
+        images=np.ones((9, 2, n, n), np.float32), tilt_deg=tilts, pixel_size_angstrom=0.7, energy_ev=3e5,
+        defocus_angstrom=[400.0, 900.0], spherical_aberration_angstrom=cs, focal_spread_angstrom=20.0,
+        metadata={"name": "blobs"},
+    )  # fmt: skip
+    problem = build_problem(true, short())
+    method = make_method(problem, short(), 1, resolve_device("cpu"))
+    axis = np.arange(n) - (n - 1) / 2
+    z, x, y = np.meshgrid(axis, axis, axis, indexing="ij")
+    atoms = rng.uniform(-5, 5, (8, 3))
+    potential = sum(30 * np.exp(-((z - a) ** 2 + (x - b) ** 2 + (y - c) ** 2) / 2) for a, b, c in atoms)
+    phase = np.ascontiguousarray(potential[None] / method.volts_per_unit, np.float32)
+    images = np.stack([method.predict(phase, t) for t in range(tilts.size)]).swapaxes(2, 3)
+    return true.replace(images=images)
+
+
+def quick(calls: int = 5) -> AutoConfig:
+    trial = TrialConfig(bin=1, coarser=(), sweeps=2, holdout_fraction=0.2, refine_optics=())
+    search = OptimiseConfig(calls=calls, initial=3, stop_gain=0.0, trial=trial)
+    return AutoConfig(search=search, bins=(), sweeps=2, rounds=1)
+
+
+@pytest.fixture
+def viewer():
+    return napari_components.ViewerModel()
+
+
+@pytest.fixture
+def whole(qtbot, viewer):
+    made = MicroscopePanel(viewer)
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.work.driver.stop()
+    qtbot.waitUntil(lambda: not made.work.driver.busy, timeout=20_000)
+
+
+@pytest.fixture
+def panel(whole):
+    whole.tabs.setCurrentIndex(1)
+    return whole.optimise
+
+
+def tick(panel, name: str, on: bool = True) -> None:
+    model = panel.parameters
+    state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
+    model.setData(model.index(ROWS[name], NAME), state, Qt.ItemDataRole.CheckStateRole)
+
+
+def type_in(panel, name: str, column: int, text: str) -> bool:
+    model = panel.parameters
+    return model.setData(model.index(ROWS[name], column), text)
+
+
+def why(panel) -> str:
+    assert panel.problem.text() == ("" if panel.start.isEnabled() else panel.start.toolTip())
+    return panel.problem.text()
+
+
+def test_says_before_the_run_why_not(panel):
+    assert "Open a tilt series first" in why(panel)
+    session = panel._session
+    session.series = noisy_series(spherical_aberration_angstrom=None)
+    assert "Cs is missing" in why(panel) and panel.parameters.text(CS, STATED) == "–"
+    session.series = noisy_series(defocus_angstrom=None)
+    assert "Defocus is missing" in why(panel)
+    session.series = noisy_series()
+    assert why(panel) == "" and panel.start.isEnabled()
+    tick(panel, "cs_angstrom", False)
+    assert "tick at least one" in why(panel)
+    tick(panel, "tilt_offset_deg")
+    assert "only turns the volume" in why(panel)
+    tick(panel, "tilt_offset_deg", False)
+    tick(panel, "c12_cos_angstrom")
+    assert "take it out of refine_optics" in why(panel) and "Astigmatism, cos" in why(panel)
+    tick(panel, "c12_cos_angstrom", False)
+    type_in(panel, "cs_angstrom", FROM, "3")
+    type_in(panel, "cs_angstrom", TO, "2 mm")
+    assert why(panel) == "Cs: 3 is not below 2 mm; give the lower bound first"
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    type_in(panel, "cs_angstrom", TO, "4")
+    assert "multislice" in why(panel)
+
+
+def test_table_speaks_in_microscopists_units(panel):
+    panel._session.series = noisy_series()
+    text = panel.parameters.text
+    assert text(CS, NAME) == "Cs (mm)" and text(CS, STATED) == "2.3" and text(CS, FROM) == "1.8"
+    spread = ROWS["focal_spread_angstrom"]
+    assert text(spread, NAME) == "Focal spread (nm)"
+    assert text(ROWS["defocus_offset_angstrom"], TO) == "30"
+    assert type_in(panel, "cs_angstrom", TO, "2.9") and panel.work.plan.limits["cs_angstrom"][
+        1
+    ] == pytest.approx(2.9e7)
+    assert not type_in(panel, "cs_angstrom", TO, "many") and text(CS, TO) == "2.9"
+    assert type_in(panel, "cs_angstrom", TO, "") and text(CS, TO) == "2.8"
+    assert type_in(panel, "magnification", FROM, "0.98") and "magnification" in panel.work.plan.names
+    found = panel.work.plan.search().ranges
+    assert [item.name for item in found] == ["cs_angstrom", "magnification"]
+
+
+def test_settings_are_the_models(panel):
+    panel._session.series = noisy_series()
+    panel.fold.heading.click()
+    panel.form.editors["search.trial.sweeps"].widget.setValue(4)
+    panel.calls.setValue(7)
+    assert panel.work.plan.config.search.trial.sweeps == 4 and panel.work.plan.config.search.calls == 7
+    assert panel.form.config.search.calls == 7
+    assert panel.form.editors["rounds"].widget.isEnabled()
+    panel.mode.setCurrentIndex(1)
+    assert not panel.work.plan.auto and not panel.form.editors["rounds"].widget.isEnabled()
+    assert "search.ranges" not in panel.form.editors
+
+
+def test_auto_search_apply_compare_revert(qtbot, panel, viewer):
+    session, work = panel._session, panel.work
+    before = session.series = blobs()
+    session.config = short()
+    work.set_plan(config=quick())
+    seen: list[tuple[int, list[tuple[str, ...]], str]] = []
+    work.changed.connect(lambda: seen.append((len(work.rounds[-1].trials) if work.rounds else 0,
+                                              panel.best.rows(), work.stage)))  # fmt: skip
+    panel.start.click()
+    assert not panel.start.isEnabled() and not panel.table.isEnabled()
+    until_idle(qtbot, session, 120_000)
+    assert work.result is not None, panel.bar.note.text()
+    live = [entry for entry in seen if 0 < entry[0] < 5]
+    assert live and any("Trial" in entry[2] for entry in live) and any(entry[1] for entry in live)
+    # with error bars: from the model while it searches, from the curvature at the end
+    assert any("±" in entry[1][0][1] for entry in seen if entry[1])
+    assert session.series is before and panel.start.isEnabled()
+    assert [row[0] for row in panel.stages.rows()][-2:] == ["Search", "Gradient"]
+    assert all(row[2] in ("kept", "undone") for row in panel.stages.rows())
+    kept = any(stage.kept for stage in work.result.stages)
+    assert bool(panel.compared.rows()) == kept
+    panel.apply.click()
+    assert session.series is work.found and session.history.current.name == APPLIED
+    assert "has these values" in panel.apply.toolTip()
+    assert session.series.metadata["history"][-1]["step"] == "optimise auto"
+    panel.revert.click()
+    assert session.series is before and panel.apply.isEnabled()
+    if work.volume is not None:
+        view = OptimiseView(session, work)
+        qtbot.addWidget(view)
+        view.show()
+        session.shown_image = (4, 1)
+        view.right.setCurrentIndex(1)
+        view.refresh()
+        qtbot.waitUntil(lambda: view.look.picture is not None, timeout=10_000)
+        assert "measured | simulated, 0.0°" in view.images.title.text()
+        np.testing.assert_allclose(view.look.picture[:, :12], before.images[4, 1][:, :12], atol=1e-6)
+        assert np.abs(view.look.picture[:, 12:] - before.images[4, 1][:, 12:]).max() > 0
+        panel.volume.click()
+        layer = work.publisher.layer(VOLUME)
+        assert layer.data.shape == (24, 24, 24) and layer.scale[0] == pytest.approx(0.7)
+    panel.revert.click()
+    assert work.found is None and session.series is before and not panel.best.isVisible()
+
+
+def test_search_keeps_and_resumes_trials(qtbot, panel, tmp_path):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short()
+    work.set_plan(config=quick(4), auto=False)
+    panel.keep_in(tmp_path / "found.jsonl")
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    first = work.rounds[0].trials
+    assert len(first) >= 4 and panel.stages.rows() == [] and not panel.volume.isEnabled()
+    assert "exists" in why(panel) and panel.resume.isEnabled()
+    panel.resume.click()
+    panel.calls.setValue(7)
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    again = work.rounds[0].trials
+    assert len(again) >= 7 and [t.point for t in again[: len(first)]] == [t.point for t in first]
+    view = OptimiseView(session, work)
+    qtbot.addWidget(view)
+    assert view.first.currentText() == "Cs" and view.stack.currentWidget() is view.slice
+    assert "model" in [curve.name for curve in view.slice._curves]
+
+
+def test_a_map_of_two_parameters(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short()
+    work.set_plan(config=quick(5), auto=False, names=("cs_angstrom", "magnification"))
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    view = OptimiseView(session, work)
+    qtbot.addWidget(view)
+    view.show()
+    view.second.setCurrentIndex(2)
+    view.refresh()
+    qtbot.waitUntil(lambda: work.map is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: view.map.image.image is not None, timeout=10_000)
+    assert view.stack.currentWidget() is view.map and view.map.image.image.shape == (61, 61)
+    mean = work.map[1].mean
+    np.testing.assert_allclose(view.map.image.image, mean.T)  # rows: magnification, columns: Cs
+
+
+def test_solver_settings_go_into_the_reconstruction(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short()
+    work.set_plan(config=quick(3), auto=False, names=("step",))
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    panel.apply.click()
+    assert session.config.step == pytest.approx(work.rounds[0].best.values["step"])
+    panel.revert.click()
+    assert session.config == short()
+
+
+def test_stop_leaves_everything(qtbot, panel):
+    session, work = panel._session, panel.work
+    before = session.series = blobs()
+    session.config = short()
+    work.set_plan(config=quick(200), auto=False)
+    panel.start.click()
+    qtbot.waitUntil(lambda: bool(work.rounds) and len(work.rounds[0].trials) > 1, timeout=60_000)
+    panel.bar.stop.click()
+    until_idle(qtbot, session, 60_000)
+    assert session.series is before and work.found is None and panel.start.isEnabled()
+    assert panel.best.rows() and not panel.apply.isEnabled()
+
+
+def test_another_series_drops_the_result(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short()
+    work.set_plan(config=quick(3), auto=False)
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    edited = session.series.replace(energy_ev=2e5)
+    session.apply(edited, "Voltage")
+    assert "changed since" in panel.apply.toolTip() and not panel.apply.isEnabled()
+    session.series = noisy_series()
+    assert work.found is None and work.rounds == []
+
+
+def trial(number: int, x: float, score: float | None, value: float) -> Trial:
+    return Trial(number, (x,), {"cs_angstrom": value}, "done" if score else "diverged", score)
+
+
+def test_curves():
+    first = Round([trial(0, 0.5, 0.4, 2e7), trial(1, 0.2, None, 1.4e7), trial(2, 0.7, 0.3, 2.4e7)],
+                  {"cs_angstrom": (1e7, 3e7)})  # fmt: skip
+    second = Round([trial(0, 0.5, 0.6, 2.4e7)], {"cs_angstrom": (1.9e7, 2.9e7)})
+    points, best, later, _ = convergence_curves([first, second])
+    np.testing.assert_array_equal(best.y, [0.4, 0.4, 0.3])
+    assert np.isnan(points.y[1]) and later.x.tolist() == [4.0]
+    names = {curve.name: curve for curve in slice_curves(first, 0)}
+    assert names["trials"].x.tolist() == [2.0, 2.4] and names["best"].y.tolist() == [0.3]
+    logs = Round([trial(0, 0.5, 0.4, 1e7 * 9**0.5)], {"cs_angstrom": (1e7, 9e7)})
+    assert positions(logs, 0, np.array([0.5]))[0] == pytest.approx(3e7)
+    assert positions(first, 0, np.array([0.5]))[0] == pytest.approx(2e7)
+
+
+def test_words():
+    assert shown("cs_angstrom", 2.7e7) == "2.7" and parsed("cs_angstrom", "2.7 mm") == pytest.approx(2.7e7)
+    assert parsed("c12_cos_angstrom", "−6,5 nm") == pytest.approx(-65.0) and parsed("step", "x") is None
+    assert with_error(2.3127, 0.041) == "2.313 ± 0.041" and with_error(-3.0, None) == "−3"
+    correlation = np.array([[1, -0.97, 0.1], [-0.97, 1, 0], [0.1, 0, 1]])
+    found = Determined(("defocus", "C30", "C12 cos"), np.array([12.0, 4e5, 1.0]), correlation, np.zeros(1))
+    series = noisy_series(aberrations={"C12": 60.0, "phi12": 0.0})
+    rows = dict(determined_rows(found, series))
+    assert rows["Defocus, all"] == "130.0 ± 1.2 nm" and rows["Cs"] == "2.300 ± 0.040 mm"
+    assert rows["Astigmatism cos"] == "6.00 ± 0.10 nm"
+    text = exchange_words(found)
+    assert "Defocus, all and Cs" in text and "−0.97" in text and len(text.splitlines()) == 1
+    after = series.replace(spherical_aberration_angstrom=2.7e7, shifts_px=np.full((5, 2, 2), 0.5))
+    told = comparison_rows(series, after)
+    assert ("Cs (mm)", "2.3", "2.7") in told and told[-1] == ("Shifts (px) by", "", "0.5 RMS")
+    assert comparison_rows(series, series) == []
