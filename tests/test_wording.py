@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from napari_phaset3m.config import ConstraintConfig, Model, ReconstructionConfig
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.simulate.config import SimulationConfig
+from napari_phaset3m.wording import allowed
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,7 @@ def test_every_field_of_every_model_can_be_described() -> None:
         return checked
 
     assert check(ReconstructionConfig) + check(SimulationConfig) > 70
+
+
+def test_lists_of_words_are_told_by_their_words():
+    assert allowed(tuple[Literal["match", "optics"], ...]) == "words among match, optics"

@@ -128,6 +128,8 @@ def _phrases(kind: Any, limits: list[Any]) -> list[str]:
 def _tuple(args: tuple[Any, ...], limits: list[Any]) -> str:
     inner, own = _split(args[0])
     noun = {int: "whole numbers", float: "numbers"}.get(inner, "lists of numbers")
+    if get_origin(inner) is Literal:
+        noun = f"words among {', '.join(map(str, get_args(inner)))}"
     if args[-1] is not Ellipsis:
         return f"{len(args)} {noun}{_bounds(own)}"
     least = next((m.min_length for m in limits if getattr(m, "min_length", 0)), 0)
