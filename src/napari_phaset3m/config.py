@@ -134,7 +134,7 @@ class ReconstructionConfig(Model):
     method: MethodName = Field("multislice", description="Forward model and algorithm")
     iterations: PositiveInt | Auto = Field(
         "auto",
-        description="Sweeps over all tilts (of each stage); auto: 30 where the sparsity penalty acts and the "
+        description="Sweeps over all tilts (of each stage); auto: 45 where the sparsity penalty acts and the "
         "dose is known, else until held-out images gain nothing; linear methods: a number of their own",
     )
     slices: PositiveInt | Auto = Field(
@@ -144,7 +144,12 @@ class ReconstructionConfig(Model):
     )
     voxel_angstrom: PositiveFloat | None = Field(None, description="Voxel, Å; none: the pixel")
     depth_angstrom: PositiveFloat | None = Field(None, description="Box depth, Å; none: image width")
-    padding_px: int = Field(0, ge=0, description="Vacuum border added on each side, pixels")
+    padding_px: Auto | Annotated[int, Field(ge=0)] = Field(
+        "auto",
+        description="Border of vacuum added on each side, pixels, so that light which the optics move out of "
+        "the field does not come back on the other side; auto: half of how far they move it, at most a "
+        "quarter of the image width (linear methods: 0)",
+    )
     rotation: Literal["linear", "cubic", "fourier"] = Field("linear", description="Interpolation")
     step: PositiveFloat | Auto = Field("auto", description="Step size relative to 1/(voxels in depth)")
     loss: Literal["auto", "amplitude", "poisson", "intensity"] = Field(

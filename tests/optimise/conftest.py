@@ -20,7 +20,7 @@ CS, C12, PHI12 = 1.2e7, 60.0, 0.5
 def config(**changes) -> ReconstructionConfig:
     free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
     return ReconstructionConfig(
-        **{"iterations": 12, "slices": 8, "constraints": free, "threads": 1, **changes}
+        **{"iterations": 12, "slices": 8, "padding_px": 0, "constraints": free, "threads": 1, **changes}
     )
 
 

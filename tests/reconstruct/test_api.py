@@ -39,7 +39,7 @@ CPU: dict[str, Any] = {"device": "cpu"}
 
 def config(**changes: Any) -> ReconstructionConfig:
     return ReconstructionConfig(
-        **{"iterations": 4, "slices": 6, "constraints": FREE, "threads": 2, **changes}
+        **{"iterations": 4, "slices": 6, "padding_px": 0, "constraints": FREE, "threads": 2, **changes}
     )
 
 

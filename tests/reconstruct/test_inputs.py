@@ -37,7 +37,8 @@ def series(**changes: Any) -> TiltFocalSeries:
 
 
 def config(**changes: Any) -> ReconstructionConfig:
-    return ReconstructionConfig(**{"iterations": 1, "threads": 2, "constraints": FREE, **changes})
+    given = {"iterations": 1, "padding_px": 0, "threads": 2, "constraints": FREE}
+    return ReconstructionConfig(**{**given, **changes})
 
 
 def stage(**changes: Any) -> Stage:

@@ -31,7 +31,8 @@ CPU: dict[str, Any] = {"device": "cpu"}
 
 def config(**changes: Any) -> ReconstructionConfig:
     free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
-    given = {"iterations": 5, "slices": 6, "constraints": free, "threads": 1, "holdout_fraction": 0.0}
+    given = {"iterations": 5, "slices": 6, "padding_px": 0, "constraints": free, "threads": 1}
+    given["holdout_fraction"] = 0.0
     return ReconstructionConfig(**{**given, **changes})
 
 

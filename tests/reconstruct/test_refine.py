@@ -28,7 +28,7 @@ BOTH = RefineConfig(refine_shifts=True, refine_defocus="tilt", refine_schedule=S
 def config(**changes: Any) -> ReconstructionConfig:
     free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
     return ReconstructionConfig(
-        **{"iterations": 20, "slices": 8, "constraints": free, "threads": 1, **changes}
+        **{"iterations": 20, "slices": 8, "padding_px": 0, "constraints": free, "threads": 1, **changes}
     )
 
 

@@ -24,7 +24,7 @@ FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None)
 
 def config(**changes: Any) -> ReconstructionConfig:
     return ReconstructionConfig(
-        **{"constraints": FREE, "threads": 1, "iterations": 2, "slices": 2, **changes}
+        **{"constraints": FREE, "padding_px": 0, "threads": 1, "iterations": 2, "slices": 2, **changes}
     )
 
 

@@ -36,7 +36,8 @@ def series(
 
 
 def config(**changes: Any) -> ReconstructionConfig:
-    return ReconstructionConfig(**{"constraints": FREE, "threads": 2, "iterations": 1, **changes})
+    given = {"constraints": FREE, "padding_px": 0, "threads": 2, "iterations": 1}
+    return ReconstructionConfig(**{**given, **changes})
 
 
 def test_slices_of_a_slab_are_as_thick_as_asked_at_the_depth_that_tilts_reach() -> None:
@@ -56,6 +57,28 @@ def test_slices_that_do_not_fit_into_the_deepest_box_are_refused() -> None:
     assert sizing(slab, config(depth_angstrom=5.0, slices=deepest)).geometry.n_slices == deepest
     with pytest.raises(ConfigError, match=f"slices: {deepest + 1} do not fit in {deepest}"):
         build_problem(slab, config(depth_angstrom=5.0, slices=deepest + 1))
+
+
+def test_automatic_padding_is_half_of_how_far_the_optics_move_light() -> None:
+    wide = series(128, 128)  # pixels of 0.5 A
+    wavelength, k = 0.0197, np.linspace(0, 1.0, 1000)
+    plain = wide.replace(
+        spherical_aberration_angstrom=0.0, focal_spread_angstrom=0.0, defocus_angstrom=[900.0, -1200.0]
+    )
+    astray = wavelength * 1200 * k.max()
+    border = sizing(plain, config(padding_px="auto")).border
+    assert 0 <= border - astray / 2 / 0.5 < 4  # up to the next size that FFTs like
+    # Cs against underfocus: less goes astray than with either alone, more with overfocus
+    cs = {"spherical_aberration_angstrom": 1.2e6, "focal_spread_angstrom": 0.0}
+    under, over = (
+        sizing(wide.replace(defocus_angstrom=[df], **cs), config(padding_px="auto")).border
+        for df in (800.0, -800.0)
+    )
+    assert under < over
+    # never more than a quarter of the width but for the FFT; none for line projections or unknown optics
+    assert sizing(plain.replace(defocus_angstrom=[9e5]), config(padding_px="auto")).border == 32
+    assert sizing(plain, config(padding_px="auto", method="sirt")).border == 0
+    assert sizing(plain.replace(defocus_angstrom=None), config(padding_px="auto")).border == 0
 
 
 def test_padding_deepens_nothing() -> None:

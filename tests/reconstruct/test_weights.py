@@ -21,7 +21,7 @@ FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
 
 def config(**changes: Any) -> ReconstructionConfig:
     return ReconstructionConfig(
-        **{"constraints": FREE, "threads": 2, "iterations": 6, "slices": 4, **changes}
+        **{"constraints": FREE, "padding_px": 0, "threads": 2, "iterations": 6, "slices": 4, **changes}
     )
 
 

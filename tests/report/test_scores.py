@@ -236,10 +236,10 @@ def test_a_linear_volume_worse_than_an_empty_one_is_noted() -> None:
 def test_pairs_are_told_with_their_rate_off_the_lattice() -> None:
     from types import SimpleNamespace
 
-    from napari_phaset3m.report.quality import _by_chance
+    from napari_phaset3m.report.peak_scores import by_chance
 
     def report(rate):
         return SimpleNamespace(false_alarms=SimpleNamespace(phase_rate=rate))
 
-    assert _by_chance([report(0.62), report(0.51)]) == " (at off-lattice points they do in 62% / 51%)"
-    assert _by_chance([report(0.62), report(None)]) == ""
+    assert by_chance([report(0.62), report(0.51)]) == " (at off-lattice points they do in 62% / 51%)"
+    assert by_chance([report(0.62), report(None)]) == ""

@@ -112,6 +112,31 @@ def temporal_envelope(k2: np.ndarray, wavelength: float, focal_spread: float) ->
     return np.asarray(np.exp(-0.5 * (np.pi * wavelength * focal_spread * k2) ** 2))
 
 
+def delocalisation_angstrom(
+    microscope: Microscope, defocus_angstrom: Sequence[float] | np.ndarray, k_limit: float
+) -> float:
+    """Farthest that defocus and Cs move light from its atom, angstrom.
+
+    Light of frequency k lands ``|grad chi| / 2 pi = |Cs lambda^3 k^3 - lambda df k|`` beside it
+    (Lichte, Ultramicroscopy 38 (1991) 13).
+
+    Parameters
+    ----------
+    microscope : Microscope
+    defocus_angstrom : array_like
+        Underfocus positive; the worst counts.
+    k_limit : float
+        Highest frequency looked at, 1/angstrom; beyond where the temporal envelope leaves 5 % nothing counts.
+    """
+    wavelength = microscope.wavelength_angstrom
+    k = np.linspace(0.0, k_limit, 200)
+    passed = temporal_envelope(k**2, wavelength, microscope.focal_spread_angstrom) > 0.05
+    k = k[passed]
+    cs = microscope.spherical_aberration_angstrom * wavelength**3 * k**3
+    defoci = np.asarray(defocus_angstrom, np.float64).ravel()
+    return float(np.abs(cs - wavelength * defoci[:, None] * k).max())
+
+
 def transfer_base(grid: Grid, microscope: Microscope, envelope: bool) -> np.ndarray:
     """`(nx, ny)` complex64 transfer without defocus, shift and spatial coherence.
 

@@ -42,7 +42,7 @@ ADVANCED = (
         decimals=1,
         suffix=" Å",
     ),
-    Row("padding_px", "Padding", suffix=" px"),
+    Row("padding_px", "Padding", special=_AUTO, suffix=" px", zero=True),
     Row("rotation", "Interpolation", (("linear", "linear"), ("cubic", "cubic"), ("Fourier", "fourier"))),
     Row("step", "Step", special=_AUTO, step=0.1, decimals=3),
     Row(

@@ -13,9 +13,9 @@ from napari_phaset3m.reconstruct.problem import Problem, is_linear, sparsity
 from napari_phaset3m.reconstruct.solver import resolve_threads
 
 #: Upper bound of the sweeps when held-out images decide when to stop.
-MAX_SWEEPS = 40
+MAX_SWEEPS = 60
 #: Sweeps when the dose is known: by then the penalised misfit has converged (docs/decisions/0004).
-SWEEPS = 30
+SWEEPS = 45
 #: A basis this wide (angstrom) stands for low dose, where more tilts per update average noise.
 WIDE_BASIS = 0.35
 #: Tilts per update there.

@@ -5,12 +5,18 @@ The problem, the forecast and the checks of masks and start volumes all take the
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, replace
 
+from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.fft import smooth_size
 from napari_phaset3m.core.geometry import TiltGeometry
+from napari_phaset3m.core.optics import delocalisation_angstrom
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 #: Slice thickness that `slices="auto"` aims at, angstrom.
 AUTO_SLICE_ANGSTROM = 2.1
@@ -72,7 +78,7 @@ def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1)
     along = max(1, round(ny * pixel / voxel))
     if min(along, across) < FEWEST_PIXELS:
         raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {(along, across)} pixels of {ny} x {nx}")
-    border = round(config.padding_px * pixel / voxel)
+    border = _border(series, config, voxel, across)
     geometry = TiltGeometry(
         _depth_voxels(config, voxel, across),
         across + 2 * border,
@@ -81,6 +87,20 @@ def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1)
         tuple(series.tilt_deg.tolist()),
     )
     return Sizing(replace(geometry, n_slices=_slices(config, geometry)), (along, across), border)
+
+
+def _border(series: TiltFocalSeries, config: ReconstructionConfig, voxel: float, across: int) -> int:
+    """Padding in voxels. What a series does not state yet is asked for when the run is made."""
+    if config.padding_px != "auto":
+        return round(config.padding_px * series.pixel_size_angstrom / voxel)
+    cs, defocus = series.spherical_aberration_angstrom, series.defocus_angstrom
+    if METHODS[config.method].linear or cs is None or defocus is None:
+        return 0
+    optics = series_microscope(series, convergence_semiangle_mrad=config.convergence_semiangle_mrad)
+    # What leaves one edge by d comes back at the other: half of d on each side keeps it out of the field.
+    astray = delocalisation_angstrom(optics, defocus, 0.5 / voxel)
+    wanted = min(math.ceil(astray / 2 / voxel), across // 4)
+    return next(b for b in itertools.count(wanted) if smooth_size(across + 2 * b) == across + 2 * b)
 
 
 def _depth_voxels(config: ReconstructionConfig, voxel: float, across: int) -> int:

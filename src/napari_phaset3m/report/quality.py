@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from napari_phaset3m.analyse.bragg_table import BraggReport
-from napari_phaset3m.analyse.cell import family_name
 from napari_phaset3m.analyse.figures import peaks as figures
 from napari_phaset3m.analyse.figures import style
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.report import atom_sections, bragg_sections
+from napari_phaset3m.report import atom_sections, bragg_sections, peak_scores
 from napari_phaset3m.report.atom_sections import Found
 from napari_phaset3m.report.contest import Contest
 from napari_phaset3m.report.correction import fit_note
@@ -36,12 +33,15 @@ class Judgement:
     atoms : tuple of (Found or str)
     lent : str or None
         Volume whose cell was used for those after it; None when the cell was given.
+    truth : BraggReport, str or None
+        Of the truth itself, where it is known.
     """
 
     match: Contest
     bragg: tuple[BraggReport | str, ...]
     atoms: tuple[Found | str, ...]
     lent: str | None = None
+    truth: BraggReport | str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,46 +86,11 @@ class Judgement:
         return f"FSC with the truth, plain mean over shells to {limit:.3g} Å, mask: {mask}"
 
     def _peaks(self) -> list[Score]:
-        """Counted over the families that the best volume evidently has, so that the totals agree."""
-        known = [one for one in self.bragg if isinstance(one, BraggReport) and one.lattice is not None]
-        if not known:
-            return []
-        families = _families(known)
-        counts = [_count(one, families) if isinstance(one, BraggReport) else None for one in self.bragg]
-        what = "Bragg pairs over SNR 5 (height only)"
-        if all(one.phases_checked for one in known):
-            whose = "with the truth" if self.match.known else "between the halves"
-            what = f"Bragg pairs over SNR 5, phases agree {whose}{_by_chance(known)}"
-        finer = self._phase_error(families)
-        scores = []
-        outside = ", outside the missing wedge" if known[0].in_wedge is not None else ""
-        for place, region in ((0, outside), (2, ", in the missing wedge")):
-            total = max((c[place + 1] for c in counts if c is not None), default=0)
-            if total:
-                values = tuple(None if c is None else float(c[place]) for c in counts)
-                scores.append(Score(f"{what}{region}", "", values, total=float(total), finer=finer))
-        return scores if finer is None else [*scores, finer, self._intensity(families)]
-
-    def _phase_error(self, families: set[str]) -> Score | None:
-        """Mean over all pairs of these families, found or not; None unless the phases are known."""
-        if not self.match.known:
-            return None
-        pairs = [_pairs(one, families) for one in self.bragg]
-        values = tuple(
-            None if p is None else float(np.average(p[0], weights=np.sqrt(p[1][1]))) for p in pairs
+        return (
+            peak_scores.scores_by_truth(self.bragg, self.truth)
+            if self.match.known
+            else peak_scores.scores(self.bragg)
         )
-        n = max((len(p[0]) for p in pairs if p is not None), default=0)
-        label = (
-            f"Mean phase error at all {n} Bragg pairs of these families, found or not, weighted with the "
-            "truth's amplitude (unrelated phases: 90)"
-        )
-        return Score(label, "°", values, less_is_better=True)
-
-    def _intensity(self, families: set[str]) -> Score:
-        """Correlation of intensities over the same pairs."""
-        pairs = [_pairs(one, families) for one in self.bragg]
-        values = tuple(None if p is None or len(p[0]) < 3 else float(np.corrcoef(p[1])[0, 1]) for p in pairs)
-        return Score("Correlation of the intensities of these Bragg pairs with the truth's", "", values)
 
     def peaks_section(self) -> Section:
         """Peak tables side by side."""
@@ -185,7 +150,10 @@ def judge(match: Contest, show: Callable[[str, float], None] | None = None) -> J
             lender = one.name, found.lattice.cell
         atoms.append(_tried(partial(atom_sections.measure, subject)))
     lent = lender[0] if lender is not None and len(everyone) > 1 else None
-    return Judgement(match, tuple(bragg), tuple(atoms), lent)
+    truth = (
+        _tried(partial(bragg_sections.measure, _truth(match, everyone[0], lender))) if match.known else None
+    )
+    return Judgement(match, tuple(bragg), tuple(atoms), lent, truth)
 
 
 def _tried(measure: Callable[[], Any]) -> Any:
@@ -215,45 +183,17 @@ def _everyone(match: Contest) -> list[Subject]:
     return judged
 
 
+def _truth(match: Contest, judged: Subject, lender: tuple[str, Any] | None) -> Subject:
+    """The truth, asked for the peaks that the volumes are asked for."""
+    cell = judged.cell if judged.cell is not None or lender is None else lender[1]
+    return replace(match.reference, cell=cell, series=judged.series, halves=None)
+
+
 def _shared(one: Subject, match: Contest) -> Subject:
     """The volume with what is known of the specimen, and with the mask where it lies on its grid."""
     reference = match.reference
     same = one.volume.shape == reference.volume.shape and one.mask is None
     return replace(one, mask=reference.mask, mask_name=reference.mask_name) if same else one
-
-
-def _families(reports: list[BraggReport]) -> set[str]:
-    """Families that any of the volumes evidently has, of those that were measured on all."""
-    evident = {family_name(r.family[i]) for r in reports for i in r.expected().nonzero()[0]}
-    for report in reports:
-        evident &= {f.name for f in report.families()}
-    return evident
-
-
-def _count(report: BraggReport, families: set[str]) -> tuple[int, int, int, int]:
-    """(good, all) pairs outside the wedge and in it, of these families; without tilts all are outside."""
-    of = np.array([family_name(name) in families for name in report.family], bool)
-    good = report.found if report.phase_agreed is None else report.phase_agreed
-    wedge = np.zeros(len(of), bool) if report.in_wedge is None else report.in_wedge
-    parts = [of & ~wedge & good, of & ~wedge, of & wedge & good, of & wedge]
-    a, b, c, d = (int(part.sum()) for part in parts)
-    return a, b, c, d
-
-
-def _pairs(report: BraggReport | str, families: set[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """`(n,)` phase errors and `(2, n)` powers (volume, truth) over the pairs of these families."""
-    if isinstance(report, str) or report.phase_error_deg is None or report.pair_power is None:
-        return None
-    of = np.array([family_name(name) in families for name in report.family], bool)
-    return (report.phase_error_deg[of], report.pair_power[:, of]) if of.any() else None
-
-
-def _by_chance(reports: list[BraggReport]) -> str:
-    """How often phases agree off the lattice, where no peak is: the level that peaks must exceed."""
-    rates = [one.false_alarms.phase_rate for one in reports]
-    if any(rate is None for rate in rates):
-        return ""
-    return f" (at off-lattice points they do in {' / '.join(f'{rate:.0%}' for rate in rates)})"
 
 
 def _side_by_side(reports: list[tuple[str, BraggReport]]) -> list[dict[str, Any]]:

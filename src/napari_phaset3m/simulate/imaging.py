@@ -13,11 +13,11 @@ from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import (
     Microscope,
     defocus_vectors,
+    delocalisation_angstrom,
     detector_mtf,
     focal_quadrature,
     shift_vectors,
     spatial_envelope,
-    temporal_envelope,
     transfer_base,
 )
 from napari_phaset3m.core.precision import COMPLEX, REAL
@@ -65,13 +65,7 @@ def padding_px(config: SimulationConfig, microscope: Microscope) -> int:
 
 def _automatic_padding(config: SimulationConfig, microscope: Microscope) -> int:
     n, pixel = config.acquisition.image_size_px, config.acquisition.pixel_size_angstrom
-    wavelength = microscope.wavelength_angstrom
-    k = np.linspace(0.0, 0.5 / pixel, 200)
-    passed = temporal_envelope(k**2, wavelength, microscope.focal_spread_angstrom) > 0.05
-    cs = microscope.spherical_aberration_angstrom * wavelength**3 * k**3
-    astray = max(
-        float(np.abs(cs - wavelength * df * k)[passed].max()) for df in config.acquisition.defocus_angstrom
-    )
+    astray = delocalisation_angstrom(microscope, config.acquisition.defocus_angstrom, 0.5 / pixel)
     specimen, field = config.specimen, n * pixel
     reach = field / 2  # of the matter from the rotation centre
     if config.carbon.thickness_angstrom == 0 and specimen.kind not in ("xyz", "vesicles"):

@@ -48,7 +48,7 @@ def _series(n_tilt=5, n_focus=2, ny=14, nx=16, mtf=None):
 
 def _config(**changes):
     values = {
-        "iterations": 2, "slices": 5, "loss": "amplitude", "holdout_fraction": 0.2,
+        "iterations": 2, "slices": 5, "padding_px": 0, "loss": "amplitude", "holdout_fraction": 0.2,
         "constraints": ConstraintConfig(atomic_basis_sigma_angstrom=None),
     }  # fmt: skip
     return ReconstructionConfig(**{**values, **changes})
