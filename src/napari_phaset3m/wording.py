@@ -11,17 +11,9 @@ from pydantic.fields import FieldInfo
 
 _NUMBERS = {int: "a whole number", float: "a number"}
 _UNITS = (
-    "_seconds",
-    "_angstrom",
-    "_angstrom2",
-    "_volts",
-    "_px",
-    "_mrad",
-    "_deg",
-    "_ev",
-    "_g_cm3",
+    "_seconds", "_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3",
     "_e_per_angstrom2",
-)
+)  # fmt: skip
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
 
 

@@ -51,6 +51,8 @@ class SeriesFile(QWidget):
 
     #: Raw files are to be imported.
     import_wanted = Signal()
+    #: A folder is to be watched.
+    watch_wanted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -99,11 +101,21 @@ class SeriesFile(QWidget):
         self._recent.setToolTipsVisible(True)
         self.open.setMenu(self._recent)
         self.save = QPushButton("Save as…")
-        self.import_ = QPushButton("Import…")
+        self.import_ = QToolButton()
+        self.import_.setText("Import…")
+        self.import_.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.import_.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        set_role(self.import_, "button")
         self.import_.setToolTip(
-            "From raw files: stacks with .mdoc, single images, movies, one stack per defocus"
+            "From raw files: stacks with .mdoc, single images, movies, one stack per defocus; "
+            "the arrow: while the microscope still runs"
         )
         self.import_.clicked.connect(self.import_wanted)
+        self._import_menu = QMenu(self.import_)
+        self._import_menu.addAction("Import files…").triggered.connect(self.import_wanted)
+        self.watch = self._import_menu.addAction("Watch a folder…")
+        self.watch.triggered.connect(self.watch_wanted)
+        self.import_.setMenu(self._import_menu)
         self.open.clicked.connect(self._on_open)
         self._recent.aboutToShow.connect(self._on_recent)
         self.save.clicked.connect(self._on_save)
