@@ -50,6 +50,8 @@ def click(qtbot, button):
 
 def test_tilts_arrive_and_become_the_series(qtbot, dialog, viewer, tmp_path):
     work, session = dialog.work, session_for(viewer)
+    panel = SeriesPanel(viewer)
+    qtbot.addWidget(panel)
     assert not dialog.use.isEnabled() and "No tilt" in dialog.use.toolTip()
     qtbot.keyClicks(dialog.fields["energy_ev"], "300")
     click(qtbot, dialog.go)
@@ -61,13 +63,14 @@ def test_tilts_arrive_and_become_the_series(qtbot, dialog, viewer, tmp_path):
     shown = [[dialog.table.item(r, c).text() for c in range(3)] for r in range(6)]
     assert [row[0] for row in shown] == ["−6.0°", "−3.0°", "0.0°", "3.0°", "6.0°", ""]
     assert "16 x 16" in shown[-1][2] and "5 tilts" in dialog.status.text()
-    (layer,) = viewer.layers
+    layer = viewer.layers[0]
     assert layer.name.startswith("Quick volume") and layer.data.shape == (16, 16, 16)
     assert tuple(layer.scale) == pytest.approx((8.0,) * 3) and viewer.dims.ndisplay == 3
     click(qtbot, dialog.use)
     qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)
     assert session.series.tilt_deg.tolist() == [-6.0, -3.0, 0.0, 3.0, 6.0]
     assert session.series.image_shape == (32, 32) and "5 tilts" in session.series_name
+    assert viewer.dims.ndisplay == 2 and not layer.visible
     drop(tmp_path, 12.0)  # watching goes on
     qtbot.waitUntil(lambda: work.quick.n_tilt == 6, timeout=20_000)
     click(qtbot, dialog.go)

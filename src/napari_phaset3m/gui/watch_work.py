@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerSpec, publisher_for
 from napari_phaset3m.gui.volume_layer import AXIS_LABELS, import_for_display, placement, turn_to_volume
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
@@ -134,8 +135,16 @@ class WatchWork(QObject):
             session = self._session
             session.series_read, session.series_overrides, session.series_path = series, {}, None
             session.series = series
+            self._look_at_images()
             self.message = f"{series.n_tilt} tilts are open in the Series panel; save them there"
         self.changed.emit()
+
+    def _look_at_images(self) -> None:
+        """Flat images and a volume in one 3D view cannot be told apart: the images come to the front."""
+        layer = self._publisher.layer(QUICK)
+        if layer is not None:
+            layer.visible = False
+        self._publisher.bring_forward(IMAGES)
 
     def _on_crash(self, error: Exception) -> None:
         self.reading, self.problem = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
