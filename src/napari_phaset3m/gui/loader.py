@@ -178,6 +178,11 @@ def missing_field(error: Exception | None) -> str | None:
     return None
 
 
+def has_no_level(error: Exception | None) -> bool:
+    """Whether an error says that images have no bright background, as those of STEM."""
+    return isinstance(error, DataError) and "cannot be scaled to 1" in error.problem
+
+
 def _settings() -> QSettings:
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-phaset3m", "gui")
 

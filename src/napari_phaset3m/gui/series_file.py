@@ -22,6 +22,7 @@ from napari_phaset3m.gui.ask_bar import AskBar
 from napari_phaset3m.gui.loader import (
     FILE_FILTER,
     SAVE_FILTER,
+    has_no_level,
     loader_for,
     missing_field,
     one_line,
@@ -129,11 +130,11 @@ class SeriesFile(QWidget):
             self.say("")
             self.ask.hide()
 
-    def open_path(self, path: str | Path) -> None:
-        """Load a file in the background."""
+    def open_path(self, path: str | Path, **overrides: Any) -> None:
+        """Load a file in the background; ``overrides`` complete what it does not state."""
         self.say("")
         self.ask.hide()
-        self._loader.load(path)
+        self._loader.load(path, **overrides)
 
     def say(self, text: str, role: str = "error") -> None:
         """Show one line about a problem (or, with another role, a success)."""
@@ -141,11 +142,17 @@ class SeriesFile(QWidget):
         self.problem.setText(text)
         self.problem.setVisible(bool(text))
 
+    def _on_open_stem(self) -> None:
+        self._choose(dark_field=True)
+
     def _on_open(self) -> None:
+        self._choose()
+
+    def _choose(self, **overrides: Any) -> None:
         start = str(self._session.series_path.parent) if self._session.series_path else ""
         path, _ = QFileDialog.getOpenFileName(self, "Open tilt/focal series", start, FILE_FILTER)
         if path:
-            self.open_path(path)
+            self.open_path(path, **overrides)
 
     def _on_recent(self) -> None:
         self._recent.clear()
@@ -156,6 +163,10 @@ class SeriesFile(QWidget):
             action.triggered.connect(self._on_recent_chosen)
         if self._recent.isEmpty():
             self._recent.addAction("No recent series").setEnabled(False)
+        self._recent.addSeparator()
+        stem = self._recent.addAction("Open dark field (STEM)…")
+        stem.setToolTip("Images in which the specimen is bright are inverted")
+        stem.triggered.connect(self._on_open_stem)
 
     def _on_recent_chosen(self) -> None:
         self.open_path(self.sender().data())
@@ -195,6 +206,14 @@ class SeriesFile(QWidget):
         if self.ask.can_ask(key) and self._loader.path is not None:
             self.say("")
             self.ask.ask(str(key), self._loader.path.name)
+            return
+        if (
+            has_no_level(error)
+            and self._loader.path is not None
+            and "dark_field" not in self._loader.overrides
+        ):
+            self.say("")
+            self.ask.ask_dark_field(self._loader.path.name)
             return
         self.say(one_line(error))
 
