@@ -54,6 +54,8 @@ class SeriesFile(QWidget):
     import_wanted = Signal()
     #: A folder is to be watched.
     watch_wanted = Signal()
+    #: The tour is to begin.
+    tour_wanted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -70,9 +72,12 @@ class SeriesFile(QWidget):
         self.problem.hide()
         self.ask = AskBar()
         self.ask.answered.connect(self._on_answer)
+        self.tour = QPushButton("New here? Take the tour with sample data")
+        self.tour.setToolTip("Goes through the steps with the Co₃O₄ sample; closed with one click")
+        self.tour.clicked.connect(self.tour_wanted)
         head = QVBoxLayout()
         head.setSpacing(LINE_SPACING)
-        for widget in (self.path, self.progress, self.summary, self.problem, self.ask):
+        for widget in (self.path, self.progress, self.summary, self.problem, self.ask, self.tour):
             head.addWidget(widget)
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
@@ -126,6 +131,7 @@ class SeriesFile(QWidget):
         self._show_path()
         self._explain_save()
         self.summary.setText(INVITATION if series is None else summary(series))
+        self.tour.setVisible(series is None)
         if series is not None and not edited:
             self.say("")
             self.ask.hide()
