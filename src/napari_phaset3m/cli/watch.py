@@ -165,7 +165,7 @@ class _Table:
             angle = "" if row.tilt_deg is None else f"{row.tilt_deg:+.1f}°"
             where = row.file.name + (f" [{row.section}]" if row.section else "")
             table.add_row(angle, where, f"{_MARKS[row.state]} {row.text or _TITLES[row.state]}")
-        lines = [table, "" if looked is None else _line(summary(looked)), self._quick, self._doing]
+        lines: list[Any] = [table, "" if looked is None else _line(summary(looked)), self._quick, self._doing]
         return Group(*[line for line in lines if line])
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES
 from napari_phaset3m.io.mrc import stated_bytes as mrc_bytes
 
@@ -119,6 +118,3 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-__all__ = ["DataError", "Settling", "Stamp", "is_mdoc", "listed", "missing_bytes", "stamp_of"]

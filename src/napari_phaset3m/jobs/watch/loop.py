@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_phaset3m.errors import ConfigError, DataError, PhaseT3MError
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
@@ -115,7 +116,7 @@ class FolderWatch:
 
     def _recognised(self, paths: list[Path]) -> ImportPlan:
         plan, self._unnamed = self._with_angles(paths)
-        values = {
+        values: dict[str, Any] = {
             "pixel_size_angstrom": self.config.pixel_size_angstrom,
             "energy_ev": self.config.energy_ev,
             "tilt_axis_angle_deg": self.config.tilt_axis_angle_deg,
@@ -231,26 +232,23 @@ def iterate_watch(
     config, control = config or WatchConfig(), control or RunControl()
     if not Path(folder).is_dir():
         raise ConfigError(f"folder: {folder} is not there. Give the folder that the microscope writes into")
-    watch, done = FolderWatch(folder, config, clock), None
-    while not control.stopped:
+    watch, pause_s = FolderWatch(folder, config, clock), 0.0
+    done: ImportPlan | None = None
+    while not control.wait_for_stop(pause_s):
+        pause_s = config.interval_seconds
         if control.wait_while_paused(0.25):
             continue
+        event: WatchEvent | None = None
         for event in watch.look():
             yield event
             if control.stopped:
                 return
         plan = watch.plan
-        ready = isinstance(event, Looked) and not event.problem and plan is not None
-        if (
-            config.quick
-            and ready
-            and plan is not None
-            and plan.n_tilt >= config.min_tilts
-            and plan is not done
-        ):
+        if not config.quick or plan is None or plan is done or plan.n_tilt < config.min_tilts:
+            continue
+        if isinstance(event, Looked) and not event.problem:
             done = plan
             yield from iterate_quick(plan, watch.shelf, config, control)
-        control.wait_for_stop(config.interval_seconds)
 
 
 __all__ = ["FolderWatch", "WatchEvent", "iterate_watch", "what_is_missing"]
