@@ -41,6 +41,8 @@ INVITATION = (
     "the name) are checked when they are complete, and a quick volume follows on the canvas."
 )
 _SIZE = (520, 600)
+#: Of a column that fits its text, px.
+_WIDEST = 220
 _WORDS = {"good": "✓ in the series", "waiting": "…", "skipped": "✗"}
 #: Field of the settings, its name here, unit by which it is multiplied, what it does.
 _FIELDS = (
@@ -117,11 +119,11 @@ class WatchDialog(QDialog):
         self.table.verticalHeader().setDefaultSectionSize(self.table.fontMetrics().height() + 8)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         header = self.table.horizontalHeader()
+        header.setMaximumSectionSize(_WIDEST)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
         return self.table
 
     def _foot(self) -> QHBoxLayout:

@@ -231,7 +231,9 @@ def iterate_watch(
     """
     config, control = config or WatchConfig(), control or RunControl()
     if not Path(folder).is_dir():
-        raise ConfigError(f"folder: {folder} is not there. Give the folder that the microscope writes into")
+        raise ConfigError(
+            f"folder: {folder} is not there, or is no folder. Give the one that the microscope writes into"
+        )
     watch, pause_s = FolderWatch(folder, config, clock), 0.0
     done: ImportPlan | None = None
     while not control.wait_for_stop(pause_s):
