@@ -45,7 +45,7 @@ def test_what_the_hub_shows_is_there(manifest):
     assert "Framework :: napari" in project["classifiers"] and project["readme"] == "README.md"
     assert len(project["description"]) < 120 and project["authors"] and project["license"]
     assert {"Homepage", "Documentation", "Bug Tracker", "Source Code"} <= set(project["urls"])
-    assert manifest.categories and str(manifest.visibility.value) == "public"
+    assert manifest.categories and str(getattr(manifest.visibility, "value", manifest.visibility)) == "public"
     samples = manifest.contributions.sample_data
     assert {sample.key for sample in samples} == {"co3o4", "hiv"}
 

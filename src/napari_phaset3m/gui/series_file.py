@@ -73,7 +73,11 @@ class SeriesFile(QWidget):
         self.ask = AskBar()
         self.ask.answered.connect(self._on_answer)
         self.tour = QPushButton("New here? Take the tour with sample data")
-        self.tour.setToolTip("Goes through the steps with the Co₃O₄ sample; closed with one click")
+        self.tour.setToolTip(
+            "Goes through the steps with the Co₃O₄ sample; closed with one click.\n"
+            "Public real series: EMPIAR (www.ebi.ac.uk/empiar, e.g. EMPIAR-10164) and NIST's ETSpy "
+            "(github.com/usnistgov/etspy)"
+        )
         self.tour.clicked.connect(self.tour_wanted)
         head = QVBoxLayout()
         head.setSpacing(LINE_SPACING)
