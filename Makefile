@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian/Ubuntu with Python and make: `make demo` and `make test`.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: venv demo test lint bench clean
+.PHONY: venv demo test lint bench docs clean
 
 venv: $(VENV)/.stamp-test
 
@@ -24,6 +24,16 @@ lint: $(VENV)/.stamp-test
 
 bench: $(VENV)/.stamp-test
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+# The site is built in a venv of its own: mkdocstrings reads the sources without importing them.
+$(VENV)-docs/.stamp: pyproject.toml
+	python3 -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check --group docs
+	touch $@
+
+docs: $(VENV)-docs/.stamp
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .numba_cache

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 _NUMBERS = {int: "a whole number", float: "a number"}
-_UNITS = ("_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3", "_e_per_angstrom2")
+_UNITS = (
+    "_seconds", "_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3",
+    "_e_per_angstrom2",
+)  # fmt: skip
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
 
 

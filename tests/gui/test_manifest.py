@@ -35,3 +35,24 @@ def test_every_command_is_used(manifest):
     used |= {s.command for s in manifest.contributions.sample_data}
     used |= {item.command for items in manifest.contributions.menus.values() for item in items}
     assert used == {command.id for command in manifest.contributions.commands}
+
+
+def test_what_the_hub_shows_is_there(manifest):
+    """napari's hub reads the package metadata, the README and this manifest, and nothing else."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "Framework :: napari" in project["classifiers"] and project["readme"] == "README.md"
+    assert len(project["description"]) < 120 and project["authors"] and project["license"]
+    assert {"Homepage", "Documentation", "Bug Tracker", "Source Code"} <= set(project["urls"])
+    assert manifest.categories and str(getattr(manifest.visibility, "value", manifest.visibility)) == "public"
+    samples = manifest.contributions.sample_data
+    assert {sample.key for sample in samples} == {"co3o4", "hiv"}
+
+
+def test_every_sample_opens(manifest):
+    for sample in manifest.contributions.sample_data:
+        command = next(c for c in manifest.contributions.commands if c.id == sample.command)
+        module, name = command.python_name.split(":")
+        ((data, options, kind),) = getattr(import_module(module), name)()
+        assert kind == "image" and data.ndim == 4 and options["units"][-1] == "angstrom"

@@ -20,6 +20,7 @@ from napari_phaset3m.cli import (
     reconstruct,
     running,
     system,
+    watch,
 )
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
@@ -45,6 +46,7 @@ app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)
+app.command("watch")(watch.watch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.imod import angles_from_text
 from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.io.raw import FIELDS, OPTIONS
 
@@ -86,6 +88,8 @@ def _value(name: str, value: Any) -> Any:
     if name in _SWITCHES or name in _WORDS:
         return value
     flag = FIELDS[name][1] if name in FIELDS else OPTIONS[name]
+    if name == "tilt_deg" and ":" in value and not Path(value).exists():
+        return angles_from_text(value)
     if name in _FILES and not _NUMBERS.fullmatch(value):
         return str(check_exists(value).resolve())
     try:

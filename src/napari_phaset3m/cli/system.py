@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_phaset3m.core.install import install_command
-from napari_phaset3m.errors import DataError, DeviceError
+from napari_phaset3m.errors import DeviceError
 
 _BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 _OPTIONAL = {
@@ -94,11 +94,11 @@ def window(otherwise: str = "") -> Any:
 
 def view(paths: Annotated[list[Path], typer.Argument(help="Volumes or series")]) -> None:
     """Open napari with the workspace on a series, or on volumes (and further series) as layers."""
+    from napari_phaset3m.io.limits import check_exists
     from napari_phaset3m.io.napari_hooks import read_layers
 
     for path in paths:
-        if not path.exists():
-            raise DataError("does not exist", path=path)
+        check_exists(path)
     layers = {path: read_layers(str(path))[0] for path in paths}
     kinds = {path: layer[1]["metadata"]["phaset3m"]["kind"] for path, layer in layers.items()}
     series = next((path for path in paths if kinds[path] == "series"), None)

@@ -33,7 +33,6 @@ class AskBar(QWidget):
         set_role(self.line, "state", "missing")
         self.unit = label("", "muted")
         self.button = QPushButton("Continue")
-        self.button.setToolTip("Open the file with this value")
         self.problem = label("", "error", wrap=True)
         self.problem.hide()
         row = QHBoxLayout()
@@ -57,6 +56,10 @@ class AskBar(QWidget):
     def ask(self, key: str, file_name: str) -> None:
         """Ask for the field that is called ``key`` in files."""
         quantity = self._quantity = _BY_KEY[key]
+        for widget in (self.line, self.unit):
+            widget.show()
+        self.button.setText("Continue")
+        self.button.setToolTip("Open the file with this value")
         self.question.setText(f"{quantity.label} is not stated in {file_name}. Give it to open the file:")
         self.line.clear()
         self.line.setPlaceholderText(_EXAMPLES.get(key, ""))
@@ -66,6 +69,21 @@ class AskBar(QWidget):
         self.problem.hide()
         self.show()
         self.line.setFocus()
+
+    def ask_dark_field(self, file_name: str) -> None:
+        """Ask whether the images are of STEM, because their level is no bright field's."""
+        self._quantity = None
+        self.question.setText(
+            f"The images of {file_name} have no bright background to scale to 1. "
+            "Are they dark-field (HAADF-STEM)?"
+        )
+        for widget in (self.line, self.unit, self.problem):
+            widget.hide()
+        self.button.setText("Open as dark field")
+        self.button.setToolTip(
+            "Invert the images, so that linear methods (SIRT, WBP …) get what they project"
+        )
+        self.show()
 
     def _value(self, quantity: Quantity) -> Any:
         if quantity is _ANGLES:
@@ -78,6 +96,7 @@ class AskBar(QWidget):
 
     def _on_answer(self) -> None:
         if self._quantity is None:
+            self.answered.emit({"dark_field": True})
             return
         try:
             value = self._value(self._quantity)

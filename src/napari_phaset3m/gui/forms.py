@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QGridLayout, QLineEdit, QWidget
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.theme import label, set_role
+from napari_phaset3m.io.imod import angles_from_text
 
 #: One of each unit in the unit used inside (angstrom, volt, eV, e/Å², degree).
 FACTORS: dict[str, float] = {
@@ -141,24 +142,8 @@ def parse_angles(text: str) -> list[float] | str:
     ------
     ConfigError
     """
-    text = text.strip().replace("−", "-")
-    if Path(text).suffix and Path(text).is_file():
-        return text
-    try:
-        if ":" in text:
-            first, last, step = (float(part) for part in text.split(":"))
-            if step == 0 or (last - first) / step < 0:
-                raise ValueError
-            count = round((last - first) / step) + 1
-            if count > 100_000:
-                raise ValueError
-            return [first + step * i for i in range(count)]
-        values = [float(part) for part in re.split(r"[\s,;]+", text) if part]
-    except ValueError:
-        values = []
-    if not values:
-        raise ConfigError("Give angles as first:last:step (e.g. -60:60:2), as a list, or a .tlt file")
-    return values
+    text = text.strip()
+    return text if Path(text).suffix and Path(text).is_file() else angles_from_text(text)
 
 
 def check_sign(quantity: Quantity, values: Sequence[float]) -> None:

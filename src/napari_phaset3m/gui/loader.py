@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError, PhaseT3MError
+from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
     from napari_phaset3m.session import Session
@@ -109,8 +110,16 @@ class SeriesLoader(QObject):
         self._session.series_overrides = self.overrides
         self._session.series_path = self.path
         self._session.series = series
+        self._suit_dark_field(series)
         remember(self.path)
         self.loaded.emit()
+
+    def _suit_dark_field(self, series: TiltFocalSeries) -> None:
+        """Images of STEM have no phase to retrieve: a linear method is chosen for them."""
+        config = self._session.config
+        if series.normalisation == "dark_field" and not METHODS[config.method].linear:
+            self._session.config = config.model_copy(update={"method": "sirt"})
+            self._session.message = "Dark field: method SIRT was chosen, as there is no phase to retrieve"
 
     def _on_saved(self, outcome: tuple[Path, Exception | None]) -> None:
         path, error = outcome
@@ -176,6 +185,11 @@ def missing_field(error: Exception | None) -> str | None:
     if isinstance(error, DataError) and error.field and "is not in the file" in error.problem:
         return error.field
     return None
+
+
+def has_no_level(error: Exception | None) -> bool:
+    """Whether an error says that images have no bright background, as those of STEM."""
+    return isinstance(error, DataError) and "cannot be scaled to 1" in error.problem
 
 
 def _settings() -> QSettings:

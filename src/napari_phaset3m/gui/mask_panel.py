@@ -39,6 +39,7 @@ class MaskPanel(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session_for(napari_viewer)
+        self._analyse_next = False
         self._work = work_for(self._session, napari_viewer)
         self.actions_ = MaskActions(self._session, self._work)
         self._found: list[MaskSource] = []
@@ -180,6 +181,11 @@ class MaskPanel(QWidget):
     # steps and painting
 
     def _on_automatic(self) -> None:
+        self.make_automatic()
+
+    def make_automatic(self, *, analyse: bool = False) -> None:
+        """Take the automatic recipe; ``analyse``: confine the analysis to its mask once that is there."""
+        self._analyse_next = analyse
         if self._work.source is not None:
             self._work.set_steps(automatic(min(self._work.source.voxel)).steps)
 
@@ -230,6 +236,9 @@ class MaskPanel(QWidget):
 
     def _on_computed(self) -> None:
         self._refresh()
+        if self._analyse_next and not self._work.busy and self._work.result is not None:
+            self._analyse_next = False
+            self.actions_.use_for_analysis()
         source = self._work.source
         if source is not None and source.live and not self._work.busy:
             self._list_sources()  # a newer preview may have come meanwhile

@@ -22,6 +22,7 @@ from napari_phaset3m.gui.ask_bar import AskBar
 from napari_phaset3m.gui.loader import (
     FILE_FILTER,
     SAVE_FILTER,
+    has_no_level,
     loader_for,
     missing_field,
     one_line,
@@ -51,6 +52,10 @@ class SeriesFile(QWidget):
 
     #: Raw files are to be imported.
     import_wanted = Signal()
+    #: A folder is to be watched.
+    watch_wanted = Signal()
+    #: The tour is to begin.
+    tour_wanted = Signal()
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -67,9 +72,16 @@ class SeriesFile(QWidget):
         self.problem.hide()
         self.ask = AskBar()
         self.ask.answered.connect(self._on_answer)
+        self.tour = QPushButton("New here? Take the tour with sample data")
+        self.tour.setToolTip(
+            "Goes through the steps with the Co₃O₄ sample; closed with one click.\n"
+            "Public real series: EMPIAR (www.ebi.ac.uk/empiar, e.g. EMPIAR-10164) and NIST's ETSpy "
+            "(github.com/usnistgov/etspy)"
+        )
+        self.tour.clicked.connect(self.tour_wanted)
         head = QVBoxLayout()
         head.setSpacing(LINE_SPACING)
-        for widget in (self.path, self.progress, self.summary, self.problem, self.ask):
+        for widget in (self.path, self.progress, self.summary, self.problem, self.ask, self.tour):
             head.addWidget(widget)
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
@@ -99,11 +111,21 @@ class SeriesFile(QWidget):
         self._recent.setToolTipsVisible(True)
         self.open.setMenu(self._recent)
         self.save = QPushButton("Save as…")
-        self.import_ = QPushButton("Import…")
+        self.import_ = QToolButton()
+        self.import_.setText("Import…")
+        self.import_.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.import_.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        set_role(self.import_, "button")
         self.import_.setToolTip(
-            "From raw files: stacks with .mdoc, single images, movies, one stack per defocus"
+            "From raw files: stacks with .mdoc, single images, movies, one stack per defocus; "
+            "the arrow: while the microscope still runs"
         )
         self.import_.clicked.connect(self.import_wanted)
+        self._import_menu = QMenu(self.import_)
+        self._import_menu.addAction("Import files…").triggered.connect(self.import_wanted)
+        self.watch = self._import_menu.addAction("Watch a folder…")
+        self.watch.triggered.connect(self.watch_wanted)
+        self.import_.setMenu(self._import_menu)
         self.open.clicked.connect(self._on_open)
         self._recent.aboutToShow.connect(self._on_recent)
         self.save.clicked.connect(self._on_save)
@@ -113,15 +135,16 @@ class SeriesFile(QWidget):
         self._show_path()
         self._explain_save()
         self.summary.setText(INVITATION if series is None else summary(series))
+        self.tour.setVisible(series is None)
         if series is not None and not edited:
             self.say("")
             self.ask.hide()
 
-    def open_path(self, path: str | Path) -> None:
-        """Load a file in the background."""
+    def open_path(self, path: str | Path, **overrides: Any) -> None:
+        """Load a file in the background; ``overrides`` complete what it does not state."""
         self.say("")
         self.ask.hide()
-        self._loader.load(path)
+        self._loader.load(path, **overrides)
 
     def say(self, text: str, role: str = "error") -> None:
         """Show one line about a problem (or, with another role, a success)."""
@@ -129,11 +152,17 @@ class SeriesFile(QWidget):
         self.problem.setText(text)
         self.problem.setVisible(bool(text))
 
+    def _on_open_stem(self) -> None:
+        self._choose(dark_field=True)
+
     def _on_open(self) -> None:
+        self._choose()
+
+    def _choose(self, **overrides: Any) -> None:
         start = str(self._session.series_path.parent) if self._session.series_path else ""
         path, _ = QFileDialog.getOpenFileName(self, "Open tilt/focal series", start, FILE_FILTER)
         if path:
-            self.open_path(path)
+            self.open_path(path, **overrides)
 
     def _on_recent(self) -> None:
         self._recent.clear()
@@ -144,6 +173,10 @@ class SeriesFile(QWidget):
             action.triggered.connect(self._on_recent_chosen)
         if self._recent.isEmpty():
             self._recent.addAction("No recent series").setEnabled(False)
+        self._recent.addSeparator()
+        stem = self._recent.addAction("Open dark field (STEM)…")
+        stem.setToolTip("Images in which the specimen is bright are inverted")
+        stem.triggered.connect(self._on_open_stem)
 
     def _on_recent_chosen(self) -> None:
         self.open_path(self.sender().data())
@@ -183,6 +216,14 @@ class SeriesFile(QWidget):
         if self.ask.can_ask(key) and self._loader.path is not None:
             self.say("")
             self.ask.ask(str(key), self._loader.path.name)
+            return
+        if (
+            has_no_level(error)
+            and self._loader.path is not None
+            and "dark_field" not in self._loader.overrides
+        ):
+            self.say("")
+            self.ask.ask_dark_field(self._loader.path.name)
             return
         self.say(one_line(error))
 

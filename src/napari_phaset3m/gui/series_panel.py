@@ -22,6 +22,8 @@ from napari_phaset3m.gui.series_file import SeriesFile
 from napari_phaset3m.gui.series_view import SeriesView, same_images
 from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
+from napari_phaset3m.gui.tour import tour_command
+from napari_phaset3m.gui.watch_dialog import open_watch
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class SeriesPanel(QWidget):
 
     def _connect(self) -> None:
         self.file.import_wanted.connect(self._on_import)
+        self.file.watch_wanted.connect(self._on_watch)
+        self.file.tour_wanted.connect(self._on_tour)
         self.view.moved.connect(self._draw)
         self.view.show_requested.connect(self._on_show)
         self.table.selected.connect(self._on_selected)
@@ -114,6 +118,12 @@ class SeriesPanel(QWidget):
 
     def _on_import(self) -> None:
         open_import(self._viewer)
+
+    def _on_tour(self) -> None:
+        tour_command(self._viewer)
+
+    def _on_watch(self) -> None:
+        open_watch(self._viewer)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series

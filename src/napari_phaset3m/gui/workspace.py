@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
+from napari_phaset3m.gui.tour import add_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.session import session_for
@@ -68,6 +69,7 @@ class Workspace(QWidget):
         layout.addWidget(self.guide)
         layout.addWidget(rule())
         layout.addWidget(self.stack, 1)
+        self.tour = add_tour(self)
         self.guide.chosen.connect(self.show_step)
         follow_theme(self, napari_viewer)
         self.show_step("Series" if self._session.active_run is None else "Reconstruct")

@@ -7,17 +7,42 @@ https://bio3d.colorado.edu/imod/doc/. No code of IMOD is used.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS
 from napari_phaset3m.io.text import data_lines, number_rows, read_text_file, to_number
 
 PathLike = str | os.PathLike[str]
 _ASTIGMATISM, _AXIS_IN_RADIANS, _PHASE, _PHASE_IN_RADIANS, _INVERTED, _CUT_ON = 1, 2, 4, 8, 16, 32
+
+
+def angles_from_text(text: str) -> list[float]:
+    """Degrees as they are typed: ``first:last:step``, or a list.
+
+    Raises
+    ------
+    ConfigError
+        It is neither.
+    """
+    text = text.strip().replace("−", "-")
+    values: list[float] = []
+    try:
+        if ":" in text:
+            first, last, step = (float(part) for part in text.split(":"))
+            count = round((last - first) / step) + 1 if step else 0
+            values = [first + step * i for i in range(count)] if 0 < count <= MAX_SECTIONS else []
+        else:
+            values = [float(part) for part in re.split(r"[\s,;]+", text) if part]
+    except ValueError:
+        values = []
+    if not values or not np.isfinite(values).all():
+        raise ConfigError("Give angles as first:last:step (e.g. -60:60:2), as a list, or a .tlt file")
+    return values
 
 
 def read_angles(path: PathLike) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -16,7 +16,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.import_movies import movie_metadata
-from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.movies import MovieConfig
@@ -25,6 +25,16 @@ from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import RawSeries, missing
 
 Crop = tuple[int, int, int, int]
+
+
+class ImageReader(Protocol):
+    """Where the image of an entry comes from."""
+
+    def read(self, entry: ImageEntry) -> np.ndarray:
+        """`(ny, nx)`, of the plan's size."""
+        ...
+
+
 _SMALLEST = 8
 #: Float and complex copies of one full-size image while it is binned.
 _WORK_BYTES = {"fourier": 24, "mean": 8}
@@ -114,6 +124,7 @@ def iterate_load(
     *,
     movies: MovieConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
+    reader: ImageReader | None = None,
 ) -> Iterator[LoadProgress | Loaded]:
     """Read, crop, bin and turn image after image; the last event is :class:`Loaded`.
 
@@ -126,6 +137,8 @@ def iterate_load(
     overrides : mapping, optional
         What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
         ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``.
+    reader : ImageReader, optional
+        Where images come from in place of their files.
 
     Raises
     ------
@@ -145,7 +158,7 @@ def iterate_load(
     path = plan.images[0].file
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
     images = np.empty(whole, REAL)
-    reader = Reader(plan, movies)
+    reader = reader or Reader(plan, movies)
     factor = REAL(settings.bin**2 if given.get("counts") else 1)  # counts of a binned pixel add up
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))

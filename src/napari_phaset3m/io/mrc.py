@@ -57,24 +57,46 @@ def read_header(path: str | Path) -> MrcHeader:
         order = _byte_order(block, path)
         words = np.frombuffer(block, order + "i4")
         reals = np.frombuffer(block, order + "f4")
-        nx, ny, nz, mode = (int(word) for word in words[:4])
-        dtype = _dtype(block, mode, order, path)
-        if min(nx, ny, nz) < 1 or max(nx, ny) > _MAX_SIDE or nz > MAX_SECTIONS:
-            raise DataError(f"states {nz} x {ny} x {nx} values, which cannot be", path=path, field="header",
-                            remedy="The header is damaged: copy the file again")  # fmt: skip
-        extended = int(words[23])
-        wanted = _HEADER + extended + nbytes((nz, ny, nx), dtype.itemsize)
-        if extended < 0 or wanted > size:
+        shape, dtype, extended = _sizes(block, order, path)
+        wanted = _HEADER + extended + nbytes(shape, dtype.itemsize)
+        if wanted > size:
+            nz, ny, nx = shape
             problem = f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}"
             raise DataError(problem, path=path, field="data", remedy="Copy the file again")
         extra = stream.read(extended)
     pixel, default = _pixel(words, reals, path)
-    shape, start = (nz, ny, nx), _HEADER + extended
-    header = MrcHeader(shape, dtype, start, pixel, _origin(reals), _labels(block, words))
+    header = MrcHeader(shape, dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
     header.is_default_pixel = default
     header.tilt_axis_angle_deg = next((a for t in header.labels if (a := axis_angle(t)) is not None), None)
     _read_extended(header, block, extra, order)
     return header
+
+
+def stated_bytes(path: Path) -> int:
+    """Size of the file as its header states it; the file may be shorter, as while it is being written.
+
+    Raises
+    ------
+    DataError
+        There is no whole header, or it cannot be.
+    """
+    with path.open("rb") as stream:
+        block = stream.read(_HEADER)
+    if len(block) < _HEADER:
+        return _HEADER
+    shape, dtype, extended = _sizes(block, _byte_order(block, path), path)
+    return _HEADER + extended + nbytes(shape, dtype.itemsize)
+
+
+def _sizes(block: bytes, order: str, path: str | Path) -> tuple[tuple[int, int, int], np.dtype[Any], int]:
+    """((nz, ny, nx), dtype, bytes of the extended header) as stated."""
+    words = np.frombuffer(block, order + "i4")
+    nx, ny, nz, mode = (int(word) for word in words[:4])
+    dtype, extended = _dtype(block, mode, order, path), int(words[23])
+    if min(nx, ny, nz) < 1 or max(nx, ny) > _MAX_SIDE or nz > MAX_SECTIONS or extended < 0:
+        raise DataError(f"states {nz} x {ny} x {nx} values, which cannot be", path=path, field="header",
+                        remedy="The header is damaged: copy the file again")  # fmt: skip
+    return (nz, ny, nx), dtype, extended
 
 
 def _byte_order(block: bytes, path: str | Path) -> str:

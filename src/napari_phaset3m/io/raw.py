@@ -13,7 +13,7 @@ from napari_phaset3m.errors import ConfigError, DataError
 
 #: Field of the series: (name in files, flag on the command line, what to give).
 FIELDS: Mapping[str, tuple[str, str, str]] = {
-    "tilt_deg": ("tilt_angles", "--tilt-angles", "one angle per tilt, degrees, or a .tlt file"),
+    "tilt_deg": ("tilt_angles", "--tilt-angles", "degrees: -60:60:2, one for each tilt, or a .tlt file"),
     "pixel_size_angstrom": ("pixel_size", "--pixel-size", "angstrom"),
     "energy_ev": ("energy", "--energy", "accelerating voltage in volts, e.g. 300e3"),
     "defocus_angstrom": ("defocus_values", "--defocus", "angstrom, underfocus positive"),

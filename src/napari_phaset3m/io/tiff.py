@@ -144,8 +144,7 @@ def angles_from_names(names: Sequence[str]) -> np.ndarray | None:
         return None
     last = [numbers[-1] for numbers in found]
     # "img-001" ... "img-060": the dash separates.
-    all_signed = all(text[0] in "+-" for text in last) and len(names) > 1
-    if all_signed and len({text[0] for text in last}) == 1:
+    if len(names) > 1 and all(text[0] == "-" and "." not in text for text in last):
         return None
     values = np.array([float(text) for text in last])
     if not any(text[0] in "+-" or "." in text for text in last) or np.abs(values).max() > 180:

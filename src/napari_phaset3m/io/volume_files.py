@@ -122,6 +122,9 @@ def read_h5_volume(path: Path, lazy: bool = False) -> Read:
     """HDF5 with dataset `volume` (or the only 3D one) and attribute or dataset `voxel_size`."""
     with open_h5(path) as file:
         names = [key for key in ("volume", "potential", "object", "recon") if key in file]
+        if not names and "tilt_series" in file:
+            raise DataError("is a tilt series, not a volume", path=path, field="volume",
+                            remedy="Reconstruct it first (phaset3m reconstruct)")  # fmt: skip
         if not names:
             names = [key for key in list(file)[:64] if getattr(file.get(key), "ndim", 0) == 3]
         if not names:

@@ -158,7 +158,7 @@ def _need(value: object, field: str, flag: str, what: str) -> None:
         raise DataError(
             f"is missing, and {what} cannot do without it",
             field=field,
-            remedy=f"Give it with {flag}, or add it to the series file",
+            remedy=f"Give it with {flag}, add it to the series file, or take --method sirt, which needs none",
         )
 
 

@@ -1,0 +1,56 @@
+"""What a new user gets wrong: one line that says what to do."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).uniform(1, 2, (5, 32, 32)).astype(np.float32)
+    for name, pixel in (("angles.mrc", 2.0), ("pixel.mrc", 0.0)):
+        with mrcfile.new(name) as file:
+            file.set_data(images)
+            file.voxel_size = pixel
+    (tmp_path / "pixel.rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8abc")
+    assert main(["convert", "angles.mrc", "-o", "plain.h5", "--tilt-angles=-6:6:3", "--energy", "300e3"]) == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        ("info picture.jpg", "Known are .h5, .mrc"),
+        ("info nothing.mrc", "Check the name and the folder"),
+        ("view nothing.mrc", "Check the name and the folder"),
+        ("convert angles.mrc -o x.h5", "--tilt-angles (degrees: -60:60:2"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:0", "as first:last:step"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=1,2", "Give one angle for each tilt"),
+        ("convert pixel.mrc -o x.h5", "--pixel-size (angstrom)"),
+        ("convert pixel.mrc -o x.h5 --pixel-size 2", "--energy (accelerating voltage"),
+        ("reconstruct plain.h5 -o v.mrc", "--defocus, add it to the series file, or take --method sirt"),
+        ("reconstruct plain.h5 -o v.mrc --defocus 500", "Give it with --cs"),
+        ("reconstruct plain.h5 -o v.mrc --method sirt --voxel 0.005", "use larger voxels (--voxel)"),
+        ("reconstruct plain.h5 -o v.png --method sirt", "Use .mrc, .tif"),
+        ("ctf plain.h5 -o x.h5", "Give it with --cs"),
+        ("optimise plain.h5 -o x.h5", "fit it first (phaset3m ctf)"),
+        ("mask plain.h5 -o m.mrc --otsu", "is a tilt series, not a volume. Reconstruct it first"),
+        ("watch plain.h5", "Give the one that the microscope writes into"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_do(folder, capsys, command, remedy):
+    capsys.readouterr()
+    assert main(command.split()) == 2
+    told = capsys.readouterr().err
+    assert remedy in told and told.count("\n") == 1 and "Traceback" not in told
+    assert not (folder / "x.h5").exists() and not list(folder.glob("v.*"))
+
+
+def test_angles_may_be_a_range(folder, capsys):
+    capsys.readouterr()
+    assert main(["info", "plain.h5"]) == 0
+    assert "[-6.0, 6.0]" in capsys.readouterr().out

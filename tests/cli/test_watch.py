@@ -1,0 +1,45 @@
+"""``phaset3m watch``: as a process that is told when enough has arrived, and its refusals."""
+
+import json
+
+import h5py
+import mrcfile
+import numpy as np
+
+from napari_phaset3m.cli import main
+
+
+def _tilts(folder, angles):
+    y, x = np.mgrid[:32, :32] - 16.0
+    for angle in angles:
+        rng = np.random.default_rng(angle + 90)
+        blob = np.exp(-((x - 4 * np.cos(np.radians(angle))) ** 2 + y**2) / 18)
+        with mrcfile.new(folder / f"ts_{angle:+03d}.0.mrc") as file:
+            file.set_data((100 - 40 * blob + rng.normal(0, 1, (32, 32))).astype(np.float32))
+            file.voxel_size = 4.0
+
+
+def test_watch_writes_series_and_volume(tmp_path, capsys):
+    folder = tmp_path / "tilts"
+    folder.mkdir()
+    _tilts(folder, range(-9, 10, 3))
+    series, volume = tmp_path / "s.h5", tmp_path / "v.mrc"
+    flags = ["--voltage", "300", "--interval", "0.05", "--settle", "0.1", "--iterations", "3",
+             "--quick-size", "16", "--until", "7"]  # fmt: skip
+    code = main(["watch", str(folder), "--save", str(series), "--volume", str(volume), "--json", *flags])
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0 and any(e.get("volume", {}).get("tilts") == 7 for e in events)
+    with mrcfile.open(volume) as file:
+        assert file.data.shape == (16, 16, 16) and np.isclose(file.voxel_size.x, 8.0)
+    with h5py.File(series) as file:
+        assert file["tilt_series"].shape == (7, 1, 32, 32) and file["energy"][()] == 3e5
+        assert np.abs(file["shifts"][()]).max() > 0
+
+
+def test_watch_refuses_in_one_line(tmp_path, capsys):
+    assert main(["watch", str(tmp_path / "none")]) == 2
+    assert "is not there" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path), "--save", str(tmp_path / "s.mrc")]) == 2
+    assert "saved as .h5" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path), "--interval", "-1"]) == 2
+    assert "interval" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""A STEM series in the window: asked about rather than refused, and given a method that suits it."""
+
+from __future__ import annotations
+
+import mrcfile
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+
+from napari_phaset3m.gui.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """Five tilts of a bright disc on a background far below zero, as FEI's signed integers have it."""
+    y, x = np.mgrid[:32, :32] - 16
+    disc = np.where(np.hypot(y, x) < 6, 4000, 0)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "stem.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data((-30_000 + disc + rng.normal(0, 20, (5, 32, 32))).astype(np.int16))
+        file.voxel_size = 10.0
+    path.with_suffix(".rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    return path
+
+
+def test_a_stem_series_is_asked_about_and_reconstructed_linearly(qtbot, stack):
+    viewer = napari_components.ViewerModel()
+    session, panel = session_for(viewer), SeriesPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.file.open_path(stack, energy_ev=200e3)
+    ask = panel.file.ask
+    qtbot.waitUntil(ask.isVisible, timeout=20_000)
+    assert "dark-field" in ask.question.text() and not ask.line.isVisible() and session.series is None
+    qtbot.mouseClick(ask.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)
+    images = session.series.images[:, 0]
+    assert images[:, 16, 16].mean() < 0.2 and abs(images[:, :4].mean() - 1) < 0.05
+    assert session.config.method == "sirt" and "SIRT" in session.message
+    assert session.series.energy_ev == 200e3 and not ask.isVisible()
+
+
+def test_the_choice_of_a_linear_method_is_kept(qtbot, stack):
+    session = session_for(napari_components.ViewerModel())
+    session.config = session.config.model_copy(update={"method": "wbp"})
+    loader = loader_for(session)
+    with qtbot.waitSignal(loader.loaded, timeout=20_000):
+        loader.load(stack, energy_ev=200e3, dark_field=True)
+    assert session.config.method == "wbp"
+
+
+def test_a_question_for_a_value_after_the_one_about_dark_field_has_its_line(qtbot, stack):
+    panel = SeriesPanel(napari_components.ViewerModel())
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.file.ask.ask_dark_field("a.mrc")
+    panel.file.ask.ask("energy", "a.mrc")
+    assert panel.file.ask.line.isVisible() and panel.file.ask.button.text() == "Continue"

@@ -1,0 +1,59 @@
+"""The tour: every step is shown and done with the sample, in a real workspace."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+
+pytestmark = pytest.mark.gui
+napari_components = pytest.importorskip("napari.components")
+
+from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
+from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
+from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.toolTip()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_the_stops_are_the_steps():
+    assert [stop.step for stop in STOPS] == [name for name, *_ in PANELS]
+
+
+def test_the_tour_from_the_empty_panel_to_the_analysis(qtbot):
+    viewer = napari_components.ViewerModel()
+    session = session_for(viewer)
+    workspace = Workspace(viewer)
+    qtbot.addWidget(workspace)
+    workspace.show()
+    tour, series = workspace.tour, workspace.panel("Series")
+    assert tour is tour_of(session) and not tour.isVisible()
+    click(qtbot, series.file.tour)
+    assert tour.isVisible() and tour.title.text() == "Tour, 1 of 7: Series"
+    assert not tour.next.isEnabled() and "series" in tour.next.toolTip()
+    click(qtbot, tour.do)
+    qtbot.waitUntil(lambda: session.series is not None, timeout=30_000)
+    assert session.series_name == "co3o4_sample.h5" and not series.file.tour.isVisible()
+    for name in ("Prepare", "Align", "Microscope", "Reconstruct"):
+        click(qtbot, tour.next)
+        assert tour.title.text().endswith(name) and workspace.stack.currentIndex() == [
+            n for n, *_ in PANELS
+        ].index(name)
+        assert tour.do.isEnabled() == (name == "Reconstruct")
+    assert not tour.next.isEnabled() and "Wait" in tour.next.toolTip()
+    session.config = ReconstructionConfig(method="sirt", iterations=5)
+    qtbot.waitUntil(lambda: workspace.panel("Reconstruct").panel.start.isEnabled(), timeout=20_000)
+    click(qtbot, tour.do)
+    qtbot.waitUntil(lambda: any(r.status == "finished" for r in session.runs), timeout=60_000)
+    qtbot.waitUntil(tour.next.isEnabled, timeout=10_000)
+    click(qtbot, tour.next)
+    qtbot.waitUntil(tour.do.isEnabled, timeout=10_000)
+    click(qtbot, tour.do)
+    qtbot.waitUntil(lambda: session.analysis_mask is not None, timeout=60_000)
+    click(qtbot, tour.next)
+    assert tour.title.text().endswith("Analyse") and tour.next.text() == "End"
+    click(qtbot, tour.next)
+    assert not tour.isVisible()
