@@ -99,6 +99,9 @@ class RunRecord:
         Computing time.
     started_at : float
         Seconds since the epoch.
+    resolution : dict or None
+        What was measured last with halves of its data: ``resolution_angstrom``, ``criterion``, ``statement``
+        (a sentence that names mask and halves); None when it was not measured.
     """
 
     run_id: str
@@ -121,6 +124,7 @@ class RunRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     started_at: float = field(default_factory=time.time)
+    resolution: dict[str, Any] | None = None
 
     @property
     def active(self) -> bool:
