@@ -178,13 +178,14 @@ def missing_field(error: Exception | None) -> str | None:
     return None
 
 
-def _settings() -> QSettings:
+def settings() -> QSettings:
+    """Where files used last are remembered."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-phaset3m", "gui")
 
 
 def recent() -> list[str]:
     """Files opened or saved last that still exist, newest first."""
-    value = _settings().value("recent", []) or []
+    value = settings().value("recent", []) or []
     paths = [value] if isinstance(value, str) else list(value)
     return [path for path in paths if Path(path).exists()]
 
@@ -194,4 +195,4 @@ def remember(path: Path | None) -> None:
     if path is None:
         return
     full = str(path.resolve())
-    _settings().setValue("recent", [full, *(p for p in recent() if p != full)][:RECENT_MAX])
+    settings().setValue("recent", [full, *(p for p in recent() if p != full)][:RECENT_MAX])

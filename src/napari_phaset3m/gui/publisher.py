@@ -141,6 +141,18 @@ class LayerPublisher:
         layer = shown.layer() if shown is not None else None
         return layer if viewer is not None and layer is not None and layer in viewer.layers else None
 
+    def key_of(self, layer: Layer) -> str:
+        """Under which key a layer was put in; empty for one that somebody else made."""
+        return next((key for key, shown in self._shown.items() if shown.layer() is layer), "")
+
+    def adopt(self, key: str, layer: Layer) -> None:
+        """Take a layer that is in the viewer already as the one of a key."""
+        contrast = SteadyContrast(layer) if hasattr(layer, "contrast_limits") else None
+        if contrast is not None:
+            contrast.user_owned = True
+        self._shown[key] = _Shown(ref(layer), contrast, empty=False)
+        layer.events.visible.connect(self._on_visible(key))
+
     def has(self, key: str) -> bool:
         """Whether a layer was ever put in under a key (the user may have deleted it)."""
         return key in self._shown

@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.binding import follow, format_seconds
 from napari_phaset3m.gui.compare_set import MOST
-from napari_phaset3m.project.save_run import save_record
 from napari_phaset3m.gui.volume_layer import METHOD_LABELS
 from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.project.save_run import save_record
 from napari_phaset3m.session import RunRecord, Session
 
 COLUMNS = ("Run", "Series", "Sweeps", "Error", "Held out", "Time", "Device", "State")

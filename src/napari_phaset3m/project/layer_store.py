@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.atomic import atomic_path
+from napari_phaset3m.io.volume import load_volume
 from napari_phaset3m.project.model import LayerEntry
 from napari_phaset3m.project.snapshot import LayerData
 
@@ -28,6 +29,7 @@ def save_layers(folder: Path, layers: tuple[LayerData, ...]) -> tuple[LayerEntry
         LayerEntry(
             key=layer.key, kind=layer.kind, name=layer.name, state=dict(layer.state),
             metadata=dict(layer.metadata), file="" if layer.data is None else _save(folder, layer),
+            path=layer.path,
         )
         for layer in layers
     )  # fmt: skip
@@ -62,6 +64,8 @@ def load_layer(folder: Path, entry: LayerEntry) -> Any:
     DataError
         The file is damaged or not there.
     """
+    if entry.path:
+        return load_volume(entry.path).data
     path = folder / entry.file
     try:
         if path.suffix == ".tif":

@@ -42,7 +42,7 @@ class Holder:
 
     @classmethod
     def me(cls, token: str | None = None) -> Holder:
-        """This process, now."""
+        """The process that asks, now."""
         now = datetime.now().timestamp()
         pid = os.getpid()
         return cls(token or uuid.uuid4().hex[:12], pid, platform.node(), _started(pid) or now, now)

@@ -52,7 +52,7 @@ class MaskEntry(Model):
 
 
 class LayerEntry(Model):
-    """A layer, bottom first: whose it is, how it looks, and where its data are if they are the user's own."""
+    """A layer: whose it is, how it looks, and its data (``file``: of the project, ``path``: a volume)."""
 
     key: str = ""
     kind: str
@@ -60,6 +60,7 @@ class LayerEntry(Model):
     state: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     file: str = ""
+    path: str = ""
 
 
 class ProjectFile(Model):

@@ -1,4 +1,4 @@
-"""Which windows are open, so that what a crash left behind can be offered; and a place for unnamed projects."""
+"""Which windows are open, so that what a crash left is offered; and a place for unnamed projects."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ def recovery_folder() -> Path:
 def unnamed_project(token: str) -> Path:
     """Folder of the project of a window that was never saved under a name."""
     return recovery_folder() / f"{token}{SUFFIX}"
+
+
+def last_unnamed() -> Path:
+    """Folder of the unnamed project that was closed last."""
+    return recovery_folder() / f"last{SUFFIX}"
+
+
+def is_unnamed(folder: Path) -> bool:
+    """Whether a project is one that nobody gave a name."""
+    return folder.parent.resolve() == recovery_folder().resolve()
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,7 @@ def _lost(mark: Path) -> LostState | None:
         return None
     if holder is None or holder.alive:
         return None
-    named = folder.parent.resolve() != recovery_folder().resolve()
-    return LostState(mark, folder, named, title, saved_at)
+    return LostState(mark, folder, not is_unnamed(folder), title, saved_at)
 
 
 def forget(state: LostState) -> None:

@@ -81,6 +81,10 @@ class SeriesStore:
         written: Any = SimpleNamespace(images=series.images, **self._written[digest])
         return SeriesSource(path, {}, series_edits(written, series) or {})
 
+    def kept(self, entry: SeriesEntry) -> tuple[Path, dict[str, Any]]:
+        """(file, metadata in it) of a series whose images are kept here."""
+        return self.folder / entry.file, dict(self._written[entry.digest])
+
     def entry(
         self,
         series: TiltFocalSeries,

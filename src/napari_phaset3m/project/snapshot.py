@@ -31,7 +31,9 @@ class LayerData:
     metadata : mapping
         This program's entry of its metadata, in JSON types.
     data : ndarray, list of ndarray or None
-        None for a layer that is made anew from a run, a mask or the series.
+        None for a layer that is made anew from a run, a mask or the series, or read from its file.
+    path : str
+        Volume file that it shows.
     """
 
     key: str
@@ -40,6 +42,7 @@ class LayerData:
     state: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     data: Any = None
+    path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -48,10 +48,13 @@ class Saved:
     project : ProjectFile
     sources : mapping
         Where, by run, the images of a run can be read now that were in no file before.
+    rebased : tuple or None
+        (file, metadata in it) of the series, where it was in another project and was taken along.
     """
 
     project: ProjectFile
     sources: Mapping[str, SeriesSource]
+    rebased: tuple[Path, dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +163,9 @@ class ProjectStore:
         )  # fmt: skip
         write_project(self.folder, project)
         self._forget(project)
-        return Saved(project, sources)
+        moved = snapshot.path is not None and of_other_project(snapshot.path, self.folder)
+        rebased = self.series.kept(entry) if moved and entry is not None and entry.inside else None
+        return Saved(project, sources, rebased)
 
     def _sources(self, snapshot: Snapshot) -> dict[str, SeriesSource]:
         """Images of runs that are in no file, or in another project's folder, go into this one."""
@@ -267,7 +272,7 @@ class ProjectStore:
     def _load_layers(self, entries: tuple[LayerEntry, ...], problems: list[str]) -> dict[int, Any]:
         found = {}
         for place, entry in enumerate(entries):
-            if not entry.file:
+            if not (entry.file or entry.path):
                 continue
             try:
                 found[place] = load_layer(self.folder, entry)

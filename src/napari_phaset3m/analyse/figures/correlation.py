@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.analyse.resolution import Criterion
 
 
-def plot_fsc(
-    axes: Any, curve: FscCurve, *, mark: Criterion = "0.143", free: FscCurve | None = None
-) -> None:
+def plot_fsc(axes: Any, curve: FscCurve, *, mark: Criterion = "0.143", free: FscCurve | None = None) -> None:
     """One FSC with all that belongs to it: unmasked, masked, randomised, corrected, criteria, noise bound.
 
     Parameters
