@@ -139,7 +139,7 @@ def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path)
     folder = tmp_path / "mine.phaset3m"
     save_as(qtbot, project, folder)
     assert project.name == "mine" and (folder / "lock.json").exists()
-    assert not unnamed_project(project.token).exists()
+    qtbot.waitUntil(lambda: not unnamed_project(project.token).exists(), timeout=WAIT)
     steps = [step.model_dump() for step in mask_work.steps]
     project.close_project()
     assert session.series is None and not session.runs and not len(viewer.layers)
