@@ -73,6 +73,8 @@ class RunRecord:
     series_name : str
     source : SeriesSource
         File of the series as it was at the start, and what was changed in it.
+    steps : tuple of str
+        What had been done to the series until then, in order.
     mask : NamedMask or None
         What confined it from the start.
     sweeps : list of SweepDone
@@ -110,6 +112,7 @@ class RunRecord:
     device: str = ""
     series_name: str = ""
     source: SeriesSource = field(default_factory=SeriesSource)
+    steps: tuple[str, ...] = ()
     mask: NamedMask | None = None
     sweeps: list[SweepDone] = field(default_factory=list)
     n_sweeps: int = 0

@@ -24,7 +24,8 @@ RUN = "run.json"
 VOLUME, ABSORPTION, MASK = "volume.mrc", "volume_absorption.mrc", "volume_mask.mrc"
 #: Fields of a record that are plain data.
 _PLAIN = ("run_id", "status", "device", "series_name", "n_sweeps", "voxel_size_angstrom", "unit", "reason",
-          "error", "notes", "settings", "seconds", "started_at", "resolution")  # fmt: skip
+          "error", "notes", "settings", "seconds", "started_at", "resolution",
+          "steps")  # fmt: skip
 
 
 class RunStore:
@@ -109,7 +110,8 @@ class RunStore:
         if source["path"] is not None:
             place = Path(source["path"])
             place = place if place.is_absolute() else self._root / place
-        plain["notes"] = tuple(plain.get("notes") or ())
+        for name in ("notes", "steps"):
+            plain[name] = tuple(plain.get(name) or ())
         return RunRecord(
             config=ReconstructionConfig.parse(**told["config"]),
             source=SeriesSource(place, source["overrides"], source["edits"]),
