@@ -120,10 +120,24 @@ def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path)
     session.series = session.series.replace(shifts_px=np.full((3, 2, 2), 0.25))
     record = add_run(session)
     driver_for(session, viewer).show(record)
-    viewer.add_points([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], name="Picked", size=3, face_color="red", scale=(0.8,) * 3, units="angstrom")
-    viewer.add_shapes([np.array([[0, 0], [0, 3], [3, 3]])], shape_type="polygon", name="Area", units="angstrom")
+    viewer.add_points(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+        name="Picked",
+        size=3,
+        face_color="red",
+        scale=(0.8,) * 3,
+        units="angstrom",
+    )
+    viewer.add_shapes(
+        [np.array([[0, 0], [0, 3], [3, 3]])], shape_type="polygon", name="Area", units="angstrom"
+    )
     layer = driver_for(session, viewer).publisher.layer("ab12")
-    layer.rendering, layer.opacity, layer.contrast_limits, layer.colormap = "attenuated_mip", 0.7, (0.1, 0.9), "magma"
+    layer.rendering, layer.opacity, layer.contrast_limits, layer.colormap = (
+        "attenuated_mip",
+        0.7,
+        (0.1, 0.9),
+        "magma",
+    )
     layer.name = "My particle"
     viewer.layers["Picked"].visible = False
     workspace.show_step("Align")
@@ -171,13 +185,15 @@ def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path)
 
 
 def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
-    viewer, workspace, session, project = windows()
+    _, workspace, session, project = windows()
     assert project.empty and not recovery_folder().exists(), "nothing to keep yet"
     load(qtbot, session, series_file)
     session.apply(session.series.replace(images=session.series.images * 1.5), "Normalise")
     record = add_run(session)
     assert record.source.path is None
-    qtbot.waitUntil(lambda: project.saved_at != "" and not project.working and not project.dirty, timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: project.saved_at != "" and not project.working and not project.dirty, timeout=WAIT
+    )
     folder = unnamed_project(project.token)
     assert record.source.path is not None and record.source.path.parent == folder / "series"
     assert workspace.bar.state.full_text().startswith("Autosaved")
@@ -187,7 +203,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
     done.wait()
     mark.write_text(json.dumps({**json.loads(mark.read_text()), "pid": done.pid}))
     project._closed = True
-    viewer2, second, session2, project2 = windows()
+    _, second, session2, project2 = windows()
     qtbot.waitUntil(lambda: second.bar.notes.shown() != [], timeout=WAIT)
     (note,) = second.bar.notes.shown()
     assert "not closed properly" in note.text.text()
@@ -204,7 +220,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
 def test_closing_leaves_no_lock_and_keeps_the_unnamed_one_as_the_last(qtbot, windows, series_file, tmp_path):
     from napari_phaset3m.project.recovery import last_unnamed, lost_states
 
-    viewer, workspace, session, project = windows()
+    _, _, session, project = windows()
     load(qtbot, session, series_file)
     add_run(session)
     settled(qtbot, project)
@@ -212,7 +228,7 @@ def test_closing_leaves_no_lock_and_keeps_the_unnamed_one_as_the_last(qtbot, win
     qtbot.waitUntil(lambda: last_unnamed().exists(), timeout=WAIT)
     qtbot.waitUntil(lambda: not list(recovery_folder().glob("*.json")), timeout=WAIT)
     assert lost_states() == []
-    viewer, workspace, session, project = windows()
+    _, workspace, session, project = windows()
     workspace.bar._on_menu()
     assert workspace.bar.actions_["Reopen last unnamed"].isEnabled()
     with qtbot.waitSignal(project.opened, timeout=WAIT):
@@ -261,7 +277,9 @@ def test_moved_series_is_found_again_by_the_user(qtbot, windows, series_file, tm
     (note,) = workspace.bar.notes.shown()
     assert note.text.text().startswith("blob.h5 is not at")
     wrong = save_series(
-        TiltFocalSeries(images=np.ones((3, 2, N, N)), tilt_deg=[0, 1, 2], pixel_size_angstrom=1, energy_ev=1e5),
+        TiltFocalSeries(
+            images=np.ones((3, 2, N, N)), tilt_deg=[0, 1, 2], pixel_size_angstrom=1, energy_ev=1e5
+        ),
         tmp_path / "wrong.h5",
     )
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(wrong), ""))

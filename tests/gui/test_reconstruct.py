@@ -363,7 +363,9 @@ def test_rows_of_a_method_are_shown_for_it_alone(qtbot, panel):
             assert editors[path].widget.isHidden() == (path not in entry.parameters), (method, path)
 
 
-def test_runs_and_plots_follow(qtbot, panel, viewer):
+def test_runs_and_plots_follow(qtbot, panel, viewer, monkeypatch):
+    from qtpy.QtWidgets import QMessageBox
+
     runs, plots = RunsView(session_for(viewer)), ErrorPlot(session_for(viewer))
     qtbot.addWidget(runs)
     qtbot.addWidget(plots)
@@ -377,6 +379,11 @@ def test_runs_and_plots_follow(qtbot, panel, viewer):
     runs.show_button.click()
     (layer,) = volumes(viewer)
     assert layer.metadata[METADATA_KEY]["stage"] == "final" and layer.metadata[METADATA_KEY]["unit"] == "V"
+    asked = []
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), answers.pop(0))[1])
+    runs.remove_button.click()
+    assert runs.table.topLevelItemCount() == 1 and "Delete this run?" in asked[0]
     runs.remove_button.click()
     assert runs.table.topLevelItemCount() == 0 and not plots._curves
 

@@ -169,7 +169,7 @@ def test_moved_series_is_asked_for_and_another_one_refused(series_file, tmp_path
     found = ProjectStore(folder).load(series_at=place)
     same_series(found.series, session.series)
     wrong = save_series(session.series.replace(images=session.series.images + 1), tmp_path / "wrong.h5")
-    with pytest.raises(DataError, match="wrong.h5: holds other images than the project's series"):
+    with pytest.raises(DataError, match=r"wrong\.h5: holds other images than the project's series"):
         ProjectStore(folder).load(series_at=wrong)
 
 

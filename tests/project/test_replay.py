@@ -16,7 +16,14 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.io.volume import load_volume
 from napari_phaset3m.project import ProjectStore, take_snapshot
-from napari_phaset3m.project.replay import SAVE_FIRST, command, describe, python, recipe_of_file, recipe_of_run
+from napari_phaset3m.project.replay import (
+    SAVE_FIRST,
+    command,
+    describe,
+    python,
+    recipe_of_file,
+    recipe_of_run,
+)
 from napari_phaset3m.reconstruct.api import reconstruct
 from napari_phaset3m.session import NamedMask, RunRecord, Session
 
@@ -74,8 +81,10 @@ def same_again(recipe, volume, folder):
 
 def test_a_plain_run_is_told_in_flags(session, tmp_path):
     record = ran(
-        session, slices=3, constraints={"positivity": False, "atomic_basis_sigma_angstrom": None, "sparsity": 0.5,
-                                        "tv_weight": 0.01, "tv_schedule": {"start": 1, "stop": 2}},
+        session, slices=3, constraints={
+            "positivity": False, "atomic_basis_sigma_angstrom": None, "sparsity": 0.5, "tv_weight": 0.01,
+            "tv_schedule": {"start": 1, "stop": 2},
+        },
     )  # fmt: skip
     recipe = recipe_of_run(record)
     told = command(recipe)

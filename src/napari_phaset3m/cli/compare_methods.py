@@ -116,7 +116,5 @@ def _settings(method: str, parts: list[str]) -> Iterator[tuple[str, str]]:
 def _typed(given: dict[str, str]) -> dict[str, Any]:
     """Switches as switches: a flag has no value, but a setting here has."""
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-    switches = {
-        path[-1] for path, field in fields_of(ReconstructionConfig) if field.annotation is bool
-    }
+    switches = {path[-1] for path, field in fields_of(ReconstructionConfig) if field.annotation is bool}
     return {name: words.get(text.lower(), text) if name in switches else text for name, text in given.items()}

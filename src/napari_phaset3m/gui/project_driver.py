@@ -77,6 +77,11 @@ class ProjectDriver(ProjectState):
         """Save and give the project back when this window is closed."""
         self._window.watch(window)
 
+    @property
+    def store(self) -> ProjectStore | None:
+        """Where it is written; None as long as nothing was."""
+        return self._store
+
     # saving
 
     def touch(self, *_: object) -> None:

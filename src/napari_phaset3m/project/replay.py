@@ -198,7 +198,8 @@ def python(recipe: Recipe, output: str = "again.mrc") -> str:
         options += ", mask=mask"
     lines.append(f"result = reconstruct(series, config{options})")
     lines.append(
-        "volume = Volume(data=result.volume, voxel_size_angstrom=result.voxel_size_angstrom, unit=result.unit)"
+        "volume = Volume(data=result.volume, unit=result.unit, "
+        "voxel_size_angstrom=result.voxel_size_angstrom)"
     )
     lines.append(f"save_volume(volume, {output!r})")
     return "\n".join([*imports, "", *lines]) + "\n"
@@ -265,7 +266,9 @@ def _outcome(record: RunRecord) -> str:
     last = record.sweeps[-1]
     held = "" if last.held_out_error is None else f", of held-out images {last.held_out_error:.3g}"
     count = len(record.sweeps)
-    return f"{count} sweep{'' if count == 1 else 's'} in {record.seconds:.3g} s; misfit {last.error:.3g}{held}"
+    return (
+        f"{count} sweep{'' if count == 1 else 's'} in {record.seconds:.3g} s; misfit {last.error:.3g}{held}"
+    )
 
 
 def _grid(record: RunRecord) -> str:
