@@ -196,7 +196,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
     )
     folder = unnamed_project(project.token)
     assert record.source.path is not None and record.source.path.parent == folder / "series"
-    assert workspace.bar.state.full_text().startswith("Autosaved")
+    assert workspace.bar.state.text().startswith("Autosaved")
     # the process is gone without closing
     mark = recovery_folder() / f"{project.token}.json"
     done = subprocess.Popen([sys.executable, "-c", ""])
@@ -249,7 +249,7 @@ def test_opened_twice_is_read_only_until_taken_over(qtbot, windows, series_file,
     save_as(qtbot, project, folder)
     _, second, session2, project2 = windows()
     reopen(qtbot, project2, folder)
-    assert project2.read_only and second.bar.state.full_text() == "Read-only"
+    assert project2.read_only and second.bar.state.text() == "Read-only"
     (note,) = second.bar.notes.shown()
     assert "is open in another window" in note.text.text()
     before = (folder / "project.json").read_bytes()
@@ -313,7 +313,7 @@ def test_saving_that_fails_is_told_and_tried_again(qtbot, windows, series_file, 
     monkeypatch.setattr(project_driver, "RETRY_MS", 100)
     session.config = ReconstructionConfig(iterations=5)
     qtbot.waitUntil(lambda: project.error != "" and not project.working, timeout=WAIT)
-    assert workspace.bar.state.full_text() == "Not saved" and "No such device" in project.error
+    assert workspace.bar.state.text() == "Not saved" and "No such device" in project.error
     monkeypatch.setattr(store, "write_project", good)
     settled(qtbot, project)
     assert project.error == "" and ProjectStore(folder).load().project.config.iterations == 5

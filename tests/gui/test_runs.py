@@ -58,7 +58,7 @@ def made(qtbot, tmp_path):
 def test_a_row_tells_settings_error_resolution_time_and_device(made):
     _, session, runs, record = made
     assert text_of(record, "Run") == "SIRT\nfake.h5"
-    assert text_of(record, "Settings") == "2 sweeps\nSweeps 2, Interpolation cubic, Held out 0.1"
+    assert text_of(record, "Settings") == "2 sweeps\nInterpolation cubic, Held out 0.1"
     assert text_of(record, "Error") == "0.25\n0.6 held out"
     assert (
         text_of(record, "Time") == "3.0 s\nCPU, 2 threads"

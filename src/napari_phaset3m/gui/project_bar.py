@@ -21,7 +21,7 @@ from napari_phaset3m.gui.loader import FILE_FILTER
 from napari_phaset3m.gui.notes import Notes
 from napari_phaset3m.gui.project_driver import ProjectDriver
 from napari_phaset3m.gui.project_work import recent_projects
-from napari_phaset3m.gui.theme import ElidedLabel, set_role
+from napari_phaset3m.gui.theme import ElidedLabel, label, set_role
 from napari_phaset3m.project.model import SUFFIX
 from napari_phaset3m.project.recovery import LostState, forget, last_unnamed, lost_states
 
@@ -51,7 +51,7 @@ class ProjectBar(QWidget):
         self.button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.button.setToolTip("Save and open everything of this window as one folder")
         set_role(self.button, "button")
-        self.name, self.state = ElidedLabel(), ElidedLabel()
+        self.name, self.state = ElidedLabel(), label()
         set_role(self.name, "title")
         self.keys = QToolButton()
         self.keys.setText("?")
@@ -64,8 +64,8 @@ class ProjectBar(QWidget):
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(self.button)
-        row.addWidget(self.name, 3)
-        row.addWidget(self.state, 2)
+        row.addWidget(self.name, 1)
+        row.addWidget(self.state)
         row.addWidget(self.keys)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 2)
@@ -125,7 +125,8 @@ class ProjectBar(QWidget):
             word = "Autosaved" if driver.folder is None else "Saved"
             text, role = f"{word} {driver.saved_at}" if driver.saved_at else "", "muted"
         set_role(self.state, role)
-        self.state.set_full_text(text, driver.error or text)
+        self.state.setText(text)
+        self.state.setToolTip(driver.error or text)
 
     def _on_menu(self) -> None:
         driver, actions = self.driver, self.actions_

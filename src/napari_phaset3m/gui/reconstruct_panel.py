@@ -81,6 +81,11 @@ class ReconstructPanel(QWidget):
         if isinstance(window, QMainWindow):  # not a floating dock: closing that only hides the panel
             self._driver.watch_window(window)
 
+    def heightForWidth(self, width: int) -> int:
+        """No higher than must be: in a low window the settings scroll, not the buttons below them."""
+        layout = self.layout()
+        return self.sizeHint().height() if layout is None else layout.minimumHeightForWidth(width)
+
     def _build(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 8)

@@ -56,7 +56,10 @@ def method_of(record: RunRecord) -> str:
 
 def settings_line(record: RunRecord) -> str:
     """Settings that are not the defaults, in one line."""
-    return ", ".join(f"{name} {value}" for name, value in setting_words(record.config).items()) or "defaults"
+    words = setting_words(record.config)
+    if record.sweeps:  # their number is told anyway
+        words.pop("Sweeps", None)
+    return ", ".join(f"{name} {value}" for name, value in words.items()) or "defaults"
 
 
 def resolution_of(record: RunRecord) -> str:

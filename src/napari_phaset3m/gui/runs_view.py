@@ -39,7 +39,7 @@ BUTTONS = {
     "again": ("Run again", "With the same settings and mask, on the series as it is now"),
     "compare": ("Compare…", "Side by side with linked views; the older run is the reference"),
     "made": ("How made…", "All that led to this volume, as text, command and Python"),
-    "save": ("Save volume…", "MRC, TIFF, HDF5 or OME-Zarr"),
+    "save": ("Export…", "Save the volume as MRC, TIFF, HDF5 or OME-Zarr, with its record"),
     "remove": ("Delete…", "Delete runs and their volumes; layers stay"),
 }
 _ID = Qt.ItemDataRole.UserRole
