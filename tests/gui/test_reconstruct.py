@@ -428,3 +428,26 @@ def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewe
     view.hide()
     assert not panel._session.watch_fourier
     view.release()
+
+
+def test_presets_fill_the_form_and_say_why(qtbot, panel):
+    from napari_phaset3m.gui.reconstruct_form import OWN
+    from napari_phaset3m.presets import PRESETS, preset_config
+
+    box, session = panel.form.preset, panel._session
+    session.config = ReconstructionConfig(threads=2)
+    assert box.currentText() == "Nanoparticle on carbon"
+    index = box.findData("vitrified")
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+    assert session.config == preset_config("vitrified", session.config) and session.config.threads == 2
+    assert not panel.form.editors["constraints.positivity"].widget.isChecked()
+    assert box.toolTip().replace("\n", " ") == PRESETS["vitrified"].why
+    session.config = session.config.model_copy(update={"slices": 9})
+    assert box.currentText() == OWN
+
+
+def test_every_tooltip_of_the_form_tells_range_and_default(qtbot, panel):
+    for path, editor in panel.form.editors.items():
+        assert "\nRange: " in editor.tip and "\nDefault: " in editor.tip, path
+        assert max(map(len, editor.tip.splitlines())) <= 64, path

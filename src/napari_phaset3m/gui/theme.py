@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -166,6 +167,11 @@ def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
     if role:
         set_role(made, role)
     return made
+
+
+def wrapped(text: str, width: int = 64) -> str:
+    """A tooltip's text in lines that are not wider than a person reads; its own lines are kept."""
+    return "\n".join(line for part in text.splitlines() for line in wrap(part, width) or [""])
 
 
 def rule() -> QFrame:
