@@ -71,7 +71,8 @@ HELP: dict[str, tuple[str, str]] = {
         "random order mixes near and far tilts, and is the same for the same seed.",
     ),
     "momentum": (
-        "Each sweep goes on in the direction of the last ones (Nesterov), which saves sweeps and can overshoot.",
+        "Each sweep goes on in the direction of the last ones (Nesterov), which saves sweeps and can "
+        "overshoot.",
         "multislice gains a factor 3 in error at equal sweeps; linear methods are run as published.",
     ),
     "coherence": (
@@ -131,7 +132,8 @@ HELP: dict[str, tuple[str, str]] = {
         "10 is cautious for the doses of HRTEM series.",
     ),
     "amplitude_contrast": (
-        "Part of the contrast that is absorption, 0..1; it shifts the zeros of the transfer at low frequency.",
+        "Part of the contrast that is absorption, 0..1; it shifts the zeros of the transfer at low "
+        "frequency.",
         "thin inorganic specimens have next to none; vitrified biological ones about 0.07–0.1.",
     ),
     "relaxation": (
@@ -139,7 +141,8 @@ HELP: dict[str, tuple[str, str]] = {
         "each method as published.",
     ),
     "fbp_filter": (
-        "Window on the ramp of filtered back-projection; cosine, Hamming and Hann damp noise and fine detail.",
+        "Window on the ramp of filtered back-projection; cosine, Hamming and Hann damp noise and fine "
+        "detail.",
         "the bare ramp keeps the resolution that the other methods are compared at.",
     ),
     "wbp_weighting": (

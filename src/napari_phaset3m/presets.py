@@ -59,7 +59,8 @@ PRESETS: dict[str, Preset] = {
     "quick": Preset(
         "Quick look",
         "Ten sweeps of SIRT, to see in seconds whether the series is aligned and where the specimen lies. It "
-        "needs neither defocus nor Cs, and uses every image. No result to publish: it has no phase retrieval.",
+        "needs neither defocus nor Cs, and uses every image. No result to publish: it has no phase "
+        "retrieval.",
         {"method": "sirt", "iterations": 10, "holdout_fraction": 0.0},
     ),
 }

@@ -325,8 +325,8 @@ def test_newer_and_damaged_projects_leave_the_window_as_it_is(qtbot, windows, se
     for name, text in (("new", '{"program": "napari-phaset3m", "format": 7}'), ("bad", "{")):
         (tmp_path / f"{name}.phaset3m").mkdir()
         (tmp_path / f"{name}.phaset3m" / "project.json").write_text(text)
-        project.open(tmp_path / f"{name}.phaset3m")
-        qtbot.waitUntil(lambda: not project.working, timeout=WAIT)
+        with qtbot.waitSignal(project.said, timeout=WAIT):
+            project.open(tmp_path / f"{name}.phaset3m")
         assert session.series is not None and session.series_path == series_file
         line = workspace.bar.notes.shown()[-1].text.text()
         assert ("Update napari-phaset3m" if name == "new" else "is damaged") in line and "\n" not in line

@@ -148,6 +148,15 @@ class JobDriver(QObject):
         """Go on with a paused run."""
         self._control.resume()
 
+    def toggle_pause(self) -> None:
+        """Pause, or go on when it is paused."""
+        record = self._session.run(self._session.active_run)
+        if record is not None and record.status == "paused":
+            self.resume()
+        elif record is not None:
+            self._session.message = "Pausing after this step"
+            self.pause()
+
     def finish(self) -> None:
         """End the run after its present step and keep the volume."""
         if self.busy:

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui.dialogs import dialog_of, keep_dialog
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.mask_layer import MASK
 from napari_phaset3m.gui.publisher import METADATA_KEY, publisher_for
@@ -186,11 +187,12 @@ def show_made(viewer: ViewerModel, made: Made) -> MadeDialog:
     """Open the dialog; an earlier one of this viewer goes."""
     session = session_for(viewer)
     window = getattr(viewer, "window", None)
-    old = session.attachments.pop("made dialog", None)
+    old = dialog_of(session, "made dialog")
     if old is not None:
         old.close()
+        old.deleteLater()
     dialog = MadeDialog(made, viewer, None if window is None else window._qt_window)
-    session.attachments["made dialog"] = dialog
+    keep_dialog(session, "made dialog", dialog)
     dialog.show()
     dialog.raise_()
     return dialog

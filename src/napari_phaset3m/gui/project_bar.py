@@ -85,14 +85,14 @@ class ProjectBar(QWidget):
         self.menu.setToolTipsVisible(True)
         self.actions_: dict[str, Any] = {}
         for title, slot in (
-            ("Open project…", self._on_open),
-            ("Save project", self.driver.save),
+            ("Open project…", self.choose_project),
+            ("Save project", self.save),
             ("Save project as…", self._on_save_as),
             ("", None),
             ("Find series…", self._on_find),
             ("Keep images in project", self._on_keep),
             ("", None),
-            ("New project", self._on_new),
+            ("New project", self.begin_anew),
             ("Reopen last unnamed", self._on_last),
         ):
             if slot is None:
@@ -136,7 +136,11 @@ class ProjectBar(QWidget):
         last = "" if last_unnamed().is_dir() else "There is none"
         for title, why, tip in (
             ("Open project…", no_open, "In place of what is in this window"),
-            ("Save project", driver.why_not_save(), "It is saved by itself after every step and run too"),
+            (
+                "Save project",
+                "Nothing to save yet" if driver.empty else "",
+                driver.why_not_save() or "It is saved by itself after every step and run too",
+            ),
             ("Save project as…", "Nothing to save yet" if driver.empty else "", "One folder with everything"),
             ("Find series…", missing or no_open, "Say where the file of the series is now"),
             (
@@ -226,7 +230,8 @@ class ProjectBar(QWidget):
             self._on_save_as()
         return box.clickedButton() is leave
 
-    def _on_open(self) -> None:
+    def choose_project(self) -> None:
+        """Ask which project to open."""
         start = "" if self.driver.folder is None else str(self.driver.folder.parent)
         folder = QFileDialog.getExistingDirectory(self, "Open project", start)
         if folder:
@@ -238,9 +243,17 @@ class ProjectBar(QWidget):
     def _on_last(self) -> None:
         self.open(last_unnamed())
 
-    def _on_new(self) -> None:
+    def begin_anew(self) -> None:
+        """Close this project, unless the user would lose something and says no."""
         if self._may_leave():
             self.driver.close_project()
+
+    def save(self) -> None:
+        """Save where it is; a project without a name, or that is read only, is asked for one."""
+        if self.driver.why_not_save():
+            self._on_save_as()
+        else:
+            self.driver.save()
 
     def _on_save_as(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save project as", self.driver.suggestion(), PROJECTS)

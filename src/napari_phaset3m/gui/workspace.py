@@ -11,6 +11,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.key_sheet import show_keys
+from napari_phaset3m.gui.keys import help_key, keys_for
 from napari_phaset3m.gui.project_bar import ProjectBar
 from napari_phaset3m.gui.project_driver import project_for
 from napari_phaset3m.gui.project_view import restore_view
@@ -56,6 +58,9 @@ class Workspace(QWidget):
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.project = project_for(self._session, napari_viewer)
         self.bar = ProjectBar(self.project)
+        self.bar.keys_wanted.connect(self._on_keys)
+        self.keys = keys_for(self._session, napari_viewer)
+        help_key(self, self._on_keys)
         self.guide = StepGuide(self._session)
         self.views_button = QToolButton()
         self.views_button.setText("Views")
@@ -134,6 +139,14 @@ class Workspace(QWidget):
         window = self.window()
         if isinstance(window, QMainWindow):
             self.project.watch_window(window)
+
+    def _on_keys(self) -> None:
+        show_keys(self._viewer)
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Keys that nothing in the panels wanted."""
+        if not self.keys.handle(event):
+            super().keyPressEvent(event)
 
     def panel(self, step: str) -> QWidget | None:
         """Return the panel of a step, unless it was never looked at."""
