@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_phaset3m.session import Session
 
-UNNAMED = "Unnamed project"
+UNNAMED = "Unnamed"
 
 
 class ProjectState(QObject):

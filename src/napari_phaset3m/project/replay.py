@@ -20,6 +20,7 @@ from napari_phaset3m.project.recovery import is_unnamed
 from napari_phaset3m.session import RunRecord
 from napari_phaset3m.wording import flag
 
+_UNITS = {"_angstrom": " Å", "_volts": " V", "_px": " px", "_mrad": " mrad", "_deg": "°"}
 #: Longer texts are read from the record instead of being written out.
 _LONGEST = 160
 SAVE_FIRST = "Save the project under a name first: "
@@ -251,7 +252,7 @@ def describe(record: RunRecord, label: str, changed: Mapping[str, str]) -> str:
         lines.append(f"Mask: {record.mask.name or 'unnamed'}")
     told = "; ".join(f"{name} {value}" for name, value in changed.items())
     lines.append(f"Settings: {told or 'all defaults'}")
-    chosen = "; ".join(f"{name} {_short(value)}" for name, value in resolved.items() if _is_plain(value))
+    chosen = "; ".join(_chosen(name, value) for name, value in resolved.items() if _is_plain(value))
     lines += [f"Chosen by the program: {chosen}"] if chosen else []
     lines += [line for line in (_outcome(record), _grid(record)) if line]
     if record.resolution:
@@ -282,10 +283,16 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
-def _short(value: Any) -> str:
+def _chosen(name: str, value: Any) -> str:
+    """A setting as the program resolved it, with its unit: ``slice 2.105 Å``."""
+    unit = next((end for end in _UNITS if name.endswith(end)), "")
+    if name == "total_dose":
+        return f"dose in all {value:.0f} e/Å²"
+    words = name.removesuffix(unit).replace("_", " ")
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return f"{words} {'yes' if value else 'no'}"
+    number = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{words} {number}{_UNITS.get(unit, '')}"
 
 
 def _field_name(name: str) -> str:
