@@ -12,6 +12,7 @@ from typing import Any
 from napari_phaset3m.config import ReconstructionConfig, Schedule, fields_of
 from napari_phaset3m.wording import allowed
 
+_ALWAYS = "from the first to the last, where it is switched on."
 #: (what it does physically, why the default is what it is), by dotted path.
 HELP: dict[str, tuple[str, str]] = {
     "method": (
@@ -190,10 +191,7 @@ HELP: dict[str, tuple[str, str]] = {
         "Smooths areas and keeps edges (total variation), V. Too much flattens atoms to steps.",
         "off: atoms are no areas; it suits pores, shells and domains at nm resolution.",
     ),
-    "constraints.tv_schedule": (
-        "Sweeps in which total variation acts.",
-        "from the first to the last, where it is switched on.",
-    ),
+    "constraints.tv_schedule": ("Sweeps in which total variation acts.", _ALWAYS),
     "constraints.sparsity": (
         "Draws the potential towards zero by this many standard deviations of the noise, so that only what "
         "the "
@@ -205,10 +203,7 @@ HELP: dict[str, tuple[str, str]] = {
         "Smaller potentials become 0, V: it clears the vacuum, and weak atoms with it.",
         "off: the sparsity penalty does the same gently.",
     ),
-    "constraints.threshold_schedule": (
-        "Sweeps in which the threshold acts.",
-        "from the first to the last, where it is switched on.",
-    ),
+    "constraints.threshold_schedule": ("Sweeps in which the threshold acts.", _ALWAYS),
     "constraints.lowpass_angstrom": (
         "Detail finer than this, Å, is removed from the volume after each update.",
         "off: held-out images and priors keep noise down without cutting detail.",
@@ -225,10 +220,7 @@ HELP: dict[str, tuple[str, str]] = {
         "Filter each slice by itself (2) or the volume (3).",
         "3 treats all directions alike.",
     ),
-    "constraints.filter_schedule": (
-        "Sweeps in which low-pass and high-pass act.",
-        "from the first to the last, where they are switched on.",
-    ),
+    "constraints.filter_schedule": ("Sweeps in which low-pass and high-pass act.", _ALWAYS),
     "constraints.recentre": (
         "Moves the centre of mass to the centre of rotation: for a single particle whose series is not well "
         "centred.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -27,12 +25,11 @@ from napari_phaset3m.gui.project_work import (
 from napari_phaset3m.gui.worker import WindowWatch, in_background
 from napari_phaset3m.project import Holder, Loaded, ProjectLock, ProjectStore, Saved, Snapshot, take_snapshot
 from napari_phaset3m.project.model import FILE, SUFFIX
-from napari_phaset3m.project.recovery import OpenMark, is_unnamed, unnamed_project
+from napari_phaset3m.project.recovery import is_unnamed, unnamed_project
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.session import RunRecord, Session
 
 _KEY = "project"
@@ -53,15 +50,6 @@ class ProjectDriver(ProjectState):
 
     def __init__(self, session: Session, viewer: ViewerModel) -> None:
         super().__init__(session, viewer)
-        self._store: ProjectStore | None = None
-        self._lock: ProjectLock | None = None
-        self._mark = OpenMark(self.token)
-        self._made_of: dict[str, TiltFocalSeries] = {}
-        self._silent = self._closed = False
-        #: What the user asked for while something was being written.
-        self._next: list[Callable[[], None]] = []
-        #: Store and folder of what is being written or read now.
-        self._job: tuple[ProjectStore, Path | None] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._autosave)
@@ -186,21 +174,6 @@ class ProjectDriver(ProjectState):
         if folder is not None:
             self.folder, self.read_only = folder, False
 
-    def _ended(self) -> tuple[ProjectStore, Path | None]:
-        assert self._job is not None
-        job, self._job, self.working = self._job, None, ""
-        QTimer.singleShot(0, self._go_on)
-        return job
-
-    def _when_free(self, action: Callable[[], None]) -> None:
-        """Do something the user asked for, once what is being written is written."""
-        self._next.append(action)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._next and not self.working:
-            self._next.pop(0)()
-
     def _take_sources(self, saved: Saved) -> None:
         """Images that went into the project are read from there from now on."""
         session = self._session
@@ -211,15 +184,6 @@ class ProjectDriver(ProjectState):
             if saved.rebased is not None and session.series_read is not None:
                 session.series_path, fields = saved.rebased
                 session.series_read, session.series_overrides = session.series_read.replace(**fields), {}
-
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Changes that come from here are not saved because of themselves."""
-        self._silent = True
-        try:
-            yield
-        finally:
-            self._silent = False
 
     # opening
 
@@ -307,16 +271,6 @@ class ProjectDriver(ProjectState):
         store, folder = self._store, self.folder
         shot = self.snapshot() if store is not None and not self.read_only else None
         finish_soon(store, folder, shot, self._lock, self._mark)
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-        self._lock = None
-
-    def _fail(self, text: str) -> None:
-        self.error = text
-        self.said.emit(text, "error")
-        self.changed.emit()
 
     def _on_crash(self, error: Exception) -> None:
         self._ended()

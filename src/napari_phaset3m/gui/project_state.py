@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.project.model import SUFFIX
-from napari_phaset3m.project.recovery import is_unnamed
+from napari_phaset3m.project.recovery import OpenMark, is_unnamed
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.project import ProjectLock, ProjectStore
     from napari_phaset3m.session import Session
 
 UNNAMED = "Unnamed"
@@ -50,6 +54,15 @@ class ProjectState(QObject):
         self.saved_at = ""
         self.dirty = False
         self.error = ""
+        self._store: ProjectStore | None = None
+        self._lock: ProjectLock | None = None
+        self._mark = OpenMark(self.token)
+        self._made_of: dict[str, TiltFocalSeries] = {}
+        self._silent = self._closed = False
+        #: What the user asked for while something was being written.
+        self._next: list[Callable[[], None]] = []
+        #: Store and folder of what is being written or read now.
+        self._job: tuple[ProjectStore, Path | None] | None = None
 
     @property
     def name(self) -> str:
@@ -82,3 +95,39 @@ class ProjectState(QObject):
         if driver is not None and driver.busy:
             return f"{driver.title} is running: finish or stop it first"
         return "A project is being opened" if self.working == "Opening" else ""
+
+    # for the driver
+
+    def _ended(self) -> tuple[ProjectStore, Path | None]:
+        assert self._job is not None
+        job, self._job, self.working = self._job, None, ""
+        QTimer.singleShot(0, self._go_on)
+        return job
+
+    def _when_free(self, action: Callable[[], None]) -> None:
+        """Do something the user asked for, once what is being written is written."""
+        self._next.append(action)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._next and not self.working:
+            self._next.pop(0)()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Changes that come from here are not saved because of themselves."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def _fail(self, text: str) -> None:
+        self.error = text
+        self.said.emit(text, "error")
+        self.changed.emit()
