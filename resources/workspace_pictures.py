@@ -51,8 +51,9 @@ def _take(output: Path, own: Path) -> None:
     _run(session, workspace, preset_config("quick"))
     _run(session, workspace, preset_config("nanoparticle"))
     _measure(session, viewer, workspace)
-    workspace.project.save_as(own / "Co3O4 particle.phaset3m")
+    workspace.project.save_as(own / "Co3O4.phaset3m")
     _wait(lambda: workspace.project.folder is not None and not workspace.project.working)
+    viewer.layers["SIRT · co3o4_sample"].visible = False
     workspace.show_step("Reconstruct")
     tabs = workspace._views.tabs
     tabs.setCurrentIndex([tabs.tabText(i) for i in range(tabs.count())].index("Runs"))

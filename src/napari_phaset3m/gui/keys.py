@@ -78,8 +78,14 @@ BINDINGS = (
     Binding("F1", "These keys", ANY, name="keys"),
 )  # fmt: skip
 _LETTERS = {"N": "next", "P": "previous", "B": "blink", "M": "mask"}
-_QT = {Qt.Key.Key_Space: "pause", Qt.Key.Key_N: "next", Qt.Key.Key_P: "previous", Qt.Key.Key_B: "blink",
-       Qt.Key.Key_M: "mask"}  # fmt: skip
+#: By the number that a key event tells: Qt 6's names of keys are no numbers.
+_QT = {
+    int(getattr(key, "value", key)): name
+    for key, name in (
+        (Qt.Key.Key_Space, "pause"), (Qt.Key.Key_N, "next"), (Qt.Key.Key_P, "previous"),
+        (Qt.Key.Key_B, "blink"), (Qt.Key.Key_M, "mask"),
+    )
+}  # fmt: skip
 
 
 class WorkspaceKeys(QObject):
@@ -131,7 +137,7 @@ class WorkspaceKeys(QObject):
 
     def handle(self, event: Any) -> bool:
         """Act on a key that nothing in a panel wanted; whether it was one of these."""
-        name = _QT.get(event.key())
+        name = _QT.get(int(event.key()))
         if name is None or event.modifiers() or (event.isAutoRepeat() and name not in ("next", "previous")):
             return False
         self.actions[name]()

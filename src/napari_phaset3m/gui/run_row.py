@@ -103,10 +103,13 @@ def thumbnail(record: RunRecord) -> QIcon | None:
     plane = plane[::step, ::step]
     low, high = np.percentile(plane, (1, 99.8))
     grey = np.clip((plane - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
-    grey = np.ascontiguousarray(grey)
     ny, nx = grey.shape
-    image = QImage(grey.data, nx, ny, nx, QImage.Format.Format_Grayscale8)
-    return QIcon(QPixmap.fromImage(image))
+    pixels = grey.tobytes()  # held until the pixmap has its copy
+    image = QImage(pixels, nx, ny, nx, QImage.Format.Format_Grayscale8)
+    picture, icon = QPixmap.fromImage(image), QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):  # else a selected one is tinted
+        icon.addPixmap(picture, mode)
+    return icon
 
 
 def icon_size() -> QSize:
