@@ -213,6 +213,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
     np.testing.assert_array_equal(session2.series.images, session.series.images)
     assert [r.run_id for r in session2.runs] == ["ab12"]
     np.testing.assert_array_equal(session2.runs[0].volume, record.volume)
+    assert session2.series_name == "blob.h5" == session2.runs[0].series_name, "not the name of the copy"
     assert not folder.exists() and not mark.exists() and unnamed_project(project2.token).exists()
     assert session2.runs[0].source.path.exists()
 
@@ -236,6 +237,7 @@ def test_closing_leaves_no_lock_and_keeps_the_unnamed_one_as_the_last(qtbot, win
     assert len(session.runs) == 1 and project.folder is None
     settled(qtbot, project)
     save_as(qtbot, project, tmp_path / "now.phaset3m")
+    assert session.series_name == "blob.h5"
     session.config = ReconstructionConfig(iterations=9)
     project.close()
     qtbot.waitUntil(lambda: not (tmp_path / "now.phaset3m" / "lock.json").exists(), timeout=WAIT)

@@ -182,7 +182,9 @@ class ProjectDriver(ProjectState):
                 self._made_of.pop(run_id, None)
                 session.update_run(run_id, source=source)
             if saved.rebased is not None and session.series_read is not None:
+                title = session.series_name
                 session.series_path, fields = saved.rebased
+                session.series_title = session.series_path, title
                 session.series_read, session.series_overrides = session.series_read.replace(**fields), {}
 
     # opening

@@ -27,6 +27,8 @@ def fill_session(session: Session, publisher: LayerPublisher, loaded: Loaded | N
     if loaded.series is not None:
         session.series_read, session.series_path = loaded.read, loaded.path
         session.series_overrides = dict(project.series.overrides)
+        if loaded.path is not None and project.series.inside and project.series.name:
+            session.series_title = loaded.path, project.series.name
         session.series = loaded.series
         session.shown_image = project.series.shown_image
     for record in loaded.runs:

@@ -29,6 +29,7 @@ class SeriesEntry(Model):
 
     file: str
     beside: str = ""
+    name: str = ""
     digest: str
     shape: tuple[int, int, int, int]
     overrides: dict[str, Any] = Field(default_factory=dict)

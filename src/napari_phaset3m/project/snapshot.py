@@ -55,6 +55,8 @@ class Snapshot:
         As it is, and as it was read.
     path : Path or None
         Where it was read from.
+    name : str
+        What the series is called.
     overrides : mapping
         What it was completed with when it was read.
     shown_image : tuple of int
@@ -74,6 +76,7 @@ class Snapshot:
     series: TiltFocalSeries | None = None
     read: TiltFocalSeries | None = None
     path: Path | None = None
+    name: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     shown_image: tuple[int, int] = (0, 0)
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
@@ -99,6 +102,7 @@ def take_snapshot(
     """What a session holds now; takes no time, and copies no array."""
     return Snapshot(
         series=session.series, read=session.series_read, path=session.series_path,
+        name=session.series_name,
         overrides=dict(session.series_overrides), shown_image=session.shown_image,
         config=session.config, device=session.device, live=session.live,
         runs=tuple(_frozen(record) for record in session.runs if not record.active),
