@@ -13,6 +13,7 @@ pytestmark = [
 ]
 pytest.importorskip("napari")
 
+from napari.components import ViewerModel  # noqa: E402
 from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QLabel, QShortcut  # noqa: E402
@@ -58,7 +59,9 @@ def press(target, key):
     QTest.keyClick(canvas_of(target) if hasattr(target, "layers") else target, key)
 
 
-def test_tilts_by_n_and_p_on_the_canvas_and_in_panels(qtbot, window):
+def test_tilts_by_n_and_p_and_the_mask_by_m(qtbot, window):
+    from napari_phaset3m.gui.mask_layer import MASK, show_mask
+
     viewer, made, session = window
     assert session.shown_image == (0, 0)
     press(viewer, Qt.Key.Key_N)
@@ -72,6 +75,15 @@ def test_tilts_by_n_and_p_on_the_canvas_and_in_panels(qtbot, window):
     assert session.shown_image == (1, 0)
     press(viewer, Qt.Key.Key_P)
     assert session.shown_image == (0, 0)
+    # M: the mask, or the step that makes one
+    press(viewer, Qt.Key.Key_M)
+    assert made.step == "Mask"
+    labels = show_mask(publisher_for(session, viewer), np.ones((4, 4, 4), np.uint8), (1.0,) * 3, (0.0,) * 3)
+    assert labels is publisher_for(session, viewer).layer(MASK) and labels.visible
+    made.keys.mask()
+    assert not labels.visible
+    made.keys.mask()
+    assert labels.visible
 
 
 def test_space_pauses_and_goes_on_where_nothing_is_drawn(qtbot, window, monkeypatch):
@@ -99,14 +111,19 @@ def test_space_pauses_and_goes_on_where_nothing_is_drawn(qtbot, window, monkeypa
     qtbot.waitUntil(lambda: session.active_run is None, timeout=WAIT)
 
 
-def test_without_a_run_space_is_napari_s(qtbot, window):
-    viewer, _, session = window
-    assert not keys_for(session, viewer).pausable
-    assert not any(str(key) == "Space" for key in viewer.keymap)
+def test_without_a_run_space_is_napari_s():
+    viewer = ViewerModel()
+    session = session_for(viewer)
+    keys = keys_for(session, viewer)
+
+    def bound():
+        return any(str(key) == "Space" for key in viewer.keymap)
+
+    assert not keys.pausable and not bound()
     session.active_run = "on"
-    assert any(str(key) == "Space" for key in viewer.keymap)
+    assert keys.pausable and bound()
     session.active_run = None
-    assert not any(str(key) == "Space" for key in viewer.keymap)
+    assert not bound()
 
 
 def test_keys_of_layers_that_are_drawn_in_stay_napari_s(qtbot, window):
@@ -124,7 +141,7 @@ def test_keys_of_layers_that_are_drawn_in_stay_napari_s(qtbot, window):
     assert str(labels.mode) == "paint" and session.shown_image == before, "P: napari's"
 
 
-def test_no_key_takes_one_of_napari_s_viewer(window):
+def test_no_key_takes_one_of_napari_s_viewer():
     from napari.utils.shortcuts import default_shortcuts
 
     viewer_wide = {
@@ -135,20 +152,6 @@ def test_no_key_takes_one_of_napari_s_viewer(window):
     }
     assert "Space" in viewer_wide and "Left" in viewer_wide, "the list is of the right kind"
     assert {"N", "P", "B", "M", "F1"}.isdisjoint(viewer_wide)
-
-
-def test_m_shows_and_hides_the_mask_or_leads_to_its_step(qtbot, window):
-    from napari_phaset3m.gui.mask_layer import MASK, show_mask
-
-    viewer, made, session = window
-    press(viewer, Qt.Key.Key_M)
-    assert made.step == "Mask"
-    labels = show_mask(publisher_for(session, viewer), np.ones((4, 4, 4), np.uint8), (1.0,) * 3, (0.0,) * 3)
-    assert labels is publisher_for(session, viewer).layer(MASK) and labels.visible
-    made.keys.mask()
-    assert not labels.visible
-    made.keys.mask()
-    assert labels.visible
 
 
 def test_b_blinks_the_alignment_by_hand(qtbot, window):
