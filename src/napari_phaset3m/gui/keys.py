@@ -115,6 +115,10 @@ class WorkspaceKeys(QObject):
     def _on_busy(self, *_: object) -> None:
         self._space.bind(self.pausable)
 
+    def watch(self, job: Any) -> None:
+        """Take Space while this job is busy too (something with a signal ``changed``)."""
+        job.changed.connect(self._on_busy)
+
     @property
     def pausable(self) -> bool:
         """Whether something runs that can be held."""
