@@ -22,8 +22,8 @@ HELP: dict[str, tuple[str, str]] = {
     ),
     "iterations": (
         "One sweep shows every tilt to the algorithm once. More sweeps fit finer detail, in the end noise.",
-        "with the sparsity penalty and a known dose 30 sweeps settle without fitting noise; else held-out "
-        "images say when to stop.",
+        "with the sparsity penalty and a known dose a fixed number settles without fitting noise; else "
+        "held-out images say when to stop.",
     ),
     "slices": (
         "The box is cut into slices; within one the wave is not spread, between them it is. More slices "
@@ -41,9 +41,9 @@ HELP: dict[str, tuple[str, str]] = {
         "a particle is about as deep as its image is wide; a film can do with less.",
     ),
     "padding_px": (
-        "Border of vacuum around the images, px: light that leaves the field does not come back on the other "
-        "side of the box.",
-        "it costs time, and gave no better FSC on the Co3O4 set (docs/decisions/0003).",
+        "Border of vacuum around the images, px: light that the optics move out of the field does not come "
+        "back on the other side of the box.",
+        "half of how far they move it raised the FSC at every dose (docs/decisions/0008-padding.md).",
     ),
     "rotation": (
         "How the volume is sampled along tilted beams. Linear blurs slightly, cubic less, Fourier not at "
