@@ -178,14 +178,13 @@ def missing_field(error: Exception | None) -> str | None:
     return None
 
 
-def settings() -> QSettings:
-    """Where files used last are remembered."""
+def _settings() -> QSettings:
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-phaset3m", "gui")
 
 
 def recent() -> list[str]:
     """Files opened or saved last that still exist, newest first."""
-    value = settings().value("recent", []) or []
+    value = _settings().value("recent", []) or []
     paths = [value] if isinstance(value, str) else list(value)
     return [path for path in paths if Path(path).exists()]
 
@@ -195,4 +194,9 @@ def remember(path: Path | None) -> None:
     if path is None:
         return
     full = str(path.resolve())
-    settings().setValue("recent", [full, *(p for p in recent() if p != full)][:RECENT_MAX])
+    _settings().setValue("recent", [full, *(p for p in recent() if p != full)][:RECENT_MAX])
+
+
+def user_settings() -> QSettings:
+    """Where what was used last is remembered."""
+    return _settings()

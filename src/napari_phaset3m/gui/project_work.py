@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.gui.loader import settings
+from napari_phaset3m.gui.loader import user_settings
 from napari_phaset3m.project import Loaded, ProjectLock, ProjectStore, Saved, Snapshot
 from napari_phaset3m.project.recovery import OpenMark, is_unnamed, last_unnamed, lost_states
 
@@ -102,11 +102,11 @@ def remove_soon(folder: Path) -> None:
 def remember(folder: Path) -> None:
     """Put a project on top of the recent ones."""
     full = str(folder.resolve())
-    settings().setValue(_RECENT, [full, *(path for path in recent_projects() if path != full)][:RECENT_MAX])
+    user_settings().setValue(_RECENT, [full, *(path for path in recent_projects() if path != full)][:RECENT_MAX])
 
 
 def recent_projects() -> list[str]:
     """Projects opened or saved last that still exist, newest first."""
-    value = settings().value(_RECENT, []) or []
+    value = user_settings().value(_RECENT, []) or []
     paths = [value] if isinstance(value, str) else list(value)
     return [path for path in paths if Path(path).is_dir()]
