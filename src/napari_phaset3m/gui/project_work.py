@@ -102,7 +102,8 @@ def remove_soon(folder: Path) -> None:
 def remember(folder: Path) -> None:
     """Put a project on top of the recent ones."""
     full = str(folder.resolve())
-    user_settings().setValue(_RECENT, [full, *(path for path in recent_projects() if path != full)][:RECENT_MAX])
+    others = (path for path in recent_projects() if path != full)
+    user_settings().setValue(_RECENT, [full, *others][:RECENT_MAX])
 
 
 def recent_projects() -> list[str]:
