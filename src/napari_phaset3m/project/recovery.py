@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from napari_phaset3m.core.cache import cache_folder
 from napari_phaset3m.io.atomic import write_text
 from napari_phaset3m.project.lock import Holder
 from napari_phaset3m.project.model import FILE, SUFFIX
@@ -20,15 +19,8 @@ _KEEP_DAYS = 30
 
 
 def recovery_folder() -> Path:
-    """Where marks and unnamed projects are kept; ``PHASET3M_CACHE`` names another folder."""
-    given = os.environ.get("PHASET3M_CACHE")
-    if given:
-        return Path(given) / "recovery"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "napari-phaset3m" / "recovery"
+    """Where marks and unnamed projects are kept."""
+    return cache_folder() / "recovery"
 
 
 def unnamed_project(token: str) -> Path:
