@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -223,3 +224,35 @@ class ReconstructionConfig(Model):
             given = ", ".join(map(str, bins))
             raise ValueError(f"bins must fall and end above 1 (full size follows), not {given}")
         return bins
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model) and kind is not Schedule
+
+
+def _is_plain(name: str, default: Any) -> bool:
+    # Mappings and nested tables (further aberrations, MTF) are for a file.
+    return not isinstance(default, dict) and name != "mtf"
+
+
+def fields_of(model: type[Model]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and definition of each plain field of a model; sections are gone into."""
+    for name, field in model.model_fields.items():
+        kind: Any = field.annotation
+        if _is_section(kind):
+            for path, inner in fields_of(kind):
+                yield (name, *path), inner
+        elif _is_plain(name, field.get_default(call_default_factory=True)):
+            yield (name,), field
+
+
+def changed_fields(config: Model) -> dict[str, Any]:
+    """Values, by dotted path, of the fields that differ from their defaults."""
+    found = {}
+    for path, field in fields_of(type(config)):
+        value: Any = config
+        for name in path:
+            value = getattr(value, name)
+        if value != field.get_default(call_default_factory=True):
+            found[".".join(path)] = value
+    return found

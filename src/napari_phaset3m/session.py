@@ -35,6 +35,8 @@ class Session:
     series : TiltFocalSeries or None
     series_path : Path or None
         File it came from.
+    series_title : tuple or None
+        (file, what to call the series that is read from it), where it is not called like the file.
     series_overrides : dict
         What it was completed with when it was read.
     series_read : TiltFocalSeries or None
@@ -90,6 +92,7 @@ class Session:
 
     series: TiltFocalSeries | None = None
     series_path: Path | None = None
+    series_title: tuple[Path, str] | None = None
     series_overrides: dict[str, Any] = field(default_factory=dict)
     series_read: TiltFocalSeries | None = None
     shown_image: tuple[int, int] = (0, 0)
@@ -197,7 +200,8 @@ class Session:
         if self.series is None:
             return ""
         if self.series_path is not None:
-            return self.series_path.name
+            title = self.series_title
+            return title[1] if title is not None and title[0] == self.series_path else self.series_path.name
         return str(self.series.metadata.get("name", "unnamed series"))
 
 

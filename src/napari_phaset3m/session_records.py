@@ -73,6 +73,8 @@ class RunRecord:
     series_name : str
     source : SeriesSource
         File of the series as it was at the start, and what was changed in it.
+    steps : tuple of str
+        What had been done to the series until then, in order.
     mask : NamedMask or None
         What confined it from the start.
     sweeps : list of SweepDone
@@ -99,6 +101,9 @@ class RunRecord:
         Computing time.
     started_at : float
         Seconds since the epoch.
+    resolution : dict or None
+        What was measured last with halves of its data: ``resolution_angstrom``, ``criterion``, ``statement``
+        (a sentence that names mask and halves); None when it was not measured.
     """
 
     run_id: str
@@ -107,6 +112,7 @@ class RunRecord:
     device: str = ""
     series_name: str = ""
     source: SeriesSource = field(default_factory=SeriesSource)
+    steps: tuple[str, ...] = ()
     mask: NamedMask | None = None
     sweeps: list[SweepDone] = field(default_factory=list)
     n_sweeps: int = 0
@@ -121,6 +127,7 @@ class RunRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     started_at: float = field(default_factory=time.time)
+    resolution: dict[str, Any] | None = None
 
     @property
     def active(self) -> bool:

@@ -56,3 +56,37 @@ def test_every_sample_opens(manifest):
         module, name = command.python_name.split(":")
         ((data, options, kind),) = getattr(import_module(module), name)()
         assert kind == "image" and data.ndim == 4 and options["units"][-1] == "angstrom"
+
+
+@pytest.mark.gui
+@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
+def test_commands_act_on_the_workspace_and_open_it(make_napari_viewer, qtbot, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_phaset3m.gui import commands
+    from napari_phaset3m.gui.key_sheet import keys_command
+    from napari_phaset3m.gui.workspace import Workspace
+    from napari_phaset3m.session import session_for
+
+    viewer = make_napari_viewer()
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: (asked.append(a[1]), "")[1])
+    commands.open_project(viewer)
+    workspace = session_for(viewer).attachments["workspace"]()
+    assert isinstance(workspace, Workspace) and asked == ["Open project"]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (asked.append(a[1]), ("", ""))[1])
+    commands.save_project(viewer)
+    assert asked[-1] == "Save project as" and commands.workspace_of(viewer) is workspace
+    keys_command(viewer)
+    assert session_for(viewer).attachments["key sheet"]().isVisible()
+    qtbot.waitUntil(lambda: workspace._views is not None, timeout=10_000)
+
+
+def test_every_panel_is_in_a_menu_by_itself(manifest):
+    from napari_phaset3m.gui.workspace import PANELS
+
+    in_menus = {item.command for items in manifest.contributions.menus.values() for item in items}
+    widgets = {widget.display_name: widget.command for widget in manifest.contributions.widgets}
+    for name in ("Workspace", *(step for step, *_ in PANELS)):
+        assert widgets[name] in in_menus, name

@@ -80,3 +80,19 @@ def test_every_view_of_pyqtgraph_outlives_its_c_half_only(qtbot, make):
     gc.collect()
     assert not isalive(graphics)
     assert not any(graphics is kept for kept, _ in binding._LIVING.values())
+
+
+def test_numbers_below_one_stay_what_they_are_when_an_axis_is_styled_again(qtbot):
+    import pyqtgraph
+
+    from napari_phaset3m.gui.binding import plain_numbers
+
+    plot = pyqtgraph.PlotWidget()
+    qtbot.addWidget(plot)
+    axis = plot.getAxis("bottom")
+    for _ in range(2):  # the second time with a range, as after a change of the theme
+        plain_numbers(axis)
+        axis.setLabel("spatial frequency (1/Å)")
+        plot.setXRange(0, 0.9)
+    plain_numbers(axis)
+    assert axis.autoSIPrefixScale == 1.0 and axis.tickStrings([0.2], axis.autoSIPrefixScale, 0.2) == ["0.2"]

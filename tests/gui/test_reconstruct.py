@@ -363,7 +363,9 @@ def test_rows_of_a_method_are_shown_for_it_alone(qtbot, panel):
             assert editors[path].widget.isHidden() == (path not in entry.parameters), (method, path)
 
 
-def test_runs_and_plots_follow(qtbot, panel, viewer):
+def test_runs_and_plots_follow(qtbot, panel, viewer, monkeypatch):
+    from qtpy.QtWidgets import QMessageBox
+
     runs, plots = RunsView(session_for(viewer)), ErrorPlot(session_for(viewer))
     qtbot.addWidget(runs)
     qtbot.addWidget(plots)
@@ -377,6 +379,11 @@ def test_runs_and_plots_follow(qtbot, panel, viewer):
     runs.show_button.click()
     (layer,) = volumes(viewer)
     assert layer.metadata[METADATA_KEY]["stage"] == "final" and layer.metadata[METADATA_KEY]["unit"] == "V"
+    asked = []
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), answers.pop(0))[1])
+    runs.remove_button.click()
+    assert runs.table.topLevelItemCount() == 1 and "Delete this run?" in asked[0]
     runs.remove_button.click()
     assert runs.table.topLevelItemCount() == 0 and not plots._curves
 
@@ -421,3 +428,26 @@ def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewe
     view.hide()
     assert not panel._session.watch_fourier
     view.release()
+
+
+def test_presets_fill_the_form_and_say_why(qtbot, panel):
+    from napari_phaset3m.gui.reconstruct_form import OWN
+    from napari_phaset3m.presets import PRESETS, preset_config
+
+    box, session = panel.form.preset, panel._session
+    session.config = ReconstructionConfig(threads=2)
+    assert box.currentText() == "Nanoparticle on carbon"
+    index = box.findData("vitrified")
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+    assert session.config == preset_config("vitrified", session.config) and session.config.threads == 2
+    assert not panel.form.editors["constraints.positivity"].widget.isChecked()
+    assert box.toolTip().replace("\n", " ") == PRESETS["vitrified"].why
+    session.config = session.config.model_copy(update={"slices": 9})
+    assert box.currentText() == OWN
+
+
+def test_every_tooltip_of_the_form_tells_range_and_default(qtbot, panel):
+    for path, editor in panel.form.editors.items():
+        assert "\nRange: " in editor.tip and "\nDefault: " in editor.tip, path
+        assert max(map(len, editor.tip.splitlines())) <= 64, path

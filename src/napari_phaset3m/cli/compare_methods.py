@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_phaset3m.cli import options
-from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.config import ReconstructionConfig, fields_of
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.reconstruct.methods import METHODS, unused
 
 #: Dotted path of each setting, by its short name.
-_PATHS = {path[-1]: ".".join(path) for path, _ in options.fields_of(ReconstructionConfig)}
+_PATHS = {path[-1]: ".".join(path) for path, _ in fields_of(ReconstructionConfig)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,5 @@ def _settings(method: str, parts: list[str]) -> Iterator[tuple[str, str]]:
 def _typed(given: dict[str, str]) -> dict[str, Any]:
     """Switches as switches: a flag has no value, but a setting here has."""
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-    switches = {
-        path[-1] for path, field in options.fields_of(ReconstructionConfig) if field.annotation is bool
-    }
+    switches = {path[-1] for path, field in fields_of(ReconstructionConfig) if field.annotation is bool}
     return {name: words.get(text.lower(), text) if name in switches else text for name, text in given.items()}

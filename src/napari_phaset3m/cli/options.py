@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from napari_phaset3m.config import Model, Schedule
+from napari_phaset3m.config import Model, Schedule, fields_of
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import flag
 
 #: Optional fields that hold several numbers.
 _LISTS = ("orientation_deg", "origin_fraction", "match_bins", "stages")
 _DASHED = {"none": None, "None": None}
-
-
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model) and kind is not Schedule
-
-
-def _is_plain(name: str, default: Any) -> bool:
-    # Mappings and nested tables (further aberrations, MTF) are for a file.
-    return not isinstance(default, dict) and name != "mtf"
-
-
-def fields_of(model: type[Model]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and definition of each field that has a flag; sections of the model are gone into."""
-    for name, field in model.model_fields.items():
-        kind: Any = field.annotation
-        if _is_section(kind):
-            for path, inner in fields_of(kind):
-                yield (name, *path), inner
-        elif _is_plain(name, field.get_default(call_default_factory=True)):
-            yield (name,), field
 
 
 def parameters(model: type[Model]) -> list[inspect.Parameter]:

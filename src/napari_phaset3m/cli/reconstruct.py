@@ -14,8 +14,10 @@ from napari_phaset3m.cli.given import given, start_for
 from napari_phaset3m.cli.summary import ended
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.presets import PRESETS, preset_values
 
 _DEVICE_HELP = "auto (GPU where the run has a version for it), cpu or cuda"
+_PRESET_HELP = f"Settings for a kind of specimen: {', '.join(PRESETS)}; flags win"
 _OUTPUT_HELP = "Volume: .mrc, .tif, .h5, .ome.zarr; an older result of that name is replaced"
 #: Fields of a series whose flag sets the parameter of the same name: that one wins over the series.
 _OWN = frozenset(ReconstructionConfig.model_fields)
@@ -39,6 +41,7 @@ def _reconstruct(
     source: Annotated[
         Path | None, typer.Option("--from", help="Replay the parameters of RESULT.json; flags win")
     ] = None,
+    preset: Annotated[str | None, typer.Option(help=_PRESET_HELP, metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
     **fields: Any,
 ) -> None:
@@ -48,6 +51,10 @@ def _reconstruct(
     if resume and checkpoint is None:
         raise DataError("needs --checkpoint", field="--resume", remedy="Name the checkpoint file")
     base = _read_record(source) if source else {}
+    if preset is not None:
+        if source:
+            raise DataError("cannot go with --from", field="--preset", remedy="Give one of them")
+        base = {"parameters": preset_values(preset)}
     path = series or _input_of(base, source)
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:

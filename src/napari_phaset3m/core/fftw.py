@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -22,20 +21,15 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic, overload
 
+from napari_phaset3m.core.cache import cache_folder
+
 _MEASURE, _WISDOM_ONLY = 0, 1 << 21
 _lock = threading.Lock()
 
 
 def wisdom_path() -> Path:
-    """Where wisdom is kept; ``PHASET3M_CACHE`` names another folder."""
-    folder = os.environ.get("PHASET3M_CACHE")
-    if folder:
-        return Path(folder) / "fftw-float.wisdom"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "napari-phaset3m" / "fftw-float.wisdom"
+    """Where wisdom is kept."""
+    return cache_folder() / "fftw-float.wisdom"
 
 
 @lru_cache(maxsize=1)

@@ -166,6 +166,14 @@ class AlignCheck(QObject):
         if self._pair is not None and layer is not None and layer.visible:
             self._put()
 
+    def blink(self) -> None:
+        """Show the other picture of the pair, in place of the automatic blinking."""
+        if self.look.mode == "blink":
+            self._blink.stop()
+            self._on_blink()
+        else:
+            self.set_look(mode="blink")
+
     def _put(self) -> None:
         pair, publisher = self._pair, self._work.publisher
         if pair is None:

@@ -218,6 +218,9 @@ def halves_job_of(session: Session, work: AnalyseWork) -> HalvesJob:
     found: HalvesJob | None = session.attachments.get(_KEY)
     if found is None:
         found = session.attachments[_KEY] = HalvesJob(session, work)
+        keys = session.attachments.get("keys")
+        if keys is not None:
+            keys.watch(found)
     return found
 
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
 from napari_phaset3m.gui.analyse_compute import SlicesResult
 from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
-from napari_phaset3m.gui.binding import outlive
+from napari_phaset3m.gui.binding import outlive, plain_numbers
 from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
 
 _PENS = {
@@ -119,7 +119,7 @@ class CurveView(QWidget):
             axis = widget.getAxis(side)
             axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
-            axis.enableAutoSIPrefix(False)
+            plain_numbers(axis)
             axis.setStyle(hideOverlappingLabels=True, tickFont=self._small())
             if text:
                 axis.setLabel(text, color=colours.text)

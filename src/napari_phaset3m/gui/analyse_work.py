@@ -184,6 +184,10 @@ class AnalyseWork(QObject):
         key = self.running
         self.outcomes[key] = outcome
         self.running = ""
+        record = self.record()
+        if key == "fsc" and not outcome.failed and record is not None:
+            found = outcome.value.curve.resolution()
+            self._session.update_run(record.run_id, resolution=found.as_dict())
         self.done.emit(key)
         self._next()
 

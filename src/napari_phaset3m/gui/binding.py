@@ -65,6 +65,20 @@ def outlive(graphics: QGraphicsView) -> None:
     scene.destroyed.connect(lambda *_, living=_LIVING: living.pop(key, None))
 
 
+def plain_numbers(axis: Any) -> None:
+    """Write the numbers of a plot's axis as they are.
+
+    pyqtgraph scales those below 1 by 1000 and tells it with a prefix to the unit, which our labels write
+    themselves. Switching that off once there is a range scales a last time, so that is put right as well.
+
+    Parameters
+    ----------
+    axis : pyqtgraph.AxisItem
+    """
+    axis.enableAutoSIPrefix(False)
+    axis.autoSIPrefixScale, axis.labelUnitPrefix = 1.0, ""
+
+
 def format_seconds(seconds: float) -> str:
     """Seconds as a person would say them: ``0.4 s``, ``42 s``, ``3:05 min``, ``2:10 h``."""
     if seconds < 10:

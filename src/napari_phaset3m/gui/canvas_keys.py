@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-Slot = Callable[[], None]
+#: A generator function goes on when the key is let go.
+Slot = Callable[[], Any]
 
 
 class CanvasKeys:
@@ -42,8 +44,11 @@ class CanvasKeys:
                 viewer.bind_key(key, self._before.pop(key, None), overwrite=True)
 
 
-def _calling(slot: Slot) -> Callable[[Any], None]:
+def _calling(slot: Slot) -> Callable[[Any], Any]:
     def call(viewer: Any) -> None:
         slot()
 
-    return call
+    def hold(viewer: Any) -> Any:
+        yield from slot()
+
+    return hold if isgeneratorfunction(slot) else call

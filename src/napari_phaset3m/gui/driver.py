@@ -27,6 +27,7 @@ from napari_phaset3m.gui.worker import JobWorker, PreviewFrame, WindowWatch, in_
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
 from napari_phaset3m.jobs.runner import display_limits, new_run_id
+from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 from napari_phaset3m.session import RunRecord, Session
 
@@ -98,6 +99,7 @@ class JobDriver(QObject):
         record = RunRecord(
             new_run_id(), session.config, series_name=session.series_name,
             source=session.source(), mask=mask_in_use(session, session.series),
+            steps=tuple(str(item["step"]) for item in history(session.series)),
         )  # fmt: skip
         self._starting, self._control = True, RunControl()
         session.progress = self._progress = None
@@ -145,6 +147,15 @@ class JobDriver(QObject):
     def resume(self) -> None:
         """Go on with a paused run."""
         self._control.resume()
+
+    def toggle_pause(self) -> None:
+        """Pause, or go on when it is paused."""
+        record = self._session.run(self._session.active_run)
+        if record is not None and record.status == "paused":
+            self.resume()
+        elif record is not None:
+            self._session.message = "Pausing after this step"
+            self.pause()
 
     def finish(self) -> None:
         """End the run after its present step and keep the volume."""

@@ -209,3 +209,8 @@ def remember(path: Path | None) -> None:
         return
     full = str(path.resolve())
     _settings().setValue("recent", [full, *(p for p in recent() if p != full)][:RECENT_MAX])
+
+
+def user_settings() -> QSettings:
+    """Where what was used last is remembered."""
+    return _settings()

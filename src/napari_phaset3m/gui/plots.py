@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import follow, outlive
+from napari_phaset3m.gui.binding import follow, outlive, plain_numbers
 from napari_phaset3m.gui.theme import on_theme_change, theme_colours
 from napari_phaset3m.session import RunRecord, Session
 
@@ -59,7 +59,7 @@ class ErrorPlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
-            axis.enableAutoSIPrefix(False)
+            plain_numbers(axis)
             axis.setLabel(text, color=colours.text)
         self.plot.showGrid(x=False, y=True, alpha=0.15)
         for record in self._session.runs[-1 - EARLIER_RUNS :]:

@@ -15,6 +15,8 @@ from weakref import ReferenceType, ref
 import numpy as np
 from psygnal import Signal
 
+from napari_phaset3m.gui.steady_contrast import SteadyContrast
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Key of this package's entry in ``layer.metadata``.
 METADATA_KEY = "phaset3m"
-#: The display range follows the data once it would have to grow by this factor.
-HYSTERESIS = 1.15
 _ATTACHMENT = "publisher"
 
 
@@ -60,46 +60,6 @@ class LayerSpec:
     limits: tuple[float, float] | None = None
     looks: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["image", "labels", "points", "shapes"] = "image"
-
-
-class SteadyContrast:
-    """Contrast that only widens while a run goes on, and is the user's once touched.
-
-    Parameters
-    ----------
-    layer : napari Image layer
-    """
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer = ref(layer)
-        self._ours = False
-        self.user_owned = False
-        layer.events.contrast_limits.connect(self._on_limits)
-
-    def _on_limits(self, event: object = None) -> None:
-        if not self._ours:
-            self.user_owned = True
-
-    def propose(self, limits: tuple[float, float], *, exact: bool = False) -> None:
-        """Offer new limits; taken when they would widen the range enough, or ``exact``."""
-        layer = self._layer()
-        if layer is None or self.user_owned:
-            return
-        low, high = layer.contrast_limits
-        slack = (HYSTERESIS - 1) * (high - low)
-        if not exact:
-            limits = (
-                limits[0] if limits[0] < low - slack else low,
-                limits[1] if limits[1] > high + slack else high,
-            )
-        if limits == (low, high):
-            return
-        self._ours = True
-        try:
-            layer.contrast_limits_range = (min(0.0, limits[0]), max(limits[1] * 1.5, limits[0] + 1e-9))
-            layer.contrast_limits = limits
-        finally:
-            self._ours = False
 
 
 @dataclass
@@ -140,6 +100,18 @@ class LayerPublisher:
         viewer, shown = self._viewer(), self._shown.get(key)
         layer = shown.layer() if shown is not None else None
         return layer if viewer is not None and layer is not None and layer in viewer.layers else None
+
+    def key_of(self, layer: Layer) -> str:
+        """Under which key a layer was put in; empty for one that somebody else made."""
+        return next((key for key, shown in self._shown.items() if shown.layer() is layer), "")
+
+    def adopt(self, key: str, layer: Layer) -> None:
+        """Take a layer that is in the viewer already as the one of a key."""
+        contrast = SteadyContrast(layer) if hasattr(layer, "contrast_limits") else None
+        if contrast is not None:
+            contrast.user_owned = True
+        self._shown[key] = _Shown(ref(layer), contrast, empty=False)
+        layer.events.visible.connect(self._on_visible(key))
 
     def has(self, key: str) -> bool:
         """Whether a layer was ever put in under a key (the user may have deleted it)."""

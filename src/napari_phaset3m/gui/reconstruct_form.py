@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow
@@ -18,11 +18,16 @@ from napari_phaset3m.gui.reconstruct_rows import (
     METHOD,
     MORE,
     field_of,
+    help_of,
     reason_unused,
 )
-from napari_phaset3m.gui.theme import theme_colours
+from napari_phaset3m.gui.theme import theme_colours, wrapped
+from napari_phaset3m.presets import PRESETS, preset_config, preset_of
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.session import Session
+
+#: What the settings are called when they are no preset.
+OWN = "Own settings"
 
 
 class ReconstructForm(QWidget):
@@ -43,6 +48,8 @@ class ReconstructForm(QWidget):
         self.main = QFormLayout()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.preset = self._make_preset()
+        self.main.addRow("Preset", self.preset)
         layout.addLayout(self.main)
         self._fill(self.main, MAIN)
         self._own = QFormLayout()
@@ -57,6 +64,35 @@ class ReconstructForm(QWidget):
         follow(session.events.config, self.refresh)
         self.refresh()
 
+    def _make_preset(self) -> QComboBox:
+        box = QComboBox()
+        for name, preset in PRESETS.items():
+            box.addItem(preset.label, name)
+            box.setItemData(box.count() - 1, wrapped(preset.why), Qt.ItemDataRole.ToolTipRole)
+        box.addItem(OWN, None)
+        box.setItemData(box.count() - 1, "What is set below", Qt.ItemDataRole.ToolTipRole)
+        box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        box.setAccessibleName("Preset")
+        box.activated.connect(self._on_preset)
+        return box
+
+    def _on_preset(self, index: int) -> None:
+        name = self.preset.itemData(index)
+        if name is None:
+            self._show_preset()
+        else:
+            self._session.config = preset_config(name, self._session.config)
+
+    def _show_preset(self) -> None:
+        name = preset_of(self._session.config)
+        self.preset.setCurrentIndex(len(PRESETS) if name is None else list(PRESETS).index(name))
+        why = (
+            "Settings of your own. Choose a kind of specimen to begin with"
+            if name is None
+            else PRESETS[name].why
+        )
+        self.preset.setToolTip(wrapped(why))
+
     def _folded(self, title: str, rows: Sequence[Row]) -> Fold:
         content = QWidget()
         form = QFormLayout(content)
@@ -70,6 +106,7 @@ class ReconstructForm(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
             editor = self.editors[row.path] = Editor(row, field_of(row.path))
+            editor.tip = wrapped(help_of(row))
             editor.connect(self._on_edited)
             if isinstance(editor.widget, QCheckBox):
                 form.addRow("", editor.widget)
@@ -97,6 +134,7 @@ class ReconstructForm(QWidget):
     def refresh(self) -> None:
         """Show what the session's config holds."""
         config = self._session.config
+        self._show_preset()
         if config.method != self._own_of:
             self._arrange(config.method)
         for path, editor in self.editors.items():

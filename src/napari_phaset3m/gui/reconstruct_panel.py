@@ -81,6 +81,11 @@ class ReconstructPanel(QWidget):
         if isinstance(window, QMainWindow):  # not a floating dock: closing that only hides the panel
             self._driver.watch_window(window)
 
+    def heightForWidth(self, width: int) -> int:
+        """No higher than must be: in a low window the settings scroll, not the buttons below them."""
+        layout = self.layout()
+        return self.sizeHint().height() if layout is None else layout.minimumHeightForWidth(width)
+
     def _build(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 8)
@@ -144,7 +149,7 @@ class ReconstructPanel(QWidget):
         self.start.setMinimumHeight(34)
         self.start.clicked.connect(self._on_start)
         self.pause = QPushButton("Pause")
-        self.pause.clicked.connect(self._on_pause)
+        self.pause.clicked.connect(self._driver.toggle_pause)
         self.finish = QPushButton("Finish now")
         self.finish.clicked.connect(self._driver.finish)
         self.stop = QPushButton("Stop")
@@ -173,14 +178,6 @@ class ReconstructPanel(QWidget):
         if self.why_not_start():
             return
         self._driver.start()
-
-    def _on_pause(self) -> None:
-        record = self._session.run(self._session.active_run)
-        if record is not None and record.status == "paused":
-            self._driver.resume()
-        else:
-            self._session.message = "Pausing after this step"
-            self._driver.pause()
 
     def _on_refused(self, text: str) -> None:
         self._refused = text if not text else in_window(ConfigError(text))

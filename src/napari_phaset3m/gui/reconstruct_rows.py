@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.gui.editors import Row
+from napari_phaset3m.parameter_help import HELP, help_text
 from napari_phaset3m.reconstruct.methods.registry import METHODS, unused
 
 _AUTO = ("auto", "auto")
@@ -159,3 +160,8 @@ def field_of(path: str) -> Any:
     for parent in parents:
         model = model.model_fields[parent].annotation
     return model.model_fields[name]
+
+
+def help_of(row: Row) -> str:
+    """What a row's tooltip says: what it does physically, its range, its default and the reason."""
+    return help_text(row.path) if row.path in HELP else f"{row.tip}\n{help_text(row.path.rpartition('.')[0])}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
+from napari_phaset3m.config import ReconstructionConfig, Schedule, changed_fields
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui.editors import Row
 from napari_phaset3m.gui.forms import QUANTITIES
 from napari_phaset3m.gui.reconstruct_rows import ALL
 from napari_phaset3m.session import RunRecord
@@ -57,3 +60,35 @@ def closing_line(record: RunRecord) -> str:
     if kinds:
         parts.append(f"refined: {' and '.join(kinds)}")
     return "; ".join(parts)
+
+
+def setting_words(config: ReconstructionConfig) -> dict[str, str]:
+    """Settings that are not the defaults, named and written as the form does."""
+    rows = {row.path: row for row in ALL}
+    return {
+        rows[path].label if path in rows else path.rpartition(".")[2].replace("_", " "): _value_words(
+            rows.get(path), value
+        )
+        for path, value in changed_fields(config).items()
+        if path != "method"
+    }
+
+
+def _value_words(row: Row | None, value: Any) -> str:
+    if row is not None:
+        texts = [text for text, choice in row.choices if choice == value and type(choice) is type(value)]
+        if texts:
+            return texts[0]
+        if row.special is not None and value == row.special[1]:
+            return row.special[0]
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, Schedule):
+        end = "the end" if value.stop is None else f"sweep {value.stop}"
+        return f"from sweep {value.start} to {end}, every {value.every}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    number = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{number}{'' if row is None else row.suffix}"

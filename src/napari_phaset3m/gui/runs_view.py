@@ -1,4 +1,4 @@
-"""The runs of a session: compare, show again, take settings over, save."""
+"""The runs of a session: compare, show again, run again, how they were made, save, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
+    QMenu,
+    QMessageBox,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
@@ -20,15 +21,28 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_phaset3m.gui.binding import follow, format_seconds
+from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.compare_set import MOST
-from napari_phaset3m.gui.save_run import save_record
-from napari_phaset3m.gui.volume_layer import METHOD_LABELS
+from napari_phaset3m.gui.run_row import COLUMNS, TIPS, icon_size, row_of, thumbnail, tips_of
+from napari_phaset3m.gui.step_driver import step_driver_for
+from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.project.save_run import save_record
 from napari_phaset3m.session import RunRecord, Session
 
-COLUMNS = ("Run", "Series", "Sweeps", "Error", "Held out", "Time", "Device", "State")
 FILTERS = "MRC (*.mrc);;TIFF (*.tif);;HDF5 (*.h5);;OME-Zarr (*.ome.zarr)"
+_SETTINGS = COLUMNS.index("Settings")
+#: What can be done with a run: name on the button, and what it does.
+BUTTONS = {
+    "show": ("Show", "Bring the volume back into the viewer"),
+    "settings": ("Use settings", "Put this run's settings into the Reconstruct panel"),
+    "again": ("Run again", "With the same settings and mask, on the series as it is now"),
+    "compare": ("Compare…", "Side by side with linked views; the older run is the reference"),
+    "made": ("How made…", "All that led to this volume, as text, command and Python"),
+    "save": ("Export…", "Save the volume as MRC, TIFF, HDF5 or OME-Zarr, with its record"),
+    "remove": ("Delete…", "Delete runs and their volumes; layers stay"),
+}
+_ID = Qt.ItemDataRole.UserRole
 
 
 class RunsView(QWidget):
@@ -39,48 +53,69 @@ class RunsView(QWidget):
     session : Session
     """
 
+    show_button: QPushButton
+    settings_button: QPushButton
+    again_button: QPushButton
+    compare_button: QPushButton
+    made_button: QPushButton
+    save_button: QPushButton
+    remove_button: QPushButton
+
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
         self._items: dict[str, QTreeWidgetItem] = {}
-        self.table = QTreeWidget()
-        self.table.setHeaderLabels(list(COLUMNS))
-        self.table.setRootIsDecorated(False)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.table.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.header().setStretchLastSection(True)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self._pictured: dict[str, int] = {}
+        self.table = self._make_table()
+        self.note = label("", wrap=True)
+        self.note.hide()
         buttons = QHBoxLayout()
-        buttons.setContentsMargins(6, 0, 6, 4)
-        self.show_button = self._button("Show", "Bring the volume back into the viewer", self._on_show)
-        self.settings_button = self._button(
-            "Use settings", "Put this run's settings into the Reconstruct panel", self._on_settings
-        )
-        self.save_button = self._button("Save volume…", "MRC, TIFF, HDF5 or OME-Zarr", self._on_save)
-        self.remove_button = self._button(
-            "Remove", "Forget the run and free its volume; layers stay", self._on_remove
-        )
-        self.compare_button = self._button(
-            "Compare…", "Side by side with linked views; the older run is the reference", self._on_compare
-        )
-        for button in (self.show_button, self.settings_button, self.save_button, self.remove_button):
+        buttons.setContentsMargins(6, 0, 6, 0)
+        buttons.setSpacing(4)
+        for name, (text, tip) in BUTTONS.items():
+            button = self._button(text, tip, getattr(self, f"_on_{name}"))
+            setattr(self, f"{name}_button", button)
             buttons.addWidget(button)
-        buttons.addWidget(self.compare_button)
-        buttons.addWidget(self.note, 1)
+        buttons.addStretch(1)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(4)
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)
-        self.table.itemSelectionChanged.connect(self._refresh_buttons)
-        self.table.itemDoubleClicked.connect(self._on_double_click)
-        follow(session.run_added, self._on_run)
-        follow(session.run_changed, self._on_run)
-        follow(session.run_removed, self._on_removed)
+        layout.addWidget(self.note)
+        self._connect()
         for record in session.runs:
             self._on_run(record)
         self._refresh_buttons()
+
+    def _make_table(self) -> QTreeWidget:
+        table = QTreeWidget()
+        table.setHeaderLabels(list(COLUMNS))
+        for column, tip in enumerate(TIPS):
+            table.headerItem().setToolTip(column, tip)
+        table.setRootIsDecorated(False)
+        table.setIconSize(icon_size())
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        table.setAccessibleName("Runs")
+        head = table.header()
+        head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        head.setStretchLastSection(False)
+        head.setSectionResizeMode(_SETTINGS, QHeaderView.ResizeMode.Stretch)
+        head.setMinimumSectionSize(44)
+        return table
+
+    def _connect(self) -> None:
+        session = self._session
+        self.table.itemSelectionChanged.connect(self._refresh_buttons)
+        self.table.itemDoubleClicked.connect(self._on_double_click)
+        self.table.customContextMenuRequested.connect(self._on_menu)
+        follow(session.run_added, self._on_run)
+        follow(session.run_changed, self._on_run)
+        follow(session.run_removed, self._on_removed)
+        for signal in (session.events.series, session.events.active_run):
+            follow(signal, self._refresh_buttons)
+        step_driver_for(session).changed.connect(self._refresh_buttons)
 
     def _button(self, text: str, tip: str, slot: Any) -> QPushButton:
         button = QPushButton(text)
@@ -96,44 +131,70 @@ class RunsView(QWidget):
 
     def all_selected(self) -> list[RunRecord]:
         """The runs of the selected rows, oldest first."""
-        ids = [item.data(0, Qt.ItemDataRole.UserRole) for item in self.table.selectedItems()]
+        ids = [item.data(0, _ID) for item in self.table.selectedItems()]
         return [record for record in self._session.runs if record.run_id in ids]
+
+    def say(self, text: str) -> None:
+        """One line below the buttons."""
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    # rows
 
     def _on_run(self, record: RunRecord) -> None:
         item = self._items.get(record.run_id)
         if item is None:
             item = self._items[record.run_id] = QTreeWidgetItem()
-            item.setData(0, Qt.ItemDataRole.UserRole, record.run_id)
+            item.setData(0, _ID, record.run_id)
             self.table.insertTopLevelItem(0, item)
             self.table.setCurrentItem(item)
-        for column, text in enumerate(row_of(record)):
-            item.setText(column, text)
-        item.setToolTip(len(COLUMNS) - 1, record.error or record.reason)
+        for column, (text, tip) in enumerate(zip(row_of(record), tips_of(record), strict=True)):
+            if item.text(column) != text:
+                item.setText(column, text)
+            item.setToolTip(column, tip)
+        if record.volume is not None and self._pictured.get(record.run_id) != id(record.volume):
+            self._pictured[record.run_id] = id(record.volume)
+            picture = thumbnail(record)
+            if picture is not None:
+                item.setIcon(0, picture)
         self._refresh_buttons()
 
     def _on_removed(self, record: RunRecord) -> None:
         item = self._items.pop(record.run_id, None)
+        self._pictured.pop(record.run_id, None)
         if item is not None:
             self.table.takeTopLevelItem(self.table.indexOfTopLevelItem(item))
         self._refresh_buttons()
 
-    def _refresh_buttons(self) -> None:
+    # buttons
+
+    def _refresh_buttons(self, *_: object) -> None:
         record, several = self.selected(), self.all_selected()
-        reason = no_volume = active = ""
-        if record is None:
-            reason = no_volume = active = "Select one run" if several else "Select a run first"
+        reason = no_volume = "Select one run" if several else "Select a run first"
         if record is not None:
+            reason = ""
             no_volume = "" if record.volume is not None else "This run has no full-size volume"
-            active = "The run is under way" if record.active else ""
-        for button, why in (
-            (self.show_button, no_volume),
-            (self.save_button, no_volume),
-            (self.settings_button, reason),
-            (self.remove_button, active),
-            (self.compare_button, self._why_not_compare(several)),
-        ):
+        busy = any(found.active for found in several)
+        for name, why in (
+            ("show", no_volume), ("save", no_volume), ("settings", reason),
+            ("again", reason or self._why_not_again(record)), ("compare", self._why_not_compare(several)),
+            ("made", reason or ("The run is under way" if busy else "")),
+            ("remove", ("" if several else reason) or ("The run is under way" if busy else "")),
+        ):  # fmt: skip
+            button = getattr(self, f"{name}_button")
             button.setEnabled(not why)
             button.setToolTip(why or button.property("tip"))
+
+    def _why_not_again(self, record: RunRecord | None) -> str:
+        session = self._session
+        if record is None or session.attachments.get("driver") is None:
+            return "There is no viewer to run in"
+        if session.series is None or session.series_name != record.series_name:
+            return f"Open its series first: {record.series_name or 'it has no name'}"
+        if session.active_run is not None:
+            return "A run is under way"
+        steps = step_driver_for(session)
+        return f"{steps.title} is running" if steps.busy else ""
 
     def _why_not_compare(self, several: list[RunRecord]) -> str:
         if len(several) > MOST:
@@ -142,10 +203,27 @@ class RunsView(QWidget):
             return "There is no viewer to compare in"
         return ""
 
+    def _on_menu(self, place: Any) -> None:
+        if self.table.itemAt(place) is None:
+            return
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for name in BUTTONS:
+            button = getattr(self, f"{name}_button")
+            action = menu.addAction(button.text())
+            action.setEnabled(button.isEnabled())
+            action.setToolTip(button.toolTip())
+            action.triggered.connect(button.click)
+        menu.popup(self.table.viewport().mapToGlobal(place))
+
+    def _viewer(self) -> Any:
+        driver = self._session.attachments.get("driver")
+        return None if driver is None else driver.publisher.viewer
+
     def _on_compare(self) -> None:
         from napari_phaset3m.gui.compare_dock import open_compare
 
-        viewer = self._session.attachments["driver"].publisher.viewer
+        viewer = self._viewer()
         keys = [f"run:{record.run_id}" for record in self.all_selected()]
         if viewer is not None:
             open_compare(viewer, keys if len(keys) > 1 else None)
@@ -164,10 +242,38 @@ class RunsView(QWidget):
         if record is not None:
             self._session.config = record.config
 
+    def _on_again(self) -> None:
+        record, session = self.selected(), self._session
+        if record is None or self._why_not_again(record):
+            return
+        session.config = record.config
+        session.mask = None if record.mask is None else record.mask.mask
+        if record.mask is not None:
+            session.mask_name, session.mask_recipe = record.mask.name, record.mask.recipe
+        session.attachments["driver"].start()
+
+    def _on_made(self) -> None:
+        from napari_phaset3m.gui.made_dialog import made_of_run, show_made
+
+        record, viewer = self.selected(), self._viewer()
+        if record is not None and viewer is not None:
+            show_made(viewer, made_of_run(self._session, record))
+
     def _on_remove(self) -> None:
-        record = self.selected()
-        if record is not None:
-            self._session.remove_run(record.run_id)
+        records = [record for record in self.all_selected() if not record.active]
+        if records and self._sure(records):
+            for record in records:
+                self._session.remove_run(record.run_id)
+
+    def _sure(self, records: list[RunRecord]) -> bool:
+        what = "this run" if len(records) == 1 else f"these {len(records)} runs"
+        names = "\n".join(row_of(record)[1].replace("\n", " · ") for record in records[:6])
+        project = self._session.attachments.get("project")
+        kept = project is not None and project.folder is not None
+        whose = "Its volume is" if len(records) == 1 else "Their volumes are"
+        text = f"Delete {what}? {whose} deleted{' from the project too' if kept else ''}.\n\n{names}"
+        asked = QMessageBox.question(self, "Delete runs", text)
+        return bool(asked == QMessageBox.StandardButton.Yes)
 
     def _on_save(self) -> None:
         record = self.selected()
@@ -180,28 +286,12 @@ class RunsView(QWidget):
 
     def save(self, record: RunRecord, path: Path) -> None:
         """Write the volume of a run, in a worker thread."""
-        self.note.setText(f"Saving {path.name}")
+        self.say(f"Saving {path.name}")
         in_background(partial(save_record, record, path), self._on_saved, self._on_error)
 
     def _on_saved(self, written: list[Path]) -> None:
         others = ", ".join(path.name for path in written[1:])
-        self.note.setText(f"Saved {written[0]}{f', with {others}' if others else ''}")
+        self.say(f"Saved {written[0]}{f', with {others}' if others else ''}")
 
     def _on_error(self, error: Exception) -> None:
-        self.note.setText(f"Not saved: {error}")
-
-
-def row_of(record: RunRecord) -> tuple[str, ...]:
-    """The texts of a run's row, one per column."""
-    last = record.sweeps[-1] if record.sweeps else None
-    held = last.held_out_error if last else None
-    return (
-        METHOD_LABELS.get(record.config.method, record.config.method),
-        record.series_name,
-        str(len(record.sweeps)),
-        f"{last.error:.3g}" if last else "",
-        f"{held:.3g}" if held is not None else "",
-        format_seconds(record.seconds) if record.sweeps else "",
-        record.device,
-        record.error or (f"{record.status}: {record.reason}" if record.reason else record.status),
-    )
+        self.say(f"Not saved: {error}")

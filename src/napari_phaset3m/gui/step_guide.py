@@ -111,6 +111,18 @@ def _analyse_step(session: Session) -> Step:
     return Step("Analyse", "next", "Resolution, peaks and atoms of a result, a preview or a file.")
 
 
+def next_step(session: Session) -> str:
+    """The step that the hint speaks of: where one goes on."""
+    if session.series is None:
+        return "Series"
+    if missing_for_multislice(session.series) and needs_microscope(session.config):
+        return "Series"
+    if any(record.status == "finished" for record in session.runs):
+        measured = any(record.resolution for record in session.runs)
+        return "" if measured else "Analyse"
+    return "Reconstruct" if history(session.series) else "Prepare"
+
+
 def hint(session: Session) -> tuple[str, str]:
     """(one line on what to do now, style role)."""
     if session.series is None:
@@ -127,7 +139,7 @@ def hint(session: Session) -> tuple[str, str]:
         verb = "is" if len(missing) == 1 else "are"
         return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
-        return "Next: save the volume (Runs), or change settings and start again.", "muted"
+        return "Next: mask and analyse the result, or change settings and start again.", "muted"
     if not history(session.series):
         return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"
     return "Next: check the settings of step Reconstruct and start.", "muted"
@@ -188,11 +200,13 @@ class StepGuide(QWidget):
 
     def refresh(self, *_: object) -> None:
         """Read the session again."""
+        wanted = next_step(self._session)
         for number, (button, step) in enumerate(zip(self.buttons, steps(self._session), strict=True), 1):
             button.setText(f"{_MARKS[step.state]} {step.name}")
             button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 10)
             button.setEnabled(step.state != "blocked")
             button.setToolTip(step.reason)
+            set_role(button, "place", "next" if step.name == wanted and step.state != "active" else "other")
             button.setAccessibleName(f"Step {number}, {step.name}: {step.state}")
         text, role = hint(self._session)
         set_role(self.hint, role)

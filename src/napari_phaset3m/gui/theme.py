@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -63,6 +64,7 @@ def style_sheet(theme_name: str) -> str:
     theme = get_theme(theme_name)
     colours = accents(theme_name)
     muted = theme.text.as_hex() if not is_dark(theme_name) else "#b4b8bf"
+    accent = theme.current.as_hex()
     line, raised, fill = theme.foreground.as_hex(), theme.highlight.as_hex(), theme.primary.as_hex()
     return f"""
     QLabel[role="title"] {{ font-weight: 600; }}
@@ -75,6 +77,7 @@ def style_sheet(theme_name: str) -> str:
     QFrame[role="rule"] {{ background: {line}; max-height: 1px; min-height: 1px; border: none; }}
     QPushButton[role="step"] {{ text-align: left; padding: 5px 3px; border-radius: 4px; }}
     QPushButton[role="step"]:checked {{ background: {raised}; }}
+    QPushButton[place="next"] {{ border: 1px solid {accent}; padding: 4px 2px; }}
     QToolButton[role="button"] {{ background: {fill}; border-radius: 2px; padding: 3px 18px 3px 6px; }}
     QToolButton[role="toggle"] {{ padding: 5px 8px; border-radius: 4px; }}
     QToolButton[role="toggle"]:checked {{ background: {line}; }}
@@ -166,6 +169,11 @@ def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:
     if role:
         set_role(made, role)
     return made
+
+
+def wrapped(text: str, width: int = 64) -> str:
+    """A tooltip's text in lines that are not wider than a person reads; its own lines are kept."""
+    return "\n".join(line for part in text.splitlines() for line in wrap(part, width) or [""])
 
 
 def rule() -> QFrame:

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.binding import plain_numbers
 from napari_phaset3m.gui.theme import label, on_theme_change, theme_colours
 
 _SYMBOLS = ("o", "s", "t", "d", "star", "x")
@@ -113,7 +114,7 @@ class TiltPlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
-            axis.enableAutoSIPrefix(False)
+            plain_numbers(axis)
             font = self.font()
             font.setPointSizeF(0.85 * font.pointSizeF())
             axis.setStyle(hideOverlappingLabels=True, tickFont=font)
@@ -242,7 +243,7 @@ class PicturePlot(QWidget):
             axis = self.plot.getAxis(side)
             axis.setPen(self._pg.mkPen(colours.faint))
             axis.setTextPen(colours.text)
-            axis.enableAutoSIPrefix(False)
+            plain_numbers(axis)
             font = self.font()
             font.setPointSizeF(0.85 * font.pointSizeF())
             axis.setStyle(hideOverlappingLabels=True, tickFont=font)

@@ -41,9 +41,10 @@ class ViewsWidget(QWidget):
         # A long line in a view must not make the window wider than a small screen.
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.collapsed = False
+        self._session = session_for(viewer)
         self.tabs = QTabWidget()
         for title, module, name in VIEWS:
-            view = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(session_for(viewer))
+            view = getattr(import_module(f"napari_phaset3m.gui.{module}"), name)(self._session)
             self.tabs.addTab(view, title)
         self.fold = QToolButton()
         self.fold.setAutoRaise(True)
@@ -56,6 +57,12 @@ class ViewsWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         follow_theme(self, viewer)
         self.collapse(False)
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Keys that nothing in the views wanted."""
+        keys = self._session.attachments.get("keys")
+        if keys is None or not keys.handle(event):
+            super().keyPressEvent(event)
 
     def collapse(self, collapsed: bool) -> None:
         """Leave only the tabs, or unfold."""

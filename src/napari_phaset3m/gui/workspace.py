@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -10,6 +11,11 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.key_sheet import show_keys
+from napari_phaset3m.gui.keys import help_key, keys_for
+from napari_phaset3m.gui.project_bar import ProjectBar
+from napari_phaset3m.gui.project_driver import project_for
+from napari_phaset3m.gui.project_view import restore_view
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
 from napari_phaset3m.gui.tour import add_tour
@@ -19,6 +25,8 @@ from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
+
+    from napari_phaset3m.project import Loaded
 
 #: Step, module below gui and class of its panel, in the order of the guide.
 PANELS = (
@@ -31,7 +39,7 @@ PANELS = (
     ("Analyse", "analyse_panel", "AnalysePanel"),
 )
 VIEWS_TITLE = "PhaseT3M views"
-_KEY = "views"
+_KEY, _SELF = "views", "workspace"
 
 
 class Workspace(QWidget):
@@ -49,6 +57,11 @@ class Workspace(QWidget):
         self._views: ViewsWidget | None = None
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
+        self.project = project_for(self._session, napari_viewer)
+        self.bar = ProjectBar(self.project)
+        self.bar.keys_wanted.connect(self._on_keys)
+        self.keys = keys_for(self._session, napari_viewer)
+        help_key(self, self._on_keys)
         self.guide = StepGuide(self._session)
         self.views_button = QToolButton()
         self.views_button.setText("Views")
@@ -66,11 +79,13 @@ class Workspace(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.guide)
-        layout.addWidget(rule())
+        for widget in (self.bar, rule(), self.guide, rule()):
+            layout.addWidget(widget)
         layout.addWidget(self.stack, 1)
         self.tour = add_tour(self)
         self.guide.chosen.connect(self.show_step)
+        self.project.opened.connect(self._on_opened)
+        self._session.attachments[_SELF] = ref(self)
         follow_theme(self, napari_viewer)
         self.show_step("Series" if self._session.active_run is None else "Reconstruct")
         follow(self._session.events.series, self._fit)
@@ -96,6 +111,44 @@ class Workspace(QWidget):
             self.stack.widget(index).layout().addWidget(panel)
         self.stack.setCurrentIndex(index)
         self.guide.select(index)
+
+    @property
+    def step(self) -> str:
+        """The step that is shown."""
+        return PANELS[self.stack.currentIndex()][0]
+
+    def _on_opened(self, loaded: Loaded | None) -> None:
+        """Make the panels anew: they show what they were made with."""
+        step, told = self.step, {} if loaded is None else loaded.project.view
+        for index, panel in enumerate(self.panels):
+            if panel is not None:
+                self.panels[index] = None
+                panel.setParent(None)
+                panel.deleteLater()
+        steps = [name for name, *_ in PANELS]
+        self.show_step("Series")
+        wanted = told.get("step", step if loaded is not None else "Series")
+        self.show_step(wanted if wanted in steps else "Series")
+        if loaded is not None:  # after what the panels themselves have shown
+            QTimer.singleShot(0, partial(self._restore_view, told))
+
+    def _restore_view(self, told: dict[str, Any]) -> None:
+        restore_view(self._viewer, self._session, told)
+
+    def showEvent(self, event: Any) -> None:
+        """Learn which window the project belongs to."""
+        super().showEvent(event)
+        window = self.window()
+        if isinstance(window, QMainWindow):
+            self.project.watch_window(window)
+
+    def _on_keys(self) -> None:
+        show_keys(self._viewer)
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Keys that nothing in the panels wanted."""
+        if not self.keys.handle(event):
+            super().keyPressEvent(event)
 
     def panel(self, step: str) -> QWidget | None:
         """Return the panel of a step, unless it was never looked at."""

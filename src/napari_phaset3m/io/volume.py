@@ -133,6 +133,8 @@ def require_cubic(path: str | os.PathLike[str]) -> None:
         return
     with Path(path).open("rb") as stream:
         block = stream.read(216)
+    if len(block) < 52:  # no header at all: the reader says so
+        return
     order = ">" if block[212:213] == b"\x11" else "<"
     intervals, cell = np.frombuffer(block[28:40], order + "i4"), np.frombuffer(block[40:52], order + "f4")
     if (intervals <= 0).any() or not np.isfinite(cell).all() or (cell <= 0).any():

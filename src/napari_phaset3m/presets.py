@@ -1,0 +1,109 @@
+"""Sets of settings for kinds of specimens, each with its reason; one list for API, CLI and GUI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_phaset3m.config import ReconstructionConfig, changed_fields
+from napari_phaset3m.errors import ConfigError
+
+#: What is of the series or the machine rather than of the kind of specimen: a preset leaves it alone.
+KEPT = ("voxel_angstrom", "depth_angstrom", "padding_px", "convergence_semiangle_mrad", "threads", "seed")
+_NOT_SPARSE: dict[str, Any] = {"sparsity": 0.0, "atomic_basis_sigma_angstrom": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Settings for a kind of specimen.
+
+    Attributes
+    ----------
+    label : str
+        For people.
+    why : str
+        Why these settings, in a few sentences.
+    values : mapping
+        Fields that differ from the defaults.
+    """
+
+    label: str
+    why: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+PRESETS: dict[str, Preset] = {
+    "nanoparticle": Preset(
+        "Nanoparticle on carbon",
+        "Heavy atoms that stand apart: multislice for strong scattering, positivity, and, as far as dose and "
+        "voxel allow, an atomic basis and a sparsity penalty that fill the missing wedge. These are the "
+        "defaults; they were tuned on a Co3O4 particle, with and without carbon (docs/decisions/0004).",
+    ),
+    "film": Preset(
+        "Thick film",
+        "Matter everywhere, so no sparsity and no atomic basis: they would carve holes into it. Electrons "
+        "are "
+        "lost with thickness, so an absorptive part is reconstructed too. Positivity stays: it is matter in "
+        "vacuum. Set Depth to the thickness of the film: time and memory grow with it.",
+        {"absorption": True, "constraints": _NOT_SPARSE},
+    ),
+    "vitrified": Preset(
+        "Vitrified cell or virus",
+        "Contrast is relative to the ice around, which is not sparse: no positivity, no sparsity, no atomic "
+        "basis. Amplitude contrast is fitted as absorption. At nm resolution the depth of field d²/λ is "
+        "deeper than the specimen, so 12 slices are plenty (measured on vesicles: single-slice correlates "
+        "with them at 0.97, docs/real_data.md).",
+        {"slices": 12, "absorption": True, "constraints": {"positivity": False, **_NOT_SPARSE}},
+    ),
+    "quick": Preset(
+        "Quick look",
+        "Ten sweeps of SIRT, to see in seconds whether the series is aligned and where the specimen lies. It "
+        "needs neither defocus nor Cs, and uses every image. No result to publish: it has no phase "
+        "retrieval.",
+        {"method": "sirt", "iterations": 10, "holdout_fraction": 0.0},
+    ),
+}
+
+
+def preset_config(name: str, base: ReconstructionConfig | None = None) -> ReconstructionConfig:
+    """The settings of a preset.
+
+    Parameters
+    ----------
+    name : str
+        Key of :data:`PRESETS`.
+    base : ReconstructionConfig, optional
+        From where what is of series and machine is kept (:data:`KEPT`).
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset.
+    """
+    kept = {} if base is None else {key: getattr(base, key) for key in KEPT}
+    return ReconstructionConfig.parse(**preset_values(name), **kept)
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """Fields of a preset that differ from the defaults, in plain types.
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset: must be {', '.join(PRESETS)} (got {name})")
+    return {key: dict(value) if isinstance(value, Mapping) else value
+            for key, value in PRESETS[name].values.items()}  # fmt: skip
+
+
+def preset_of(config: ReconstructionConfig) -> str | None:
+    """Name of the preset that a configuration is, leaving :data:`KEPT` aside; None for another one."""
+    changed = _told(config)
+    return next((name for name in PRESETS if _told(preset_config(name)) == changed), None)
+
+
+def _told(config: ReconstructionConfig) -> dict[str, Any]:
+    return {path: value for path, value in changed_fields(config).items() if path not in KEPT}
