@@ -231,6 +231,51 @@ def test_layers_and_files_and_their_going(qtbot, viewer, two, tmp_path):
     assert "\n" not in view.problem.text()
 
 
+def test_a_rotation_is_searched_told_and_taken_out(qtbot, viewer):
+    from napari_phaset3m.analyse.turning import turned
+
+    session = session_for(viewer)
+    one = np.zeros((N, N, N), np.float32)  # four balls, so that a turn shows
+    z, y, x = np.indices(one.shape) - (N - 1) / 2
+    for at in ((4, 0, 0), (-3, 2, 4), (0, -4, 3), (2, 3, -4)):
+        one += np.exp(-((z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2) / 3).astype(np.float32)
+    add_run(session, one)
+    add_run(session, 2 * turned(one, np.array([0, -4.0, 0])))
+    view = shown(qtbot, viewer)
+    box = view.alignment.box
+    assert "tilt axis" in box.currentText(), "as on the command line"
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    found = view.set.numbers["run:id1"].comparison
+    assert found.turn_deg == pytest.approx((0, 4, 0), abs=0.3)
+    assert f"rotated by {found.turn_deg[1]:.2f}° about the tilt axis" in view.numbers.text()
+    view.controls.layouts.setCurrentText(DIFFERENCE)
+    assert "rotated" in view.canvas.columns[2].title.text
+    box.setCurrentText("Shift only")
+    assert "measuring" in view.numbers.text() and not view.set.numbers
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    plain = view.set.numbers["run:id1"].comparison
+    assert plain.turn_deg == (0, 0, 0) and "rotat" not in view.numbers.text()
+    assert plain.relative_difference > 1.5 * found.relative_difference
+    box.setCurrentText("Shift, rotation about x, y and z")
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    assert "° about x, y, z" in view.numbers.text()
+
+
+def test_no_rotation_is_searched_while_a_run_goes_on(qtbot, viewer, two, monkeypatch):
+    session, sirt, _ = two
+    monkeypatch.setattr(runner_module, "open_events", FakeSolver(n_sweeps=10_000, step_seconds=0.02))
+    session.series, session.device = small_series(), "cpu"
+    driver = session.attachments["driver"]
+    record = driver.start()
+    view = open_compare(viewer, [f"run:{sirt.run_id}", f"run:{record.run_id}"])
+    qtbot.addWidget(view)
+    qtbot.waitUntil(lambda: "rotation: when the run has ended" in view.numbers.text(), timeout=WAIT)
+    driver.stop()  # its last picture stays, and is searched now
+    qtbot.waitUntil(
+        lambda: "rotat" in view.numbers.text() and "ended" not in view.numbers.text(), timeout=WAIT
+    )
+
+
 def test_what_cannot_be_compared_is_said(qtbot, viewer, monkeypatch):
     session = session_for(viewer)
     add_run(session, np.zeros((N, N, N), np.float32))
