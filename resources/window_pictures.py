@@ -71,13 +71,20 @@ class Photographer:
         click(self.workspace.guide.buttons[[step for step, *_ in PANELS].index(name)])
         return self.workspace.panel(name)
 
-    def shoot(self, name: str) -> None:
-        """Save the window as it is on the screen, at each size."""
+    def shoot(self, name: str, *, home: bool = False) -> None:
+        """Save the window as it is on the screen, at each size; ``home`` frames everything anew."""
+        from napari._qt.dialogs.qt_notification import NapariQtNotification
+
         for size in self._sizes:
             width, height = (int(n) for n in size.split("x"))
             self.window.resize(width, height)
             self.window.move(0, 0)
-            rest(1.5)
+            rest(0.5)
+            for told in self.window.findChildren(NapariQtNotification):
+                told.close()
+            if home:
+                self.viewer.reset_view()
+            rest(1.0)
             picture = self.window.screen().grabWindow(0, 0, 0, width, height)
             if SHOWN.get(name) == size:
                 picture.save(str(self._folder / f"{name}.png"))
@@ -100,10 +107,9 @@ class Photographer:
         until(lambda: panel.ui.analyse.isEnabled())
         click(panel.ui.analyse)
         until(lambda: self.session.analysis_mask is not None)
-        self.shoot("mask_3d")
+        self.shoot("mask_3d", home=True)
         self.viewer.dims.ndisplay = 2
-        self.viewer.reset_view()
-        self.shoot("mask")
+        self.shoot("mask", home=True)
         self.viewer.dims.ndisplay = 3
         self.viewer.reset_view()
 
@@ -127,7 +133,7 @@ class Photographer:
         click(panel.ui.rows["fourier"].run)
         self._click_peak()
         click(panel.ui.rows["fsc"].run)
-        self.shoot("analyse")
+        self.shoot("analyse", home=True)
 
     def _click_peak(self) -> None:
         from napari_phaset3m.gui.analyse_fourier3d import FourierPage
