@@ -183,8 +183,11 @@ class Trip:
         from napari_phaset3m.gui.compare_dock import open_compare
 
         self.phase("compare")
-        open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs[:-3:-1]])
-        self.idle(4.0)
+        begun = time.monotonic()
+        view = open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs[:-3:-1]])
+        until(lambda: bool(view.set.numbers), 300)
+        self.said["compare"] = [view.numbers.text(), f"after {time.monotonic() - begun:.0f} s"]
+        self.idle(1.0)
         self.shoot("compare")
 
 

@@ -33,6 +33,7 @@ from napari_phaset3m.gui.analyse_fourier3d import sphere_lines, wedge_lines  # n
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
 from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
 from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
+from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
@@ -119,6 +120,14 @@ def test_slices_have_their_thickness_and_the_view_shows_them(window, qtbot):
     np.testing.assert_allclose(found.planes[0], middle, rtol=1e-4, atol=1e-3)
     view = view_of(session, viewer, panel.work)
     assert view.key == "slices" and view.pages.currentWidget() is view.slices
+    alone = SlicesView()
+    qtbot.addWidget(alone)
+    alone.show_slices(found)
+    alone.show()
+    for size, count in (((420, 220), 4), ((900, 120), 2)):
+        alone.resize(*size)
+        rows = {row for cells in alone.graphics.ci.items.values() for row, _ in cells}
+        assert len(rows) == count, "titles and pictures, twice or once"
 
 
 def test_fsc_states_criterion_mask_and_halves(window, qtbot):
