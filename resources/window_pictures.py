@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -147,10 +147,12 @@ class Photographer:
     def compare(self) -> None:
         """Both runs in the window Compare: every layout, slice and surface."""
         from napari_phaset3m.gui.compare_dock import open_compare
+        from napari_phaset3m.gui.views import dock_of
 
-        self.window.resize(1366, 768)
         view = open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs])
-        view.window().move(QPoint(60, 20))
+        dock = dock_of(view)
+        dock.resize(1100, 690)  # as on a screen of 768 px
+        dock.move(40, 24)
         until(lambda: view.set.numbers)
         for layout in ("Difference", "Blink", "Side by side"):
             view.controls.layouts.setCurrentText(layout)
@@ -165,6 +167,7 @@ def main() -> None:
     parser.add_argument("series", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--sizes", nargs="+", default=["1366x768", "1600x1000"])
+    parser.add_argument("--only", nargs="+", choices=tuple(SHOWN), default=list(SHOWN))
     parser.add_argument("--all", type=Path, help="Folder for the pictures that are not in the docs")
     options = parser.parse_args()
     if options.all is not None:
@@ -173,9 +176,8 @@ def main() -> None:
     camera = Photographer(options.series, options.sizes, options.output, options.all)
     camera.reconstruct(ReconstructionConfig(method="sirt", iterations=30, ctf_correction="wiener"))
     camera.reconstruct(ReconstructionConfig(iterations=20))
-    camera.mask()
-    camera.analyse()
-    camera.compare()
+    for part in options.only:
+        getattr(camera, part)()
     camera.viewer.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("qtpy")
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
@@ -17,7 +17,7 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.gui import compare_set
 from napari_phaset3m.gui.compare_canvas import bar_length
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
-from napari_phaset3m.gui.compare_dock import open_compare
+from napari_phaset3m.gui.compare_dock import floating_place, open_compare
 from napari_phaset3m.gui.compare_items import Content, shot_of
 from napari_phaset3m.gui.compare_pane import VIEWS
 from napari_phaset3m.gui.driver import driver_for
@@ -328,6 +328,15 @@ def test_opens_with_nothing_and_one_volume(qtbot, viewer):
     qtbot.waitUntil(lambda: any(pane.shot is not None for pane in view.panes), timeout=WAIT)
     for layout in (BLINK, DIFFERENCE, SIDE_BY_SIDE):
         view.controls.layouts.setCurrentText(layout)
+
+
+@pytest.mark.parametrize(
+    "screen", [QRect(0, 0, 1366, 768), QRect(0, 0, 1600, 1000), QRect(1600, 20, 800, 600)]
+)
+@pytest.mark.parametrize("corner", [QPoint(0, 0), QPoint(1700, 300)])
+def test_the_floating_window_fits_on_the_screen(screen, corner):
+    place = floating_place(screen, corner)
+    assert screen.contains(place) and place.width() > 700 and place.height() > 500
 
 
 def test_levels_are_percentiles():
