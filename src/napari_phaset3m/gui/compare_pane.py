@@ -21,7 +21,7 @@ VIEWS: dict[str, tuple[int | None, str]] = {
 #: Lower end of the display range, per cent of the voxels.
 LOW_PERCENTILE = 1.0
 #: Brightness of a surface seen edge on; brightest value, as a multiple of the level (the slope raises it).
-_SHADE, _LIT = 0.15, 1.3
+_SHADE, _LIT = 0.15, 2.5
 #: Where a difference is white: it is symmetric, so both ends are.
 _SIGNED = ("#2166ac", "#000000", "#f4a582")
 
