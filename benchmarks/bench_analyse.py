@@ -14,12 +14,16 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_gui import LIMIT_MS, SERIES, Stopwatch, instrument, ready_panel, until
 from common import RESULTS, machine, print_table, write
+from gui_pauses import Beat, Sampler, beat, pauses
 
 Shoot = Callable[[str], None]
 
@@ -28,6 +32,8 @@ class Trip:
     """One way through the steps in one window."""
 
     def __init__(self, options: argparse.Namespace, slots: Stopwatch, paint: Stopwatch) -> None:
+        from qtpy.QtCore import QTimer
+
         from napari_phaset3m import ReconstructionConfig
         from napari_phaset3m.gui.launch import open_workspace
         from napari_phaset3m.session import session_for
@@ -39,13 +45,32 @@ class Trip:
         self.window.resize(*options.size)
         self.session = session_for(self.viewer)
         self.said: dict[str, list[str]] = {}
+        self._beats: list[Beat] = []
+        self._sampler, self._heart = Sampler(), QTimer()
+        self._heart.timeout.connect(self._on_beat)
 
-    def step(self, index: int) -> Any:
+    def watch(self) -> None:
+        """Note from now on how long the event loop does not come round."""
+        self._heart.start(10)
+        self._sampler.start()
+
+    def _on_beat(self) -> None:
+        self._beats.append(beat(self.slots.phase if self.slots.recording else ""))
+
+    def end(self) -> list[dict[str, Any]]:
+        """Pauses of the event loop within a phase, the longest three, and what the threads did."""
+        self._heart.stop()
+        self._sampler.end()
+        return pauses(self._beats, self._sampler)
+
+    def step(self, name: str) -> Any:
         """Click a step in the guide; its panel."""
+        from napari_phaset3m.gui.workspace import PANELS
+
         workspace = next(w for w in self.viewer.window.dock_widgets.values() if hasattr(w, "guide"))
-        self.click(workspace.guide.buttons[index])
+        self.click(workspace.guide.buttons[[step for step, *_ in PANELS].index(name)])
         self.idle(0.3)
-        return workspace.panels[index]
+        return workspace.panel(name)
 
     def click(self, button: Any) -> None:
         """Press a button with the mouse."""
@@ -86,9 +111,16 @@ class Trip:
         self.click(panel.start)
         until(lambda: len(self.session.runs) > count and self.session.active_run is None, 900)
 
+    def enlarge(self, edge: int) -> None:
+        """Continue the results periodically to a cube of so many voxels, as further runs of the window."""
+        for record in list(self.session.runs):
+            wide = [(0, max(0, edge - n)) for n in record.volume.shape]
+            volume = np.pad(record.volume, wide, mode="wrap")
+            self.session.add_run(replace(record, run_id=f"{record.run_id}_{edge}", volume=volume))
+
     def mask(self) -> None:
         """Make the suggested mask and use it for analysis."""
-        panel = self.step(2)
+        panel = self.step("Mask")
         self.idle(1.0)
         self.phase("mask")
         until(lambda: panel.ui.analyse.isEnabled(), 120)
@@ -132,6 +164,8 @@ class Trip:
                 self.idle(0.5)
                 self.shoot(f"topic_{key}")
             self.said[key] = [row.text.text()]
+        self.click(panel.ui.rows["fourier"].run)
+        self.idle(0.5)
         self.phase("peaks")
         view = self._fourier_page()
         if view is not None:
@@ -149,19 +183,23 @@ class Trip:
         from napari_phaset3m.gui.compare_dock import open_compare
 
         self.phase("compare")
-        open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs[:-3:-1]])
-        self.idle(4.0)
+        begun = time.monotonic()
+        view = open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs[:-3:-1]])
+        until(lambda: bool(view.set.numbers), 300)
+        self.said["compare"] = [view.numbers.text(), f"after {time.monotonic() - begun:.0f} s"]
+        self.idle(1.0)
         self.shoot("compare")
 
 
 def main() -> int:
-    """Run, print, write the result; 1 when a slot is over the limit."""
+    """Run, print, write the result; 1 when a slot computes for longer than the limit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--series", type=Path, default=SERIES)
     parser.add_argument("--sweeps", type=int, default=10)
     parser.add_argument("--size", type=int, nargs=2, default=(1600, 1000))
+    parser.add_argument("--edge", type=int, help="Measure on cubes of so many voxels (without halves)")
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     if options.pictures is not None:
@@ -172,28 +210,34 @@ def main() -> int:
     trip = Trip(options, slots, paint)
     trip.reconstruct("sirt")
     trip.reconstruct("multislice")
+    if options.edge:
+        trip.enlarge(options.edge)
+    trip.watch()
     trip.mask()
-    panel = trip.step(3)
-    trip.halves(panel)
+    panel = trip.step("Analyse")
+    if not options.edge:
+        trip.halves(panel)
     trip.topics(panel)
     trip.compare()
     phases = list(dict.fromkeys(phase for phase, _ in slots.calls))
     trip.phase("")
     trip.viewer.close()
     rows = [{"phase": p, **row} for p in phases for row in slots.worst(p)[:4]]
+    busiest = max((row["processor_ms"] for p in phases for row in slots.worst(p)), default=0.0)
     rows.sort(key=lambda row: -row["longest_ms"])
     longest = rows[0]["longest_ms"] if rows else 0.0
-    write("analyse", {
+    write(f"analyse-{options.edge}" if options.edge else "analyse", {
         "machine": about, "limit_ms": LIMIT_MS, "longest_slot_ms": longest,
-        "longest_processor_ms": max((row["processor_ms"] for row in rows), default=0.0),
-        "within_limit": longest <= LIMIT_MS,
+        "longest_processor_ms": busiest,
+        "within_limit": longest <= LIMIT_MS, "within_limit_processor": busiest <= LIMIT_MS,
+        "longest_pauses": trip.end(),
         "slots": rows[:25], "painting": [{"phase": p, **r} for p in phases for r in paint.worst(p)],
         "said": trip.said,
     })  # fmt: skip
     columns = ("phase", "slot", "longest_ms", "processor_ms", "calls")
     print_table([columns, *(tuple(str(row[c]) for c in columns) for row in rows[:25])])
     print(*(f"{key}: {' | '.join(told)}" for key, told in trip.said.items()), f"-> {RESULTS}", sep="\n")
-    return 0 if longest <= LIMIT_MS else 1
+    return 0 if busiest <= LIMIT_MS else 1
 
 
 if __name__ == "__main__":

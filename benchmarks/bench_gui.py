@@ -85,12 +85,12 @@ class Stopwatch:
         return (0.0, 0.0) if self.apart is None else self.apart.total
 
     def worst(self, phase: str) -> list[dict[str, Any]]:
-        """Return longest call, processor time of the longest, and count of each name; longest first."""
+        """Return longest call, most processor time of a call, and count of each name; longest first."""
         rows = []
         for (when, name), calls in self.calls.items():
             if when != phase:
                 continue
-            wall, busy = max(calls)
+            wall, busy = (max(column) for column in zip(*calls, strict=True))
             rows.append(
                 {
                     "slot": name,

@@ -80,8 +80,9 @@ def _shares(places: Counter[str], count: int) -> dict[str, float]:
 
 
 def pauses(beats: list[Beat], sampler: Sampler) -> list[dict[str, Any]]:
-    """Return the three longest pauses of the event loop, with what the threads did in them."""
-    gaps = sorted(pairwise(beats), key=lambda pair: pair[0][0] - pair[1][0])[:3]
+    """Return the three longest pauses of the event loop in named phases, with what the threads did."""
+    named = [pair for pair in pairwise(beats) if pair[0][3] and pair[1][3]]
+    gaps = sorted(named, key=lambda pair: pair[0][0] - pair[1][0])[:3]
     return [
         {
             "pause_ms": round(1000 * (after[0] - before[0]), 1),

@@ -77,6 +77,28 @@ def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, 
     assert f"{headline} {note}" in html.unescape((folder / "report.html").read_text(encoding="utf-8"))
 
 
+def test_the_control_is_the_same_halves_without_priors(solved, tiny, tmp_path, capsys) -> None:
+    code, out, err = run(capsys, solved, "--series", tiny, "--halves", "tilts", "--control", "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    found = record["sections"]["fsc"]
+    told = " ".join(found["statements"])
+    assert "Control without priors: " in told and "has the same halves, sweeps and optics" in told
+    assert record["provenance"]["parameters"]["control"] is True
+    with_priors, free = (np.array(found[key]["fsc"], float) for key in ("fsc", "fsc_without_priors"))
+    assert np.nanmax(np.abs(with_priors - free)) > 0.01
+    # made by hand, the same two sweeps without positivity, the only prior that SIRT had
+    plain = tmp_path / "plain.mrc"
+    flags = ["--iterations", "2", "--method", "sirt", "--no-positivity"]
+    assert main(["reconstruct", str(tiny), "-o", str(plain), *flags]) == 0
+    capsys.readouterr()
+    code, out, err = run(capsys, plain, "--series", tiny, "--halves", "tilts", "--json")
+    by_hand = np.array(json.loads(out)["sections"]["fsc"]["fsc"]["fsc"], float)
+    np.testing.assert_allclose(free, by_hand, atol=1e-4)
+    code, out, err = run(capsys, solved, "--series", tiny, "--control")
+    assert code == 2 and "--control: needs --halves" in err and len(err.strip().splitlines()) == 1
+
+
 def test_one_file_is_no_pair_of_halves_and_a_slice_has_a_thickness(solved, tmp_path, capsys) -> None:
     code, out, err = run(capsys, solved, "--half1", solved, "--half2", solved)
     assert code == 2 and not out and len(err.strip().splitlines()) == 1

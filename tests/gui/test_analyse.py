@@ -33,6 +33,7 @@ from napari_phaset3m.gui.analyse_fourier3d import sphere_lines, wedge_lines  # n
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
 from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
 from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
+from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
@@ -119,6 +120,14 @@ def test_slices_have_their_thickness_and_the_view_shows_them(window, qtbot):
     np.testing.assert_allclose(found.planes[0], middle, rtol=1e-4, atol=1e-3)
     view = view_of(session, viewer, panel.work)
     assert view.key == "slices" and view.pages.currentWidget() is view.slices
+    alone = SlicesView()
+    qtbot.addWidget(alone)
+    alone.show_slices(found)
+    alone.show()
+    for size, count in (((420, 220), 4), ((900, 120), 2)):
+        alone.resize(*size)
+        rows = {row for cells in alone.graphics.ci.items.values() for row, _ in cells}
+        assert len(rows) == count, "titles and pictures, twice or once"
 
 
 def test_fsc_states_criterion_mask_and_halves(window, qtbot):
@@ -194,6 +203,51 @@ def test_atoms_appear_where_they_are_and_are_exported(window, qtbot, tmp_path, m
     assert list(compute(qtbot, panel, "atoms").value.atoms.species) == [0] * 4
     again = panel.work.publisher.layer(ATOMS)
     assert again is not None and again is not layer and len({tuple(c) for c in again.face_color}) == 1
+
+
+def test_atoms_are_matched_to_a_model(window, qtbot, tmp_path, monkeypatch):
+    _, panel, _ = window
+    model = tmp_path / "model.xyz"
+    symbols = ["Co", "Co", "O", "O", "O"]  # the last one is nowhere in the volume
+    places = np.vstack([PLACES + np.array([0.0, 0.0, 0.3]), [5.0, 5.0, 5.0]])
+    rows = [f"{s} {x} {y} {z}" for s, (x, y, z) in zip(symbols, places, strict=True)]
+    model.write_text("\n".join(["5", "shifted by 0.3 Å along z", *rows]) + "\n")
+    first = compute(qtbot, panel, "atoms")
+    assert "model" not in first.text
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(model), ""))
+    click(qtbot, panel.ui.model)
+    qtbot.waitUntil(lambda: panel.work.inputs.model is not None, timeout=WAIT)
+    assert "model.xyz, 5 atoms" in panel.ui.note.text() and panel.work.stale("atoms")
+    outcome = compute(qtbot, panel, "atoms")
+    assert "4 of 5 atoms of the model found" in outcome.text
+    assert "2 of 2 atoms of the model found" in outcome.text, "the heavy ones"
+    assert outcome.value.match.rmsd_angstrom < 0.1 and outcome.value.names == ("Co", "O")
+    assert "4 of 5" in panel.ui.rows["atoms"].text.text()
+    click(qtbot, panel.ui.model)
+    assert panel.work.inputs.model is None and panel.work.stale("atoms")
+    model.write_text("no atoms")
+    click(qtbot, panel.ui.model)
+    qtbot.waitUntil(lambda: "number of atoms" in panel.ui.note.text(), timeout=WAIT)
+    assert panel.work.inputs.model is None
+
+
+def test_the_aperture_limits_the_transfer(window, qtbot):
+    from napari_phaset3m.analyse.ctf import series_microscope
+    from napari_phaset3m.gui.analyse_curves import optics_plots
+
+    _, panel, session = window
+    session.series = small_series()
+    free = compute(qtbot, panel, "optics").value.curves[0]
+    assert free.diffraction_limit_per_angstrom is None
+    panel.ui.aperture.setValue(10)
+    assert panel.work.stale("optics")
+    outcome = compute(qtbot, panel, "optics")
+    expected = 10e-3 / series_microscope(session.series).wavelength_angstrom
+    assert outcome.value.curves[0].diffraction_limit_per_angstrom == pytest.approx(expected)
+    beyond = outcome.value.curves[0].frequency_per_angstrom > 1.001 * expected
+    assert beyond.any() and not outcome.value.curves[0].transfer[beyond].any()
+    assert optics_plots(outcome.value)[0].marks[0][0] <= expected * 1.0001
+    assert "diffraction" in outcome.text
 
 
 def test_a_line_that_is_drawn_has_its_profile(window, qtbot):

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("qtpy")
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
@@ -17,7 +17,7 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.gui import compare_set
 from napari_phaset3m.gui.compare_canvas import bar_length
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
-from napari_phaset3m.gui.compare_dock import open_compare
+from napari_phaset3m.gui.compare_dock import floating_place, open_compare
 from napari_phaset3m.gui.compare_items import Content, shot_of
 from napari_phaset3m.gui.compare_pane import VIEWS
 from napari_phaset3m.gui.driver import driver_for
@@ -61,6 +61,8 @@ def viewer(qtbot):
     if view is not None and isalive(view):
         view.release()
         view.close()
+        # a thread that outlives the application finds its signals deleted
+        qtbot.waitUntil(lambda: not view.set.busy, timeout=WAIT)
 
 
 @pytest.fixture
@@ -231,6 +233,51 @@ def test_layers_and_files_and_their_going(qtbot, viewer, two, tmp_path):
     assert "\n" not in view.problem.text()
 
 
+def test_a_rotation_is_searched_told_and_taken_out(qtbot, viewer):
+    from napari_phaset3m.analyse.turning import turned
+
+    session = session_for(viewer)
+    one = np.zeros((N, N, N), np.float32)  # four balls, so that a turn shows
+    z, y, x = np.indices(one.shape) - (N - 1) / 2
+    for at in ((4, 0, 0), (-3, 2, 4), (0, -4, 3), (2, 3, -4)):
+        one += np.exp(-((z - at[0]) ** 2 + (y - at[1]) ** 2 + (x - at[2]) ** 2) / 3).astype(np.float32)
+    add_run(session, one)
+    add_run(session, 2 * turned(one, np.array([0, -4.0, 0])))
+    view = shown(qtbot, viewer)
+    box = view.alignment.box
+    assert "tilt axis" in box.currentText(), "as on the command line"
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    found = view.set.numbers["run:id1"].comparison
+    assert found.turn_deg == pytest.approx((0, 4, 0), abs=0.3)
+    assert f"rotated by {found.turn_deg[1]:.2f}° about the tilt axis" in view.numbers.text()
+    view.controls.layouts.setCurrentText(DIFFERENCE)
+    assert "rotated" in view.canvas.columns[2].title.text
+    box.setCurrentText("Shift only")
+    assert "measuring" in view.numbers.text() and not view.set.numbers
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    plain = view.set.numbers["run:id1"].comparison
+    assert plain.turn_deg == (0, 0, 0) and "rotat" not in view.numbers.text()
+    assert plain.relative_difference > 1.5 * found.relative_difference
+    box.setCurrentText("Shift, rotation about x, y and z")
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    assert "° about x, y, z" in view.numbers.text()
+
+
+def test_no_rotation_is_searched_while_a_run_goes_on(qtbot, viewer, two, monkeypatch):
+    session, sirt, _ = two
+    monkeypatch.setattr(runner_module, "open_events", FakeSolver(n_sweeps=10_000, step_seconds=0.02))
+    session.series, session.device = small_series(), "cpu"
+    driver = session.attachments["driver"]
+    record = driver.start()
+    view = open_compare(viewer, [f"run:{sirt.run_id}", f"run:{record.run_id}"])
+    qtbot.addWidget(view)
+    qtbot.waitUntil(lambda: "rotation: when the run has ended" in view.numbers.text(), timeout=WAIT)
+    driver.stop()  # its last picture stays, and is searched now
+    qtbot.waitUntil(
+        lambda: "rotat" in view.numbers.text() and "ended" not in view.numbers.text(), timeout=WAIT
+    )
+
+
 def test_what_cannot_be_compared_is_said(qtbot, viewer, monkeypatch):
     session = session_for(viewer)
     add_run(session, np.zeros((N, N, N), np.float32))
@@ -283,6 +330,15 @@ def test_opens_with_nothing_and_one_volume(qtbot, viewer):
     qtbot.waitUntil(lambda: any(pane.shot is not None for pane in view.panes), timeout=WAIT)
     for layout in (BLINK, DIFFERENCE, SIDE_BY_SIDE):
         view.controls.layouts.setCurrentText(layout)
+
+
+@pytest.mark.parametrize(
+    "screen", [QRect(0, 0, 1366, 768), QRect(0, 0, 1600, 1000), QRect(1600, 20, 800, 600)]
+)
+@pytest.mark.parametrize("corner", [QPoint(0, 0), QPoint(1700, 300)])
+def test_the_floating_window_fits_on_the_screen(screen, corner):
+    place = floating_place(screen, corner)
+    assert screen.contains(place) and place.width() > 700 and place.height() > 500
 
 
 def test_levels_are_percentiles():

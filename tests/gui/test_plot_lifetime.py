@@ -17,7 +17,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget  # noqa: E402
 
 from napari_phaset3m.gui import binding  # noqa: E402
 from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot  # noqa: E402
-from napari_phaset3m.gui.analyse_plot import CurveView, SlicesView  # noqa: E402
+from napari_phaset3m.gui.analyse_plot import CurveView  # noqa: E402
+from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402
 from napari_phaset3m.session import Session  # noqa: E402
 

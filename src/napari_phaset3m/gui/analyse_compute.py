@@ -224,9 +224,10 @@ def optics(subject: Subject | None, inputs: Inputs, results: Results) -> OpticsR
         raise DataError("is missing in the series", field="defocus_values", remedy="Enter it (step Series)")
     microscope = series_microscope(series)
     defoci = np.sort(series.defocus_angstrom[int(np.argmin(np.abs(series.tilt_deg)))])
-    pixel = series.pixel_size_angstrom
-    curves = tuple(ctf(microscope, float(value), pixel_size_angstrom=pixel) for value in defoci)
-    return OpticsResult(curves, focal_ssnr(microscope, defoci, pixel_size_angstrom=pixel))
+    options: dict[str, Any] = {"aperture_semiangle_mrad": inputs.aperture_mrad or None}
+    options["pixel_size_angstrom"] = series.pixel_size_angstrom
+    curves = tuple(ctf(microscope, float(value), **options) for value in defoci)
+    return OpticsResult(curves, focal_ssnr(microscope, defoci, **options))
 
 
 def fourier(subject: Subject, inputs: Inputs, results: Results) -> FourierResult:
@@ -245,7 +246,8 @@ def fourier(subject: Subject, inputs: Inputs, results: Results) -> FourierResult
 def statement_of(key: str, result: Any, inputs_mask: str) -> str:
     """What a result says, with mask where that matters."""
     if key == "atoms":
-        return f"{result.statements()[0]} Mask: {inputs_mask}."
+        found, *matched = result.statements()
+        return " ".join([found, f"Mask: {inputs_mask}.", *matched])
     if key == "spectrum":
         named = ", ".join(mark.name for mark in result.marks if 2 * mark.found >= mark.total)
         window = "Hann window" if inputs_mask == "none" else f"mask: {inputs_mask}"
@@ -278,7 +280,7 @@ TOPICS: dict[str, Topic] = {
         Topic("bragg", "Bragg peaks", "Find, index and measure the peaks; takes a while",
               (_V, "mask", "halves", "series", "cell"), bragg),
         Topic("atoms", "Atoms", "Find atoms, refine them and show them as points",
-              (_V, "mask", "species"), atoms),
+              (_V, "mask", "species", "model"), atoms),
         Topic("fourier", "3D Fourier transform", "Isosurface with resolution shells and missing wedge",
               (_V, "series"), fourier),
         Topic("spectrum", "Power spectrum", "Mean power in shells, peaks marked", (_V, "mask"), spectrum,
@@ -286,6 +288,7 @@ TOPICS: dict[str, Topic] = {
         Topic("wedge", "Missing wedge", "How full it is, against the measured directions",
               (_V, "mask", "series"), wedge, ("bragg",)),
         Topic("profile", "Line profile", "Values along a line drawn in the viewer", (_V, "line"), profile),
-        Topic("optics", "CTF and SSNR", "Contrast transfer of each focus, SSNR of all", ("series",), optics),
+        Topic("optics", "CTF and SSNR", "Contrast transfer of each focus, SSNR of all",
+              ("series", "aperture_mrad"), optics),
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
-from napari_phaset3m.gui.analyse_inputs import cell_text
+from napari_phaset3m.gui.analyse_inputs import NamedModel, cell_text
 from napari_phaset3m.gui.analyse_work import AnalyseWork
 from napari_phaset3m.gui.mask_sources import add_file
 from napari_phaset3m.gui.publisher import LayerSpec
@@ -52,6 +52,10 @@ class AnalyseFiles(QObject):
 
         self._show_cell = show
         in_background(partial(_tried, partial(read_cell, path)), self._on_cell, self._on_crash)
+
+    def open_model(self, path: Path) -> None:
+        """Read known atoms."""
+        in_background(partial(_tried, partial(_model, path)), self._on_model, self._on_crash)
 
     def save_xyz(self, path: Path) -> None:
         """Write the atoms."""
@@ -94,6 +98,14 @@ class AnalyseFiles(QObject):
         if self._show_cell is not None:
             self._show_cell(cell_text(cell))
 
+    def _on_model(self, answer: tuple[Any, Exception | None]) -> None:
+        model, error = answer
+        if error is not None:
+            self._refuse(error)
+            return
+        self.said.emit(f"Model: {model.name}, {len(model.atoms.symbols)} atoms", "muted")
+        self._work.choose(model=model)
+
     def _on_saved(self, answer: tuple[Any, Exception | None]) -> None:
         path, error = answer
         if error is not None:
@@ -117,6 +129,12 @@ def _volume(path: Path) -> tuple[Volume, Path, tuple[float, float]]:
     volume = load_volume(path)
     require_cubic(path)
     return volume, path, display_limits(volume.data)
+
+
+def _model(path: Path) -> NamedModel:
+    from napari_phaset3m.simulate.specimens import read_xyz
+
+    return NamedModel(path.name, read_xyz(path))
 
 
 def _xyz(path: Path, found: Any, name: str) -> Path:

@@ -56,6 +56,14 @@ class Halves:
     free: tuple[np.ndarray, np.ndarray] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class NamedModel:
+    """Known atoms, as :func:`simulate.specimens.read_xyz` gives them, and the name of their file."""
+
+    name: str
+    atoms: Any
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs:
     """Everything that an analysis takes.
@@ -71,6 +79,10 @@ class Inputs:
     slice_angstrom : float
     species : int
         Kinds of atoms to tell apart.
+    model : NamedModel or None
+        Atoms that the volume should show.
+    aperture_mrad : float
+        Half-angle of the objective aperture; 0: none is known.
     line : tuple or None
         Both ends (x, y, z) of the line profile, angstrom from the middle of the box.
     """
@@ -82,6 +94,8 @@ class Inputs:
     cell: Cell | None = None
     slice_angstrom: float = 2.0
     species: int = 2
+    model: NamedModel | None = None
+    aperture_mrad: float = 0.0
     line: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def stamp(self, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -159,6 +173,8 @@ def subject_of(inputs: Inputs, told: Mapping[str, Any] | None = None) -> Subject
         series=inputs.series,
         cell=inputs.cell,
         species=inputs.species,
+        model=None if inputs.model is None else inputs.model.atoms,
+        aperture_mrad=inputs.aperture_mrad or None,
         slice_angstrom=inputs.slice_angstrom,
     )
 

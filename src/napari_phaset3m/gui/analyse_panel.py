@@ -62,6 +62,7 @@ class AnalysePanel(QScrollArea):
         self.setWidget(self.ui)
         self.ui.thickness.setValue(self.work.inputs.slice_angstrom)
         self.ui.species.setValue(self.work.inputs.species)
+        self.ui.aperture.setValue(self.work.inputs.aperture_mrad)
         self.ui.choices.cell.setText(cell_text(self.work.inputs.cell))
         self._connect()
         follow_theme(self, napari_viewer)
@@ -86,6 +87,8 @@ class AnalysePanel(QScrollArea):
         ui.cancel.clicked.connect(work.cancel)
         ui.thickness.valueChanged.connect(self._on_thickness)
         ui.species.valueChanged.connect(self._on_species)
+        ui.model.clicked.connect(self._on_model)
+        ui.aperture.valueChanged.connect(self._on_aperture)
         ui.xyz.clicked.connect(self._on_xyz)
         ui.draw.clicked.connect(self.layers.draw_line)
         for row in ui.rows.values():
@@ -195,7 +198,18 @@ class AnalysePanel(QScrollArea):
     def _on_species(self, value: int) -> None:
         self.work.choose(species=value)
 
+    def _on_aperture(self, value: float) -> None:
+        self.work.choose(aperture_mrad=value)
+
     # files
+
+    def _on_model(self) -> None:
+        if self.work.inputs.model is not None:
+            self.work.choose(model=None)
+            return
+        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", "XYZ (*.xyz);;All files (*)")
+        if path:
+            self.files.open_model(Path(path))
 
     def _on_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open volume", "", VOLUME_FILES)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_phaset3m.gui.analyse_compute import TOPICS
 from napari_phaset3m.gui.analyse_inputs import why_not_mask, why_not_volume
-from napari_phaset3m.gui.analyse_widgets import AnalyseWidgets, ChoicesBox, HalvesBox, TopicRow, enable
+from napari_phaset3m.gui.analyse_widgets import MODEL, AnalyseWidgets, ChoicesBox, HalvesBox, TopicRow, enable
 from napari_phaset3m.gui.binding import format_seconds
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def refresh(ui: AnalyseWidgets, work: AnalyseWork, job: HalvesJob, session: Sess
     atoms = work.outcomes.get("atoms")
     none = atoms is None or atoms.failed
     enable(ui.xyz, "Compute first" if none else "", "Write positions, species and intensities")
+    model = work.inputs.model
+    ui.model.setText(MODEL if model is None else "✕ Model")
+    tip = "Compare with known atoms (XYZ, Å from the rotation centre): how many are found, and their RMSD"
+    ui.model.setToolTip(tip if model is None else f"Without {model.name}, {len(model.atoms.symbols)} atoms")
     enable(ui.draw, why_not_volume(work.inputs.source), "Draw a line in a slice; the last one counts")
     for key in TOPICS:
         _row(ui.rows[key], work)

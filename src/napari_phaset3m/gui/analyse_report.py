@@ -62,6 +62,8 @@ def _settings(inputs: Inputs, subject: Subject) -> dict[str, Any]:
         "halves_are": subject.halves_name or None,
         "slice_angstrom": subject.thickness_angstrom,
         "species": inputs.species,
+        "model": None if inputs.model is None else inputs.model.name,
+        "aperture_mrad": inputs.aperture_mrad or None,
         "voxel_size_angstrom": subject.voxel_size_angstrom,
     }
 

@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QStackedWidget, 
 from napari_phaset3m.gui.analyse_compute import TOPICS
 from napari_phaset3m.gui.analyse_curves import PLOTS
 from napari_phaset3m.gui.analyse_fourier3d import FourierPage
-from napari_phaset3m.gui.analyse_plot import CurveView, SlicesView
+from napari_phaset3m.gui.analyse_plot import CurveView
+from napari_phaset3m.gui.analyse_slices import SlicesView
 from napari_phaset3m.gui.analyse_work import AnalyseWork, Outcome
 from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of

@@ -136,6 +136,10 @@ class TopicRow(QWidget):
         (self.show_ if self.done else self.compute).emit(self.topic.key)
 
 
+#: What the button says that opens a model.
+MODEL = "Model…"
+
+
 class AnalyseWidgets(QWidget):
     """Choices above, then what can be done with all, then one row for each topic."""
 
@@ -191,7 +195,17 @@ class AnalyseWidgets(QWidget):
         self.species.setRange(1, 4)
         self.species.setToolTip("Kinds of atoms, told apart by intensity (k-means)")
         self.xyz = _button("Save XYZ…", "Write x, y, z in Å from the rotation centre, species and intensity")
-        self.rows["atoms"].add(label("Species"), self.species, self.xyz)
+        self.species.setMaximumWidth(78)
+        self.model = _button(MODEL, "")
+        self.rows["atoms"].add(label("Species"), self.species, self.model, self.xyz)
+        self.aperture = QDoubleSpinBox()
+        self.aperture.setRange(0, 200)
+        self.aperture.setDecimals(1)
+        self.aperture.setSuffix(" mrad")
+        self.aperture.setSpecialValueText("none")
+        self.aperture.setKeyboardTracking(False)
+        self.aperture.setToolTip("Half-angle of the objective aperture: the diffraction limit")
+        self.rows["optics"].add(label("Objective aperture"), self.aperture)
         self.draw = _button("Draw line", "Draw a line in a slice; the one drawn last counts")
         self.rows["profile"].add(self.draw)
 

@@ -18,7 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.analyse.turning import SEARCHED_DEG, Turning
 from napari_phaset3m.gui.compare_items import Candidate
+from napari_phaset3m.gui.compare_measure import DEFAULT_TURNING
 from napari_phaset3m.gui.compare_pane import VIEWS
 from napari_phaset3m.gui.forms import show_number
 from napari_phaset3m.gui.theme import label
@@ -27,6 +29,13 @@ SIDE_BY_SIDE, BLINK, DIFFERENCE = "Side by side", "Blink", "Difference"
 LAYOUTS = (SIDE_BY_SIDE, BLINK, DIFFERENCE)
 LETTERS = "ABCD"
 VOLUME_FILTER = "Volumes (*.mrc *.rec *.map *.st *.tif *.tiff *.h5 *.hdf5 *.zarr);;All files (*)"
+#: What is done to a volume before it is measured against A, and the rotation searched for it (as the command
+#: line's --rotate).
+ALIGNMENTS: dict[str, Turning] = {
+    "Shift only": "none",
+    "Shift, rotation about the tilt axis": "tilt",
+    "Shift, rotation about x, y and z": "all",
+}
 #: Slider steps, and the part of the voxels above the level at its two ends (a logarithmic scale).
 _STEPS, _TAIL = 400, (0.5, 1e-5)
 
@@ -114,6 +123,34 @@ class SlotRow(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Open volume", "", VOLUME_FILTER)
         if path:
             self.file_wanted.emit(str(Path(path)))
+
+
+class AlignRow(QWidget):
+    """How the volumes are brought onto the reference before anything is measured."""
+
+    #: A rotation to search: none, tilt or all.
+    chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.box = QComboBox()
+        self.box.setAccessibleName("Alignment")
+        self.box.setToolTip(
+            f"How each volume is brought onto A for the numbers and the difference. A rotation of up to "
+            f"{SEARCHED_DEG:g}° makes up for tilts with another zero; it is looked for in finished volumes"
+        )
+        for text, turning in ALIGNMENTS.items():
+            self.box.addItem(text, turning)
+        self.box.setCurrentIndex(self.box.findData(DEFAULT_TURNING))
+        self.box.currentIndexChanged.connect(self._on_chosen)
+        row.addWidget(label("Align to A"))
+        row.addWidget(self.box)
+        row.addStretch(1)
+
+    def _on_chosen(self, *_: object) -> None:
+        self.chosen.emit(self.box.currentData())
 
 
 class ViewRow(QWidget):

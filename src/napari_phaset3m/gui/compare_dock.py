@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, QRect
 
 from napari_phaset3m.gui.views import dock_of
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
+    from qtpy.QtWidgets import QWidget
 
     from napari_phaset3m.gui.compare_view import CompareView
 
 COMPARE_TITLE = "Compare (PhaseT3M)"
 #: Size of the floating window, px.
 _WIDTH, _HEIGHT = 1100, 760
+#: Room for its frame at each edge of the screen, px.
+_FRAME = 24
 #: Where it appears beside the corner of the viewer, px.
 _OFFSET = 60
 _KEY = "compare"
@@ -51,11 +54,26 @@ def open_compare(viewer: napari.components.ViewerModel, keys: list[str] | None =
     if dock is None and window is not None:
         dock = window.add_dock_widget(view, name=COMPARE_TITLE, area="right", add_vertical_stretch=False)
         dock.setFloating(True)
-        dock.resize(_WIDTH, _HEIGHT)
-        dock.move(window._qt_window.pos() + QPoint(_OFFSET, _OFFSET))
+        _place(dock, window._qt_window)
     shown = dock if dock is not None else view
     shown.show()
     shown.raise_()
     if keys:
         view.compare(keys)
     return view
+
+
+def _place(dock: QWidget, beside: QWidget) -> None:
+    """Beside a window's corner, all of it on the screen."""
+    place = floating_place(beside.screen().availableGeometry(), beside.pos())
+    dock.resize(place.size())
+    dock.move(place.topLeft())
+
+
+def floating_place(screen: QRect, corner: QPoint) -> QRect:
+    """Where the floating window goes: as large as it wants to be and, with its frame, the screen lets it."""
+    width = min(_WIDTH, screen.width() - 2 * _FRAME)
+    height = min(_HEIGHT, screen.height() - 2 * _FRAME)
+    left = min(corner.x() + _OFFSET, screen.right() + 1 - _FRAME - width)
+    top = min(corner.y() + _OFFSET, screen.bottom() + 1 - _FRAME - height)
+    return QRect(max(left, screen.left() + _FRAME), max(top, screen.top() + _FRAME), width, height)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,7 @@ def shot_of(content: Content) -> Shot:
     ranks = np.sort(flat[:: max(1, flat.size // _SAMPLE)])
     levels = ranks[np.linspace(0, len(ranks) - 1, LEVELS).round().astype(int)]
     power = shown_power(volume, POWER_MAX_VOXELS)
-    shown = Content(volume, content.voxel_size_angstrom, content.state)
+    shown = replace(content, volume=volume)
     return Shot(shown, levels, power, power_limits(power))
 
 

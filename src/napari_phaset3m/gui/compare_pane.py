@@ -20,6 +20,8 @@ VIEWS: dict[str, tuple[int | None, str]] = {
 }
 #: Lower end of the display range, per cent of the voxels.
 LOW_PERCENTILE = 1.0
+#: Brightness of a surface seen edge on; brightest value, as a multiple of the level (the slope raises it).
+_SHADE, _LIT = 0.15, 2.5
 #: Where a difference is white: it is symmetric, so both ends are.
 _SIGNED = ("#2166ac", "#000000", "#f4a582")
 
@@ -36,14 +38,15 @@ class Pane:
     """
 
     def __init__(self, place: int, *, signed: bool = False) -> None:
-        from vispy.color import Colormap
+        from vispy.color import Color, Colormap
         from vispy.scene.visuals import Image, Volume
 
         self.signed = signed
         self.shot: Shot | None = None
         empty = np.zeros((2, 2, 2), np.float32)
         colours = curve_colours("dark")
-        self._surface = Colormap([colours[place % len(colours)]] * 2)
+        colour = Color(colours[place % len(colours)])
+        self._surface = Colormap([Color(colour.rgb * _SHADE), colour])
         self._grays: Any = Colormap(_SIGNED) if signed else "grays"
         looks = {"clim": (0.0, 1.0), "texture_format": "auto"}
         self.solid = Volume(empty, cmap=self._grays, method="mip", **looks)
@@ -145,10 +148,12 @@ class Pane:
         if self.solid.method != wanted:
             self.solid.method = wanted
         self.solid.cmap = self._surface if surface else self._grays
-        low, high = self.limits()
-        self.solid.clim = (low, high)
+        self.solid.clim = self.limits()
         if surface:
-            self.solid.threshold = self.shot.level(self._percentile)
+            level = self.shot.level(self._percentile)
+            self.solid.threshold = level
+            if level > 0:  # a surface's value is multiplied with the light that falls on it
+                self.solid.clim = (0.0, _LIT * level)
 
     def _fill_slice(self, cut: int) -> None:
         from vispy.visuals.transforms import STTransform

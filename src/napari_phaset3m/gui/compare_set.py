@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_phaset3m.analyse.turning import Turning
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.compare_items import (
@@ -21,12 +20,10 @@ from napari_phaset3m.gui.compare_items import (
     load_file,
     shot_of,
 )
+from napari_phaset3m.gui.compare_measure import DEFAULT_TURNING, Measured, measure
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import RunRecord, Session
-
-if TYPE_CHECKING:
-    from napari_phaset3m.analyse.compare import Comparison
 
 #: Most volumes side by side.
 MOST = 4
@@ -58,14 +55,6 @@ class Item:
         return f"{self.candidate.label} · {'removed' if self.removed else state}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """A comparison with the reference, with its difference ready for display."""
-
-    comparison: Comparison
-    difference: Shot
-
-
 class CompareSet(QObject):
     """Two to four volumes, the first of them the reference.
 
@@ -94,6 +83,8 @@ class CompareSet(QObject):
         self.files: list[Candidate] = []
         #: Key of a volume -> how it compares with the reference.
         self.numbers: dict[str, Measured] = {}
+        #: Rotation searched before the volumes are measured.
+        self.turning: Turning = DEFAULT_TURNING
         #: Whether somebody looks; nothing is computed otherwise.
         self.active = True
         self._waiting: dict[str, Content] = {}
@@ -109,6 +100,11 @@ class CompareSet(QObject):
         if publisher.viewer is not None:
             follow(publisher.viewer.layers.events.inserted, self._on_layers)
             follow(publisher.viewer.layers.events.removed, self._on_layers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is made ready or measured in the background."""
+        return self._preparing or self._measuring
 
     def candidates(self) -> list[Candidate]:
         """What can be chosen, files last."""
@@ -127,6 +123,14 @@ class CompareSet(QObject):
             if item.shot is None:
                 self._fetch(item)
         self._changed()
+
+    def choose_turning(self, turning: Turning) -> None:
+        """Search this rotation (none, about the tilt axis, about all axes) and measure again."""
+        if turning != self.turning:
+            self.turning = turning
+            self.numbers.clear()
+            self.measured.emit()
+            self._changed()
 
     def open_file(self, path: Path) -> None:
         """Read a volume in the background; it joins the candidates, and the comparison if there is room."""
@@ -164,8 +168,12 @@ class CompareSet(QObject):
     def _on_run(self, record: RunRecord) -> None:
         self.candidates_changed.emit()
         item = self.item(f"run:{record.run_id}")
-        if item is not None and self.active and record.volume is not None:
+        if item is None or not self.active:
+            return
+        if record.volume is not None:
             self._fetch(item)
+        if self._session.active_run is None:
+            self._changed()  # a rotation may be searched now
 
     def _on_run_removed(self, record: RunRecord) -> None:
         self._mark_removed(f"run:{record.run_id}")
@@ -240,12 +248,15 @@ class CompareSet(QObject):
         keys = [item.candidate.key for item in self.items]
         names = [item.candidate.label for item in self.items]
         contents = [shot.content for shot in shots if shot is not None]
-        in_background(partial(measure, keys, names, contents), self._on_measured, self._on_not_measured)
+        active = self._session.active_run
+        going = "" if active is None else f"run:{active}"
+        job = partial(measure, keys, names, contents, self.turning, going)
+        in_background(job, self._on_measured, self._on_not_measured)
 
-    def _on_measured(self, outcome: tuple[list[str], dict[str, Measured]]) -> None:
-        keys, numbers = outcome
+    def _on_measured(self, outcome: tuple[tuple[list[str], Turning], dict[str, Measured]]) -> None:
+        asked, numbers = outcome
         self._measuring = False
-        if keys == [item.candidate.key for item in self.items]:
+        if asked == ([item.candidate.key for item in self.items], self.turning):
             self.numbers = numbers
             self.problem.emit("")
             self.measured.emit()
@@ -259,29 +270,3 @@ def _prepared(key: str, content: Content) -> tuple[str, Shot]:
 
 def _loaded(path: Path) -> tuple[Path, Content]:
     return path, load_file(path)
-
-
-def measure(
-    keys: list[str], names: list[str], contents: list[Content]
-) -> tuple[list[str], dict[str, Measured]]:
-    """Compare each volume with the first one; for a worker thread.
-
-    Raises
-    ------
-    PhaseT3MError
-        Volumes that cannot be compared; the message names them.
-    """
-    from napari_phaset3m.analyse.compare import compare
-
-    first, found = contents[0], {}
-    for key, name, content in zip(keys[1:], names[1:], contents[1:], strict=True):
-        comparison = compare(
-            first.volume,
-            content.volume,
-            first.voxel_size_angstrom,
-            b_voxel_size_angstrom=content.voxel_size_angstrom,
-            names=(names[0], name),
-        )
-        rest = Content(np.asarray(comparison.difference), first.voxel_size_angstrom, "difference")
-        found[key] = Measured(comparison, shot_of(rest))
-    return keys, found

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QShortcut, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.compare_canvas import CompareCanvas
-from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, LETTERS, SlotRow, ViewRow
+from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, LETTERS, AlignRow, SlotRow, ViewRow
 from napari_phaset3m.gui.compare_pane import Pane
 from napari_phaset3m.gui.compare_set import CompareSet, Item
 from napari_phaset3m.gui.compare_words import difference_title, number_lines
@@ -44,7 +44,7 @@ class CompareView(QWidget):
         self.panes: list[Pane] = []
         self._difference: Pane | None = None
         self._turn = 0
-        self.slots, self.controls = SlotRow(), ViewRow()
+        self.slots, self.controls, self.alignment = SlotRow(), ViewRow(), AlignRow()
         self.numbers, self.problem = label("", wrap=True), label("", "error", wrap=True)
         self._build()
         self._blink = QTimer(self)
@@ -63,6 +63,7 @@ class CompareView(QWidget):
         layout.addWidget(self.controls)
         self._place = QVBoxLayout()
         layout.addLayout(self._place, 1)
+        layout.addWidget(self.alignment)
         layout.addWidget(self.numbers)
         layout.addWidget(self.problem)
         self.problem.hide()
@@ -76,6 +77,7 @@ class CompareView(QWidget):
         self.controls.adjusted.connect(self._adjust)
         self.controls.blinking.connect(self._on_blinking)
         self.controls.reset.connect(self._on_reset)
+        self.alignment.chosen.connect(self.set.choose_turning)
         self.set.chosen.connect(self._on_chosen)
         self.set.candidates_changed.connect(self._on_candidates)
         self.set.updated.connect(self._on_updated)

@@ -246,7 +246,8 @@ class MaskPanel(QWidget):
     def _refresh(self, *_: object) -> None:
         work, ui, why = self._work, self.ui, self.why_not()
         problem = work.error or (why if work.result is None else "")
-        ui.show_result(work.result, work.preview, problem, work.busy)
+        unit = "" if work.source is None else work.source.unit
+        ui.show_result(work.result, work.preview, problem, work.busy, unit)
         no_run = "" if self._session.series is not None else "Open a series first (step Series)"
         ui.enable(ui.use, why or no_run, "Confine runs to the mask; one under way from its next sweep on")
         ui.enable(ui.analyse, why, "Confine analysis to the mask")

@@ -123,8 +123,10 @@ class MaskWidgets(QWidget):
         widget.setEnabled(not why_not)
         widget.setToolTip(why_not or tip)
 
-    def show_result(self, result: MaskResult | None, preview: bool, problem: str, busy: bool) -> None:
-        """Write volume, share of the box and threshold, or what is wrong."""
+    def show_result(
+        self, result: MaskResult | None, preview: bool, problem: str, busy: bool, unit: str = ""
+    ) -> None:
+        """Write volume, share of the box and threshold in the volume's unit, or what is wrong."""
         self.busy.setVisible(busy)
         if result is None:
             self.size.setText("")
@@ -136,7 +138,7 @@ class MaskWidgets(QWidget):
         self.size.show()
         self.size.setText(f"{about}{result.volume_nm3:.4g} nm³")
         parts = [f"{100 * result.fraction:.3g} % of the box"]
-        parts += [f"threshold {level:.4g}" for level in result.levels]
+        parts += [f"threshold {level:.4g} {unit}".rstrip() for level in result.levels]
         set_role(self.detail, "muted")
         self.detail.setText("  ·  ".join(parts) + ("  ·  preview, binned" if preview else ""))
 
