@@ -24,7 +24,7 @@ AUTO_HOLDOUT = 0.08
 ATOMIC_VOXEL = 0.8
 #: Up to a total dose (e/angstrom^2), width of the atomic basis (Gaussian standard
 #: deviation, angstrom); docs/decisions/0004.
-BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.30))
+BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.20))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
