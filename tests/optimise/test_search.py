@@ -69,13 +69,6 @@ def test_b_factor_is_an_mtf(true_series, short):
         ({"trial": TRIAL.model_copy(update={"refine_optics": ("C30",)})}, "take it out of refine_optics"),
         (
             {
-                "ranges": (Range(name="defocus_offset_angstrom"),),
-                "trial": TRIAL.model_copy(update={"refine_defocus": "tilt"}),
-            },
-            "takes it up",
-        ),
-        (
-            {
                 "ranges": (Range(name="tilt_axis_offset_px"),),
                 "trial": TRIAL.model_copy(update={"refine_shifts": True}),
             },

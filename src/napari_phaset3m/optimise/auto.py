@@ -22,7 +22,9 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OPTICS, OptimiseConfig, Range
 from napari_phaset3m.optimise.gradient import gradient
+from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.objective import Objective, Outcome
+from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.search import SearchResult, iterate_search
 from napari_phaset3m.optimise.uncertainty import Determined
 from napari_phaset3m.prepare.align.api import iterate_align
@@ -48,27 +50,49 @@ class AutoConfig(Model):
         0.002, ge=0, description="Stop when a round lowers the held-out error by a smaller fraction"
     )
 
+    def finer(
+        self, found: SearchResult, series: TiltFocalSeries, config: ReconstructionConfig
+    ) -> AutoConfig | None:
+        """The same with trials at the next finer sampling, around what the series states now.
 
-    def finer(self, found: SearchResult) -> AutoConfig | None:
-        """The same with trials at the next finer sampling, around what was found; None at full size."""
+        In half the range; in strong noise in the whole of it, since coarse trials told little.
+
+        Returns
+        -------
+        AutoConfig, or None at full size.
+        """
         trial = self.search.trial
         if trial.bin == 1:
             return None
         finer = trial.model_copy(update={"bin": trial.bin - 1, "coarser": (2,)})
-        ranges = tuple(
-            item.model_copy(update=dict(zip(("low", "high"), narrowed(found, item.name), strict=True)))
-            for item in self.search.ranges
-        )
-        search = self.search.model_copy(update={"trial": finer, "ranges": ranges})
+        share = 1.0 if is_noisy(series, trial.bin) else 0.5
+        ranges = []
+        for item in self.search.ranges:
+            at = PARAMETERS[item.name].get(series, config)
+            low, high = narrowed(found.limits[item.name], at, share)
+            ranges.append(item.model_copy(update={"low": low, "high": high}))
+        search = self.search.model_copy(update={"trial": finer, "ranges": tuple(ranges)})
         return self.model_copy(update={"search": search})
 
+    def with_defocus(self, series: TiltFocalSeries) -> AutoConfig:
+        """The same, with the common defocus searched beside Cs in strong noise.
 
-def narrowed(found: SearchResult, name: str) -> tuple[float, float]:
-    """Half of a search's range, around its best point and within its bounds."""
-    low, high = found.limits[name]
-    at, quarter = found.best.values[name], (high - low) / 4
-    middle = min(max(at, low + quarter), high - quarter)
-    return middle - quarter, middle + quarter
+        Few electrons tell their sum better than either, and stated (or matched) defoci that belong to a
+        wrong Cs would hold it there: Gauss-Newton moves the defoci of a noisy series only slowly.
+        """
+        names, trial = {item.name for item in self.search.ranges}, self.search.trial
+        alone = "cs_angstrom" in names and "defocus_offset_angstrom" not in names
+        if not alone or trial.refine_defocus == "off" or not is_noisy(series, trial.bin):
+            return self
+        ranges = (*self.search.ranges, Range(name="defocus_offset_angstrom", low=-150, high=150))
+        return self.model_copy(update={"search": self.search.model_copy(update={"ranges": ranges})})
+
+
+def narrowed(limits: tuple[float, float], at: float, share: float) -> tuple[float, float]:
+    """A share of a range, around a value and within its bounds where it is smaller than they are."""
+    half = share * (limits[1] - limits[0]) / 2
+    middle = at if share >= 1 else min(max(at, limits[0] + half), limits[1] - half)
+    return middle - half, middle + half
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +204,7 @@ def iterate_auto(
     unaligned = series.shifts_px is None or not np.any(series.shifts_px)
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
+    wanted = wanted.with_defocus(state.series)
     for number in range(wanted.rounds):
         begun = state.score
         part = (0.2 + 0.8 * number / wanted.rounds, 0.8 / wanted.rounds)
@@ -188,7 +213,7 @@ def iterate_auto(
         yield from _gradient(state, wanted, config, finish, part)
         if finish is not None and finish.finish_requested():
             break
-        finer = wanted.finer(state.searches[-1])
+        finer = wanted.finer(state.searches[-1], state.series, config)
         if finer is None and begun - state.score < wanted.least_gain * begun:
             break
         if finer is not None and number + 1 < wanted.rounds:
@@ -196,9 +221,7 @@ def iterate_auto(
             yield Progress("Judging at a finer sampling", part[0] + part[1])
             state.score = _score(state.series, config, wanted).score or state.score
     notes = tuple(dict.fromkeys(note for search in state.searches for note in search.notes))
-    result = AutoResult(
-        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes
-    )
+    result = AutoResult(tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes)
     # Errors at different samplings are of different images: only the last trial's sampling is told.
     told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
     told |= changes(series, state.series)
