@@ -104,6 +104,8 @@ def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> lis
         notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
     if name == "defocus_offset_angstrom" and wanted.trial.refine_defocus != "off":
         notes.append("defocus, refined in every trial, takes up part of its offset: a flat score is no fault")
+    if name == "focal_spread_angstrom":
+        notes.append("focal spread trades with how sharp the volume has become: few sweeps tell it badly")
     if name == "magnification":
         notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
     if series.n_focus == 1 and PARAMETERS[name].kind == "optics":
