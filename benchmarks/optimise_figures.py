@@ -33,7 +33,9 @@ BLUE, RED, GREY = "#0072B2", "#D55E00", "#777777"
 IMAGE, PUT_OFF = (13, 1), (0.7, -1.1)
 
 
-def found_and_trials(found: Path | None, trials: Path | None) -> tuple[TiltFocalSeries, list[list[dict[str, Any]]]]:
+def found_and_trials(
+    found: Path | None, trials: Path | None
+) -> tuple[TiltFocalSeries, list[list[dict[str, Any]]]]:
     """What the pipeline found, and the trials of its searches."""
     if found is None or trials is None:
         trials = Path(tempfile.mkdtemp()) / "t.jsonl"

@@ -84,7 +84,9 @@ def test_what_cannot_be_found_is_refused_before_the_run(true_series, short, chan
 
 def test_what_is_found_only_badly_is_told(true_series, short):
     two = (Range(name="focal_spread_angstrom"), Range(name="defocus_offset_angstrom"))
-    notes = check(true_series, short, wanted(ranges=two, trial=TRIAL.model_copy(update={"refine_defocus": "tilt"})))
+    notes = check(
+        true_series, short, wanted(ranges=two, trial=TRIAL.model_copy(update={"refine_defocus": "tilt"}))
+    )
     assert any("focal spread" in note for note in notes) and any("flat score" in note for note in notes)
 
 
