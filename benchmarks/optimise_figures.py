@@ -1,7 +1,7 @@
 """The paper's figures 1d, 1e and 1f from simulated data (co3o4_perturbed_dev, its wrong metadata the start).
 
     python benchmarks/optimise_figures.py docs/images/optimise_paper.png
-    python benchmarks/optimise_figures.py FIGURE.png --found FOUND.h5 --trials TRIALS.jsonl   # of phaset3m optimise
+    python benchmarks/optimise_figures.py FIGURE.png --found FOUND.h5 --trials TRIALS.jsonl
 
 1d: defocus of each tilt, injected and found. 1e: error map of the 2D shift of one image, put off by a known
 amount, with the minimum of its parabola. 1f: held-out error of the trials, and against Cs, with the process.

@@ -14,7 +14,8 @@ pytest.importorskip("skopt")
 
 def command(series, out, journal, *more: str) -> list[str]:
     return [
-        sys.executable, "-c", "import sys; from napari_phaset3m.cli import main; sys.exit(main())", "optimise", str(series), "-o", str(out),
+        sys.executable, "-c", "import sys; from napari_phaset3m.cli import main; sys.exit(main())",
+        "optimise", str(series), "-o", str(out),
         "--search-only", "--free", "cs_angstrom=5e6:3e7", "--method", "random", "--calls", "6",
         "--bin", "1", "--trials", str(journal), *more,
     ]  # fmt: skip
