@@ -185,7 +185,8 @@ HELP: dict[str, tuple[str, str]] = {
         "The potential is a sum of Gaussians of this width (standard deviation, Å) with non-negative "
         "heights: "
         "what is sharper than an atom cannot be, and noise is.",
-        "0.36 Å found most atoms at low dose, 0.20 Å keeps weak reflections at higher; free voxels beyond and above 0.8 Å.",
+        "0.36 Å found most atoms at low dose, 0.20 Å keeps weak reflections at higher; free voxels beyond "
+        "and above 0.8 Å.",
     ),
     "constraints.tv_weight": (
         "Smooths areas and keeps edges (total variation), V. Too much flattens atoms to steps.",

@@ -10,6 +10,7 @@ import pytest
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries
 from napari_phaset3m.config import ConstraintConfig
 from napari_phaset3m.core.backend import resolve_device
+from napari_phaset3m.optimise.config import TrialConfig
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.problem import build_problem
 
@@ -62,3 +63,12 @@ def phase() -> np.ndarray:
 @pytest.fixture
 def short() -> ReconstructionConfig:
     return config()
+
+
+@pytest.fixture
+def trial() -> TrialConfig:
+    """A short trial in which nothing is refined."""
+    return TrialConfig(
+        bin=1, coarser=(), sweeps=6, holdout_fraction=0.15, refine_shifts=False, refine_defocus="off",
+        refine_optics=(),
+    )  # fmt: skip

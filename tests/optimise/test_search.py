@@ -69,13 +69,6 @@ def test_b_factor_is_an_mtf(true_series, short):
         ({"trial": TRIAL.model_copy(update={"refine_optics": ("C30",)})}, "take it out of refine_optics"),
         (
             {
-                "ranges": (Range(name="defocus_offset_angstrom"),),
-                "trial": TRIAL.model_copy(update={"refine_defocus": "tilt"}),
-            },
-            "takes it up",
-        ),
-        (
-            {
                 "ranges": (Range(name="tilt_axis_offset_px"),),
                 "trial": TRIAL.model_copy(update={"refine_shifts": True}),
             },
@@ -87,6 +80,14 @@ def test_b_factor_is_an_mtf(true_series, short):
 def test_what_cannot_be_found_is_refused_before_the_run(true_series, short, changes, words):
     with pytest.raises(ConfigError, match=words):
         check(true_series, short, wanted(**changes))
+
+
+def test_what_is_found_only_badly_is_told(true_series, short):
+    two = (Range(name="focal_spread_angstrom"), Range(name="defocus_offset_angstrom"))
+    notes = check(
+        true_series, short, wanted(ranges=two, trial=TRIAL.model_copy(update={"refine_defocus": "tilt"}))
+    )
+    assert any("focal spread" in note for note in notes) and any("flat score" in note for note in notes)
 
 
 def test_reversed_bounds_and_unknown_names_are_refused():

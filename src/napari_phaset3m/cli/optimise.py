@@ -35,6 +35,7 @@ class _PipelineFlags(Model):
     optics: tuple[str, ...] = Field(("C30", "C12"), description=_described("optics"))
     bins: tuple[int, ...] = Field((2,), description=_described("bins"))
     rounds: int = Field(2, description=_described("rounds"))
+    error_groups: int = Field(5, description=_described("error_groups"))
 
 
 def parse_range(text: str) -> dict[str, Any]:

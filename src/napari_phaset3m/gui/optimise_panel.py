@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import napari.components
 
 _NO_FILE = "Trials are not kept"
-_GRADIENT = ("optics", "bins", "sweeps", "rounds", "least_gain")
+_GRADIENT = ("optics", "bins", "sweeps", "rounds", "least_gain", "error_groups")
 
 
 class OptimisePanel(QWidget):

@@ -10,7 +10,7 @@ from napari_phaset3m.gui.optimise_units import number, shown_unit, with_error
 from napari_phaset3m.optimise.auto import AutoResult, Stage
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
-from napari_phaset3m.optimise.uncertainty import Determined
+from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
@@ -23,12 +23,9 @@ _SHARED = {
     "focal_spread": ("Focal spread", "nm", 10.0), "C12": ("Astigmatism", "nm", 10.0),
     "C21": ("Coma", "nm", 10.0), "C23": ("Three-fold", "nm", 10.0),
 }  # fmt: skip
-_FIELDS = {"C30": "spherical_aberration_angstrom", "focal_spread": "focal_spread_angstrom"}
 Rows = list[tuple[str, ...]]
-#: The curvature knows nothing of a wrong model (see :mod:`..optimise.uncertainty`).
-_ONLY_NOISE = (
-    "± is scatter of the images only; a mistake that all images share is not in it and may be larger."
-)
+#: What the error bars hold (see :mod:`..optimise.jackknife`).
+_BARS = "± is the scatter when parts of the images are left out, and what search and gradient disagree by."
 
 
 def shared_label(name: str) -> str:
@@ -64,21 +61,13 @@ def half_width(now: Round, axis: int) -> float | None:
 def determined_rows(found: Determined, series: TiltFocalSeries) -> Rows:
     """(what, value with error) of the shared optics that the gradient refined."""
     rows: Rows = []
-    for name, sigma in zip(found.names, found.sigma_angstrom, strict=True):
-        head, _, part = name.partition(" ")
+    values = values_of(series, found.names)
+    for name, value, sigma in zip(found.names, values, found.sigma_angstrom, strict=True):
+        head = name.partition(" ")[0]
         _, unit, factor = _SHARED.get(head, (head, "Å", 1.0))
-        text = with_error(_value(series, head, part) / factor, float(sigma) / factor)
+        text = with_error(float(value) / factor, float(sigma) / factor)
         rows.append((shared_label(name), f"{text} {unit}"))
     return rows
-
-
-def _value(series: TiltFocalSeries, name: str, part: str) -> float:
-    if name == "defocus":
-        assert series.defocus_angstrom is not None
-        return float(series.defocus_angstrom[series.used].mean())
-    if name in _FIELDS:
-        return float(getattr(series, _FIELDS[name]) or 0.0)
-    return PARAMETERS[f"{name.lower()}_{part}_angstrom"].get(series, None)  # type: ignore[arg-type]
 
 
 def exchange_words(found: Determined | None) -> str:
@@ -99,7 +88,7 @@ def found_words(found: Determined | None, result: AutoResult | SearchResult | No
     """What to know when reading the values and their errors; empty without a result."""
     if found is None:
         return "" if result is None else "\n".join(result.notes)
-    return "\n".join(filter(None, (exchange_words(found), _ONLY_NOISE)))
+    return "\n".join(filter(None, (exchange_words(found), _BARS)))
 
 
 def stage_rows(stages: tuple[Stage, ...]) -> Rows:

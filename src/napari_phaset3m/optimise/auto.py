@@ -11,63 +11,25 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from napari_phaset3m.config import Model, OpticsName, PositiveInt, ReconstructionConfig
+from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.optimise.config import OPTICS, OptimiseConfig, Range
+from napari_phaset3m.optimise.auto_config import AutoConfig
 from napari_phaset3m.optimise.gradient import gradient
+from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.search import SearchResult, iterate_search
-from napari_phaset3m.optimise.uncertainty import Determined
+from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-
-
-class AutoConfig(Model):
-    """What the pipeline does."""
-
-    search: OptimiseConfig = OptimiseConfig(ranges=(Range(name="cs_angstrom"),))
-    align: Literal["auto", "always", "never"] = Field(
-        "auto", description="Projection matching before the search; auto: where no shift is stated"
-    )
-    optics: tuple[OpticsName, ...] = Field(
-        ("C30", "C12"), description="Shared optics that the gradient stage refines: " + ", ".join(OPTICS)
-    )
-    bins: tuple[PositiveInt, ...] = Field((2,), description="Bins of the gradient stage before 1")
-    sweeps: PositiveInt = Field(10, description="Sweeps of the gradient stage at each sampling")
-    rounds: PositiveInt = Field(2, description="Rounds of search and gradient, at most")
-    least_gain: float = Field(
-        0.002, ge=0, description="Stop when a round lowers the held-out error by a smaller fraction"
-    )
-
-    def finer(self, found: SearchResult) -> AutoConfig | None:
-        """The same with trials at the next finer sampling, around what was found; None at full size."""
-        trial = self.search.trial
-        if trial.bin == 1:
-            return None
-        finer = trial.model_copy(update={"bin": trial.bin - 1, "coarser": (2,)})
-        ranges = tuple(
-            item.model_copy(update=dict(zip(("low", "high"), narrowed(found, item.name), strict=True)))
-            for item in self.search.ranges
-        )
-        search = self.search.model_copy(update={"trial": finer, "ranges": ranges})
-        return self.model_copy(update={"search": search})
-
-
-def narrowed(found: SearchResult, name: str) -> tuple[float, float]:
-    """Half of a search's range, around its best point and within its bounds."""
-    low, high = found.limits[name]
-    at, quarter = found.best.values[name], (high - low) / 4
-    middle = min(max(at, low + quarter), high - quarter)
-    return middle - quarter, middle + quarter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +65,8 @@ class AutoResult:
     stages : tuple of Stage
     searches : tuple of SearchResult
     determined : Determined or None
-        Of the last gradient stage that was kept.
+        Standard deviations from leaving out parts of the images, and from what search and gradient
+        disagree by; correlations from the curvature at the end of the last gradient stage.
     volume : ndarray or None
         `(nz, ny, nx)` volts, of that stage.
     notes : tuple of str
@@ -124,9 +87,12 @@ class _State:
     searches: list[SearchResult] = field(default_factory=list)
     determined: Determined | None = None
     volume: np.ndarray | None = None
+    #: What the last search and the last gradient stage stated, kept or not.
+    ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
 
     def judge(self, name: str, series: TiltFocalSeries, score: float | None, seconds: float) -> bool:
         """Keep a stage's series when held-out images are explained better by it."""
+        self.ways[name] = series
         kept = score is not None and score < self.score
         change = changes(self.series, series)
         self.stages.append(Stage(name, self.score, score, change, kept, seconds))
@@ -179,21 +145,25 @@ def iterate_auto(
     unaligned = series.shifts_px is None or not np.any(series.shifts_px)
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
+    wanted = wanted.with_defocus(state.series)
     for number in range(wanted.rounds):
         begun = state.score
-        part = (0.2 + 0.8 * number / wanted.rounds, 0.8 / wanted.rounds)
+        part = (0.2 + 0.7 * number / wanted.rounds, 0.7 / wanted.rounds)
         path = _journal(journal, number)
         yield from _search(state, wanted, config, (finish, path, resume), part)
         yield from _gradient(state, wanted, config, finish, part)
         if finish is not None and finish.finish_requested():
             break
-        finer = wanted.finer(state.searches[-1])
+        finer = wanted.finer(state.searches[-1], state.series, config)
         if finer is None and begun - state.score < wanted.least_gain * begun:
             break
         if finer is not None and number + 1 < wanted.rounds:
             wanted = finer
             yield Progress("Judging at a finer sampling", part[0] + part[1])
             state.score = _score(state.series, config, wanted).score or state.score
+    if not (finish is not None and finish.finish_requested()):
+        for event in _error_bars(state, wanted, config, finish):
+            yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
     notes = tuple(dict.fromkeys(note for search in state.searches for note in search.notes))
     result = AutoResult(tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes)
     # Errors at different samplings are of different images: only the last trial's sampling is told.
@@ -255,12 +225,8 @@ def _gradient(
     part: tuple[float, float],
 ) -> Generator[Progress, None, None]:
     begun = time.perf_counter()
-    steps = gradient(
-        state.series, config, optics=wanted.optics, bins=wanted.bins, sweeps=wanted.sweeps,
-        trial=wanted.search.trial, seed=wanted.search.seed, finish=finish,
-    )  # fmt: skip
     found = None
-    for event in steps:
+    for event in _refine(state.series, wanted, config, finish):
         if isinstance(event, Progress):
             yield Progress(event.text, part[0] + (0.5 + 0.45 * event.fraction) * part[1], event.detail)
         else:
@@ -270,8 +236,32 @@ def _gradient(
     series = found.series
     yield Progress("Judging the refined parameters", part[0] + 0.97 * part[1])
     score = _score(series, config, wanted).score
+    state.determined = found.result.determined
     if state.judge("gradient", series, score, time.perf_counter() - begun):
-        state.determined, state.volume = found.result.determined, found.result.volume
+        state.volume = found.result.volume
+
+
+def _error_bars(
+    state: _State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
+) -> Generator[Progress, None, None]:
+    """Standard deviations that hold more than the curvature does."""
+    found = state.determined
+    if found is None:
+        return
+    groups = wanted.error_groups if wanted.error_groups > 1 else 0
+    refine = partial(_refine, wanted=wanted, config=config)
+    rows = yield from replicates(state.series, found.names, refine, (groups, wanted.search.seed, finish))
+    search, gradient_ = (values_of(state.ways[name], found.names) for name in ("search", "gradient"))
+    state.determined = with_scatter(found, rows, search - gradient_)
+
+
+def _refine(
+    series: TiltFocalSeries, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None = None
+) -> Iterator[Progress | Done]:
+    return gradient(
+        series, config, optics=wanted.optics, bins=wanted.bins, sweeps=wanted.sweeps,
+        trial=wanted.search.trial, seed=wanted.search.seed, finish=finish,
+    )  # fmt: skip
 
 
 def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]:

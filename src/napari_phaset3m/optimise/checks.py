@@ -68,8 +68,6 @@ def _undetermined(
         return "images cannot tell it: the same tilt added everywhere only turns the volume about the axis"
     if name == "tilt_axis_offset_px" and trial.refine_shifts:
         return "shifts of the images are refined in every trial and take it up; switch refine_shifts off"
-    if name == "defocus_offset_angstrom" and trial.refine_defocus != "off":
-        return "defocus is refined in every trial and takes it up; switch refine_defocus off"
     refined = PARAMETERS[name].refined_as
     if refined and refined in trial.refine_optics:
         return f"{refined} is refined in every trial; take it out of refine_optics to search for it"
@@ -104,6 +102,10 @@ def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> lis
     notes = []
     if name == "cs_angstrom" and wanted.trial.refine_defocus != "off":
         notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
+    if name == "defocus_offset_angstrom" and wanted.trial.refine_defocus != "off":
+        notes.append("defocus, refined in every trial, takes up part of its offset: a flat score is no fault")
+    if name == "focal_spread_angstrom":
+        notes.append("focal spread trades with how sharp the volume has become: few sweeps tell it badly")
     if name == "magnification":
         notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
     if series.n_focus == 1 and PARAMETERS[name].kind == "optics":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from napari_phaset3m.config import Model, OpticsName, PositiveFloat, PositiveInt, RefineConfig
+from napari_phaset3m.config import Auto, Model, OpticsName, PositiveFloat, PositiveInt, RefineConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
 
 OPTICS: tuple[OpticsName, ...] = get_args(OpticsName)
@@ -53,6 +53,11 @@ class TrialConfig(Model):
         None, description="Use only the central square of this many pixels"
     )
     holdout_fraction: float = Field(0.1, gt=0, lt=0.5, description="Fraction of images that only judge")
+    held_out_sets: PositiveInt | Auto = Field(
+        "auto",
+        description="Choices of held-out images, each with a reconstruction of its own, that a trial's score "
+        "is the mean of; auto: 4 where noise is much stronger than signal, else 1",
+    )
     loss: Literal["amplitude", "poisson"] = Field("amplitude", description="What is compared")
     refine_shifts: bool = Field(True, description="Refine image shifts inside a trial")
     refine_defocus: Literal["off", "tilt", "image"] = Field(
@@ -61,7 +66,6 @@ class TrialConfig(Model):
     refine_optics: tuple[OpticsName, ...] = Field(
         ("C12",), description="Shared optics refined inside a trial: " + ", ".join(OPTICS)
     )
-
     shift_spread_angstrom: PositiveFloat = Field(
         0.5, description="How far image shifts may be off, Å (standard deviation, along each axis)"
     )

@@ -8,7 +8,7 @@ same in every trial of a seed, so that trials can be compared.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,14 +19,18 @@ from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError, ResourceError
 from napari_phaset3m.optimise.config import TrialConfig
+from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.parameters import put_all
 from napari_phaset3m.optimise.relocate import Relocate
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, SweepDone
 from napari_phaset3m.reconstruct.gauss_newton import GaussNewton, Spread
 from napari_phaset3m.reconstruct.problem import Problem, sparsity
+from napari_phaset3m.reconstruct.shared_optics import mean_of
 
 Status = Literal["done", "diverged", "out of memory", "failed"]
+#: Choices of held-out images in strong noise; from the seed of one to that of the next.
+NOISY_SETS, _NEXT_SET = 4, 7919
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +125,13 @@ class Objective:
     threads: int | Literal["auto"] = "auto"
     cancelled: Callable[[], bool] = field(default=lambda: False)
 
+    @property
+    def sets(self) -> int:
+        """How many choices of held-out images a trial averages over."""
+        if self.trial.held_out_sets != "auto":
+            return self.trial.held_out_sets
+        return NOISY_SETS if is_noisy(self.series, self.trial.bin) else 1
+
     def __call__(self, values: Mapping[str, float]) -> Outcome:
         """Run one trial; what goes wrong in it is told, not raised.
 
@@ -135,12 +146,14 @@ class Objective:
             changes: dict[str, Any] = {
                 "voxel_angstrom": series.pixel_size_angstrom * self.trial.bin,
                 "multiresolution": self.trial.coarser,
-                "seed": self.seed,
                 "threads": self.threads,
             }
             if "iterations" not in values:
                 changes["iterations"] = self.trial.sweeps
-            outcome = self._run(series, sampled(series, config, self.trial, changes))
+            runs = (changes | {"seed": self.seed + _NEXT_SET * i} for i in range(self.sets))
+            outcome = together(
+                [self._run(series, sampled(series, config, self.trial, each)) for each in runs]
+            )
         except CancelledError:
             raise
         except DivergedError as error:
@@ -169,6 +182,24 @@ class Objective:
                 found = refined_of(watch.problem, series)
                 return Outcome("done", last.held_out_error, last.error, 0.0, found, event.volume)
         raise AssertionError("a run ends with Finished")
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """The mean of what several choices of held-out images gave; one that failed fails all.
+
+    Of few held-out images in strong noise, one choice prefers other optics than the next.
+    """
+    failed = next((outcome for outcome in outcomes if outcome.status != "done"), None)
+    if failed is not None or len(outcomes) == 1:
+        return failed or outcomes[0]
+    parts = [outcome.refined for outcome in outcomes if outcome.refined is not None]
+    mean = Refined(
+        np.mean([part.shifts_px for part in parts], axis=0),
+        np.mean([part.defocus_angstrom for part in parts], axis=0),
+        mean_of([part.microscope for part in parts]),
+    )
+    scores, errors = ([getattr(outcome, name) for outcome in outcomes] for name in ("score", "error"))
+    return Outcome("done", float(np.mean(scores)), float(np.mean(errors)), 0.0, mean, outcomes[0].volume)
 
 
 def spread_of(trial: TrialConfig, optics_angstrom: Mapping[str, float] | None = None) -> Spread:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,11 +29,9 @@ class Slice:
     sigma: np.ndarray
 
 
-def model_of(proposer: Proposer) -> Any:
-    """The fitted process, or None (another proposer, or too few trials)."""
-    if isinstance(proposer, Bayesian) and proposer.optimizer.models:
-        return proposer.optimizer.models[-1]
-    return None
+def _believed(proposer: Proposer, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and standard deviation at points; None (another proposer, or too few trials)."""
+    return proposer.predict(points) if isinstance(proposer, Bayesian) else None
 
 
 def slice_through(proposer: Proposer, best: Point, axes: tuple[int, ...], n: int = 81) -> Slice | None:
@@ -45,15 +42,15 @@ def slice_through(proposer: Proposer, best: Point, axes: tuple[int, ...], n: int
     axes : tuple of int
         One or two axes.
     """
-    model = model_of(proposer)
-    if model is None:
-        return None
     grid = np.linspace(0, 1, n)
     parts = np.meshgrid(*(grid for _ in axes), indexing="ij")
     points = np.tile(np.asarray(best, np.float64), (parts[0].size, 1))
     for axis, part in zip(axes, parts, strict=True):
         points[:, axis] = part.ravel()
-    mean, sigma = model.predict(points, return_std=True)
+    believed = _believed(proposer, points)
+    if believed is None:
+        return None
+    mean, sigma = believed
     return Slice(axes, grid, mean.reshape(parts[0].shape), sigma.reshape(parts[0].shape))
 
 
@@ -66,14 +63,16 @@ def likely_best(proposer: Proposer, tried: Sequence[Point]) -> tuple[Point, floa
     -------
     (point, standard deviation there), or None without a model.
     """
-    model = model_of(proposer)
-    if model is None or not tried:
+    if not tried:
         return None
     rng, known = np.random.default_rng(0), np.array(tried)
     near = rng.normal(0, 0.03, (50 * len(known), known.shape[1]))
     around = np.clip(np.repeat(known, 50, axis=0) + near, 0, 1)
     points = np.concatenate([known, around, rng.random((4000, known.shape[1]))])
-    mean, sigma = model.predict(points, return_std=True)
+    believed = _believed(proposer, points)
+    if believed is None:
+        return None
+    mean, sigma = believed
     which = int(np.argmin(mean))
     return tuple(map(float, points[which])), float(sigma[which])
 

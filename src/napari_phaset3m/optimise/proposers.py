@@ -15,6 +15,8 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OptimiseConfig
 
 Point = tuple[float, ...]
+#: Length scales that the process may have, in units of the ranges; least score (a logarithm is taken).
+LENGTHS, _LEAST = (0.1, 3.0), 1e-9
 
 
 class Proposer(Protocol):
@@ -90,7 +92,8 @@ class Grid:
 class Bayesian:
     """Gaussian process with a Matern kernel and fitted noise (scikit-optimize).
 
-    Snoek, Larochelle & Adams, NIPS 25 (2012); a Latin hypercube begins.
+    Snoek, Larochelle & Adams, NIPS 25 (2012); a Latin hypercube begins. It models the logarithm of the
+    score: a deep well in a plateau is closer to stationary so, and near 1 (strong noise) nothing changes.
 
     Parameters
     ----------
@@ -104,7 +107,7 @@ class Bayesian:
         self._worst: float | None = None
         self.optimizer: Any = Optimizer(
             [(0.0, 1.0)] * n_axis,
-            "GP",
+            _process(n_axis, config.seed),
             acq_func=config.acquisition,
             n_initial_points=config.initial,
             initial_point_generator="lhs",
@@ -126,7 +129,15 @@ class Bayesian:
             score = self._worst
         self._worst = score if self._worst is None else max(self._worst, score)
         with _one_thread():
-            self.optimizer.tell(list(point), score)
+            self.optimizer.tell(list(point), float(np.log(max(score, _LEAST))))
+
+    def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and standard deviation of the score at `(n, n_axis)` points; None without a model."""
+        if not self.optimizer.models:
+            return None
+        with _one_thread():
+            mean, sigma = self.optimizer.models[-1].predict(points, return_std=True)
+        return np.exp(mean), np.exp(mean) * sigma
 
     def expected_gain(self) -> float:
         """See :class:`Proposer`: largest expected improvement over the cube."""
@@ -138,7 +149,22 @@ class Bayesian:
         with _one_thread():
             lowest = float(np.min(self.optimizer.yi))
             gains = gaussian_ei(points, self.optimizer.models[-1], y_opt=lowest, xi=0)
-        return float(np.max(gains))
+        return float(np.max(gains) * np.exp(lowest))
+
+
+def _process(n_axis: int, seed: int) -> Any:
+    """The Gaussian process.
+
+    Fitted to a dozen points, length scales without bounds often come out so short that no point tells
+    of another, or infinite: a score follows neither.
+    """
+    from skopt.learning import GaussianProcessRegressor
+    from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
+
+    kernel = ConstantKernel(1.0, (0.05, 50.0)) * Matern(np.full(n_axis, 0.4), [LENGTHS] * n_axis, nu=2.5)
+    return GaussianProcessRegressor(
+        kernel, noise="gaussian", normalize_y=True, n_restarts_optimizer=2, random_state=seed
+    )
 
 
 class Tpe:

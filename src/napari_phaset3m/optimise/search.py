@@ -228,11 +228,16 @@ def _told(outcome: Outcome, asked: tuple[int, Point], axes: Axes) -> Trial:
 
 
 def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | None:
-    """Whether no further gain is expected, once the model has points to stand on."""
-    found = best(book.trials)
-    if found is None or found.score is None or len(book.trials) < wanted.initial + 3:
+    """Whether no further gain is expected, once the model has points to stand on.
+
+    In noise most of a score is the noise of the held-out images, which no point lowers: what
+    counts is the gain relative to how much points differ, where that is less.
+    """
+    scores = [trial.score for trial in book.trials if trial.score is not None]
+    if not scores or len(book.trials) < wanted.initial + 3:
         return None
-    return "gain" if proposer.expected_gain() < wanted.stop_gain * found.score else None
+    scale = min(min(scores), float(np.median(scores)) - min(scores))
+    return "gain" if proposer.expected_gain() < wanted.stop_gain * scale else None
 
 
 def _seen(book: Journal, proposer: Proposer, axes: Axes) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 The inverse of the Gauss-Newton matrix, image shifts eliminated, times the variance of
 what the model leaves unexplained, is the covariance of a fit with independent noise
-(Seber & Wild, Nonlinear Regression (1989), 5.1). Model errors that all images share are
-not in it: it tells what is not determined, rather than how right the result is.
+(Seber & Wild, Nonlinear Regression (1989), 5.1) and a volume that is known. It tells what is
+not determined, rather than how right the result is: see :mod:`.jackknife` for that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.aberrations import KRIVANEK
 from napari_phaset3m.core.precision import Array
+from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.reconstruct.problem import Problem
 from napari_phaset3m.reconstruct.shared_optics import all_factors, count
 
@@ -52,6 +55,25 @@ class Determined:
                 if abs(self.correlation[i, j]) > EXCHANGEABLE:
                     found.append((other, one, float(self.correlation[i, j])))
         return found
+
+
+def values_of(series: TiltFocalSeries, names: Sequence[str]) -> np.ndarray:
+    """`(n,)` angstrom: what a series states of the unknowns of a :class:`Determined`."""
+    return np.array([_value(series, name) for name in names])
+
+
+def _value(series: TiltFocalSeries, name: str) -> float:
+    if name == "defocus":
+        assert series.defocus_angstrom is not None
+        return float(series.defocus_angstrom[series.used].mean())
+    if name == "C30":
+        return float(series.spherical_aberration_angstrom or 0.0)
+    if name == "focal_spread":
+        return series.resolved_focal_spread_angstrom
+    head, _, part = name.partition(" ")
+    phase = KRIVANEK[head][1] * series.aberrations.get("phi" + head[1:], 0.0)
+    turned = {"": 1.0, "cos": np.cos(phase), "sin": np.sin(phase)}[part]
+    return float(series.aberrations.get(head, 0.0) * turned)
 
 
 class Curvature:

@@ -90,3 +90,13 @@ def changed(microscope: Microscope, name: str, change: np.ndarray) -> Microscope
     else:
         known[name], known["phi" + name[1:]] = float(np.hypot(*new)), float(np.arctan2(new[1], new[0]) / m)
     return replace(microscope, aberrations=known)
+
+
+def mean_of(microscopes: Sequence[Microscope]) -> Microscope:
+    """The first microscope with the means of all shared unknowns (cosine and sine parts apart)."""
+    found = microscopes[0]
+    known = {name for one in microscopes for name in one.aberrations if not name.startswith("phi")}
+    for name in ("C30", "focal_spread", *sorted(known)):
+        mean = np.mean([parts(one, name) for one in microscopes], axis=0)
+        found = changed(found, name, mean - parts(found, name))
+    return found

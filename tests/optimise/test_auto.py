@@ -1,0 +1,92 @@
+"""The pipeline on a small scene, its noise estimate, and its error bars."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.optimise.auto import AutoConfig, iterate_auto
+from napari_phaset3m.optimise.auto_config import narrowed
+from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
+from napari_phaset3m.optimise.jackknife import deal, with_scatter
+from napari_phaset3m.optimise.noise import is_noisy, noise_share
+from napari_phaset3m.optimise.objective import Objective, Outcome, together
+from napari_phaset3m.optimise.uncertainty import Determined, values_of
+from napari_phaset3m.prepare.events import drain
+
+SHORT = TrialConfig(bin=1, coarser=(), sweeps=6, holdout_fraction=0.15)
+
+
+def noisy(series, dose: float, seed: int = 0):
+    counts = dose * series.pixel_size_angstrom**2
+    images = np.random.default_rng(seed).poisson(series.images * counts) / counts
+    return series.replace(images=images.astype(np.float32))
+
+
+def auto(**changes) -> AutoConfig:
+    search = OptimiseConfig(ranges=(Range(name="cs_angstrom"),), calls=5, initial=3, trial=SHORT)
+    return AutoConfig(**{"search": search, "align": "never", "bins": (), "rounds": 1, **changes})
+
+
+def test_noise_is_told_from_the_corners_of_the_spectrum(true_series):
+    assert noise_share(true_series) < 0.01
+    strong = noisy(true_series, 10.0)
+    amplitude = np.sqrt(true_series.images)
+    signal = (amplitude - amplitude.mean((2, 3), keepdims=True)).var()
+    added = (np.sqrt(strong.images) - amplitude).var()
+    assert noise_share(strong) == pytest.approx(added / (added + signal), abs=0.06)
+    assert is_noisy(strong) == (added > 4 * signal)
+    assert noise_share(strong, 2) < noise_share(strong)
+
+
+def test_trials_average_over_held_out_sets(true_series, short):
+    objective = [Objective(true_series, short, SHORT.model_copy(update={"held_out_sets": n})) for n in (1, 3)]
+    one, three = (each({}) for each in objective)
+    assert objective[1].sets == 3 and Objective(true_series, short, SHORT).sets == 1
+    assert one.score != three.score and three.refined.shifts_px.shape == one.refined.shifts_px.shape
+    failed = Outcome("diverged", message="no")
+    assert together([one, failed, one]) is failed
+    assert together([one, three]).score == pytest.approx((one.score + three.score) / 2)
+
+
+def test_the_common_defocus_joins_cs_only_in_noise(true_series):
+    wanted = auto()
+    assert wanted.with_defocus(true_series) is wanted
+    names = [item.name for item in wanted.with_defocus(noisy(true_series, 1.0)).search.ranges]
+    assert names == ["cs_angstrom", "defocus_offset_angstrom"]
+
+
+def test_ranges_shrink_around_what_is_stated_now():
+    assert narrowed((0.0, 8.0), 7.0, 0.5) == (4.0, 8.0)
+    assert narrowed((0.0, 8.0), 3.0, 0.5) == (1.0, 5.0)
+    assert narrowed((0.0, 8.0), 7.0, 1.0) == (3.0, 11.0)
+
+
+def test_the_pipeline_finds_cs_with_error_bars(true_series, short):
+    wrong = true_series.replace(spherical_aberration_angstrom=1.5e7)
+    done = drain(iterate_auto(wrong, auto(error_groups=2), short))
+    found, determined = done.series, done.result.determined
+    assert abs(found.spherical_aberration_angstrom - 1.2e7) < 0.1e7
+    assert determined.names[:2] == ("defocus", "C30")
+    assert abs(found.spherical_aberration_angstrom - 1.2e7) < 3 * determined.sigma_angstrom[1]
+
+
+def test_every_image_is_left_out_once():
+    used = np.ones((5, 3), bool)
+    used[2] = False
+    masks = deal(used, 4, 0)
+    assert (sum(~mask & used for mask in masks) == used).all() and not any(mask[2].any() for mask in masks)
+
+
+def test_error_bars_add_scatter_and_disagreement():
+    bare = Determined(("C30",), np.array([1.0]), np.eye(1), np.zeros(1))
+    rows = np.array([[10.0], [14.0], [12.0]])
+    scatter = np.sqrt(2 / 3 * 8)
+    assert with_scatter(bare, rows, np.array([3.0])).sigma_angstrom[0] == pytest.approx(np.hypot(scatter, 3))
+    assert with_scatter(bare, rows[:1], np.zeros(1)).sigma_angstrom[0] == 1.0
+
+
+def test_values_by_name(true_series):
+    got = values_of(true_series, ("defocus", "C30", "C12 cos", "C12 sin", "focal_spread"))
+    turn = 2 * 0.5
+    np.testing.assert_allclose(got, [650, 1.2e7, 60 * np.cos(turn), 60 * np.sin(turn), 20], rtol=1e-6)
