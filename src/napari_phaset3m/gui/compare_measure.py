@@ -13,8 +13,8 @@ from napari_phaset3m.gui.compare_items import Content, Shot, shot_of
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.compare import Comparison
 
-#: Rotation that is searched at first: none. Runs of one series share their zero of the tilts, and where volumes
-#: hardly agree the search finds a turn all the same.
+#: Rotation that is searched at first: none. Runs of one series share their zero of the tilts, and where
+#: volumes hardly agree the search finds a turn all the same.
 DEFAULT_TURNING: Turning = "none"
 
 
