@@ -11,7 +11,9 @@ benchmarks/bench_analyse.py``.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,19 +48,30 @@ class Trip:
         self.session = session_for(self.viewer)
         self.said: dict[str, list[str]] = {}
         self._beats: list[Beat] = []
+        #: Processor time of each full garbage collection in the main thread, ms; they fall into any slot.
+        self.collections: list[float] = []
+        self._collecting = 0.0
         self._sampler, self._heart = Sampler(), QTimer()
         self._heart.timeout.connect(self._on_beat)
 
     def watch(self) -> None:
         """Note from now on how long the event loop does not come round."""
         self._heart.start(10)
+        gc.callbacks.append(self._on_collection)
         self._sampler.start()
+
+    def _on_collection(self, phase: str, about: dict[str, int]) -> None:
+        if about["generation"] == 2 and threading.current_thread() is threading.main_thread():
+            if phase == "stop":
+                self.collections.append(round(1000 * (time.thread_time() - self._collecting), 1))
+            self._collecting = time.thread_time()
 
     def _on_beat(self) -> None:
         self._beats.append(beat(self.slots.phase if self.slots.recording else ""))
 
     def end(self) -> list[dict[str, Any]]:
         """Pauses of the event loop within a phase, the longest three, and what the threads did."""
+        gc.callbacks.remove(self._on_collection)
         self._heart.stop()
         self._sampler.end()
         return pauses(self._beats, self._sampler)
@@ -230,7 +243,7 @@ def main() -> int:
         "machine": about, "limit_ms": LIMIT_MS, "longest_slot_ms": longest,
         "longest_processor_ms": busiest,
         "within_limit": longest <= LIMIT_MS, "within_limit_processor": busiest <= LIMIT_MS,
-        "longest_pauses": trip.end(),
+        "longest_pauses": trip.end(), "full_collections_ms": trip.collections,
         "slots": rows[:25], "painting": [{"phase": p, **r} for p in phases for r in paint.worst(p)],
         "said": trip.said,
     })  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("qtpy")
 from qtpy.compat import isalive
-from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtCore import QPoint, QRect, Qt, QThreadPool
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
@@ -61,8 +61,8 @@ def viewer(qtbot):
     if view is not None and isalive(view):
         view.release()
         view.close()
-        # a thread that outlives the application finds its signals deleted
-        qtbot.waitUntil(lambda: not view.set.busy, timeout=WAIT)
+    # a thread that outlives the application finds its signals deleted; napari waits for it as well
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
 
 
 @pytest.fixture
@@ -245,7 +245,10 @@ def test_a_rotation_is_searched_told_and_taken_out(qtbot, viewer):
     add_run(session, 2 * turned(one, np.array([0, -4.0, 0])))
     view = shown(qtbot, viewer)
     box = view.alignment.box
-    assert "tilt axis" in box.currentText(), "as on the command line"
+    assert box.currentText() == "Shift only"
+    qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
+    box.setCurrentText("Shift, rotation about the tilt axis")
+    assert "measuring" in view.numbers.text() and not view.set.numbers
     qtbot.waitUntil(lambda: bool(view.set.numbers), timeout=WAIT)
     found = view.set.numbers["run:id1"].comparison
     assert found.turn_deg == pytest.approx((0, 4, 0), abs=0.3)
@@ -271,6 +274,7 @@ def test_no_rotation_is_searched_while_a_run_goes_on(qtbot, viewer, two, monkeyp
     record = driver.start()
     view = open_compare(viewer, [f"run:{sirt.run_id}", f"run:{record.run_id}"])
     qtbot.addWidget(view)
+    view.alignment.box.setCurrentText("Shift, rotation about the tilt axis")
     qtbot.waitUntil(lambda: "rotation: when the run has ended" in view.numbers.text(), timeout=WAIT)
     driver.stop()  # its last picture stays, and is searched now
     qtbot.waitUntil(

@@ -113,3 +113,20 @@ def test_names_of_the_steps_are_never_cut(make_napari_viewer, qtbot):
     for row in (made.guide.buttons[:4], made.guide.buttons[4:]):
         edges = [(b.geometry().left(), b.geometry().right()) for b in row]
         assert all(right < left for (_, right), (left, _) in pairwise(edges))
+
+
+def test_imports_are_kept_out_of_collections_unless_a_viewer_is_there(monkeypatch):
+    import napari
+
+    from napari_phaset3m.gui.launch import _spare_collections
+
+    gc.unfreeze()
+    monkeypatch.setattr(napari, "current_viewer", object)
+    _spare_collections()
+    assert gc.get_freeze_count() == 0, "it would never be freed"
+    monkeypatch.setattr(napari, "current_viewer", lambda: None)
+    try:
+        _spare_collections()
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()

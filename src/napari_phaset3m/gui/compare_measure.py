@@ -13,8 +13,9 @@ from napari_phaset3m.gui.compare_items import Content, Shot, shot_of
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.compare import Comparison
 
-#: Rotation that is searched at first, as on the command line.
-DEFAULT_TURNING: Turning = "tilt"
+#: Rotation that is searched at first: none. Runs of one series share their zero of the tilts, and where
+#: volumes hardly agree the search finds a turn all the same.
+DEFAULT_TURNING: Turning = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,11 +101,6 @@ class CompareSet(QObject):
             follow(publisher.viewer.layers.events.inserted, self._on_layers)
             follow(publisher.viewer.layers.events.removed, self._on_layers)
 
-    @property
-    def busy(self) -> bool:
-        """Whether something is made ready or measured in the background."""
-        return self._preparing or self._measuring
-
     def candidates(self) -> list[Candidate]:
         """What can be chosen, files last."""
         return [*candidates(self._session, self._publisher), *self.files]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,12 +50,28 @@ def open_workspace(
     """
     import napari
 
+    _spare_collections()
     viewer = napari.Viewer(title="PhaseT3M")
     add_workspace(viewer)
     _fill_session(viewer, path, start, config)
     if run:
         napari.run()
     return viewer
+
+
+def _spare_collections() -> None:
+    """Keep what was imported out of full garbage collections, each of which holds up the window.
+
+    They go through every object: 0.3 s for the half million of a window with results, most of them classes
+    and functions that live as long as the process. Not beside another viewer: it would never be freed.
+    """
+    import napari
+
+    if napari.current_viewer() is None:
+        for name in ("napari._qt.qt_main_window", "napari._vispy.layers"):
+            import_module(name)
+        gc.collect()
+        gc.freeze()
 
 
 def _fill_session(
