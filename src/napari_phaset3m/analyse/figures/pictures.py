@@ -107,8 +107,10 @@ def draw_slice(
     return image
 
 
-def scale_bar(axes: Any, length: float, corner: tuple[float, float], *, light: bool = False) -> None:
-    """A bar of this length (angstrom, the axes' unit) whose left end is at ``corner``, its length above."""
+def scale_bar(
+    axes: Any, length: float, corner: tuple[float, float], *, light: bool = False, text: str = ""
+) -> None:
+    """A bar of this length (the axes' unit) whose left end is at ``corner``; above it ``text``, or its Å."""
     from matplotlib.patheffects import withStroke
 
     left, bottom = corner
@@ -116,7 +118,7 @@ def scale_bar(axes: Any, length: float, corner: tuple[float, float], *, light: b
     bar = axes.plot([left, left + length], [bottom, bottom], color=ink, lw=4, ls="-", solid_capstyle="butt")
     bar[0].set_path_effects([withStroke(linewidth=6, foreground=paper)])
     axes.annotate(
-        length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
+        text or length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
         color=ink, ha="center", va="bottom", path_effects=[withStroke(linewidth=2.5, foreground=paper)],
     )  # fmt: skip
 

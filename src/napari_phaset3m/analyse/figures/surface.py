@@ -65,6 +65,44 @@ class Shaded:
     half_width: float
 
 
+def along_rays(
+    volume: np.ndarray, view_deg: tuple[float, float] = VIEW_DEG, half_width: float | None = None
+) -> tuple[np.ndarray, float]:
+    """A volume turned into the axes of a view, with its lowest value around it.
+
+    Parameters
+    ----------
+    volume : ndarray
+        `(nz, ny, nx)`.
+    view_deg : (float, float)
+        See :data:`VIEW_DEG`.
+    half_width : float, optional
+        Of what is seen, voxels; all of the box when omitted.
+
+    Returns
+    -------
+    seen : ndarray
+        `(n, n, n)` float32: away from the viewer, down, right.
+    step : float
+        Voxels from one point to the next.
+    """
+    from scipy import ndimage
+
+    half = 0.5 * float(np.linalg.norm(volume.shape)) if half_width is None else half_width
+    step = max(_FINEST, 2 * half / _PIXELS)
+    n = int(2 * half / step) + 1
+    # (z, y, x) of the sample from (away, down, right) of the view
+    matrix = view_matrix(view_deg).T[::-1, ::-1] * step
+    middle = (np.array(volume.shape) - 1) / 2
+    offset = middle - matrix @ np.full(3, (n - 1) / 2)
+    data = np.asarray(volume, REAL)
+    if step > 1.5:
+        data = ndimage.gaussian_filter(data, 0.4 * step)
+    low = float(data.min())
+    seen = ndimage.affine_transform(data, matrix, offset, (n, n, n), order=1, cval=low, output=REAL)
+    return np.asarray(seen, REAL), step
+
+
 def shaded(
     volume: np.ndarray,
     level: float,
@@ -84,21 +122,9 @@ def shaded(
     half_width : float, optional
         Of what is seen, voxels; all of the box when omitted.
     """
-    from scipy import ndimage
-
+    seen, step = along_rays(volume, view_deg, half_width)
+    n = len(seen)
     half = 0.5 * float(np.linalg.norm(volume.shape)) if half_width is None else half_width
-    step = max(_FINEST, 2 * half / _PIXELS)
-    n = int(2 * half / step) + 1
-    turn = view_matrix(view_deg)
-    # (z, y, x) of the sample from (away, down, right) of the view
-    matrix = turn.T[::-1, ::-1] * step
-    middle = (np.array(volume.shape) - 1) / 2
-    offset = middle - matrix @ np.full(3, (n - 1) / 2)
-    data = np.asarray(volume, REAL)
-    if step > 1.5:
-        data = ndimage.gaussian_filter(data, 0.4 * step)
-    low = float(data.min())
-    seen = ndimage.affine_transform(data, matrix, offset, (n, n, n), order=1, cval=low, output=REAL)
     over = seen >= level
     hit, first = over.any(axis=0), over.argmax(axis=0)
     v, u = np.nonzero(hit)
@@ -147,14 +173,25 @@ def figure_surface(volume: np.ndarray, voxel_size_angstrom: float, *, mask: np.n
     shown = _cropped(np.asarray(shown, REAL), level)
     figure = new_figure(9.0, 4.5)
     for axes, view in zip(figure.subplots(1, 2), (VIEW_DEG, (VIEW_DEG[0] + 90, VIEW_DEG[1])), strict=True):
-        found = shaded(shown, level, view)
-        half = found.half_width * voxel_size_angstrom
-        _paint(axes, found, half, BLUE)
-        length = round_length(half / 2)
-        axes.plot([-0.95 * half, -0.95 * half + length], [0.93 * half] * 2, color=INK, lw=3)
-        axes.text(-0.95 * half, 0.9 * half, length_text(length), color=INK, va="bottom", fontsize=9)
-        _triad(axes, view, half, ("x", "y", "z"))
+        _surface(axes, shown, level, voxel_size_angstrom, view)
     return figure
+
+
+def draw_surface(axes: Any, volume: np.ndarray, voxel_size_angstrom: float) -> float:
+    """Draw a volume's surface from a corner, with a scale bar and its axes; returns its level."""
+    level = surface_level(volume)
+    _surface(axes, _cropped(np.asarray(volume, REAL), level), level, voxel_size_angstrom, VIEW_DEG)
+    return level
+
+
+def _surface(axes: Any, shown: np.ndarray, level: float, voxel: float, view: tuple[float, float]) -> None:
+    found = shaded(shown, level, view)
+    half = found.half_width * voxel
+    _paint(axes, found, half, BLUE)
+    length = round_length(half / 2)
+    axes.plot([-0.95 * half, -0.95 * half + length], [0.93 * half] * 2, color=INK, lw=3)
+    axes.text(-0.95 * half, 0.9 * half, length_text(length), color=INK, va="bottom")
+    _triad(axes, view, half, ("x", "y", "z"))
 
 
 def power_excess(volume: np.ndarray) -> np.ndarray:
@@ -248,7 +285,7 @@ def _triad(axes: Any, view_deg: tuple[float, float], half: float, names: tuple[s
         tip = at + length * turn[:2, column]
         axes.annotate("", tip, at, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.4})
         x, y = at + 1.3 * length * turn[:2, column]
-        axes.text(x, y, name, color=INK, ha="center", va="center", fontsize=9)
+        axes.text(x, y, name, color=INK, ha="center", va="center")
 
 
 def _spheres(axes: Any, limit: float) -> None:
