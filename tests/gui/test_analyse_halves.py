@@ -56,7 +56,11 @@ def window(make_napari_viewer):
     volume = reconstruct(series(), CONFIG, device="cpu").volume
     session.add_run(
         RunRecord(
-            "one", CONFIG, status="finished", series_name=session.series_name, volume=volume,
+            "one",
+            CONFIG,
+            status="finished",
+            series_name=session.series_name,
+            volume=volume,
             voxel_size_angstrom=PIXEL,
         )
     )

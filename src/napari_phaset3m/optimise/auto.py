@@ -48,7 +48,6 @@ class AutoConfig(Model):
         0.002, ge=0, description="Stop when a round lowers the held-out error by a smaller fraction"
     )
 
-
     def finer(self, found: SearchResult) -> AutoConfig | None:
         """The same with trials at the next finer sampling, around what was found; None at full size."""
         trial = self.search.trial
@@ -196,9 +195,7 @@ def iterate_auto(
             yield Progress("Judging at a finer sampling", part[0] + part[1])
             state.score = _score(state.series, config, wanted).score or state.score
     notes = tuple(dict.fromkeys(note for search in state.searches for note in search.notes))
-    result = AutoResult(
-        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes
-    )
+    result = AutoResult(tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes)
     # Errors at different samplings are of different images: only the last trial's sampling is told.
     told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
     told |= changes(series, state.series)

@@ -105,4 +105,3 @@ class OptimiseConfig(Model):
         if twice:
             raise ValueError(f"ranges: {twice} is given twice")
         return ranges
-

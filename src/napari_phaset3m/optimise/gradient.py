@@ -93,6 +93,4 @@ def gradient(
         elif isinstance(event, Finished):
             assert last is not None and watch.problem is not None
             found = refined_of(watch.problem, series).apply(series)
-            yield Done(
-                found, GradientResult(last.error, last.held_out_error, curvature.found, event.volume)
-            )
+            yield Done(found, GradientResult(last.error, last.held_out_error, curvature.found, event.volume))

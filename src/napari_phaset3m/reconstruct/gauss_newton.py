@@ -153,9 +153,13 @@ class _Tilt:
         self._follows = held & ~self._leads
         self._columns = self._free(self._leads, defocus=True)
         pixel, spread = problem.grid.pixel_size_angstrom, owner.spread
-        stiffness = noise / np.array(
-            [spread.shift_angstrom / pixel, spread.shift_angstrom / pixel, spread.defocus_angstrom]
-        ) ** 2
+        stiffness = (
+            noise
+            / np.array(
+                [spread.shift_angstrom / pixel, spread.shift_angstrom / pixel, spread.defocus_angstrom]
+            )
+            ** 2
+        )
         if config.refine_defocus == "tilt":
             stiffness[2] /= self._leads.sum()  # one unknown, counted by each image
         self._stiffness = stiffness

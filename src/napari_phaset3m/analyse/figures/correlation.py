@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.analyse.resolution import Criterion
 
 
-def plot_fsc(
-    axes: Any, curve: FscCurve, *, mark: Criterion = "0.143", free: FscCurve | None = None
-) -> None:
+def plot_fsc(axes: Any, curve: FscCurve, *, mark: Criterion = "0.143", free: FscCurve | None = None) -> None:
     """One FSC with all that belongs to it: unmasked, masked, randomised, corrected, criteria, noise bound.
 
     Parameters
@@ -82,7 +80,7 @@ def criteria(axes: Any, curve: FscCurve, *, curve_free: bool = False) -> None:
     for level, style in ((0.5, (0, (4, 3))), (0.143, (0, (1, 2)))):
         axes.axhline(level, color=INK, lw=1, ls=style)
         axes.annotate(f"{level:g}", (1, level), (3, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+                      textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     if not curve_free:
         axes.plot(
             k, curve.threshold("half-bit"), color=INK, lw=1, ls=(0, (7, 2, 1, 2, 1, 2)), label="half-bit"

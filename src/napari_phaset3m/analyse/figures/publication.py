@@ -20,6 +20,7 @@ from napari_phaset3m.analyse.figures.pictures import (
     levels,
     round_length,
     scale_bar,
+    shells,
 )
 from napari_phaset3m.analyse.figures.style import new_figure, sheet
 from napari_phaset3m.analyse.figures.surface import draw_surface
@@ -36,9 +37,13 @@ ONE_COLUMN_MM, TWO_COLUMNS_MM = 88.0, 180.0
 WIDTHS_MM = (60.0, 400.0)
 FORMATS = (".svg", ".png", ".pdf")
 PAPER_DPI = 300
+#: Below this width each plot gets a row of its own.
+NARROW_MM = 130.0
 _INCH = 25.4
-#: Letters, points: journals ask for 5 to 8 in print.
-_POINTS = 7.0
+#: Letters, points: journals ask for 5 to 8 in print. The smaller ones are for one column.
+_POINTS, _NARROW_POINTS = 7.0, 5.6
+#: Of the volume before its surface is drawn, voxels: noise would cover it.
+_SMOOTHING = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,37 +122,42 @@ def figure_publication(
     width = settings.width_mm / _INCH
     rows = [name for name in ("slices", "transforms") if name in wanted]
     last = [name for name in ("surface", "power", "fsc") if name in wanted]
+    planes = slices_of(volume, voxel_size_angstrom, settings.thickness_angstrom) if rows else []
     picture = 0.31 * width
-    heights = [picture] * len(rows) + ([min(1.05 * picture, width / len(last))] if last else [])
+    narrow = settings.width_mm < NARROW_MM
+    plots = [[name] for name in last] if narrow else [last] if last else []
+    heights = [picture * _tallest(planes)] if "slices" in rows else []
+    heights += [picture] if "transforms" in rows else []
+    heights += [0.62 * width if narrow else min(0.4, 1 / len(names)) * width for names in plots]
     figure = new_figure(width, sum(heights) + 0.12 * (len(heights) + 1))
     figure.get_layout_engine().set(w_pad=0.025, h_pad=0.03, wspace=0.02, hspace=0.03)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     letters = iter("abcdefghijk")
-    planes = slices_of(volume, voxel_size_angstrom, settings.thickness_angstrom) if rows else []
-    for number, name in enumerate(rows):
-        show(f"drawing the {name}", 0.1 + 0.2 * number)
+    for number, kind in enumerate(rows):
+        show(f"drawing the {kind}", 0.1 + 0.2 * number)
         grid = parts[number].subplots(1, 3)
-        if name == "slices":
+        if kind == "slices":
             _slices(parts[number], grid, planes, voxel_size_angstrom, settings.colour_map, unit)
         else:
-            _transforms(grid, planes, voxel_size_angstrom, tilt_range_deg)
+            _transforms(grid, planes, voxel_size_angstrom, tilt_range_deg, 2 if narrow else 3)
         _letter(grid, letters)
-    if last:
-        grid = np.ravel(parts[-1].subplots(1, len(last)))
-        for axes, name in zip(grid, last, strict=True):
+    for part, names in zip(parts[len(rows) :], plots, strict=True):
+        grid = np.ravel(part.subplots(1, len(names)))
+        for axes, name in zip(grid, names, strict=True):
             show(f"drawing the {name}", 0.5 + 0.15 * last.index(name))
-            _last(axes, name, volume, voxel_size_angstrom, unit, fsc)
+            _plot(axes, name, volume, voxel_size_angstrom, unit, fsc)
         _letter(grid, letters)
     show("writing", 0.95)
     return figure
 
 
 @contextmanager
-def paper() -> Iterator[None]:
+def paper(settings: FigureSettings) -> Iterator[None]:
     """Draw and save inside this block for the letters and lines of a printed column."""
-    import_settings = {
-        "font.size": _POINTS, "axes.titlesize": _POINTS, "axes.labelsize": _POINTS,
-        "legend.fontsize": _POINTS - 1, "xtick.labelsize": _POINTS - 1, "ytick.labelsize": _POINTS - 1,
+    size = _NARROW_POINTS if settings.width_mm < NARROW_MM else _POINTS
+    looks = {
+        "font.size": size, "axes.titlesize": size, "axes.labelsize": size,
+        "legend.fontsize": size - 0.6, "xtick.labelsize": size - 0.6, "ytick.labelsize": size - 0.6,
         "lines.linewidth": 1.0, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
         # letters stay letters: searchable, and the journal can set them
         "svg.fonttype": "none", "pdf.fonttype": 42, "font.sans-serif": ["DejaVu Sans", "Arial", "sans-serif"],
@@ -155,12 +165,12 @@ def paper() -> Iterator[None]:
     with sheet():
         import matplotlib
 
-        with matplotlib.rc_context(import_settings):
+        with matplotlib.rc_context(looks):
             yield
 
 
 def publication_bytes(figure: Any, suffix: str, record: str = "") -> bytes:
-    """The figure on white paper as ``.svg``, ``.png`` or ``.pdf``, 300 dpi; ``record`` goes into its metadata.
+    """The figure on white paper as ``.svg``, ``.png`` or ``.pdf``, 300 dpi, ``record`` in its metadata.
 
     Raises
     ------
@@ -193,12 +203,18 @@ def _slices(
 
 
 def _transforms(
-    grid: Sequence[Any], planes: list[np.ndarray], voxel: float, tilts: tuple[float, float] | None
+    grid: Sequence[Any],
+    planes: list[np.ndarray],
+    voxel: float,
+    tilts: tuple[float, float] | None,
+    rings: int,
 ) -> None:
     limit = 0.5 / voxel
     for axes, plane, name in zip(grid, planes, PLANES, strict=True):
-        label = f"k{name[0]} →  k{name[1]} ↓"
-        draw_transform(axes, log_power(plane, window=True), voxel, label=label)
+        # in one column arrows would run into the name of the wedge
+        label = f"k{name[0]} →  k{name[1]} ↓" if rings > 2 else f"k{name[0]} k{name[1]}"
+        drawn = shells(limit, rings)
+        draw_transform(axes, log_power(plane, window=True), voxel, label=label, rings=drawn)
         length = round_length(limit / 2)
         corner = (-0.9 * limit, 0.9 * limit)
         scale_bar(axes, length, corner, text=f"{length:g} Å⁻¹")
@@ -206,9 +222,11 @@ def _transforms(
         draw_wedge(grid[1], tilts, limit)
 
 
-def _last(axes: Any, name: str, volume: np.ndarray, voxel: float, unit: str, fsc: FscCurve | None) -> None:
+def _plot(axes: Any, name: str, volume: np.ndarray, voxel: float, unit: str, fsc: FscCurve | None) -> None:
     if name == "surface":
-        level = draw_surface(axes, volume, voxel)
+        from scipy import ndimage
+
+        level = draw_surface(axes, ndimage.gaussian_filter(volume, _SMOOTHING), voxel)
         axes.set_title(f"surface at {level:.3g} {unit}".rstrip())
     elif name == "power":
         frequency, power = radial_power_spectrum(volume, voxel)
@@ -218,11 +236,19 @@ def _last(axes: Any, name: str, volume: np.ndarray, voxel: float, unit: str, fsc
             axes.get_legend().remove()
     elif fsc is not None:
         plot_fsc(axes, fsc)
+        axes.legend(
+            loc="upper right", handlelength=1.6, labelspacing=0.3
+        )  # inside: a column has no room below
 
 
-def _letter(grid: Sequence[Any], letters: Iterator[str]) -> None:
+def _letter(grid: Any, letters: Iterator[str]) -> None:
     for axes in grid:
         axes.annotate(
             next(letters), (0, 1), (-2, 3), xycoords="axes fraction", textcoords="offset points",
-            ha="right", va="bottom", fontweight="bold", fontsize=_POINTS + 1,
+            ha="right", va="bottom", fontweight="bold", fontsize="large",
         )  # fmt: skip
+
+
+def _tallest(planes: list[np.ndarray]) -> float:
+    """Height over width of the tallest slice, within what a row may be."""
+    return float(np.clip(max(rows / columns for rows, columns in (p.shape for p in planes)), 0.35, 1.3))

@@ -19,7 +19,7 @@ LIGHT, DARK = (241, 243, 244), (16, 18, 20)
 
 @lru_cache(maxsize=8)
 def font(size: int) -> tuple[Any, bool]:
-    """A font, and whether it has Å: DejaVu of the system or of matplotlib, else Pillow's own, which has not."""
+    """A font, and whether it has Å: DejaVu of the system or matplotlib's, else Pillow's, which has not."""
     from PIL import ImageFont
 
     found = importlib.util.find_spec("matplotlib")
