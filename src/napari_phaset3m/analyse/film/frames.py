@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from napari_phaset3m.analyse.figures.pictures import levels
-from napari_phaset3m.analyse.figures.surface import along_rays, shaded, surface_level
+from napari_phaset3m.analyse.figures.rays import along_rays, shaded
+from napari_phaset3m.analyse.figures.surface import surface_level
 from napari_phaset3m.analyse.film.marks import burn, letter_size, position_text
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError
