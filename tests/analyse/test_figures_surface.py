@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _crystals import VOXEL, noisy, particle, rotation
 
 from napari_phaset3m.analyse.bragg import bragg_report
-from napari_phaset3m.analyse.figures import style, surface
+from napari_phaset3m.analyse.figures import rays, style, surface
 
 pytest.importorskip("matplotlib")
 N = 33
@@ -26,7 +26,7 @@ def ball(centre: tuple[float, float, float] = (0, 0, 0), radius: float = 8.0) ->
 
 
 def test_a_ball_has_its_depth_and_is_lit_from_the_upper_left() -> None:
-    found = surface.shaded(ball(), 0.0, (0.0, 0.0))
+    found = rays.shaded(ball(), 0.0, (0.0, 0.0))
     n = len(found.depth)
     pixel = 2 * found.half_width / n
     place = (np.arange(n) - (n - 1) / 2) * pixel
@@ -44,8 +44,8 @@ def test_a_ball_has_its_depth_and_is_lit_from_the_upper_left() -> None:
 def test_it_is_turned_as_the_matrix_says(axis: int) -> None:
     place = np.zeros(3)
     place[axis] = 9.0
-    found = surface.shaded(ball(tuple(place), 4.0), 0.0)
-    right, down, away = surface.view_matrix() @ place
+    found = rays.shaded(ball(tuple(place), 4.0), 0.0)
+    right, down, away = rays.view_matrix() @ place
     v, u = np.nonzero(np.isfinite(found.depth))
     pixel = 2 * found.half_width / len(found.depth)
     centre = (np.array([u.mean(), v.mean()]) - (len(found.depth) - 1) / 2) * pixel
@@ -54,8 +54,8 @@ def test_it_is_turned_as_the_matrix_says(axis: int) -> None:
 
 
 def test_the_view_keeps_handedness_and_begins_as_the_images_do() -> None:
-    assert np.linalg.det(surface.view_matrix()) == pytest.approx(1)
-    np.testing.assert_allclose(surface.view_matrix((0, 0)), np.eye(3), atol=1e-12)
+    assert np.linalg.det(rays.view_matrix()) == pytest.approx(1)
+    np.testing.assert_allclose(rays.view_matrix((0, 0)), np.eye(3), atol=1e-12)
 
 
 def test_the_level_lies_between_atoms_and_what_is_around_them() -> None:

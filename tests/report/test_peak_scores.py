@@ -37,7 +37,8 @@ def test_a_peak_where_the_truth_has_none_counts_against_a_volume() -> None:
     loud = report(
         [9, 9, 9, 9], [1, -1, 1, 1], phase_error=[0, 170, 0, 20], power=[[4, 1, 9, 2], [4, 1, 0, 2]],
     )
-    outside, wedge, wrong, error, intensity = scores_by_truth([good, loud], TRUTH)
+    every, outside, wedge, wrong, error, intensity = scores_by_truth([good, loud], TRUTH)
+    assert (every.values, every.total) == ((3.0, 2.0), 3.0)
     assert (outside.values, outside.total) == ((2.0, 1.0), 2.0)
     assert (wedge.values, wedge.total) == ((1.0, 1.0), 1.0)
     # loud: one with another phase, one where the truth has nothing
@@ -49,14 +50,14 @@ def test_a_peak_where_the_truth_has_none_counts_against_a_volume() -> None:
 
 def test_pairs_are_matched_by_place_not_by_name() -> None:
     same = report([9, 9, 1, 9], [1, 1, 0, 1], turned=True)
-    outside, wedge, wrong, error, _ = scores_by_truth([same], TRUTH)
+    _, outside, wedge, wrong, error, _ = scores_by_truth([same], TRUTH)
     assert outside.values == (2.0,) and wedge.values == (1.0,) and wrong.values == (0.0,)
     assert error.values == (None,)
 
 
 def test_what_has_no_lattice_has_no_score() -> None:
     good = report([9, 9, 1, 9], [1, 1, 0, 1])
-    outside, *_ = scores_by_truth(["no peaks", good], TRUTH)
+    _, outside, *_ = scores_by_truth(["no peaks", good], TRUTH)
     assert outside.values == (None, 2.0)
     assert scores_by_truth(["no peaks"], TRUTH) == []
     assert scores_by_truth([good], "no peaks") == []

@@ -13,6 +13,7 @@ from napari_phaset3m.cli import (
     compare,
     ctf,
     demo,
+    figure,
     files,
     mask,
     optimise,
@@ -43,6 +44,8 @@ app.command("reconstruct")(reconstruct.reconstruct)
 app.command("mask")(mask.mask)
 app.command("analyse")(analyse.analyse)
 app.command("compare")(compare.compare)
+app.command("figure")(figure.figure)
+app.command("film")(figure.film)
 app.command("demo")(demo.demo)
 app.command("doctor")(system.doctor)
 app.command("view")(system.view)

@@ -129,7 +129,7 @@ def write_fourier_slices(done: Any, path: Path) -> None:
 def _draw(done: Any, title: str, files: dict[str, Path]) -> None:
     if "figure" not in files:
         return
-    from napari_phaset3m.cli.figure import draw
+    from napari_phaset3m.cli.demo_figure import draw
     from napari_phaset3m.io.atomic import atomic_path
 
     with atomic_path(files["figure"]) as temporary:

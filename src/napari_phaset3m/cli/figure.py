@@ -1,107 +1,120 @@
-"""The demo's picture: orthoslices, their Fourier transforms and the error curve."""
+"""``phaset3m figure`` and ``phaset3m film``: pictures of a volume for a paper or a talk."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
-from napari_phaset3m.analyse.figures.pictures import bare, draw_slice, draw_transform
-from napari_phaset3m.analyse.zone import view_along, zone_axis
+from napari_phaset3m.analyse.figures.publication import COLOUR_MAPS, PANELS, FigureSettings
+from napari_phaset3m.analyse.film.frames import Film, slice_film, sweep_film, turntable_film
+from napari_phaset3m.cli import running, subjects
+from napari_phaset3m.errors import ConfigError
 
-#: Thickness of the slices shown: thin against an atom's distance, thick against noise.
-SLICE_ANGSTROM = 1.5
-#: Thickness of the view along a lattice direction, where atoms stand behind each other.
-ZONE_ANGSTROM = 12.0
-#: Rings drawn on the Fourier transforms, 1/Å.
-RINGS = (0.25, 0.5, 0.75)
-_PLANES = ("xy", "xz", "yz")
-_INK, _PAPER, _ACCENT = "#e8eaed", "#15181c", "#4fc3f7"
-
-
-def draw(done: Any, title: str, path: Path) -> None:
-    """Draw a finished run.
-
-    Parameters
-    ----------
-    done : Finished
-    title : str
-    path : Path
-        PNG, or another suffix that matplotlib knows.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from napari_phaset3m.analyse.fourier import log_power
-
-    voxel = done.voxel_size_angstrom
-    figure = Figure(figsize=(17, 7.4), facecolor=_PAPER)
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        2, 6, width_ratios=(1, 1, 1, 1, 0.12, 0.9), left=0.015, right=0.985, top=0.9, bottom=0.04,
-        wspace=0.04, hspace=0.06,
-    )  # fmt: skip
-    views = _views(done.volume, voxel)
-    for column, (plane, label, names) in enumerate(views):
-        draw_slice(figure.add_subplot(grid[0, column]), plane, voxel, label=label)
-        power = log_power(plane, window=True)
-        limit = 1.15 * RINGS[-1]
-        rings = [(k, f"{k:g} Å⁻¹") for k in RINGS]
-        axes = figure.add_subplot(grid[1, column])
-        draw_transform(axes, power, voxel, label=names, rings=rings, limit_per_angstrom=limit)
-    _error(figure.add_subplot(grid[0, 5]), done)
-    _facts(figure.add_subplot(grid[1, 5]), done)
-    head = f"{title}: central slices, {SLICE_ANGSTROM:g} Å thick, and the log power of their transforms"
-    figure.text(0.02, 0.95, head, color=_INK, fontsize=15, va="center")
-    figure.savefig(path, dpi=100, facecolor=_PAPER, format=path.suffix.lstrip("."))
+KINDS = ("turntable", "slices", "sweeps")
+_PANELS = f"What to show, comma-separated: {', '.join(PANELS)} (default: all there is)"
+_HALVES = "Two half volumes for the FSC"
+_SERIES = "The series it came from: outlines the missing wedge"
+_KIND = "turntable (about the tilt axis), slices (through the volume), sweeps (several volumes in turn)"
 
 
-def _views(volume: np.ndarray, voxel: float) -> list[tuple[np.ndarray, str, str]]:
-    """Picture, label and name of its transform: three orthoslices and one along a lattice direction."""
-    from napari_phaset3m.analyse.fourier import central_slices
+def figure(
+    volume: Annotated[Path, typer.Argument(help="Volume: .mrc, .tif, .h5 or .ome.zarr")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".svg, .png (300 dpi) or .pdf")],
+    thickness: Annotated[float, typer.Option("--thickness", help="Thickness of slices, Å")] = 2.0,
+    colour_map: Annotated[str, typer.Option("--colours", help=", ".join(COLOUR_MAPS))] = "gray",
+    panels: Annotated[str, typer.Option(help=_PANELS)] = ",".join(PANELS),
+    width: Annotated[float, typer.Option("--width", help="Width on paper, mm (columns: 88, 180)")] = 180.0,
+    series: Annotated[Path | None, typer.Option(help=_SERIES)] = None,
+    halves: Annotated[tuple[Path, Path] | None, typer.Option(help=_HALVES)] = None,
+    voxel: Annotated[float | None, typer.Option(help="Voxel, Å, in place of what the file states")] = None,
+) -> None:
+    """Draw the figure of a volume: slices, transforms, surface, power spectrum and FSC."""
+    from napari_phaset3m.report.paper import require_figure, save_figure
 
-    slices = central_slices(volume, max(1, round(SLICE_ANGSTROM / voxel)))
-    views = [(plane, name, f"k{name[0]} k{name[1]}") for plane, name in zip(slices, _PLANES, strict=True)]
-    axes = zone_axis(volume, voxel)
-    if axes is not None:
-        depth = max(1, round(ZONE_ANGSTROM / voxel))
-        label = f"along a zone axis, {ZONE_ANGSTROM:g} Å thick"
-        views.append((view_along(volume, axes, depth), label, "its transform"))
-    return views
+    chosen = tuple(name.strip() for name in panels.split(",") if name.strip())
+    settings = FigureSettings(thickness, colour_map, chosen, width)
+    require_figure(output)
+    inputs: dict[str, Path | None] = {"the volume": volume, "the series": series}
+    inputs |= {f"half {number}": path for number, path in enumerate(halves or (), 1)}
+    running.check_outputs({"the figure": output}, inputs)
+    subject = subjects.load_subject(volume, voxel=voxel)
+    tilts = None
+    if series is not None:
+        from napari_phaset3m.io.series import load_series
+
+        tilts = load_series(series).tilt_deg
+    pair: Any = tuple(subjects.same_grid(path, subject, "--halves") for path in halves or ()) or None
+    with running.progress_bar() as show:
+        save_figure(
+            output, subject.volume, subject.voxel_size_angstrom, settings, unit=subject.unit,
+            tilt_range_deg=None if tilts is None else (float(tilts.min()), float(tilts.max())),
+            halves=pair, show=show,
+            record=_record(inputs, {"width_mm": width, "thickness_angstrom": thickness}),
+        )  # fmt: skip
+    print(output)
 
 
-def _error(axes: Any, done: Any) -> None:
-    axes.set_facecolor(_PAPER)
-    sweeps = np.arange(1, len(done.sweeps) + 1)
-    axes.plot(sweeps, [s.error for s in done.sweeps], "o-", color=_ACCENT, ms=4, label="images in use")
-    held_out = [s.held_out_error for s in done.sweeps]
-    if any(value is not None for value in held_out):
-        shown = np.array([np.nan if value is None else value for value in held_out])
-        axes.plot(sweeps, shown, "s--", color="#ffb74d", ms=4, label="held-out images")
-        axes.legend(frameon=False, labelcolor=_INK)
-    axes.set_title("Relative error against sweep", color=_INK, fontsize=12)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.tick_params(colors=_INK, which="both")
-    axes.grid(alpha=0.15, which="both")
-    for spine in axes.spines.values():
-        spine.set_color("#5f6368")
+def film(
+    volumes: Annotated[list[Path], typer.Argument(help="A volume; for sweeps several, in their order")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".mp4, .gif, or a folder for PNG files")],
+    kind: Annotated[str, typer.Option(help=_KIND)] = "turntable",
+    look: Annotated[str, typer.Option(help="Of a turntable: mip or surface")] = "mip",
+    axis: Annotated[str, typer.Option(help="Along which slices go: z, y or x")] = "z",
+    size: Annotated[int, typer.Option(help="Longest edge, px")] = 480,
+    frames: Annotated[int | None, typer.Option(help="Frames (default: 90 a turn, each slice)")] = None,
+    rate: Annotated[float, typer.Option("--fps", help="Frames per second")] = 15.0,
+    level: Annotated[float | None, typer.Option(help="Of the surface (default: Otsu's threshold)")] = None,
+    thickness: Annotated[float, typer.Option("--thickness", help="Thickness of a slice, Å")] = 0.0,
+    inverted: Annotated[bool, typer.Option("--inverted", help="Dark on white")] = False,
+    voxel: Annotated[float | None, typer.Option(help="Voxel, Å, in place of what the file states")] = None,
+) -> None:
+    """Make a film of a volume: turning, slice by slice, or from sweep to sweep."""
+    from napari_phaset3m.io.film import require_film
+    from napari_phaset3m.report.paper import save_film
+
+    if kind not in KINDS:
+        raise ConfigError(f"--kind: is {kind!r}. Use {', '.join(KINDS)}")
+    if len(volumes) > 1 and kind != "sweeps":
+        raise ConfigError(f"--kind: {kind} is of one volume, and {len(volumes)} were given. Use sweeps")
+    require_film(output)
+    inputs: dict[str, Path | None] = {f"volume {number}": path for number, path in enumerate(volumes, 1)}
+    running.check_outputs({"the film": output}, inputs)
+    subject = subjects.load_subject(volumes[0], voxel=voxel)
+    data, step = subject.volume, subject.voxel_size_angstrom
+    made: Film
+    if kind == "turntable":
+        look_: Any = look
+        made = turntable_film(
+            data, step, look=look_, size=size, frames=frames or 90, level=level, inverted=inverted
+        )
+    elif kind == "slices":
+        axis_: Any = axis
+        made = slice_film(data, step, axis=axis_, size=size, frames=frames, thickness_angstrom=thickness,
+                          inverted=inverted)  # fmt: skip
+    else:
+        rest = [subjects.same_grid(path, subject, "VOLUMES") for path in volumes[1:]]
+        names = subjects.unique_names(volumes)
+        middles = [(name, _middle(v)) for name, v in zip(names, [data, *rest], strict=True)]
+        made = sweep_film(middles, step, size=size, inverted=inverted)
+    with running.progress_bar() as show:
+        save_film(
+            made,
+            output,
+            frames_per_second=rate,
+            record=_record(inputs, {"kind": kind, "look": look}),
+            show=show,
+        )
+    print(output)
 
 
-def _facts(axes: Any, done: Any) -> None:
-    axes.patch.set_visible(False)  # it would cover the numbers of the plot above
-    bare(axes)
-    resolved = done.settings.get("resolved", {})
-    nz, ny, nx = done.volume.shape
-    seconds = sum(s.seconds for s in done.sweeps)
-    lines = [
-        f"method   {done.settings.get('method')}",
-        f"volume   {nx} x {ny} x {nz}, {done.voxel_size_angstrom:g} Å",
-        f"slices   {resolved.get('slices')}",
-        f"loss     {resolved.get('loss', 'least squares')}",
-        f"sweeps   {len(done.sweeps)} in {seconds:.0f} s",
-        f"ended    {done.reason}",
-        f"maximum  {float(done.volume.max()):.1f} {done.unit}",
-    ]
-    text = "\n".join(lines)
-    axes.text(0, 0.8, text, color=_INK, family="monospace", fontsize=11, va="top", linespacing=1.6)
+def _middle(volume: np.ndarray) -> np.ndarray:
+    return np.asarray(volume[len(volume) // 2])
+
+
+def _record(inputs: dict[str, Path | None], settings: dict[str, Any]) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import provenance
+
+    return provenance([path for path in inputs.values() if path is not None], settings)

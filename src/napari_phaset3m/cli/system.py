@@ -19,7 +19,7 @@ from napari_phaset3m.errors import DeviceError
 _BINDINGS = ("PyQt5", "PyQt6", "PySide6")
 _OPTIONAL = {
     "pyfftw": "fast", "rsciio": "em-io", "ase": "atoms", "ome_zarr": "zarr",
-    "dask": "dask", "matplotlib": "figures",
+    "dask": "dask", "matplotlib": "figures", "imageio_ffmpeg": "film",
 }  # fmt: skip
 
 

@@ -54,11 +54,10 @@ def scores_by_truth(reports: Sequence[BraggReport | str], truth: BraggReport | s
     if not known or not isinstance(truth, BraggReport) or truth.lattice is None or not truth.found.any():
         return []
     matched = [_matched(one, truth) if isinstance(one, BraggReport) else None for one in reports]
-    wedge = np.zeros(len(truth.snr), bool) if truth.in_wedge is None else truth.in_wedge
     finer = _phase_error(reports, truth, matched)
     what = f"Bragg pairs of the truth found over SNR 5 with its phase{by_chance(known)}"
     found = []
-    for region, where in ((~wedge, OUTSIDE if truth.in_wedge is not None else ""), (wedge, IN_WEDGE)):
+    for region, where in _regions(truth):
         asked = truth.found & region
         if asked.any():
             values = tuple(None if m is None else float((asked & m.right).sum()) for m in matched)
@@ -66,6 +65,14 @@ def scores_by_truth(reports: Sequence[BraggReport | str], truth: BraggReport | s
     wrong = tuple(None if m is None else float(m.wrong) for m in matched)
     label = "Bragg pairs over SNR 5 where the truth has none, or another phase"
     return [*found, Score(label, "", wrong, less_is_better=True), finer, _intensity(reports, truth, matched)]
+
+
+def _regions(truth: BraggReport) -> list[tuple[np.ndarray, str]]:
+    """All pairs, and where the tilts are known those outside the missing wedge and in it."""
+    every = np.ones(len(truth.snr), bool)
+    if truth.in_wedge is None:
+        return [(every, "")]
+    return [(every, ""), (~truth.in_wedge, OUTSIDE), (truth.in_wedge, IN_WEDGE)]
 
 
 class _Match:

@@ -80,7 +80,7 @@ def criteria(axes: Any, curve: FscCurve, *, curve_free: bool = False) -> None:
     for level, style in ((0.5, (0, (4, 3))), (0.143, (0, (1, 2)))):
         axes.axhline(level, color=INK, lw=1, ls=style)
         axes.annotate(f"{level:g}", (1, level), (3, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+                      textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     if not curve_free:
         axes.plot(
             k, curve.threshold("half-bit"), color=INK, lw=1, ls=(0, (7, 2, 1, 2, 1, 2)), label="half-bit"

@@ -107,16 +107,22 @@ def draw_slice(
     return image
 
 
-def scale_bar(axes: Any, length: float, corner: tuple[float, float], *, light: bool = False) -> None:
-    """A bar of this length (angstrom, the axes' unit) whose left end is at ``corner``, its length above."""
+def scale_bar(
+    axes: Any, length: float, corner: tuple[float, float], *, light: bool = False, text: str = ""
+) -> None:
+    """A bar of this length (the axes' unit) whose left end is at ``corner``; above it ``text``, or its Å."""
+    import matplotlib
     from matplotlib.patheffects import withStroke
 
     left, bottom = corner
     ink, paper = (DARK, LIGHT) if light else (LIGHT, DARK)
-    bar = axes.plot([left, left + length], [bottom, bottom], color=ink, lw=4, ls="-", solid_capstyle="butt")
-    bar[0].set_path_effects([withStroke(linewidth=6, foreground=paper)])
+    thick = 0.42 * matplotlib.rcParams["font.size"]
+    bar = axes.plot(
+        [left, left + length], [bottom, bottom], color=ink, lw=thick, ls="-", solid_capstyle="butt"
+    )
+    bar[0].set_path_effects([withStroke(linewidth=1.5 * thick, foreground=paper)])
     axes.annotate(
-        length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
+        text or length_text(length), (left + length / 2, bottom), (0, 4), textcoords="offset points",
         color=ink, ha="center", va="bottom", path_effects=[withStroke(linewidth=2.5, foreground=paper)],
     )  # fmt: skip
 
@@ -198,6 +204,6 @@ def draw_wedge(axes: Any, tilt_range_deg: tuple[float, float], limit_per_angstro
     middle = np.radians((tilt_range_deg[0] + 180 + tilt_range_deg[1]) / 2)
     where = np.array([np.cos(middle), -np.sin(middle)]) * 0.72 * limit_per_angstrom
     axes.text(
-        where[0], where[1], "missing\nwedge", color=LIGHT, ha="center", va="center", fontsize=8.5,
+        where[0], where[1], "missing\nwedge", color=LIGHT, ha="center", va="center", fontsize="small",
         path_effects=[withStroke(linewidth=2.5, foreground=DARK)],
     )  # fmt: skip

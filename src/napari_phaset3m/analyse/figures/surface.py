@@ -1,17 +1,13 @@
-"""Surfaces of equal value, shaded and seen from a corner: of a volume, and of its 3D power with Bragg peaks.
-
-Each pixel looks along its ray for the first voxel over the level (first-hit ray casting, Levoy, IEEE Comput.
-Graph. Appl. 8(3) (1988) 29); the surface is lit from the upper left and darkens with depth.
-"""
+"""Surfaces of equal value, seen from a corner: of a volume, and of its 3D power with Bragg peaks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_phaset3m.analyse.figures.pictures import length_text, round_length, shells
+from napari_phaset3m.analyse.figures.rays import VIEW_DEG, Shaded, shaded, view_matrix
 from napari_phaset3m.analyse.figures.style import BLUE, GREEN, INK, ORANGE, VERMILLION, new_figure
 from napari_phaset3m.analyse.fourier import log_power
 from napari_phaset3m.core.precision import REAL
@@ -19,110 +15,11 @@ from napari_phaset3m.core.precision import REAL
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.bragg_table import BraggReport
 
-#: Angles about the tilt axis y, then about x, by which the specimen is turned to be seen from a corner.
-VIEW_DEG = (30.0, -22.0)
-#: Pixels along an edge of a picture, at most.
-_PIXELS = 240
-#: Voxels to a pixel, at least: finer shows the interpolation only.
-_FINEST = 0.3
-#: Towards the light, in (right, down, away from the viewer).
-_LIGHT = np.array([-0.5, -0.6, -0.63])
 #: Of the power before its surface is taken, grid points: a peak is only a few of them wide.
 _POWER_SMOOTHING = 0.6
-_AMBIENT, _DEPTH_CUE = 0.3, 0.5
 #: A surface of power stands this many robust deviations of its logarithm over the median at its frequency: of
 #: exponentially distributed power, as noise has, 6 in a million points do.
 POWER_DEVIATIONS = 2.5
-
-
-def view_matrix(view_deg: tuple[float, float] = VIEW_DEG) -> np.ndarray:
-    """`(3, 3)` from (x, y, z) of the sample to (right, down, away from the viewer).
-
-    Without turning x is right, y down and z, the beam, goes away from the viewer, as in the images.
-    """
-    a, b = np.deg2rad(view_deg)
-    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-    return np.asarray(about_x @ about_y)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shaded:
-    """A surface as a picture.
-
-    Parameters
-    ----------
-    brightness : ndarray
-        `(n, n)` float32 in 0..1; NaN where no ray meets the surface.
-    depth : ndarray
-        `(n, n)` float32, voxels away from the plane through the middle; NaN likewise.
-    half_width : float
-        Of the picture, voxels.
-    """
-
-    brightness: np.ndarray
-    depth: np.ndarray
-    half_width: float
-
-
-def shaded(
-    volume: np.ndarray,
-    level: float,
-    view_deg: tuple[float, float] = VIEW_DEG,
-    *,
-    half_width: float | None = None,
-) -> Shaded:
-    """Surface of a volume at a level, seen along a direction.
-
-    Parameters
-    ----------
-    volume : ndarray
-        `(nz, ny, nx)`.
-    level : float
-    view_deg : (float, float)
-        See :data:`VIEW_DEG`.
-    half_width : float, optional
-        Of what is seen, voxels; all of the box when omitted.
-    """
-    from scipy import ndimage
-
-    half = 0.5 * float(np.linalg.norm(volume.shape)) if half_width is None else half_width
-    step = max(_FINEST, 2 * half / _PIXELS)
-    n = int(2 * half / step) + 1
-    turn = view_matrix(view_deg)
-    # (z, y, x) of the sample from (away, down, right) of the view
-    matrix = turn.T[::-1, ::-1] * step
-    middle = (np.array(volume.shape) - 1) / 2
-    offset = middle - matrix @ np.full(3, (n - 1) / 2)
-    data = np.asarray(volume, REAL)
-    if step > 1.5:
-        data = ndimage.gaussian_filter(data, 0.4 * step)
-    low = float(data.min())
-    seen = ndimage.affine_transform(data, matrix, offset, (n, n, n), order=1, cval=low, output=REAL)
-    over = seen >= level
-    hit, first = over.any(axis=0), over.argmax(axis=0)
-    v, u = np.nonzero(hit)
-    w = first[v, u]
-    here, before = seen[w, v, u], seen[np.maximum(w - 1, 0), v, u]
-    part = np.where(here > before, (here - level) / np.maximum(here - before, 1e-30), 0.0)
-    slope = np.stack([_slope(seen, axis, w, v, u) for axis in (2, 1, 0)], axis=1)
-    normal = -slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-30)
-    lit = np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
-    away = (w - part - (n - 1) / 2) * step
-    fade = 1 - _DEPTH_CUE * np.clip(0.5 + away / (1.2 * half), 0, 1)
-    brightness, depth = np.full((2, n, n), np.nan, REAL)
-    brightness[v, u] = (_AMBIENT + (1 - _AMBIENT) * lit) * fade
-    depth[v, u] = away
-    return Shaded(brightness, depth, n * step / 2)
-
-
-def _slope(volume: np.ndarray, axis: int, w: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Central difference along an axis at places."""
-    place, n = [w, v, u], volume.shape[axis]
-    ahead, behind = list(place), list(place)
-    ahead[axis] = np.minimum(place[axis] + 1, n - 1)
-    behind[axis] = np.maximum(place[axis] - 1, 0)
-    return np.asarray(volume[tuple(ahead)] - volume[tuple(behind)], float)
 
 
 def surface_level(volume: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -147,14 +44,25 @@ def figure_surface(volume: np.ndarray, voxel_size_angstrom: float, *, mask: np.n
     shown = _cropped(np.asarray(shown, REAL), level)
     figure = new_figure(9.0, 4.5)
     for axes, view in zip(figure.subplots(1, 2), (VIEW_DEG, (VIEW_DEG[0] + 90, VIEW_DEG[1])), strict=True):
-        found = shaded(shown, level, view)
-        half = found.half_width * voxel_size_angstrom
-        _paint(axes, found, half, BLUE)
-        length = round_length(half / 2)
-        axes.plot([-0.95 * half, -0.95 * half + length], [0.93 * half] * 2, color=INK, lw=3)
-        axes.text(-0.95 * half, 0.9 * half, length_text(length), color=INK, va="bottom", fontsize=9)
-        _triad(axes, view, half, ("x", "y", "z"))
+        _surface(axes, shown, level, voxel_size_angstrom, view)
     return figure
+
+
+def draw_surface(axes: Any, volume: np.ndarray, voxel_size_angstrom: float) -> float:
+    """Draw a volume's surface from a corner, with a scale bar and its axes; returns its level."""
+    level = surface_level(volume)
+    _surface(axes, _cropped(np.asarray(volume, REAL), level), level, voxel_size_angstrom, VIEW_DEG)
+    return level
+
+
+def _surface(axes: Any, shown: np.ndarray, level: float, voxel: float, view: tuple[float, float]) -> None:
+    found = shaded(shown, level, view)
+    half = found.half_width * voxel
+    _paint(axes, found, half, BLUE)
+    length = round_length(half / 2)
+    axes.plot([-0.95 * half, -0.95 * half + length], [0.93 * half] * 2, color=INK, lw=3)
+    axes.text(-0.95 * half, 0.9 * half, length_text(length), color=INK, va="bottom")
+    _triad(axes, view, half, ("x", "y", "z"))
 
 
 def power_excess(volume: np.ndarray) -> np.ndarray:
@@ -248,7 +156,7 @@ def _triad(axes: Any, view_deg: tuple[float, float], half: float, names: tuple[s
         tip = at + length * turn[:2, column]
         axes.annotate("", tip, at, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.4})
         x, y = at + 1.3 * length * turn[:2, column]
-        axes.text(x, y, name, color=INK, ha="center", va="center", fontsize=9)
+        axes.text(x, y, name, color=INK, ha="center", va="center")
 
 
 def _spheres(axes: Any, limit: float) -> None:

@@ -1,0 +1,3 @@
+"""Films of volumes: their frames as arrays, without Qt, without matplotlib."""
+
+from __future__ import annotations
