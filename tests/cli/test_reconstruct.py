@@ -359,7 +359,7 @@ def test_a_run_says_what_it_chose_and_the_record_holds_it(tiny, tmp_path, capsys
     record = json.loads((tmp_path / "v.json").read_text())
     chosen = record["resolved"]
     for said in ("4 slices of", f"loss {chosen['loss']}", "2 sweeps of", f"step {chosen['step']:.4g}",
-                 "sparsity 1", "32 x 32 x 32 voxels"):  # fmt: skip
+                 "sparsity 1", "32 x 32 x 32 voxels", "padded by 8 px"):  # fmt: skip
         assert said in line, said
     # The solver's own unit is 1 / (voxels in depth).
     assert record["step_size_per_iteration"][0] == pytest.approx(chosen["step"] / 32)

@@ -24,8 +24,10 @@ def chosen(settings: Mapping[str, Any]) -> str:
         Of :class:`.events.Started`.
     """
     found: Mapping[str, Any] = settings.get("resolved", {})
-    nz, nx, ny = found["volume_shape_zyx"]
+    nz, ny, nx = found["volume_shape_zyx"]
     parts = [f"{nz} x {ny} x {nx} voxels of {found['voxel_angstrom']:.4g} Å"]
+    if found.get("padding_px"):
+        parts.append(f"padded by {found['padding_px']} px")
     if "slice_angstrom" in found:
         parts.append(f"{found['slices']} slices of {found['slice_angstrom']:.3g} Å")
     if "loss" in found:

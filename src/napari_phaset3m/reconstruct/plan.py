@@ -147,7 +147,8 @@ def settings(config: ReconstructionConfig, problem: Problem, plan: Plan) -> dict
         "held_out_images": int(problem.held_out.sum()),
         "slices": geometry.n_slices,
         "voxel_angstrom": geometry.voxel_size_angstrom,
-        "volume_shape_zyx": [geometry.nz, geometry.ny, geometry.nx],
+        "volume_shape_zyx": [geometry.nz, geometry.ny - 2 * problem.border, geometry.nx - 2 * problem.border],
+        "padding_px": problem.border,
         "total_dose": problem.total_dose,
     }
     if not is_linear(config):

@@ -48,7 +48,8 @@ def reference_config(
     voxel, model = series.pixel_size_angstrom * bin_, forward_model(series, config)
     n = sweeps or config.reference.sweeps
     common: dict[str, Any] = {"voxel_angstrom": voxel, "holdout_fraction": 0.0, "iterations": n}
-    common |= {"threads": config.threads, "seed": config.seed}
+    # Images are compared as whole spectra, in which a border without data would count.
+    common |= {"threads": config.threads, "seed": config.seed, "padding_px": 0}
     if model == "sirt":
         flip = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
         return ReconstructionConfig.parse(
