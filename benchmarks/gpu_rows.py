@@ -88,7 +88,8 @@ def make_series(n: int, n_tilt: int, blurred: bool = False) -> TiltFocalSeries:
 def make_config(n_slice: int, **changes: Any) -> ReconstructionConfig:
     """Plain sweeps: nothing held out, no basis."""
     plain = {
-        "slices": n_slice, "iterations": 2, "loss": "amplitude", "holdout_fraction": 0.0, "step": 0.3,
+        "slices": n_slice, "iterations": 2, "loss": "amplitude", "holdout_fraction": 0.0, "padding_px": 0,
+        "step": 0.3,
         "constraints": {"atomic_basis_sigma_angstrom": None, "sparsity": 0.0},
     }  # fmt: skip
     return ReconstructionConfig(**{**plain, **changes})
