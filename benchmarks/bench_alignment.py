@@ -1,6 +1,6 @@
 """Errors of shifts, axis and defocus on 18 synthetic series: 3 specimens, 3 doses, 2 tilt ranges.
 
-``python benchmarks/bench_alignment.py [--full] [--only NAME]`` writes ``results/alignment.csv`` and
+``python benchmarks/bench_alignment.py [--only NAME]`` writes ``results/alignment.csv`` and
 ``docs/alignment_table.md``. Every series gets random shifts (3 px, alike for the foci of a tilt), an axis
 1.5 degrees off, and defoci 60 angstrom off per tilt; image formation is the package's own multislice.
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.coarse import iterate_coarse
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.events import drain
@@ -31,12 +33,13 @@ from napari_phaset3m.simulate.config import (
 
 ROOT = Path(__file__).resolve().parents[1]
 AXIS_DEG, SHIFT_PX, DEFOCUS_SIGMA = 1.5, 3.0, 60.0
+AXIS_ASKED_DEG = 0.2
 RANGES = (65.0, 50.0)
 FRAME = 80
 SPECIMENS = {
     "Co3O4 sphere": {
         "specimen": SpecimenConfig(diameter_angstrom=46),
-        "doses": (None, 1000.0, 200.0),
+        "doses": (None, 200.0, 21.5),
         "pixel": 1.0,
         "size": 80,
         "foci": (1500.0, 2300.0),
@@ -44,7 +47,7 @@ SPECIMENS = {
     "gold in carbon": {
         "specimen": SpecimenConfig(kind="gold", diameter_angstrom=30),
         "carbon": CarbonConfig(thickness_angstrom=25, radius_angstrom=22),
-        "doses": (None, 1000.0, 200.0),
+        "doses": (None, 200.0, 21.5),
         "pixel": 1.0,
         "size": 80,
         "foci": (1500.0, 2300.0),
@@ -66,7 +69,8 @@ SPECIMENS = {
 }
 FIELDS = (
     "specimen", "tilt_range_deg", "dose_e_per_a2", "n_tilt", "shift_rms_y_px", "shift_rms_x_px",
-    "shift_before_px", "axis_error_deg", "axis_sigma_deg", "defocus_rms_angstrom", "seconds", "pipeline",
+    "shift_before_px", "axis_error_deg", "axis_sigma_deg", "defocus_before_angstrom", "full_rms_y_px",
+    "full_rms_x_px", "defocus_rms_angstrom", "seconds",
 )  # fmt: skip
 
 
@@ -122,34 +126,28 @@ def shift_errors(found: Alignment, shifts: np.ndarray) -> tuple[float, float]:
     return float(rms[0]), float(rms[1])
 
 
-def measure(name: str, reach: float, full: bool) -> list[dict[str, object]]:
-    """Rows of one specimen and range, all doses."""
+def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
+    """Rows of one specimen and range, all doses: the coarse stage, then the whole alignment after it."""
     series, defocus = simulated(name, reach)
-    rows = []
     for number, dose in enumerate(SPECIMENS[name]["doses"]):
         given, shifts = injected(series, dose, 100 + number)
         begun = time.process_time()
         done = drain(iterate_coarse(given))
-        found, error = done.result.alignment, done.series.defocus_angstrom - defocus
-        if full:
-            from napari_phaset3m.prepare.align.api import align
-
-            finer = align(done.series).result.alignment
-            # Its shifts are told in the turned images: back into the given ones.
-            back = np.einsum("tfij,tfj->tfi", found.matrices(), finer.shifts_px[..., ::-1])[..., ::-1]
-            found = found.replace(shifts_px=back, tilt_deg=finer.tilt_deg)
-            error = finer.defocus_angstrom - defocus
-        y, x = shift_errors(found, shifts)
+        found = done.result.alignment
+        finer = align(done.series).result.alignment
+        # Its shifts are told in the turned images: back into the given ones.
+        back = np.einsum("tfij,tfj->tfi", found.matrices(), finer.shifts_px[..., ::-1])[..., ::-1]
+        after = found.replace(shifts_px=back, tilt_deg=finer.tilt_deg)
+        wrong = [float((a.defocus_angstrom - defocus).std()) for a in (found, finer)]
         values = (
-            name, reach, dose or "noiseless", series.n_tilt, y, x, float(np.sqrt((shifts**2).mean())),
-            done.result.axis_angle_deg - AXIS_DEG, done.result.axis_error_deg,
-            float((error - error.mean()).std()), time.process_time() - begun, "full" if full else "coarse",
+            name, reach, dose or "noiseless", series.n_tilt, *shift_errors(found, shifts),
+            float(np.sqrt((shifts**2).mean())), done.result.axis_angle_deg - AXIS_DEG,
+            done.result.axis_error_deg, wrong[0], *shift_errors(after, shifts), wrong[1],
+            time.process_time() - begun,
         )  # fmt: skip
-        rows.append(
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in zip(FIELDS, values, strict=True)}
-        )
-        print(rows[-1], flush=True)
-    return rows
+        row = {k: round(v, 4) if isinstance(v, float) else v for k, v in zip(FIELDS, values, strict=True)}
+        print(row, flush=True)
+        yield row
 
 
 def write(rows: list[dict[str, object]]) -> None:
@@ -162,31 +160,35 @@ def write(rows: list[dict[str, object]]) -> None:
         "specimen",
         "tilts",
         "dose, e/Å²",
-        "shift y, px",
-        "shift x, px",
+        "coarse y, x, px",
         "axis, °",
         "its σ, °",
+        "whole y, x, px",
         "defocus, Å",
     )
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         cells = (
             row["specimen"], f"±{row['tilt_range_deg']:g}° ({row['n_tilt']})", row["dose_e_per_a2"],
-            f"{row['shift_rms_y_px']:.3f}", f"{row['shift_rms_x_px']:.3f}", f"{row['axis_error_deg']:+.2f}",
-            f"{row['axis_sigma_deg']:.2f}", f"{row['defocus_rms_angstrom']:.0f}",
+            f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}", f"{row['axis_error_deg']:+.2f}",
+            f"{row['axis_sigma_deg']:.2f}", f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
+            f"{row['defocus_before_angstrom']:.0f} → {row['defocus_rms_angstrom']:.0f}",
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    good = sum(abs(float(str(row["axis_error_deg"]))) <= 0.2 for row in rows)
+    errors = [abs(float(str(row["axis_error_deg"]))) for row in rows]
+    good = sum(error <= AXIS_ASKED_DEG for error in errors)
+    honest = sum(e <= 2 * float(str(row["axis_sigma_deg"])) for e, row in zip(errors, rows, strict=True))
     text = f"""# Alignment of 18 synthetic series
 
-Made by `python benchmarks/bench_alignment.py` ({rows[0]["pipeline"]} pipeline): 80² px, two foci,
-tilts every 4°, shifts of σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by
-σ = {DEFOCUS_SIGMA:g} Å for each tilt. Shift errors are RMS, along (y) and across (x) the axis, without a
-translation of the specimen; the error of the axis is signed, and σ is what the program itself says about
-it. The coarse pipeline leaves defocus as stated: its error there is the injected one.
+Made by `python benchmarks/bench_alignment.py`: 80² px, two foci, tilts every 4°, shifts of
+σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by σ = {DEFOCUS_SIGMA:g} Å for each tilt;
+doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` on what it
+gives (`match,optics`: shifts, defocus). Shift errors are RMS, along (y) and across (x) the axis, without a
+translation of the specimen; the error of the axis is signed, and σ is what the program itself says about it.
 
-**The axis is within 0.2° in {good} of {len(rows)} series.** Where noise is strong the model-free axis is
-not good enough for that: take it for a start, and look at its σ.
+**The axis is within {AXIS_ASKED_DEG:g}° in {good} of {len(rows)} series, and within two of its own σ in
+{honest}.**
+[alignment.md](alignment.md#the-axis) tells what the images hold of it.
 
 """
     (ROOT / "docs" / "alignment_table.md").write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
@@ -195,11 +197,10 @@ not good enough for that: take it for a start, and look at its σ.
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="also the pipeline with the multislice model")
     parser.add_argument("--only", choices=tuple(SPECIMENS), help="one specimen (writes no table)")
     options = parser.parse_args()
     names = (options.only,) if options.only else tuple(SPECIMENS)
-    rows = [row for name in names for reach in RANGES for row in measure(name, reach, options.full)]
+    rows = [row for name in names for reach in RANGES for row in measure(name, reach)]
     if not options.only:
         write(rows)
 

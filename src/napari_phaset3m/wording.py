@@ -34,7 +34,8 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     str
         E.g. ``iterations: must be a whole number of at least 1, or auto (got -3)``.
     """
-    parts = []
+    parts: list[str] = []
+    wrong: set[str] = set()  # fields told; a list of words is tried as words, and as the word that it is not
     for item in error.errors():
         path, field = _field_at(item["loc"], model)
         where, given = ".".join(path), _given(item.get("input"))
@@ -49,7 +50,8 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
             # A section's validator names the field of the section that it is about.
             joint = "." if text.split(":")[0] in owner.model_fields else ": "
             parts.append(f"{where}{joint}{text}" if where else text)
-        else:
+        elif where not in wrong:
+            wrong.add(where)
             parts.append(f"{where}: must be {allowed(field.annotation, field.metadata)} (got {given})")
     return "; ".join(dict.fromkeys(parts))
 

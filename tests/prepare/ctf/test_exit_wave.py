@@ -85,7 +85,17 @@ def test_noise_is_told_in_the_error():
     assert np.sqrt(np.mean(error**2)) < 20
     assert loud.array("defocus_error_angstrom").mean() > 45 > quiet.array("defocus_error_angstrom").mean()
     assert loud.array("confidence").mean() < 0.5 < quiet.array("confidence").mean()
-    assert "Noise" in loud.message
+    assert "noise" in loud.message
+
+
+def test_what_is_less_certain_than_stated_is_not_written():
+    given = groups(np.array([80.0, -60.0, 20.0, -20.0]), counts=1.0)
+    given = given.replace(aberrations={"C12": 30.0, "phi12": 0.4})
+    done = find_ctf(given, WAVE)
+    np.testing.assert_array_equal(done.series.defocus_angstrom, given.defocus_angstrom)
+    assert dict(done.series.aberrations) == {"C12": 30.0, "phi12": 0.4}
+    assert {image.method for image in done.result} == {"stated"}
+    assert "surer" in done.result.images[0][0].note
 
 
 def test_a_pair_of_foci_serves():

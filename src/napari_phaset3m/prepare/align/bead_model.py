@@ -113,16 +113,8 @@ def solve_beads(
     """
     from scipy.optimize import least_squares
 
+    _check(tracks, start)
     seen = tracks.seen
-    if len(seen) < 3:
-        raise DataError(f"{len(seen)} beads were followed", field="beads", remedy="At least three are needed")
-    poor = np.flatnonzero((seen.sum(0) < 2) & start.used.any(1))
-    if poor.size:
-        raise DataError(
-            f"tilt {poor[0]} shows {int(seen[:, poor[0]].sum())} of them",
-            field="beads",
-            remedy="Mark it as not used, or lower the threshold",
-        )
     model = _Model(tracks, start.tilt_deg, rotation, magnification)
     options = {"method": "trf", "x_scale": "jac", "max_nfev": 200}
     plain = least_squares(model.residual, model.start(), **options)
@@ -146,3 +138,16 @@ def solve_beads(
     )
     axis, axis_error = float(np.degrees(fit.x[axis_at])), float(np.degrees(deviation[axis_at]))
     return BeadResult(alignment, places, distance, distance * pixel_size_angstrom, axis, axis_error)
+
+
+def _check(tracks: Tracks, start: Alignment) -> None:
+    seen = tracks.seen
+    if len(seen) < 3:
+        raise DataError(f"{len(seen)} beads were followed", field="beads", remedy="At least three are needed")
+    poor = np.flatnonzero((seen.sum(0) < 2) & start.used.any(1))
+    if poor.size:
+        raise DataError(
+            f"tilt {poor[0]} shows {int(seen[:, poor[0]].sum())} of them",
+            field="beads",
+            remedy="Mark it as not used, or lower the threshold",
+        )

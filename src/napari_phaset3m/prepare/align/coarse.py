@@ -141,7 +141,10 @@ def iterate_coarse(
             )
         angles.append(last.angle_deg)
         errors.append(last.angle_error_deg)
-    yield _done(series, config, (start, first), state, _joined(found, angles, errors))
+    joined = _joined(found, angles, errors)
+    axis = believed(Axis(joined.angle_deg, joined.angle_error_deg), config.axis_range_deg)
+    joined = replace(joined, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg)
+    yield _done(series, config, (start, first), state, joined)
 
 
 def _shifts(state: _State, config: CoarseConfig, finish: Finish | None) -> Iterator[Progress]:
@@ -167,7 +170,8 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
     scans = (Scan(0.0, reach, _STEP_DEG, 1.0), Scan(0.0, _NEAR_DEG, _FINE_STEP_DEG, 1.0))
     found = Refined(before, state.error, 0.0, np.nan)
     for scan in (*(scans if config.axis else ()), None):
-        for step in refine(state.tilts, found.shifts_px, axis.angle_deg, state.free, config):
+        now = axis.angle_deg if scan is not None else believed(axis, reach).angle_deg
+        for step in refine(state.tilts, found.shifts_px, now, state.free, config):
             found = step
             yield replace(found, fraction=done + 0.15 * found.fraction)
         done += 0.15
@@ -186,8 +190,8 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
             axis = Axis(mean, float(np.hypot(np.mean([one.error_deg for one in tried]), apart)))
             done += 0.25
     found = replace(found, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg, fraction=1.0)
-    state.error, state.angle_deg = found.errors_px, found.angle_deg
-    state.move(given_axes(found.shifts_px - before, -float(np.radians(found.angle_deg))), "consistency")
+    state.error, state.angle_deg = found.errors_px, now
+    state.move(given_axes(found.shifts_px - before, -float(np.radians(now))), "consistency")
     yield found
 
 
@@ -206,6 +210,19 @@ def _joined(found: Refined, angles: list[float], errors: list[float]) -> Refined
     mean = float((weight * angles).sum() / weight.sum())
     spread = float((weight * (np.array(angles) - mean) ** 2).sum() / weight.sum() / (len(angles) - 1))
     return replace(found, angle_deg=mean, angle_error_deg=float(np.sqrt(max(1 / weight.sum(), spread))))
+
+
+def believed(axis: Axis, reach_deg: float) -> Axis:
+    """The axis found, drawn to the stated one as far as it is uncertain.
+
+    Posterior of a Gaussian prior about the stated axis whose two standard deviations are the range of
+    the search: where noise hides the axis, what was stated stays.
+    """
+    if np.isnan(axis.error_deg):
+        return axis
+    prior = (reach_deg / 2) ** 2
+    trust = 0.0 if np.isinf(axis.error_deg) else prior / (prior + axis.error_deg**2)
+    return Axis(trust * axis.angle_deg, float(np.sqrt(max(1 - trust, 0.0) * prior)))
 
 
 def _ending(finish: Finish | None) -> bool:

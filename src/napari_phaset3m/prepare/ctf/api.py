@@ -20,6 +20,7 @@ from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
 from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
+from napari_phaset3m.prepare.ctf.wave_system import Tilt
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 
 __all__ = ["find_ctf", "iterate_ctf", "thon_rings"]
@@ -234,17 +235,37 @@ def _exit_wave(state: _State, finish: Finish | None) -> Iterator[Progress]:
     shared = CtfValues(0.0, cos, sin)
     for tilt in fit.tilts:
         for focus, step in zip(tilt.foci, tilt.steps, strict=True):
-            state.images[tilt.number, focus] = ImageCtf(
-                tilt.number,
-                focus,
-                method="exit wave",
-                defocus_angstrom=float(step + tilt.offset),
-                defocus_error_angstrom=tilt.error,
-                c12_angstrom=shared.c12_angstrom,
-                phi12_rad=shared.phi12_rad,
-                confidence=tilt.confidence,
-                resolution_angstrom=1 / fit.reached,
-            )
+            found = _of_wave(fit, tilt, focus, float(step), shared)
+            state.images[tilt.number, focus] = found if fit.refined else _left(found, float(step), state)
+
+
+def _of_wave(fit: ExitWaveFit, tilt: Tilt, focus: int, step: float, shared: CtfValues) -> ImageCtf:
+    return ImageCtf(
+        tilt.number,
+        focus,
+        method="exit wave",
+        defocus_angstrom=step + tilt.offset,
+        defocus_error_angstrom=tilt.error,
+        c12_angstrom=shared.c12_angstrom,
+        phi12_rad=shared.phi12_rad,
+        confidence=tilt.confidence,
+        resolution_angstrom=1 / fit.reached,
+    )
+
+
+def _left(found: ImageCtf, stated: float, state: _State) -> ImageCtf:
+    """What is less certain than what the series states must not take its place."""
+    note = f"noise leaves {found.defocus_error_angstrom:.0f} Å: the stated defocus is surer and stays"
+    return ImageCtf(
+        found.tilt,
+        found.focus,
+        method="stated",
+        defocus_angstrom=stated,
+        defocus_error_angstrom=state.config.stated_error_angstrom,
+        c12_angstrom=found.c12_angstrom,
+        phi12_rad=found.phi12_rad,
+        note=note,
+    )
 
 
 def thon_rings(series: TiltFocalSeries, result: CtfResult, tilt: int, focus: int) -> RingPicture:

@@ -58,6 +58,11 @@ class CtfConfig(Model):
     nominal_error_angstrom: float = Field(
         400.0, gt=0, le=1e5, description="Exit wave: searched on both sides of the stated defocus, Å"
     )
+    stated_error_angstrom: PositiveFloat = Field(
+        60.0,
+        description="Exit wave: standard deviation of the tilts' stated defoci about one constant, Å; "
+        "where noise leaves more than about this, the stated values stay",
+    )
     exit_wave_resolution_angstrom: PositiveFloat = Field(
         2.0, description="Exit wave: finest detail compared, Å"
     )

@@ -190,8 +190,9 @@ class ExitWaveFit:
         """Offset and error of each tilt from its likelihood and what the others say of the series.
 
         The offsets of the tilts scatter about a mean; both are unknown, and everything is averaged over
-        what the images leave possible of them (a hierarchical model). A tilt that says little is drawn
-        to the others, and where all say little, the errors are large.
+        what the images leave possible of them (a hierarchical model; the scatter has a half-normal
+        prior as wide as the stated values' error). A tilt that says little is drawn to the others, and
+        where all say little, the errors are large.
         """
         tried = self.offsets(self.limit * STAGES[0])
         likely = np.exp(-(losses - losses.min(axis=1, keepdims=True)))
@@ -201,7 +202,8 @@ class ExitWaveFit:
             prior = np.exp(-0.5 * ((tried[:, None] - tried[None, :]) / spread) ** 2)  # (mean, offset)
             prior /= prior.sum(1, keepdims=True)
             evidence = likely @ prior.T + 1e-300
-            logs.append(np.log(evidence).sum(0))
+            known = -0.5 * (spread / self.config.stated_error_angstrom) ** 2
+            logs.append(np.log(evidence).sum(0) + known)
             firsts.append((likely * tried) @ prior.T / evidence)
             seconds.append((likely * tried**2) @ prior.T / evidence)
         weight = np.exp(np.array(logs) - np.max(logs))

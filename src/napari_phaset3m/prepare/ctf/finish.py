@@ -69,11 +69,14 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
         text = f"{len(wave)} images: defocus from the consistency of each focal group with one exit wave"
         text += f" ({reason})." if reason else "."
         error = float(np.median([image.defocus_error_angstrom for image in wave]))
-        if not refined:
-            text += f" Noise leaves each tilt uncertain by about {error:.0f} Å; astigmatism was not fitted."
-        else:
-            text += f" Typical error {error:.0f} Å, and one constant that Cs trades with."
+        text += f" Typical error {error:.0f} Å, and one constant that Cs trades with."
         return "exit wave", text + tail
+    if not refined:
+        text = f" ({reason})" if reason else ""
+        return "exit wave", (
+            f"Consistency of each focal group with one exit wave was tried{text}, but noise leaves it less "
+            "certain than the stated defocus, which stays; phaset3m align finds it from all tilts together."
+        )
     trusted = [image for image in thon if image.confidence > 0]
     text = f"{len(trusted)} of {len(thon)} images show Thon rings that can be trusted"
     if trusted:

@@ -172,12 +172,15 @@ class CtfResult:
 
     def astigmatism(self) -> tuple[float, float]:
         """C12 (angstrom) and phi12 (rad) of the series: median over the images, by components."""
-        fitted = [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
+        fitted = self._fitted()
         if not fitted:
             return 0.0, 0.0
         cos = float(np.median([i.c12_angstrom * np.cos(2 * i.phi12_rad) for i in fitted]))
         sin = float(np.median([i.c12_angstrom * np.sin(2 * i.phi12_rad) for i in fitted]))
         return float(np.hypot(cos, sin)), float(np.mod(0.5 * np.arctan2(sin, cos), np.pi))
+
+    def _fitted(self) -> list[ImageCtf]:
+        return [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
 
     def apply(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with this defocus and astigmatism, and the step in its history.
@@ -186,7 +189,8 @@ class CtfResult:
         ----------
         series : TiltFocalSeries
             With as many tilts and foci. Images and shifts stay as they are. A series has one astigmatism,
-            so that of :meth:`astigmatism` is written; each image's own is in the table.
+            so that of :meth:`astigmatism` is written; each image's own is in the table. Where no fit can
+            be trusted, the stated one stays.
 
         Raises
         ------
@@ -212,7 +216,7 @@ class CtfResult:
             )
         changes: dict[str, Any] = {"defocus_angstrom": defocus}
         c12, phi12 = self.astigmatism()
-        if self.config.astigmatism != "given":
+        if self.config.astigmatism != "given" and self._fitted():
             others = {k: v for k, v in series.aberrations.items() if k not in ("C12", "phi12")}
             changes["aberrations"] = {**others, "C12": c12, "phi12": phi12}
         if self.spherical_aberration_angstrom is not None:
