@@ -105,18 +105,15 @@ class Person:
     def menu(self, *texts: str) -> None:
         """Choose from the menu bar, entry by entry."""
         bar = self.window.menuBar()
-        self._entry(bar, texts[0])
+        QTest.mouseClick(bar, LEFT, pos=bar.actionGeometry(_entry(bar, texts[0])).center())
         for text in texts[1:]:
             shown = self.until(f"menu with “{text}”", lambda t=text: _popup_with(t))
-            self._entry(shown, text)
-
-    @staticmethod
-    def _entry(menu: Any, text: str) -> None:
-        action = next(a for a in menu.actions() if _plain(a.text()) == text)
-        place = menu.actionGeometry(action).center()
-        QTest.mouseMove(menu, place)
-        QTest.mouseClick(menu, LEFT, pos=place)
-        QTest.qWait(100)
+            entry = _entry(shown, text)
+            if entry.menu() is None:
+                QTest.mouseClick(shown, LEFT, pos=shown.actionGeometry(entry).center())
+            else:  # by keys: a submenu that opens by itself under the pointer would be closed by a click
+                shown.setActiveAction(entry)
+                QTest.keyClick(shown, Qt.Key.Key_Right)
 
     def choose(self, label: str, text: str) -> None:
         """Choose in a drop-down list with the keyboard."""
@@ -128,14 +125,14 @@ class Person:
         self.until(f"“{text}” in “{label}”", lambda: box.currentText() == text, 5)
 
     def type(self, label: str, text: str) -> None:
-        """Type into a field and press Tab."""
+        """Type into a field and press Return."""
         box = self.field(label)
         _scroll_to(box)
         edit = box.findChild(QLineEdit) if isinstance(box, QAbstractSpinBox) else box
         QTest.mouseClick(edit, LEFT)
         QTest.keyClick(edit, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
         QTest.keyClicks(edit, text)
-        QTest.keyClick(edit, Qt.Key.Key_Tab)
+        QTest.keyClick(edit, Qt.Key.Key_Return)
 
     def tab(self, text: str) -> None:
         """Click a tab."""
@@ -149,16 +146,15 @@ class Person:
     def save_as(self, button: str, path: Path) -> None:
         """Press a button that asks for a file, and type its name."""
         timer = QTimer()
-        timer.timeout.connect(lambda: self._type_name(timer, path))
-        timer.start(100)
+        timer.timeout.connect(lambda: self._type_name(path))
+        timer.start(300)
         self.click(button)
         timer.stop()
 
     @staticmethod
-    def _type_name(timer: QTimer, path: Path) -> None:
+    def _type_name(path: Path) -> None:
         dialog = QApplication.activeModalWidget()
         if isinstance(dialog, QFileDialog):
-            timer.stop()
             edit = dialog.findChild(QLineEdit)
             QTest.keyClick(edit, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
             QTest.keyClicks(edit, str(path))
@@ -195,6 +191,10 @@ def _words(widget: Any) -> str:
     return " ".join(str(part()) for part in (getattr(widget, "text", str), widget.accessibleName))
 
 
+def _entry(menu: Any, text: str) -> Any:
+    return next(a for a in menu.actions() if _plain(a.text()) == text)
+
+
 def _popup_with(text: str) -> Any:
     popups = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMenu) and w.isVisible()]
     return next((m for m in popups if any(_plain(a.text()) == text for a in m.actions())), None)
@@ -227,7 +227,7 @@ def reconstruct(person: Person, sweeps: int = 3, voxel_angstrom: float = 1.0) ->
     person.type("Voxel", f"{voxel_angstrom:g}")
     person.shoot("settings")
     person.click("Start reconstruction")
-    person.until("the result", lambda: person.sees(f"{sweeps} sweeps in"), 120)
+    person.until("the result", lambda: person.sees(f"{sweeps} sweeps in"), 30)
     person.shoot("reconstructed")
 
 
