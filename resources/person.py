@@ -1,9 +1,9 @@
-"""A person at the window: from Open Sample to a masked, analysed and exported result, with clicks and keys only.
+"""A person at the window: from Open Sample to a masked, analysed, exported result, by clicks and keys only.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python resources/person.py docs/images
 
-Every control is found by what it says on the screen. ``tests/gui/test_person.py`` goes the same way; this script
-keeps the pictures, of which the docs show those named in :data:`SHOWN`.
+Every control is found by what it says on the screen. ``tests/gui/test_person.py`` goes the same way; this
+script keeps the pictures, of which the docs show those named in :data:`SHOWN`.
 """
 
 from __future__ import annotations

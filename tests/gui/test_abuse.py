@@ -23,7 +23,8 @@ pytestmark = [
 ]
 pytest.importorskip("napari")
 
-from qtpy.QtCore import Qt, QThreadPool  # noqa: E402
+from qtpy.QtCore import QEvent, Qt, QThreadPool  # noqa: E402
+from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.backend import cuda_problem  # noqa: E402
@@ -72,6 +73,8 @@ class Window:
             constraints={"atomic_basis_sigma_angstrom": None},
         )  # fmt: skip
         self._qtbot.waitUntil(self.panel.start.isEnabled, timeout=WAIT)
+        # As a window manager does: napari gives a job to the window that was activated last.
+        QApplication.sendEvent(self.viewer.window._qt_window, QEvent(QEvent.Type.WindowActivate))
         self.click(self.panel.start)
         assert self.session.active_run is not None
 

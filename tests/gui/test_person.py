@@ -1,6 +1,6 @@
 """A person goes from Open Sample to a masked, analysed and exported result with clicks and keys only.
 
-The way itself is in ``resources/person.py``. ``PHASET3M_SCREENSHOTS`` names a folder for a picture of every step.
+The way itself is in ``resources/person.py``. ``PHASET3M_SCREENSHOTS`` names a folder for the pictures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ pytest.importorskip("napari")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "resources"))
 
 import person as steps  # noqa: E402
-
 from napari_phaset3m.io.volume import load_volume  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 

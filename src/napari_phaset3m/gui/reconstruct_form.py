@@ -141,7 +141,7 @@ class ReconstructForm(QWidget):
         self._session.config = config
 
     def take_typed(self) -> None:
-        """Take over what was typed and not yet left: pressing a button moves the focus on some systems only."""
+        """Take over what was typed and not yet left: not everywhere does a button take the focus."""
         for editor in self.editors.values():
             if isinstance(editor.widget, QAbstractSpinBox):
                 editor.widget.interpretText()

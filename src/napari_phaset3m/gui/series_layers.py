@@ -1,4 +1,4 @@
-"""Series that napari itself opened (File ▸ Open Sample, a file dropped on the canvas) become the session's."""
+"""Series that napari itself opened (File ▸ Open Sample, a file dropped on it) become the session's."""
 
 from __future__ import annotations
 
