@@ -59,7 +59,7 @@ class Window:
 
     def __init__(self, make_napari_viewer, qtbot, **more) -> None:
         self._qtbot = qtbot
-        self.viewer = make_napari_viewer(show=True)
+        self.viewer = make_napari_viewer()
         self.workspace = Workspace(self.viewer)
         self.viewer.window.add_dock_widget(self.workspace, name="Workspace (PhaseT3M)", area="right")
         self.session = session_for(self.viewer)
@@ -167,8 +167,8 @@ def test_two_windows_run_at_once_and_do_not_mix(no_thread_left, window, make_nap
     other = Window(make_napari_viewer, qtbot, depth=0.02)
     for each in (window, other):
         each.start()
-    for each in (window, other):
         each.until_running()
+    for each in (window, other):
         each.goes_on()
     assert timed(other.viewer.close) < HANG
     assert other.until_ended().status == "stopped"
