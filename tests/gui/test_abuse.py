@@ -84,7 +84,7 @@ class Window:
 
     def until_ended(self):
         self._qtbot.waitUntil(lambda: self.session.active_run is None, timeout=WAIT)
-        return self.session.runs[-1]
+        return self.session.runs[-1] if self.session.runs else None
 
     def click(self, button) -> None:
         self._qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
