@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow
@@ -130,6 +139,12 @@ class ReconstructForm(QWidget):
         editor.widget.setStyleSheet("")
         self.refused.emit("")
         self._session.config = config
+
+    def take_typed(self) -> None:
+        """Take over what was typed and not yet left: not everywhere does a button take the focus."""
+        for editor in self.editors.values():
+            if isinstance(editor.widget, QAbstractSpinBox):
+                editor.widget.interpretText()
 
     def refresh(self) -> None:
         """Show what the session's config holds."""

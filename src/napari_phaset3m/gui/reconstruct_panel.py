@@ -175,6 +175,7 @@ class ReconstructPanel(QWidget):
         self._session.live = checked
 
     def _on_start(self) -> None:
+        self.form.take_typed()
         if self.why_not_start():
             return
         self._driver.start()

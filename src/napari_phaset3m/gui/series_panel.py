@@ -19,6 +19,7 @@ from napari_phaset3m.gui.loader import one_line
 from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.series_file import SeriesFile
+from napari_phaset3m.gui.series_layers import SeriesLayers
 from napari_phaset3m.gui.series_view import SeriesView, same_images
 from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
@@ -57,6 +58,7 @@ class SeriesPanel(QWidget):
         self._connect()
         follow_theme(self, napari_viewer)
         self._on_series(self._session.series)
+        self._layers = SeriesLayers(self._session, napari_viewer, self)
 
     def _build(self) -> None:
         self.tabs = QTabWidget()

@@ -1,0 +1,64 @@
+"""Series that napari itself opened (File ▸ Open Sample, a file dropped on it) become the session's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.loader import loader_for
+from napari_phaset3m.gui.publisher import METADATA_KEY
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_phaset3m.session import Session
+
+
+def source_of(layer: Layer) -> Path | None:
+    """The file of a layer that our reader made of a series; None for any other layer."""
+    told = layer.metadata.get(METADATA_KEY, {})
+    return Path(told["source"]) if told.get("kind") == "series" and told.get("source") else None
+
+
+class SeriesLayers(QObject):
+    """Loads the series of such a layer when none is open; the layer gives way to the panel's own image.
+
+    Parameters
+    ----------
+    session : Session
+    viewer : napari.components.ViewerModel
+        Held weakly.
+    parent : QObject
+    """
+
+    def __init__(self, session: Session, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._viewer = session, ref(viewer)
+        self._loader = loader_for(session)
+        self._loader.loaded.connect(self._on_loaded)
+        follow(viewer.layers.events.inserted, self._on_inserted)
+        for layer in viewer.layers:
+            self._take(layer)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._take(event.value)
+
+    def _take(self, layer: Layer) -> None:
+        path = source_of(layer)
+        if path is not None and self._session.series is None and not self._loader.busy:
+            self._loader.load(path)
+
+    def _on_loaded(self) -> None:
+        # In a turn of its own: whoever put the layer in may not be done with it.
+        QTimer.singleShot(0, self._give_way)
+
+    def _give_way(self) -> None:
+        viewer, path = self._viewer(), self._session.series_path
+        if viewer is not None and path is not None:
+            for layer in [la for la in viewer.layers if source_of(la) == path]:
+                viewer.layers.remove(layer)

@@ -1,0 +1,240 @@
+"""What nobody should do in the middle of a run, with the real solver in real windows.
+
+Nothing may crash, hang longer than two seconds, or leave a thread behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytestmark = [
+    pytest.mark.gui,
+    # napari speaks about PyQt5 itself; this project supports it on purpose
+    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
+]
+pytest.importorskip("napari")
+
+from qtpy.QtCore import QEvent, Qt, QThreadPool  # noqa: E402
+from qtpy.QtWidgets import QApplication  # noqa: E402
+
+from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
+from napari_phaset3m.core.backend import cuda_problem  # noqa: E402
+from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
+from napari_phaset3m.gui.publisher import METADATA_KEY  # noqa: E402
+from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
+from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
+from napari_phaset3m.io import atomic  # noqa: E402
+from napari_phaset3m.session import session_for  # noqa: E402
+
+WAIT = 60_000  # the first run of a fresh checkout compiles
+HANG = 2.0
+
+
+def tiny_series(depth: float = 0.1) -> TiltFocalSeries:
+    """A weak Gaussian blob seen at five tilts and two defoci, the same from everywhere."""
+    y, x = np.indices((20, 20)) - 9.5
+    blob = np.exp(-(x**2 + y**2) / 8)
+    return TiltFocalSeries(
+        images=np.stack([[1 - depth * blob, 1 - 2 * depth * blob]] * 5).astype(np.float32),
+        tilt_deg=np.linspace(-40, 40, 5),
+        pixel_size_angstrom=0.8,
+        energy_ev=300e3,
+        defocus_angstrom=np.array([300.0, 600.0]),
+        spherical_aberration_angstrom=0.0,
+        metadata={"name": "tiny"},
+    )
+
+
+class Window:
+    """A viewer with a workspace and a series."""
+
+    def __init__(self, make_napari_viewer, qtbot, **more) -> None:
+        self._qtbot = qtbot
+        self.viewer = make_napari_viewer()
+        self.workspace = Workspace(self.viewer)
+        self.viewer.window.add_dock_widget(self.workspace, name="Workspace (PhaseT3M)", area="right")
+        self.session = session_for(self.viewer)
+        self.session.device, self.session.series = "cpu", tiny_series(**more)
+        self.workspace.show_step("Reconstruct")
+        self.panel = self.workspace.panel("Reconstruct").panel
+
+    def start(self, sweeps: int = 100_000) -> None:
+        self.session.config = ReconstructionConfig(
+            iterations=sweeps, holdout_fraction=0.0, tolerance=0.0, patience=sweeps, threads=1,
+            constraints={"atomic_basis_sigma_angstrom": None},
+        )  # fmt: skip
+        self._qtbot.waitUntil(self.panel.start.isEnabled, timeout=WAIT)
+        # As a window manager does: napari gives a job to the window that was activated last.
+        QApplication.sendEvent(self.viewer.window._qt_window, QEvent(QEvent.Type.WindowActivate))
+        self.click(self.panel.start)
+        assert self.session.active_run is not None
+
+    def until_running(self) -> None:
+        seen = self.session
+        self._qtbot.waitUntil(lambda: seen.progress is not None and seen.frame is not None, timeout=WAIT)
+
+    def until_ended(self):
+        self._qtbot.waitUntil(lambda: self.session.active_run is None, timeout=WAIT)
+        return self.session.runs[-1] if self.session.runs else None
+
+    def click(self, button) -> None:
+        self._qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def goes_on(self) -> None:
+        """The run makes headway within the time that counts as hanging."""
+        sweep = self.session.progress.sweep
+        self._qtbot.waitUntil(lambda: self.session.progress.sweep > sweep, timeout=round(1000 * HANG))
+
+    def volumes(self) -> list:
+        kept = self.viewer.layers
+        return [la for la in kept if la.metadata.get(METADATA_KEY, {}).get("role") == "volume"]
+
+
+@pytest.fixture
+def window(make_napari_viewer, qtbot):
+    made = Window(make_napari_viewer, qtbot)
+    yield made
+    if made.session.active_run is not None:
+        made.session.attachments["driver"].stop()
+    made.until_ended()
+
+
+@pytest.fixture
+def no_thread_left(qtbot):
+    """All jobs are over at the end; threads of pools that stay are not counted."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=round(1000 * HANG))
+    # Qt's threads that have called Python are listed as dummies until Qt ends them.
+    left = [t for t in threading.enumerate() if t not in before and not t.name.startswith("Dummy")]
+    assert [t.name for t in left if not t.daemon] == []
+
+
+def timed(action) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def test_closing_the_window_mid_run(no_thread_left, window):
+    window.start()
+    window.until_running()
+    assert timed(window.viewer.close) < HANG
+    assert timed(window.until_ended) < HANG
+    assert window.session.runs[-1].status == "stopped"
+
+
+def test_removing_layers_and_panels_mid_run(no_thread_left, window, qtbot):
+    window.start()
+    window.until_running()
+    assert timed(window.viewer.layers.clear) < HANG
+    window.goes_on()
+    window.viewer.window.remove_dock_widget(window.workspace)
+    window.workspace.deleteLater()
+    qtbot.wait(50)
+    window.goes_on()
+    again = Workspace(window.viewer)
+    window.viewer.window.add_dock_widget(again, name="Workspace (PhaseT3M)", area="right")
+    assert again.step == "Reconstruct"
+    window.click(again.panel("Reconstruct").panel.finish)
+    assert timed(window.until_ended) < HANG
+    record = window.session.runs[-1]
+    assert record.status == "finished" and [la.data is record.volume for la in window.volumes()] == [True]
+
+
+def test_changing_the_theme_mid_run(no_thread_left, window):
+    window.start()
+    window.until_running()
+    for theme in ("light", "dark", "light"):
+        assert timed(lambda name=theme: setattr(window.viewer, "theme", name)) < HANG
+        window.goes_on()
+    window.click(window.panel.finish)
+    assert window.until_ended().status == "finished"
+
+
+def test_two_windows_run_at_once_and_do_not_mix(no_thread_left, window, make_napari_viewer, qtbot):
+    other = Window(make_napari_viewer, qtbot, depth=0.02)
+    for each in (window, other):
+        each.start()
+        each.until_running()
+    for each in (window, other):
+        each.goes_on()
+    assert timed(other.viewer.close) < HANG
+    assert other.until_ended().status == "stopped"
+    window.goes_on()
+    window.click(window.panel.finish)
+    record = window.until_ended()
+    assert record.status == "finished" and len(window.session.runs) == len(other.session.runs) == 1
+    assert [la.data is record.volume for la in window.volumes()] == [True]
+    assert window.session.frame.run_id == record.run_id != other.session.runs[0].run_id
+
+
+@pytest.mark.skipif(cuda_problem() is None, reason="there is a GPU")
+def test_no_gpu_is_one_line_and_the_cpu_still_works(no_thread_left, window, qtbot):
+    window.session.device = "cuda"
+    window.start(sweeps=1)
+    assert timed(window.until_ended) < HANG
+    told = window.panel.error.text()
+    assert window.session.runs[-1].status == "failed" and told.startswith("Failed: ")
+    assert "\n" not in told and "Traceback" not in told and ("GPU" in told or "CUDA" in told), told
+    window.session.device = "cpu"
+    window.start(sweeps=1)
+    assert window.until_ended().status == "finished"
+
+
+@pytest.mark.parametrize("trouble", ["gone", "full"])
+def test_disk_that_goes_while_saving(no_thread_left, window, qtbot, tmp_path, monkeypatch, trouble):
+    window.start(sweeps=1)
+    record = window.until_ended()
+    runs = RunsView(window.session)
+    qtbot.addWidget(runs)
+    said = []
+    monkeypatch.setattr(runs, "say", said.append)
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    (folder / "old.mrc").write_bytes(b"as it was")
+    real = atomic._sync_tree
+
+    def fails(path):
+        if trouble == "gone":
+            shutil.rmtree(folder)
+            real(path)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic, "_sync_tree", fails)
+    assert timed(lambda: runs.save(record, folder / "old.mrc")) < HANG
+    qtbot.waitUntil(lambda: len(said) > 1, timeout=round(1000 * HANG))
+    assert said[-1].startswith("Not saved: ") and "old.mrc" in said[-1] and "\n" not in said[-1]
+    assert ("No space left" if trouble == "full" else "No such file") in said[-1]
+    if trouble == "full":
+        assert [p.name for p in folder.iterdir()] == ["old.mrc"]
+        assert (folder / "old.mrc").read_bytes() == b"as it was"
+
+
+@pytest.mark.slow
+def test_twenty_runs_in_a_row_keep_memory_flat(no_thread_left, window, capsys):
+    import psutil
+
+    me, used, threads = psutil.Process(), [], []
+    for _ in range(25):
+        window.start(sweeps=5)
+        assert window.until_ended().status == "finished"
+        window.session.remove_run(window.session.runs[-1].run_id)
+        window.viewer.layers.clear()
+        gc.collect()
+        used.append(me.memory_info().rss / 1e6)
+        threads.append(me.num_threads())
+    with capsys.disabled():
+        print(f"\nMB after each run: {[round(n) for n in used]}; threads {threads}")
+    assert max(used[5:]) < 1.05 * used[4] and max(threads[5:]) <= threads[4] + 2
