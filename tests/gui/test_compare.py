@@ -61,8 +61,8 @@ def viewer(qtbot):
     if view is not None and isalive(view):
         view.release()
         view.close()
-        # a thread that outlives the application finds its signals deleted
-        qtbot.waitUntil(lambda: not view.set.busy, timeout=WAIT)
+        # pytest-qt may have it deleted by the loop of this wait: its thread's result then reaches nobody
+        qtbot.waitUntil(lambda: not isalive(view) or not view.set.busy, timeout=WAIT)
 
 
 @pytest.fixture
