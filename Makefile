@@ -1,7 +1,7 @@
 # Two commands do everything on a fresh Debian/Ubuntu with Python and make: `make demo` and `make test`.
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: venv demo test lint bench docs clean
+.PHONY: venv demo test test-qt6 lint bench docs clean
 
 venv: $(VENV)/.stamp-test
 
@@ -16,6 +16,13 @@ demo: $(VENV)/.stamp-user
 
 test: $(VENV)/.stamp-test
 	sh scripts/test.sh $(BIN)
+
+# The GUI tests once more with PyQt6, in a venv of its own: napari takes one binding a process.
+$(VENV)-qt6/.stamp-test-qt6: pyproject.toml scripts/make_venv.sh
+	sh scripts/make_venv.sh $(VENV)-qt6 test-qt6
+
+test-qt6: $(VENV)-qt6/.stamp-test-qt6
+	sh scripts/test_qt6.sh $(VENV)-qt6/bin
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 #!/bin/sh
-# make_venv.sh DIR user|test: create DIR and install this package into it (test: with test and lint tools).
+# make_venv.sh DIR user|test|test-qt6: create DIR and install this package into it (test: with test and lint
+# tools; test-qt6: with PyQt6 in place of PyQt5, and test tools).
 set -eu
 venv=$1 kind=$2
 if [ ! -x "$venv/bin/python" ]; then
@@ -23,6 +24,10 @@ fi
 if [ "$kind" = test ]; then
     "$venv/bin/python" -m pip install --disable-pip-version-check -e '.[pyqt5,fast,zarr,figures]' --group test --group lint
     touch "$venv/.stamp-test"
+elif [ "$kind" = test-qt6 ]; then
+    "$venv/bin/python" -m pip install --disable-pip-version-check -e '.[pyqt6,fast,zarr,figures]' --group test
+    touch "$venv/.stamp-test-qt6"
+    exit 0
 else
     "$venv/bin/python" -m pip install --disable-pip-version-check -e '.[pyqt5,fast,zarr,figures]'
 fi

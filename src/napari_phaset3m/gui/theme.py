@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import finalize, ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
@@ -103,19 +105,23 @@ def set_role(widget: QWidget, role: str, value: str | None = None) -> None:
 
 def follow_theme(widget: QWidget, viewer: ViewerModel) -> None:
     """Keep the style of a panel in step with the viewer's theme."""
-    target, theme_changed = ref(widget), viewer.events.theme
+    # Both weakly: what waits for a widget's end must not keep its viewer, and with it the widget, alive.
+    target, owner = ref(widget), ref(viewer)
 
     def apply(event: object = None) -> None:
-        found = target()
-        if found is not None:
-            found.setStyleSheet(style_sheet(viewer.theme))
+        found, shown = target(), owner()
+        if found is not None and shown is not None and isalive(found):
+            found.setStyleSheet(style_sheet(shown.theme))
 
-    def release(*_: object) -> None:
-        theme_changed.disconnect(apply)
+    def release() -> None:
+        if (shown := owner()) is not None:
+            with suppress(ValueError):
+                shown.events.theme.disconnect(apply)
 
     apply()
-    theme_changed.connect(apply)
-    widget.destroyed.connect(release)
+    viewer.events.theme.connect(apply)
+    # Not by Qt's "destroyed": it may call into a function that is being collected with its object.
+    finalize(widget, release).atexit = False
 
 
 @dataclass(frozen=True)
