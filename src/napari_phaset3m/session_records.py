@@ -73,6 +73,8 @@ class RunRecord:
     series_name : str
     source : SeriesSource
         File of the series as it was at the start, and what was changed in it.
+    tilt_range_deg : tuple of float or None
+        Lowest and highest tilt of the images in use at the start; None when not known any more.
     steps : tuple of str
         What had been done to the series until then, in order.
     mask : NamedMask or None
@@ -128,6 +130,7 @@ class RunRecord:
     seconds: float = 0.0
     started_at: float = field(default_factory=time.time)
     resolution: dict[str, Any] | None = None
+    tilt_range_deg: tuple[float, float] | None = None
 
     @property
     def active(self) -> bool:

@@ -29,7 +29,8 @@ from napari_phaset3m.errors import ConfigError, DataError  # noqa: E402
 from napari_phaset3m.gui import analyse_work  # noqa: E402
 from napari_phaset3m.gui.analyse_compute import TOPICS, Topic  # noqa: E402
 from napari_phaset3m.gui.analyse_curves import PLOTS, fsc_plots  # noqa: E402
-from napari_phaset3m.gui.analyse_fourier3d import sphere_lines, wedge_lines  # noqa: E402
+from napari_phaset3m.gui.analyse_fourier3d import sphere_lines  # noqa: E402
+from napari_phaset3m.gui.fourier_wedge import wedge_lines  # noqa: E402
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
 from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
 from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
@@ -477,9 +478,9 @@ def test_the_peak_that_is_clicked_is_in_the_middle(qtbot):
     assert page.canvas.frequency_of((N // 2 + 3, N // 2 - 2, N // 2 + 5)) == pytest.approx(
         (3 * step, -2 * step, 5 * step)
     )
-    assert page.canvas.marks.mark.visible and page.canvas.wedge.visible
+    assert page.canvas.marks.mark.visible and page.canvas.wedge.lines.visible
     page.wedge.setChecked(False)
-    assert not page.canvas.wedge.visible
+    assert not page.canvas.wedge.lines.visible
     page.mode.setCurrentText("Projection")
     assert page.canvas._volume.method == "mip" and not page.level.isEnabled()
     page.whole.click()

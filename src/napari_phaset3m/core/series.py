@@ -212,6 +212,13 @@ class TiltFocalSeries:
         return int(self.images.shape[2]), int(self.images.shape[3])
 
     @property
+    def tilt_range_deg(self) -> tuple[float, float] | None:
+        """Lowest and highest tilt with an image in use, degrees; None when none is."""
+        assert self.used is not None
+        tilts = self.tilt_deg[self.used.any(axis=1)]
+        return (float(tilts.min()), float(tilts.max())) if len(tilts) else None
+
+    @property
     def resolved_focal_spread_angstrom(self) -> float:
         """sigma_f: as given, else from Cc and the energy spread, else 0 (coherent)."""
         if self.focal_spread_angstrom is not None:

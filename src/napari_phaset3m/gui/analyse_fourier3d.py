@@ -24,7 +24,6 @@ from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
 SURFACE, PROJECTION = "Surface", "Projection"
 #: From where it is seen at first: the wedge opens towards the reader.
 ELEVATION, AZIMUTH = 20.0, 25.0
-_WEDGE_COLOUR = "#2fc59b"
 #: Radius of the mark around a peak, as a part of Nyquist.
 _MARK_RADIUS = 0.05
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
@@ -39,27 +38,22 @@ class Fourier3D(FourierCanvas):
     """A log power as a surface of equal power, or projected, with shells and wedge."""
 
     def __init__(self) -> None:
-        from vispy.scene.visuals import Line, Text
+        from vispy.scene.visuals import Line
 
         super().__init__()
         scene = self._view.scene
         self.shells = Line(np.zeros((2, 3)), color=_SHELL_COLOUR, connect="segments", parent=scene)
-        self.wedge = Line(np.zeros((2, 3)), color=_WEDGE_COLOUR, width=2, connect="segments", parent=scene)
-        self.wedge_label = Text("", color=_WEDGE_COLOUR, font_size=8, anchor_x="left", parent=scene)
-        for visual, order in ((self.shells, 1), (self.wedge, 2), (self.wedge_label, 3)):
-            visual.set_gl_state("translucent", depth_test=False)
-            visual.order = order
-            visual.visible = False
-        self.tilt_range: tuple[float, float] | None = None
+        self.shells.set_gl_state("translucent", depth_test=False)
+        self.shells.order = 1
+        self.shells.visible = False
         self.level = 0.7
         self.mode = SURFACE
 
     def show_result(self, result: FourierResult) -> None:
         """Take a new log power with its tilts."""
-        self.tilt_range = result.tilt_range_deg
         self.show(result.power, result.voxel_size_angstrom, result.limits)
         self.set_mode(self.mode)
-        self._place_wedge()
+        self.set_tilt_range(result.tilt_range_deg)
 
     def set_mode(self, mode: str) -> None:
         """Show a surface of equal power, or the maximum along the line of sight."""
@@ -78,12 +72,6 @@ class Fourier3D(FourierCanvas):
         """Show or hide the shells with their labels, in 1/Å and Å."""
         super().set_rings(wanted)
         self.shells.visible = wanted and bool(self.marks.resolutions)
-
-    def set_wedge(self, wanted: bool) -> None:
-        """Show or hide the outline of the missing wedge."""
-        for visual in (self.wedge, self.wedge_label):
-            visual.visible = wanted and self.tilt_range is not None
-        self._canvas.update()
 
     def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
         """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, in a shell of its own."""
@@ -111,39 +99,11 @@ class Fourier3D(FourierCanvas):
             self.marks.labels.text = [f"{1 / d:.3g} 1/Å ({d:g} Å)" for d in rings]
         self.set_rings(self.rings_wanted)
 
-    def _place_wedge(self) -> None:
-        if self.tilt_range is None:
-            self.set_wedge(False)
-            return
-        edge = 0.5 / self._geometry[1]
-        self.wedge.set_data(wedge_lines(self.tilt_range, edge))
-        low, high = self.tilt_range
-        middle = np.deg2rad((low + 180 + high) / 2)
-        place = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
-        self.wedge_label.pos = place if place[2] <= 0 else -place
-        self.wedge_label.text = f"missing wedge, {180 - (high - low):g}°"
-
 
 def sphere_lines(radius: float) -> np.ndarray:
     """`(n, 3)` segments of the three great circles of a shell, (x, y, z)."""
     flat = circle(radius)
     return np.concatenate([flat, flat[:, [0, 2, 1]], flat[:, [2, 0, 1]]])
-
-
-def wedge_lines(tilt_range_deg: tuple[float, float], radius: float) -> np.ndarray:
-    """`(n, 3)` segments of the planes of the lowest and the highest tilt, (kx, ky, kz).
-
-    At tilt θ the measured plane is spanned by y and (cos θ, 0, −sin θ), as
-    :func:`analyse.figures.pictures.draw_wedge` has it.
-    """
-    parts = []
-    flat = circle(radius)
-    for tilt in np.deg2rad(tilt_range_deg):
-        across = np.array([np.cos(tilt), 0.0, -np.sin(tilt)])
-        parts.append(flat[:, :1] * across + flat[:, 1:2] * np.array([0.0, 1.0, 0.0]))
-        parts.append(np.stack([-radius * across, radius * across]))
-    parts.append(np.array([[0.0, -radius, 0.0], [0.0, radius, 0.0]]))
-    return np.concatenate(parts)
 
 
 class FourierPage(QWidget):

@@ -100,6 +100,7 @@ class JobDriver(QObject):
             new_run_id(), session.config, series_name=session.series_name,
             source=session.source(), mask=mask_in_use(session, session.series),
             steps=tuple(str(item["step"]) for item in history(session.series)),
+            tilt_range_deg=session.series.tilt_range_deg,
         )  # fmt: skip
         self._starting, self._control = True, RunControl()
         session.progress = self._progress = None

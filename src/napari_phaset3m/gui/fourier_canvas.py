@@ -13,6 +13,7 @@ import qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_phaset3m.gui.fourier_marks import FourierMarks
+from napari_phaset3m.gui.fourier_wedge import WEDGE_VIEWS, FourierWedge
 
 #: View name -> axis of `(nz, ny, nx)` that is cut (None: the whole volume).
 VIEWS: dict[str, int | None] = {"3D": None, "kx–ky": 0, "kx–kz": 1, "ky–kz": 2}
@@ -38,6 +39,7 @@ class FourierCanvas:
         self._view = self._canvas.central_widget.add_view()
         self._volume, self._image = fourier_visuals(self._view.scene)
         self.marks = FourierMarks(self._view.scene)
+        self.wedge = FourierWedge(self._view.scene)
         self._solid, self._flat = fourier_cameras()
         self._view.camera = self._solid
         self._power: np.ndarray | None = None
@@ -46,7 +48,8 @@ class FourierCanvas:
         self.depth = 0.0
         self.limits = (0.0, 1.0)
         self.name = "3D"
-        self.rings_wanted = True
+        self.rings_wanted = self.wedge_wanted = True
+        self._tilts: tuple[float, float] | None = None
 
     def show(self, power: np.ndarray, voxel_angstrom: float, limits: tuple[float, float]) -> None:
         """Take a new log power.
@@ -106,13 +109,26 @@ class FourierCanvas:
             point = (*across, 0.0)
         self.marks.show_mark(point, _MARK_RADIUS * edge, text)
         self.marks.show_rings(self.rings_wanted and self.depth == 0)
-        self._canvas.update()
+        self.set_wedge(self.wedge_wanted)
 
     def set_rings(self, wanted: bool) -> None:
         """Show or hide the rings with their labels."""
         self.rings_wanted = wanted
         self.marks.show_rings(wanted and self._power is not None)
         self._canvas.update()
+
+    def set_wedge(self, wanted: bool) -> None:
+        """Show or hide the outline of the missing wedge, in the views where it can be seen."""
+        self.wedge_wanted = wanted
+        here = self._power is not None and self.name in WEDGE_VIEWS and self.depth == 0
+        self.wedge.show(wanted and here)
+        self._canvas.update()
+
+    def set_tilt_range(self, tilt_range_deg: tuple[float, float] | None) -> None:
+        """Take the lowest and the highest tilt of what is shown, degrees; None: not known."""
+        if tilt_range_deg != self._tilts:
+            self._tilts = tilt_range_deg
+            self._place_wedge()
 
     def screenshot(self) -> np.ndarray:
         """`(height, width, 4)` uint8 picture of the canvas."""
@@ -160,6 +176,12 @@ class FourierCanvas:
             self._view.camera = self._flat
         self.marks.place_rings(edge)
         self.set_rings(self.rings_wanted)
+        self._place_wedge()
+
+    def _place_wedge(self) -> None:
+        if self._power is not None:
+            self.wedge.place(self._tilts, 0.5 / self._geometry[1], flat=VIEWS[self.name] is not None)
+            self.set_wedge(self.wedge_wanted)
 
 
 def fourier_visuals(scene: Any) -> tuple[Any, Any]:

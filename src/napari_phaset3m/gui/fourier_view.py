@@ -45,6 +45,11 @@ class FourierView(QWidget):
         self.rings = QCheckBox("Rings")
         self.rings.setChecked(True)
         self.rings.setToolTip("Resolution rings, labelled in Å")
+        self.wedge = QCheckBox("Wedge")
+        self.wedge.setChecked(True)
+        self.wedge.setToolTip(
+            "Planes of the lowest and the highest tilt, in 3D and kx–kz; between them nothing was measured"
+        )
         self.peaks_button = QCheckBox("Peaks")
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
@@ -52,7 +57,7 @@ class FourierView(QWidget):
         self.info = QLabel("The Fourier transform appears here while a run is going on")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
-        for widget in (self.view, self.rings, self.peaks_button, self.info):
+        for widget in (self.view, self.rings, self.wedge, self.peaks_button, self.info):
             bar.addWidget(widget)
         bar.addStretch(1)
         layout = QVBoxLayout(self)
@@ -66,6 +71,7 @@ class FourierView(QWidget):
         layout.addLayout(row, 1)
         self.view.currentTextChanged.connect(self._on_view)
         self.rings.toggled.connect(self._on_rings)
+        self.wedge.toggled.connect(self._on_wedge)
         self.peaks_button.toggled.connect(self.peaks.setVisible)
         self.peaks.wanted.connect(self.fly_to)
         follow(session.events.frame, self._on_frame)
@@ -110,6 +116,7 @@ class FourierView(QWidget):
             self.canvas, self._home = FourierCanvas(), self.window()
             self.canvas.name = self.view.currentText()
             self.canvas.rings_wanted = self.rings.isChecked()
+            self.canvas.wedge_wanted = self.wedge.isChecked()
             self.canvas.widget.setMinimumHeight(60)
             self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self._place.addWidget(self.canvas.widget)
@@ -122,6 +129,8 @@ class FourierView(QWidget):
         canvas, self._shown = self._build(), frame
         limits = frame.power_limits if frame.final else _steady(canvas.limits, frame.power_limits)
         canvas.show(frame.log_power, frame.voxel_size_angstrom, limits)
+        record = self._session.run(frame.run_id)
+        canvas.set_tilt_range(None if record is None else record.tilt_range_deg)
         nyquist = 2 * frame.voxel_size_angstrom
         stage = "final" if frame.final else f"sweep {frame.sweep + 1}"
         self.info.setText(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
@@ -129,6 +138,10 @@ class FourierView(QWidget):
     def _on_view(self, text: str) -> None:
         if self.canvas is not None:
             self.canvas.set_view(text)
+
+    def _on_wedge(self, checked: bool) -> None:
+        if self.canvas is not None:
+            self.canvas.set_wedge(checked)
 
     def _on_rings(self, checked: bool) -> None:
         if self.canvas is not None:

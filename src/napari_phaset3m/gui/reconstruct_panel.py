@@ -222,6 +222,8 @@ class ReconstructPanel(QWidget):
             if last.held_out_error is not None:
                 parts.append(f"held out {last.held_out_error:.3g}")
             parts.append(format_bytes(last.memory_bytes))
+        if record.device:
+            parts.append(record.device)
         return "  ·  ".join(parts)
 
     def _latest(self) -> RunRecord | None:

@@ -125,8 +125,7 @@ class Subject:
     @property
     def tilt_range_deg(self) -> tuple[float, float] | None:
         """Lowest and highest tilt."""
-        tilts = self.tilt_deg
-        return None if tilts is None else (float(tilts.min()), float(tilts.max()))
+        return None if self.series is None else self.series.tilt_range_deg
 
     @property
     def thickness_angstrom(self) -> float:
