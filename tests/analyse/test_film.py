@@ -49,6 +49,18 @@ def test_slices_come_in_order_with_their_place() -> None:
     assert across.count == 4 and across.size == (128, 54)
 
 
+def test_a_slice_is_as_thick_as_asked_everywhere() -> None:
+    """One bright plane shows in as many frames as voxels are averaged, wherever it lies."""
+    for bright in (3, 4):
+        volume = np.zeros((9, 24, 24), np.float32)
+        volume[bright] = 1.0
+        for thickness, planes in ((0.0, 1), (0.5, 1), (1.0, 2), (1.5, 3), (2.0, 4)):
+            film = slice_film(volume, 0.5, size=96, thickness_angstrom=thickness)
+            assert sum(frame[40:56, 40:56].max() > 40 for frame in film) == planes
+    with pytest.raises(ConfigError, match="thickness_angstrom: is -1"):
+        slice_film(volume, 0.5, thickness_angstrom=-1)
+
+
 def test_odd_sizes_become_even() -> None:
     film = slice_film(np.random.default_rng(0).random((5, 31, 47), np.float32), 1.0, size=301)
     assert all(edge % 2 == 0 for edge in film.size)

@@ -64,7 +64,9 @@ def test_film_of_slices_and_of_sweeps(files: list[Path], tmp_path: Path) -> None
     assert main(["film", str(files[0]), "-o", str(out), "--kind", "slices", "--size", "96"]) == 0
     with Image.open(out) as film:
         assert film.n_frames == 20
-        assert json.loads(film.info["comment"])["inputs"][0]["path"].endswith("vol.mrc")
+        record = json.loads(film.info["comment"])
+        assert record["inputs"][0]["path"].endswith("vol.mrc")
+        assert record["parameters"]["axis"] == "z" and record["parameters"]["size"] == 96
     sweeps = tmp_path / "sweeps.gif"
     assert main(["film", *map(str, files), "-o", str(sweeps), "--kind", "sweeps", "--size", "96"]) == 0
     with Image.open(sweeps) as film:
@@ -79,6 +81,8 @@ def test_film_of_slices_and_of_sweeps(files: list[Path], tmp_path: Path) -> None
         (["figure", "VOL", "-o", "fig.png", "--panels", "fsc"], "halves|half volumes"),
         (["figure", "VOL", "-o", "VOL"], "unknown suffix"),
         (["film", "VOL", "-o", "a.gif", "--kind", "walk"], "walk"),
+        (["film", "VOL", "-o", "a.gif", "--frames", "0"], "frames: is 0"),
+        (["film", "VOL", "-o", "a.gif", "--kind", "slices", "--thickness", "-1"], "thickness_angstrom: is"),
         (["film", "VOL", "VOL", "-o", "a.gif"], "sweeps"),
         (["film", "VOL", "-o", "a.avi"], "unknown suffix"),
     ],

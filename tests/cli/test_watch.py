@@ -24,7 +24,7 @@ def test_watch_writes_series_and_volume(tmp_path, capsys):
     folder.mkdir()
     _tilts(folder, range(-9, 10, 3))
     series, volume = tmp_path / "s.h5", tmp_path / "v.mrc"
-    flags = ["--voltage", "300", "--interval", "0.05", "--settle", "0.1", "--iterations", "3",
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1", "--iterations", "3",
              "--quick-size", "16", "--until", "7"]  # fmt: skip
     code = main(["watch", str(folder), "--save", str(series), "--volume", str(volume), "--json", *flags])
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -41,5 +41,7 @@ def test_watch_refuses_in_one_line(tmp_path, capsys):
     assert "is not there" in capsys.readouterr().err
     assert main(["watch", str(tmp_path), "--save", str(tmp_path / "s.mrc")]) == 2
     assert "saved as .h5" in capsys.readouterr().err
+    assert main(["watch", str(tmp_path / "none"), "--energy", "300"]) == 2
+    assert "energy is 300 V; it is read in volts" in capsys.readouterr().err
     assert main(["watch", str(tmp_path), "--interval", "-1"]) == 2
     assert "interval" in capsys.readouterr().err

@@ -176,7 +176,7 @@ def test_what_is_missing_is_asked_for_and_patterns_choose(tmp_path):
     write_mrc(tmp_path / "A_+1.0.mrc", image(1.0))
     write_mrc(tmp_path / "B_+2.0.mrc", image(2.0))
     looked = watched.settled()
-    assert looked.n_good == 1 and "--voltage" in looked.problem
+    assert looked.n_good == 1 and "--energy" in looked.problem
     with pytest.raises(ConfigError, match="is not there"):
         next(iterate_watch(tmp_path / "nothing"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import typer
 
 from napari_phaset3m.analyse.figures.publication import COLOUR_MAPS, PANELS, FigureSettings
-from napari_phaset3m.analyse.film.frames import Film, slice_film, sweep_film, turntable_film
+from napari_phaset3m.analyse.film.frames import slice_film, sweep_film, turntable_film
 from napari_phaset3m.cli import running, subjects
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.report.subject import Subject
 
 KINDS = ("turntable", "slices", "sweeps")
 _PANELS = f"What to show, comma-separated: {', '.join(PANELS)} (default: all there is)"
@@ -41,18 +43,16 @@ def figure(
     inputs |= {f"half {number}": path for number, path in enumerate(halves or (), 1)}
     running.check_outputs({"the figure": output}, inputs)
     subject = subjects.load_subject(volume, voxel=voxel)
-    tilts = None
+    tilt_range_deg = None
     if series is not None:
         from napari_phaset3m.io.series import load_series
 
-        tilts = load_series(series).tilt_deg
+        tilt_range_deg = load_series(series).tilt_range_deg
     pair: Any = tuple(subjects.same_grid(path, subject, "--halves") for path in halves or ()) or None
     with running.progress_bar() as show:
         save_figure(
             output, subject.volume, subject.voxel_size_angstrom, settings, unit=subject.unit,
-            tilt_range_deg=None if tilts is None else (float(tilts.min()), float(tilts.max())),
-            halves=pair, show=show,
-            record=_record(inputs, {"width_mm": width, "thickness_angstrom": thickness}),
+            tilt_range_deg=tilt_range_deg, halves=pair, show=show, record=_record(inputs, asdict(settings)),
         )  # fmt: skip
     print(output)
 
@@ -83,31 +83,26 @@ def film(
     inputs: dict[str, Path | None] = {f"volume {number}": path for number, path in enumerate(volumes, 1)}
     running.check_outputs({"the film": output}, inputs)
     subject = subjects.load_subject(volumes[0], voxel=voxel)
-    data, step = subject.volume, subject.voxel_size_angstrom
-    made: Film
+    common: dict[str, Any] = {"size": size, "inverted": inverted}
     if kind == "turntable":
-        look_: Any = look
-        made = turntable_film(
-            data, step, look=look_, size=size, frames=frames or 90, level=level, inverted=inverted
-        )
+        own: dict[str, Any] = {"look": look, "frames": 90 if frames is None else frames, "level": level}
+        made = turntable_film(subject.volume, subject.voxel_size_angstrom, **own, **common)
     elif kind == "slices":
-        axis_: Any = axis
-        made = slice_film(data, step, axis=axis_, size=size, frames=frames, thickness_angstrom=thickness,
-                          inverted=inverted)  # fmt: skip
+        own = {"axis": axis, "frames": frames, "thickness_angstrom": thickness}
+        made = slice_film(subject.volume, subject.voxel_size_angstrom, **own, **common)
     else:
-        rest = [subjects.same_grid(path, subject, "VOLUMES") for path in volumes[1:]]
-        names = subjects.unique_names(volumes)
-        middles = [(name, _middle(v)) for name, v in zip(names, [data, *rest], strict=True)]
-        made = sweep_film(middles, step, size=size, inverted=inverted)
+        own, made = {}, sweep_film(_sweeps(volumes, subject), subject.voxel_size_angstrom, **common)
+    record = _record(inputs, {"kind": kind, **own, **common, "frames_per_second": rate})
     with running.progress_bar() as show:
-        save_film(
-            made,
-            output,
-            frames_per_second=rate,
-            record=_record(inputs, {"kind": kind, "look": look}),
-            show=show,
-        )
+        save_film(made, output, frames_per_second=rate, record=record, show=show)
     print(output)
+
+
+def _sweeps(volumes: list[Path], first: Subject) -> list[tuple[str, np.ndarray]]:
+    """Name and middle plane of each volume, all on the grid of the first."""
+    rest = [subjects.same_grid(path, first, "VOLUMES") for path in volumes[1:]]
+    names = subjects.unique_names(volumes)
+    return [(name, _middle(v)) for name, v in zip(names, [first.volume, *rest], strict=True)]
 
 
 def _middle(volume: np.ndarray) -> np.ndarray:

@@ -50,11 +50,7 @@ def _reconstruct(
         raise DataError(f"is {device!r}", field="--device", remedy="Use auto, cpu or cuda")
     if resume and checkpoint is None:
         raise DataError("needs --checkpoint", field="--resume", remedy="Name the checkpoint file")
-    base = _read_record(source) if source else {}
-    if preset is not None:
-        if source:
-            raise DataError("cannot go with --from", field="--preset", remedy="Give one of them")
-        base = {"parameters": preset_values(preset)}
+    base = _begun_with(source, preset)
     path = series or _input_of(base, source)
     config = options.build(ReconstructionConfig, fields, base.get("parameters"))
     if source:
@@ -75,6 +71,15 @@ def _reconstruct(
 reconstruct = options.with_flags(
     _reconstruct, [*options.parameters(ReconstructionConfig), *overrides.parameters(_OWN)]
 )
+
+
+def _begun_with(source: Path | None, preset: str | None) -> dict[str, Any]:
+    """What flags are laid over: the record of an older run, or the parameters of a preset."""
+    if preset is None:
+        return _read_record(source) if source else {}
+    if source:
+        raise DataError("cannot go with --from", field="--preset", remedy="Give one of them")
+    return {"parameters": preset_values(preset)}
 
 
 def _read_record(path: Path) -> dict[str, Any]:

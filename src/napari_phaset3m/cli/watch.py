@@ -22,7 +22,6 @@ _TITLES = {"good": "in the series", "waiting": "waits", "skipped": "left out"}
 def _watch(
     folder: Annotated[Path, typer.Argument(help="Folder that the microscope writes into")],
     *,
-    voltage: Annotated[float | None, typer.Option(help="Accelerating voltage, kV; none: as stated")] = None,
     save: Annotated[
         Path | None, typer.Option(help="Series file (.h5), written anew with every quick volume")
     ] = None,
@@ -40,14 +39,17 @@ def _watch(
     A file that is still being written is waited for; a broken one is left out, told, and taken up when
     it is replaced. The folder may vanish and come back. Nothing in it is changed.
     """
+    from napari_phaset3m.core.plausible import doubtful_units
     from napari_phaset3m.jobs.control import RunControl
     from napari_phaset3m.jobs.watch import WatchConfig, iterate_watch
 
     if save is not None and save.suffix.lower() not in (".h5", ".hdf5"):
         raise OutputError(f"{save}: unknown suffix. The series is saved as .h5")
     running.check_outputs({"--save": save, "--volume": volume}, {"the folder": folder})
-    given = {**fields, "energy_ev": None if voltage is None else voltage * 1e3}
-    config = options.build(WatchConfig, given)
+    config = options.build(WatchConfig, fields)
+    if config.energy_ev is not None:
+        for line in doubtful_units(config.energy_ev, None):
+            print(line, file=sys.stderr)
     control, screen = RunControl(), _screen(as_json)
     driver = _Driver(save, volume, until, control)
     with running.stop_signals(control), screen:
@@ -59,7 +61,7 @@ def _watch(
 def _flags() -> list[Any]:
     from napari_phaset3m.jobs.watch import WatchConfig
 
-    return [p for p in options.parameters(WatchConfig) if p.name != "energy_ev"]
+    return options.parameters(WatchConfig)
 
 
 class _Driver:

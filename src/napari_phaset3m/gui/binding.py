@@ -80,7 +80,9 @@ def plain_numbers(axis: Any) -> None:
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as a person would say them: ``0.4 s``, ``42 s``, ``3:05 min``, ``2:10 h``."""
+    """Seconds as a person would say them: ``0.03 s``, ``0.4 s``, ``42 s``, ``3:05 min``, ``2:10 h``."""
+    if seconds < 0.1:
+        return f"{seconds:.1g} s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 100:

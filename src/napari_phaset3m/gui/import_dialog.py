@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 import napari
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
@@ -21,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.import_picture import CropPicture
 from napari_phaset3m.gui.import_table import ImportTable
 from napari_phaset3m.gui.import_widgets import QuestionsBox, SizeBox, WholeBox
@@ -276,18 +275,7 @@ def open_import(viewer: ViewerModel, paths: list[Path] | None = None) -> ImportD
     paths : list of Path, optional
         Looked at straight away.
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
-    session = session_for(viewer)
-    kept = session.attachments.get("import dialog")
-    dialog = kept() if kept is not None else None
-    if dialog is None or not isalive(dialog):
-        window = getattr(viewer, "window", None)
-        dialog = ImportDialog(viewer, None if window is None else window._qt_window)
-        session.attachments["import dialog"] = ref(dialog)
-        if window is None:
-            session.attachments["import dialog kept"] = dialog
-    dialog.show()
-    dialog.raise_()
+    dialog: ImportDialog = show_dialog(viewer, "import dialog", ImportDialog)
     if paths:
         dialog.work.look(paths)
     return dialog

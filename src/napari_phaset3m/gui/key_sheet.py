@@ -8,10 +8,9 @@ import napari
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QFrame, QGridLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.dialogs import dialog_of, keep_dialog
+from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.keys import BINDINGS
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, follow_theme, label
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -70,15 +69,7 @@ class KeySheet(QDialog):
 
 def show_keys(viewer: ViewerModel) -> KeySheet:
     """Open the cheat sheet of a viewer, made on first use."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
-    session = session_for(viewer)
-    sheet: KeySheet | None = dialog_of(session, "key sheet")
-    if sheet is None:
-        window = getattr(viewer, "window", None)
-        sheet = KeySheet(viewer, None if window is None else window._qt_window)
-        keep_dialog(session, "key sheet", sheet)
-    sheet.show()
-    sheet.raise_()
+    sheet: KeySheet = show_dialog(viewer, "key sheet", KeySheet)
     return sheet
 
 

@@ -17,10 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.core.system import system_report, system_text
-from napari_phaset3m.gui.dialogs import dialog_of, keep_dialog
+from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.theme import GROUP_SPACING, follow_theme, label
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -79,17 +78,7 @@ class SystemDialog(QDialog):
 
 def show_system(viewer: ViewerModel) -> SystemDialog:
     """Open the dialog of a viewer, made anew each time: packages may have been installed since."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
-    session = session_for(viewer)
-    old = dialog_of(session, _KEY)
-    if old is not None:
-        old.close()
-        old.deleteLater()
-    window = getattr(viewer, "window", None)
-    dialog = SystemDialog(viewer, None if window is None else window._qt_window)
-    keep_dialog(session, _KEY, dialog)
-    dialog.show()
-    dialog.raise_()
+    dialog: SystemDialog = show_dialog(viewer, _KEY, SystemDialog, anew=True)
     return dialog
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 import napari
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -26,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, follow_theme, label, set_role
 from napari_phaset3m.gui.watch_work import WatchWork, watch_work_for
 from napari_phaset3m.session import session_for
@@ -243,18 +242,7 @@ def open_watch(viewer: ViewerModel, folder: Path | None = None) -> WatchDialog:
     viewer : napari.components.ViewerModel
     folder : Path, optional
     """
-    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands proxies to commands
-    session = session_for(viewer)
-    kept = session.attachments.get("watch dialog")
-    dialog = kept() if kept is not None else None
-    if dialog is None or not isalive(dialog):
-        window = getattr(viewer, "window", None)
-        dialog = WatchDialog(viewer, None if window is None else window._qt_window)
-        session.attachments["watch dialog"] = ref(dialog)
-        if window is None:
-            session.attachments["watch dialog kept"] = dialog
-    dialog.show()
-    dialog.raise_()
+    dialog: WatchDialog = show_dialog(viewer, "watch dialog", WatchDialog)
     if folder is not None:
         dialog.work.set_folder(folder)
     return dialog

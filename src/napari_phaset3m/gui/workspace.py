@@ -63,12 +63,7 @@ class Workspace(QWidget):
         self.keys = keys_for(self._session, napari_viewer)
         help_key(self, self._on_keys)
         self.guide = StepGuide(self._session)
-        self.views_button = QToolButton()
-        self.views_button.setText("Views")
-        self.views_button.setCheckable(True)
-        set_role(self.views_button, "toggle")
-        self.views_button.setToolTip("Show or hide Fourier, plots and runs below the canvas")
-        self.views_button.clicked.connect(self._on_views)
+        self.views_button = self._make_views_button()
         self.guide.add_corner(self.views_button)
         self.stack = QStackedWidget()
         self.panels: list[QWidget | None] = [None] * len(PANELS)
@@ -93,6 +88,15 @@ class Workspace(QWidget):
         QTimer.singleShot(0, self.show_views)
         self._warm_up = WarmUp(self)
         QTimer.singleShot(0, self._warm_up.start)
+
+    def _make_views_button(self) -> QToolButton:
+        button = QToolButton()
+        button.setText("Views")
+        button.setCheckable(True)
+        set_role(button, "toggle")
+        button.setToolTip("Show or hide Fourier, plots and runs below the canvas")
+        button.clicked.connect(self._on_views)
+        return button
 
     def _fit(self) -> None:
         """Never so narrow that the names of the steps overlap; the font is known once shown."""

@@ -146,21 +146,7 @@ def iterate_auto(
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
     wanted = wanted.with_defocus(state.series)
-    for number in range(wanted.rounds):
-        begun = state.score
-        part = (0.2 + 0.7 * number / wanted.rounds, 0.7 / wanted.rounds)
-        path = _journal(journal, number)
-        yield from _search(state, wanted, config, (finish, path, resume), part)
-        yield from _gradient(state, wanted, config, finish, part)
-        if finish is not None and finish.finish_requested():
-            break
-        finer = wanted.finer(state.searches[-1], state.series, config)
-        if finer is None and begun - state.score < wanted.least_gain * begun:
-            break
-        if finer is not None and number + 1 < wanted.rounds:
-            wanted = finer
-            yield Progress("Judging at a finer sampling", part[0] + part[1])
-            state.score = _score(state.series, config, wanted).score or state.score
+    wanted = yield from _rounds(state, wanted, config, (finish, journal, resume))
     if not (finish is not None and finish.finish_requested()):
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
@@ -239,6 +225,32 @@ def _gradient(
     state.determined = found.result.determined
     if state.judge("gradient", series, score, time.perf_counter() - begun):
         state.volume = found.result.volume
+
+
+def _rounds(
+    state: _State,
+    wanted: AutoConfig,
+    config: ReconstructionConfig,
+    how: tuple[Finish | None, str | Path | None, bool],
+) -> Generator[Progress, None, AutoConfig]:
+    """Search and gradient in turn, from coarse to fine trials; returns what the last round was asked."""
+    finish, journal, resume = how
+    for number in range(wanted.rounds):
+        begun = state.score
+        part = (0.2 + 0.7 * number / wanted.rounds, 0.7 / wanted.rounds)
+        path = _journal(journal, number)
+        yield from _search(state, wanted, config, (finish, path, resume), part)
+        yield from _gradient(state, wanted, config, finish, part)
+        if finish is not None and finish.finish_requested():
+            break
+        finer = wanted.finer(state.searches[-1], state.series, config)
+        if finer is None and begun - state.score < wanted.least_gain * begun:
+            break
+        if finer is not None and number + 1 < wanted.rounds:
+            wanted = finer
+            yield Progress("Judging at a finer sampling", part[0] + part[1])
+            state.score = _score(state.series, config, wanted).score or state.score
+    return wanted
 
 
 def _error_bars(

@@ -86,14 +86,16 @@ def slice_film(
     planes = np.moveaxis(volume, number, 0)
     count = len(planes) if frames is None else min(frames, len(planes))
     chosen = np.round(np.linspace(0, len(planes) - 1, count)).astype(int) if count > 1 else [len(planes) // 2]
-    half = max(0, round(thickness_angstrom / voxel_size_angstrom) - 1) / 2
+    if not thickness_angstrom >= 0:
+        raise ConfigError(f"thickness_angstrom: is {thickness_angstrom:g}. Use 0 or more, in Å")
+    thick = max(1, round(thickness_angstrom / voxel_size_angstrom))
     limits = _limits(volume)
     width, height, pixel = _fitting(planes.shape[1:], voxel_size_angstrom, size)
 
     def draw(index: int) -> np.ndarray:
         at = int(chosen[index])
-        first, last = max(0, round(at - half)), min(len(planes), round(at + half) + 1)
-        plane = planes[first:last].mean(axis=0, dtype=REAL)
+        first = at - (thick - 1) // 2
+        plane = planes[max(0, first) : first + thick].mean(axis=0, dtype=REAL)
         place = (at - (len(planes) - 1) / 2) * voxel_size_angstrom
         label = position_text(axis, place, size=letter_size(height))
         return burn(_grey(plane, limits, (width, height), inverted), pixel, label, light=inverted)

@@ -182,7 +182,7 @@ def what_is_missing(plan: ImportPlan) -> str:
     if plan.pixel_size_angstrom is None:
         return "pixel size: not in the files. Give it (--pixel-size, in Å)"
     if plan.energy_ev is None:
-        return "voltage: not in the files. Give it (--voltage, in kV)"
+        return "voltage: not in the files. Give it (--energy, in volts: 300 kV = 300e3)"
     return ""
 
 
