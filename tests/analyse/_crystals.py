@@ -41,3 +41,10 @@ def noisy(volume: np.ndarray, level: float, seed: int = 0) -> np.ndarray:
     """Add white noise of ``level`` times the volume's standard deviation."""
     noise = np.random.default_rng(seed).normal(size=volume.shape)
     return (volume + level * volume.std() * noise).astype(np.float32)
+
+
+def scrambled(volume: np.ndarray, seed: int) -> np.ndarray:
+    """Random phases, as a wrong transfer makes them: every amplitude stays as it is."""
+    noise = np.random.default_rng(seed).normal(size=volume.shape)
+    random = np.exp(1j * np.angle(np.fft.fftn(noise)))  # of a real array: keeps the symmetry
+    return np.fft.ifftn(np.fft.fftn(volume) * random).real.astype(np.float32)

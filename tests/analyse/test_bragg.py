@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _crystals import VOXEL, noisy, particle, rotation
+from _crystals import VOXEL, noisy, particle, rotation, scrambled
 
 from napari_phaset3m.analyse.bragg import bragg_report
 from napari_phaset3m.analyse.bragg_claim import PHASE_RATE_LIMIT
@@ -38,13 +38,6 @@ from napari_phaset3m.simulate.specimens import gold_crystal
 FAMILIES = [(1, 1, 1), (2, 2, 0), (3, 1, 1), (4, 0, 0), (4, 2, 2), (4, 4, 0)]
 TILTS = np.arange(-60, 61, 5)
 TURN = rotation(7)
-
-
-def scrambled(volume: np.ndarray, seed: int) -> np.ndarray:
-    """Random phases, as a wrong transfer makes them: every amplitude stays as it is."""
-    noise = np.random.default_rng(seed).normal(size=volume.shape)
-    random = np.exp(1j * np.angle(np.fft.fftn(noise)))  # of a real array: keeps the symmetry
-    return np.fft.ifftn(np.fft.fftn(volume) * random).real.astype(np.float32)
 
 
 def wave_scrambled(volume: np.ndarray, defocus: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from _crystals import VOXEL, noisy, particle, rotation
 
+from napari_phaset3m.analyse import turning
 from napari_phaset3m.analyse.compare import compare
 from napari_phaset3m.analyse.turning import find_turn, turn_matrix, turned
 
@@ -72,3 +73,21 @@ def test_volumes_that_lie_alike_and_noise_are_left_alone() -> None:
     assert not find_turn(reference, reference, None, "none", 5).any()
     flat = compare(reference, noisy(reference, 0.1), (1.0, 1.0, 0.5), turning="tilt")
     assert "not cubic" in " ".join(flat.notes)
+
+
+def test_volumes_that_hardly_agree_are_not_turned() -> None:
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    volumes = [
+        ndimage.gaussian_filter(rng.standard_normal((N,) * 3), 2).astype(np.float32) for _ in range(12)
+    ]
+    pairs = list(zip(volumes[::2], volumes[1::2], strict=True))
+    gained = []
+    for one, other in pairs:
+        assert not find_turn(one, other, None, "tilt", 10).any()
+        score = turning._Score(one, other, None, 10)
+        angles = np.array([0.0, 5.0, 0.0])
+        gained.append((score(angles) - score(np.zeros(3))) / score.chance(angles))
+    # what chance does is told about right: gains of the size of its standard deviation
+    assert 0.3 < np.sqrt(np.mean(np.square(gained))) < 2

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
 
 from napari_phaset3m.config import ReconstructionConfig
-from napari_phaset3m.gui import compare_set
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui import compare_actions, compare_set, compare_work
 from napari_phaset3m.gui.compare_canvas import bar_length
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
 from napari_phaset3m.gui.compare_dock import floating_place, open_compare
@@ -24,7 +25,7 @@ from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.runs_view import RunsView
 from napari_phaset3m.io.volume import Volume, save_volume
 from napari_phaset3m.jobs import runner as runner_module
-from napari_phaset3m.session import RunRecord, session_for
+from napari_phaset3m.session import NamedMask, RunRecord, session_for
 
 pytestmark = pytest.mark.gui
 WAIT = 60_000
@@ -354,3 +355,106 @@ def test_levels_are_percentiles():
     assert [bar_length(h) for h in (20, 48, 1200)] == [10, 20, 500]
     assert {cut for cut, _ in VIEWS.values()} == {0, 1, 2, None}
     assert compare_set.MOST == 4
+
+
+@pytest.fixture
+def listed(qtbot, viewer, two, monkeypatch):
+    """The view of two volumes with a list of two peaks beside it, and the calls that asked for it."""
+    asked = []
+
+    class Found:
+        names = ("A", "B")
+
+        def statements(self):
+            return ["Lattice of A, a = 8.000 Å, used for all."]
+
+        def rows(self):
+            return [peak(2, 0, 0, 4.0, (0.0, 0.0, 0.25), 9.0), peak(0, 2, 2, 2.828, (0.25, 0.25, 0.0), 3.0)]
+
+    def find(contents, matched, known, show):
+        asked.append((contents, matched, known))
+        return Found()
+
+    monkeypatch.setattr(compare_work, "find_peaks", find)
+    view = shown(qtbot, viewer)
+    view.alignment.peaks.click()
+    qtbot.waitUntil(lambda: view.peaks.table.model().rowCount() == 2, timeout=WAIT)
+    return view, asked
+
+
+def peak(h, k, l, d, q, snr):  # noqa: E741
+    height = {"snr": snr, "found": snr > 5}
+    volumes = [height | {"phase_agreement": phase, "phase_agreed": phase} for phase in (None, 0.5)]
+    place = dict(zip(("qz_per_angstrom", "qy_per_angstrom", "qx_per_angstrom"), q, strict=True))
+    return {"h": h, "k": k, "l": l, "d_angstrom": d, "in_wedge": None, "volumes": volumes} | place
+
+
+def test_a_click_on_a_peak_takes_all_transforms_there(qtbot, viewer, listed):
+    view, asked = listed
+    (contents, matched, known), table = asked[0], view.peaks.table
+    assert len(contents) == 2 and len(matched) == 1 and known.source is None
+    headings = [table.model().headerData(n, Qt.Orientation.Horizontal) for n in range(6)]
+    assert headings == ["h k l", "d Å", "A SNR", "B SNR", "B·A phase", "wedge"]
+    assert [table.model().index(0, n).data() for n in range(6)] == [
+        "2 0 0", "4.000", "9.0", "9.0", "0.50", "not known",
+    ]  # fmt: skip
+    row = table.visualRect(table.model().index(1, 0))  # kz, ky = 0.25
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=row.center())
+    for column, pane in zip(view.canvas.columns, view.panes, strict=True):
+        assert column.below.camera.rect.center == pytest.approx((0.0, 0.25))
+        assert column.marks.mark.visible and "0 2 2" in column.marks.mark_label.text
+        # 16 voxels of 0.5 Å: steps of 1/8 Å⁻¹, zero at plane 8
+        shown_plane = np.asarray(pane.power_flat._data)
+        assert np.allclose(shown_plane, pane.shot.power[10])
+    view.controls.view.setCurrentText("Projection")
+    assert not view.canvas.columns[0].marks.mark.visible, "another view shows all of it"
+    table.clicked.emit(table.model().index(0, 0))
+    assert view.canvas.columns[1].below.camera.center == pytest.approx((0.25, 0.0, 0.0))
+    view.controls.home.click()
+    assert view.canvas.columns[0].below.camera.center == (0, 0, 0)
+
+
+def test_peaks_that_cannot_be_listed_say_why_and_are_not_tried_again(qtbot, viewer, two, monkeypatch):
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        raise DataError("the volume is constant")
+
+    monkeypatch.setattr(compare_work, "find_peaks", fail)
+    view = shown(qtbot, viewer)
+    view.alignment.peaks.click()
+    qtbot.waitUntil(lambda: "constant" in view.peaks.says.text(), timeout=WAIT)
+    qtbot.wait(50)
+    assert len(calls) == 1 and not view.actions.work.running and view.peaks.table.isHidden()
+
+
+def test_the_report_is_written_as_the_command_writes_it(qtbot, viewer, two, tmp_path, monkeypatch):
+    session, sirt, _ = two
+    mask = np.ones(sirt.volume.shape, np.float32)
+    session.analysis_mask = NamedMask(mask, (VOXEL,) * 3, "my mask", {})
+    view = shown(qtbot, viewer)
+    assert view.alignment.opened.isHidden()
+    qtbot.waitUntil(view.alignment.report.isEnabled, timeout=WAIT)
+    chosen = tmp_path / "pair"
+    monkeypatch.setattr(compare_actions.QFileDialog, "getSaveFileName", lambda *a: (str(chosen), ""))
+    view.alignment.report.click()
+    assert view.alignment.report.text() == "Stop report"
+    qtbot.waitUntil(lambda: view.actions.work.report_path is not None, timeout=WAIT)
+    page = chosen.with_suffix(".html").read_text()
+    for part in ("SIRT · run 1", "PhaseT3M · run 2", "Bragg peaks side by side", "my mask"):
+        assert part in page
+    assert not view.alignment.opened.isHidden() and view.alignment.report.text() == "Write report…"
+
+
+def test_a_report_is_given_up(qtbot, viewer, two, tmp_path, monkeypatch):
+    view = shown(qtbot, viewer)
+    qtbot.waitUntil(view.alignment.report.isEnabled, timeout=WAIT)
+    path = tmp_path / "pair.html"
+    monkeypatch.setattr(compare_actions.QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
+    view.alignment.report.click()
+    view.alignment.report.click()
+    assert not view.actions.work.running and "Cancelled" in view.alignment.says.full_text()
+    assert QThreadPool.globalInstance().waitForDone(WAIT)
+    qtbot.wait(20)
+    assert not path.exists() and view.actions.work.report_path is None

@@ -10,7 +10,7 @@ from napari_phaset3m.analyse.fourier import log_power
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui import peaks_view
 from napari_phaset3m.gui.fourier_view import FourierView
-from napari_phaset3m.gui.peak_table import D, PeakTable, cell_text, peak_name
+from napari_phaset3m.gui.peak_table import COLUMNS, PeakTable, peak_name
 from napari_phaset3m.jobs.messages import PreviewFrame
 from napari_phaset3m.jobs.runner import power_limits
 from napari_phaset3m.session import RunRecord, Session
@@ -106,18 +106,18 @@ def test_fly_in_3d_and_back(view):
 def test_cells_say_what_was_not_measured():
     unknown = row(4, -2, 2, (0.1, 0.2, 0.3))
     assert peak_name(unknown) == "4 −2 2"
-    assert [cell_text(unknown, c) for c in (3, 4, 5)] == ["not compared", "not known", "yes"]
+    assert [c.text(unknown) for c in COLUMNS[3:]] == ["not compared", "not known", "yes"]
     known = row(4, 2, 2, (0.1, 0.2, 0.3), phase_agreement=-0.4, phase_agreed=False, in_wedge=True)
-    assert [cell_text(known, c) for c in (3, 4, 5)] == ["−0.40", "missing", "no"], "height is not enough"
+    assert [c.text(known) for c in COLUMNS[3:]] == ["−0.40", "missing", "no"], "height is not enough"
 
 
 def test_table_sorts_by_number_not_by_text(qtbot):
     table = PeakTable()
     qtbot.addWidget(table)
     table.set_rows([row(1, 0, 0, (0, 0, k)) for k in (0.05, 0.5, 0.1)])
-    assert [table.model().index(i, D).data() for i in range(3)] == ["20.000", "10.000", "2.000"]
-    table.sortByColumn(D, Qt.SortOrder.AscendingOrder)
-    assert table.model().index(0, D).data() == "2.000"
+    assert [table.model().index(i, 1).data() for i in range(3)] == ["20.000", "10.000", "2.000"]
+    table.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    assert table.model().index(0, 1).data() == "2.000"
 
 
 def test_finds_peaks_of_the_newest_volume(qtbot, monkeypatch):

@@ -53,6 +53,7 @@ def bragg_report(
     max_frequency: float | None = None,
     halves_name: str = "",
     reference: bool = False,
+    like: BraggReport | None = None,
 ) -> BraggReport:
     """Find, index and measure the Bragg peaks of a volume.
 
@@ -83,6 +84,9 @@ def bragg_report(
         to ``WEAKEST`` of the strongest where the cell has atoms.
     max_frequency : float, optional
         1/angstrom; 0.9 Nyquist when omitted.
+    like : BraggReport, optional
+        Of another volume on the same grid, in the same place: its window, lattice and reflections are
+        measured, and nothing is fitted, so that both lists have the same rows.
 
     Returns
     -------
@@ -98,15 +102,18 @@ def bragg_report(
     """
     if halves is not None and any(np.shape(h) != volume.shape for h in halves):
         raise ConfigError(f"halves: have shapes {[np.shape(h) for h in halves]}, the volume {volume.shape}")
-    window = particle_window(volume, voxel_size_angstrom, mask)
+    window = particle_window(volume, voxel_size_angstrom, mask) if like is None else like.window
     transform = windowed_transform(volume, window)
     peaks = find_peaks(transform)
-    lattice, falloff = find_lattice(volume, window, transform, peaks, cell=cell)
+    if like is None:
+        lattice, falloff = find_lattice(volume, window, transform, peaks, cell=cell)
+    else:
+        lattice, falloff = like.lattice, like.falloff_angstrom2
     common: dict[str, Any] = {"window": window, "peaks": peaks, "voxel_size_angstrom": voxel_size_angstrom}
     if lattice is None:
         return BraggReport(**common, phases_checked=False, lattice=None)
     limit = 0.9 * transform.nyquist if max_frequency is None else max_frequency
-    hkl = _chosen(lattice, limit, families)
+    hkl = _chosen(lattice, limit, families) if like is None else like.hkl
     gap = None
     if tilt_deg is not None:
         q = lattice.vectors(hkl)

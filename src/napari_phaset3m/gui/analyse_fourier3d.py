@@ -29,9 +29,8 @@ _MARK_RADIUS = 0.05
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
 #: Where the shells' labels stand on the circle in x and z, degrees.
 _LABEL_ANGLES = (50.0, 15.0, -20.0, -50.0)
-#: Least and most of the table of peaks, and height of its rows, px.
+#: Least and most of the table of peaks, px.
 TABLE_WIDTH = (230, 400)
-ROW_HEIGHT = 22
 
 
 class Fourier3D(FourierCanvas):
@@ -134,7 +133,6 @@ class FourierPage(QWidget):
         self.table = PeakTable()
         self.table.setMinimumWidth(TABLE_WIDTH[0])
         self.table.setMaximumWidth(TABLE_WIDTH[1])
-        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.hide()
         self._lay_out()
         self._connect()

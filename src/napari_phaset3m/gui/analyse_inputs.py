@@ -19,7 +19,7 @@ from napari_phaset3m.report.subject import Subject
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.session import NamedMask
+    from napari_phaset3m.session import NamedMask, RunRecord
 
 #: Voxels count as cubic, and as equal, up to this part.
 _SAME = 1e-3
@@ -198,6 +198,16 @@ def file_record(path: Path | None) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def made_by(record: RunRecord | None, path: Path | None) -> dict[str, Any]:
+    """How a volume was made: by a run of this window, or as the .json beside its file says."""
+    from napari_phaset3m.jobs.run_files import run_record
+
+    if record is None or record.volume is None:
+        return file_record(path)
+    source = record.source
+    return run_record(source.path, record.config, record.device, record, source.overrides, source.edits)
 
 
 def parse_cell(text: str) -> Cell | None:

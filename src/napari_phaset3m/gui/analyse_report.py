@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, subject_of
+from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, made_by, subject_of
 
 if TYPE_CHECKING:
     from napari_phaset3m.report.subject import Subject
@@ -45,7 +45,7 @@ def write(
 
     need_matplotlib()
     source = inputs.source
-    subject = subject_of(inputs, _record(record, None if source is None else source.path))
+    subject = subject_of(inputs, made_by(record, None if source is None else source.path))
     known = [source.path if source is not None else None, series_path if inputs.series is not None else None]
     files = [p for p in known if p is not None and p.exists()]
     settings = _settings(inputs, subject)
@@ -66,17 +66,6 @@ def _settings(inputs: Inputs, subject: Subject) -> dict[str, Any]:
         "aperture_mrad": inputs.aperture_mrad or None,
         "voxel_size_angstrom": subject.voxel_size_angstrom,
     }
-
-
-def _record(record: RunRecord | None, path: Path | None) -> dict[str, Any]:
-    """How a volume was made: by a run of this window, or as the .json beside its file says."""
-    from napari_phaset3m.gui.analyse_inputs import file_record
-    from napari_phaset3m.jobs.run_files import run_record
-
-    if record is None:
-        return file_record(path)
-    source = record.source
-    return run_record(source.path, record.config, record.device, record, source.overrides, source.edits)
 
 
 def save_halves(halves: Halves, path: Path, series_path: Path | None, fsc: Any = None) -> tuple[Path, ...]:

@@ -266,6 +266,14 @@ def work_of(session: Session, viewer: ViewerModel) -> AnalyseWork:
     return found
 
 
+def inputs_of(session: Session, *, series: bool) -> Inputs:
+    """Mask, cell, model and settings that an analysis uses at present, and the series where it applies."""
+    work: AnalyseWork | None = session.attachments.get(_KEY)
+    chosen = Inputs() if work is None else work.inputs
+    shared = session.series if series else None
+    return replace(chosen, source=None, halves=None, mask=session.analysis_mask, series=shared)
+
+
 def _compute(key: str, inputs: Inputs, earlier: dict[str, Any]) -> Outcome:
     topic, started = TOPICS[key], time.monotonic()
     source = inputs.source

@@ -9,7 +9,14 @@ import qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_phaset3m.gui.compare_pane import VIEWS, Pane
-from napari_phaset3m.gui.fourier_canvas import AZIMUTH, ELEVATION, fourier_cameras, silhouette
+from napari_phaset3m.gui.fourier_canvas import (
+    AZIMUTH,
+    CLOSE_UP,
+    ELEVATION,
+    MARK_RADIUS,
+    fourier_cameras,
+    silhouette,
+)
 from napari_phaset3m.gui.fourier_marks import FourierMarks
 
 #: Round lengths for the scale bar, Å.
@@ -63,7 +70,8 @@ class CompareCanvas:
         self._shape = (0, False)
         self._made: list[Column] = []
         self._panes: list[list[Pane]] = []
-        self._solid = False
+        #: Axis that is cut; None where volumes are shown.
+        self._cut: int | None = None
         self._bar: ScaleBar | None = None
 
     @property
@@ -98,12 +106,12 @@ class CompareCanvas:
         for pane in (pane for column in self._panes for pane in column):
             if not any(pane in column for column in panes):
                 pane.put(None, None)
-        self._panes, self._solid = panes, VIEWS[view][0] is None
+        self._panes, self._cut = panes, VIEWS[view][0]
         while self.prepare(len(panes)):
             pass
         self._arrange_views(fourier)
         for column, there in zip(self.columns, panes, strict=True):
-            column.choose_cameras(solid=self._solid)
+            column.choose_cameras(solid=self._cut is None)
             for pane in there:
                 pane.put(column.above.scene, column.below.scene if fourier else None)
         self.frame()
@@ -132,7 +140,7 @@ class CompareCanvas:
         half = max(max(s.content.volume.shape) * s.content.voxel_size_angstrom for s in shots) / 2
         edge = max(0.5 / s.content.voxel_size_angstrom for s in shots)
         for (turning, flat), reach in zip(self._made[0].cameras, (half, edge), strict=True):
-            if self._solid:
+            if self._cut is None:
                 turning.elevation, turning.azimuth, turning.center = ELEVATION, AZIMUTH, (0, 0, 0)
                 turning.scale_factor = 2 * reach * silhouette(ELEVATION, AZIMUTH)
             else:
@@ -140,8 +148,36 @@ class CompareCanvas:
         for column in self.columns:
             column.marks.place_rings(edge)
             column.marks.show_rings(True)
+            column.marks.show_mark(None, 0.0)
+        self._set_depth(0.0)
         self._bar.place(half)
         self._canvas.update()
+
+    def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
+        """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle of all transforms, enlarged and circled.
+
+        Slices stay in their plane and move to the frequency's depth.
+        """
+        shots = [pane.shot for column in self._panes for pane in column if pane.shot is not None]
+        if not shots:
+            return
+        edges = [0.5 / shot.content.voxel_size_angstrom for shot in shots]
+        half, point = CLOSE_UP * max(edges), frequency[::-1]
+        turning, flat = self._made[0].cameras[1]
+        if self._cut is None:
+            turning.center, turning.scale_factor = point, 2 * half
+        else:
+            x, y = (float(v) for v in np.delete(frequency, self._cut)[::-1])
+            flat.rect, point = (x - half, y - half, 2 * half, 2 * half), (x, y, 0.0)
+            self._set_depth(frequency[self._cut])
+        for column in self.columns:
+            column.marks.show_mark(point, MARK_RADIUS * max(edges), text)
+            column.marks.show_rings(self._cut is None)
+        self._canvas.update()
+
+    def _set_depth(self, depth: float) -> None:
+        for pane in (pane for column in self._panes for pane in column):
+            pane.set_depth(depth)
 
     def framed(self) -> bool:
         """Whether there was anything to frame in this layout."""

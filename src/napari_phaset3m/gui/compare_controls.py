@@ -23,7 +23,7 @@ from napari_phaset3m.gui.compare_items import Candidate
 from napari_phaset3m.gui.compare_measure import DEFAULT_TURNING
 from napari_phaset3m.gui.compare_pane import VIEWS
 from napari_phaset3m.gui.forms import show_number
-from napari_phaset3m.gui.theme import label
+from napari_phaset3m.gui.theme import ElidedLabel, label
 
 SIDE_BY_SIDE, BLINK, DIFFERENCE = "Side by side", "Blink", "Difference"
 LAYOUTS = (SIDE_BY_SIDE, BLINK, DIFFERENCE)
@@ -126,7 +126,7 @@ class SlotRow(QWidget):
 
 
 class AlignRow(QWidget):
-    """How the volumes are brought onto the reference before anything is measured."""
+    """How the volumes are brought onto the reference, and what is measured then."""
 
     #: A rotation to search: none, tilt or all.
     chosen = Signal(str)
@@ -145,9 +145,17 @@ class AlignRow(QWidget):
             self.box.addItem(text, turning)
         self.box.setCurrentIndex(self.box.findData(DEFAULT_TURNING))
         self.box.currentIndexChanged.connect(self._on_chosen)
+        self.peaks = QPushButton("Peaks")
+        self.peaks.setCheckable(True)
+        self.peaks.setToolTip("Bragg peaks of all volumes side by side; click one to see it")
+        self.report, self.opened = QPushButton("Write report…"), QPushButton("Open report")
+        self.opened.setToolTip("Open the report in the web browser")
+        self.opened.hide()
+        self.says = ElidedLabel()
         row.addWidget(label("Align to A"))
-        row.addWidget(self.box)
-        row.addStretch(1)
+        for widget in (self.box, self.peaks, self.report, self.opened):
+            row.addWidget(widget)
+        row.addWidget(self.says, 1)
 
     def _on_chosen(self, *_: object) -> None:
         self.chosen.emit(self.box.currentData())

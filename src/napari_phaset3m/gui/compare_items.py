@@ -37,11 +37,17 @@ class Content:
     voxel_size_angstrom : float
     state : str
         ``"final"``, ``"sweep 4"``, ``"file"`` or ``"layer"``.
+    unit : str
+        ``"V"``, or empty where it is not known or has none.
+    path : Path or None
+        Where it was read from.
     """
 
     volume: np.ndarray
     voxel_size_angstrom: float
     state: str
+    unit: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +133,7 @@ def run_candidate(session: Session, publisher: LayerPublisher, record: RunRecord
 def run_content(publisher: LayerPublisher, record: RunRecord) -> Content | None:
     """Result or newest picture of a run; None before the first one."""
     if record.volume is not None and record.voxel_size_angstrom is not None:
-        return Content(record.volume, record.voxel_size_angstrom, "final")
+        return Content(record.volume, record.voxel_size_angstrom, "final", record.unit)
     spec = publisher.newest(record.run_id)
     if spec is None or spec.metadata.get("stage") == "empty":
         return None
@@ -138,7 +144,7 @@ def content_of_spec(spec: Any) -> Content:
     """What the publisher was given for a run's layer."""
     entry = spec.metadata
     state = "final" if entry["stage"] == "final" else f"sweep {int(entry['sweep']) + 1}"
-    return Content(spec.data, float(entry["voxel_size_angstrom"]), state)
+    return Content(spec.data, float(entry["voxel_size_angstrom"]), state, entry["unit"])
 
 
 def layer_candidate(layer: Layer) -> Candidate:
@@ -183,4 +189,4 @@ def load_file(path: Path) -> Content:
     from napari_phaset3m.io.volume import load_volume
 
     volume = load_volume(path)
-    return Content(np.asarray(volume.data), volume.voxel_size_angstrom, "file")
+    return Content(np.asarray(volume.data), volume.voxel_size_angstrom, "file", volume.unit, path)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.gui.compare_items import Shot
-from napari_phaset3m.gui.fourier_canvas import fourier_visuals, place_slice, place_volume
+from napari_phaset3m.gui.fourier_canvas import fourier_visuals, place_slice, place_volume, plane_index
 from napari_phaset3m.gui.theme import curve_colours
 
 #: View name -> (axis that is cut or None, rendering of the volume).
@@ -55,8 +55,10 @@ class Pane:
         self._view = "x–y slice"
         self._position = 0.0
         self._percentile = 99.9
-        #: What the visuals hold: the volume, and which plane of it (None: all).
-        self._filled: tuple[np.ndarray | None, tuple[int, int] | None] = (None, None)
+        #: Frequency of the transform's slice along the axis that is cut, 1/Å.
+        self._depth = 0.0
+        #: What the visuals hold: the volume, and which planes of it and of its transform (None: all).
+        self._filled: tuple[np.ndarray | None, tuple[int, ...] | None] = (None, None)
         self.shown, self.placed = True, False
         self._apply_visibility()
 
@@ -89,6 +91,12 @@ class Pane:
         """
         self._view, self._position, self._percentile = view, position_angstrom, percentile
         self.refresh()
+
+    def set_depth(self, frequency: float) -> None:
+        """Cut the transform at a frequency, 1/Å, instead of through its middle."""
+        if frequency != self._depth:
+            self._depth = frequency
+            self.refresh()
 
     def set_shown(self, shown: bool) -> None:
         """Show or hide it (for blinking)."""
@@ -124,7 +132,7 @@ class Pane:
         else:
             self._fill_slice(cut)
 
-    def _must_fill(self, plane: tuple[int, int] | None) -> bool:
+    def _must_fill(self, plane: tuple[int, ...] | None) -> bool:
         """Whether the visuals hold something else; from now on they hold this."""
         assert self.shot is not None
         volume, filled = self._filled
@@ -161,14 +169,15 @@ class Pane:
         assert self.shot is not None
         content, index = self.shot.content, self.plane_index()
         step = content.voxel_size_angstrom
-        if self._must_fill((cut, index)):
+        geometry = (self.shot.power.shape, step)
+        deep = plane_index(self._depth, cut, *geometry)
+        if self._must_fill((cut, index, deep)):
             self.flat.set_data(np.ascontiguousarray(content.volume.take(index, axis=cut)))
             n = np.delete(content.volume.shape, cut)[::-1]
             # a pixel of an image reaches from i to i + 1
             self.flat.transform = STTransform((step, step), -n / 2 * step)
-            geometry = (self.shot.power.shape, step)
-            middle = self.shot.power.take(self.shot.power.shape[cut] // 2, axis=cut)
-            place_slice(self.power_flat, middle, cut, geometry, self.shot.power_limits)
+            plane = self.shot.power.take(deep, axis=cut)
+            place_slice(self.power_flat, plane, cut, geometry, self.shot.power_limits)
         self.flat.clim = self.limits()
 
     def _apply_visibility(self) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QKeySequence, QShowEvent
-from qtpy.QtWidgets import QShortcut, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QShortcut, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.compare_actions import CompareActions
 from napari_phaset3m.gui.compare_canvas import CompareCanvas
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, LETTERS, AlignRow, SlotRow, ViewRow
 from napari_phaset3m.gui.compare_pane import Pane
+from napari_phaset3m.gui.compare_peaks import ComparePeaks
 from napari_phaset3m.gui.compare_set import CompareSet, Item
 from napari_phaset3m.gui.compare_words import difference_title, number_lines
 from napari_phaset3m.gui.publisher import publisher_for
@@ -46,6 +48,8 @@ class CompareView(QWidget):
         self._turn = 0
         self.slots, self.controls, self.alignment = SlotRow(), ViewRow(), AlignRow()
         self.numbers, self.problem = label("", wrap=True), label("", "error", wrap=True)
+        self.peaks = ComparePeaks()
+        self.actions = CompareActions(self._session, self.set, self.alignment, self.peaks, self)
         self._build()
         self._blink = QTimer(self)
         self._blink.timeout.connect(self.blink)
@@ -61,8 +65,10 @@ class CompareView(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.slots)
         layout.addWidget(self.controls)
-        self._place = QVBoxLayout()
-        layout.addLayout(self._place, 1)
+        self._place, middle = QVBoxLayout(), QHBoxLayout()
+        middle.addLayout(self._place, 1)
+        middle.addWidget(self.peaks)
+        layout.addLayout(middle, 1)
         layout.addWidget(self.alignment)
         layout.addWidget(self.numbers)
         layout.addWidget(self.problem)
@@ -78,6 +84,7 @@ class CompareView(QWidget):
         self.controls.blinking.connect(self._on_blinking)
         self.controls.reset.connect(self._on_reset)
         self.alignment.chosen.connect(self.set.choose_turning)
+        self.actions.wanted.connect(self._on_peak)
         self.set.chosen.connect(self._on_chosen)
         self.set.candidates_changed.connect(self._on_candidates)
         self.set.updated.connect(self._on_updated)
@@ -221,6 +228,11 @@ class CompareView(QWidget):
     def _on_reset(self) -> None:
         if self.canvas is not None:
             self.canvas.frame()
+
+    def _on_peak(self, frequency: tuple[float, float, float], text: str) -> None:
+        self.controls.fourier.setChecked(True)
+        if self.canvas is not None:
+            self.canvas.fly_to(frequency, text)
 
     def _on_file(self, path: str) -> None:
         self.set.open_file(Path(path))

@@ -20,7 +20,7 @@ VIEWS: dict[str, int | None] = {"3D": None, "kx–ky": 0, "kx–kz": 1, "ky–kz
 #: From where the volume is seen at first, degrees.
 ELEVATION, AZIMUTH = 75.0, 0.0
 #: Half the width shown around a peak, and the radius of its mark, as parts of Nyquist.
-_CLOSE_UP, _MARK_RADIUS = 0.3, 0.04
+CLOSE_UP, MARK_RADIUS = 0.3, 0.04
 
 
 class FourierCanvas:
@@ -99,15 +99,15 @@ class FourierCanvas:
         point: tuple[float, ...] = frequency[::-1]
         if cut is None:
             self._solid.center = point
-            self._solid.scale_factor = 2 * _CLOSE_UP * edge
+            self._solid.scale_factor = 2 * CLOSE_UP * edge
         else:
             self.depth = frequency[cut]
             self._fill()
             across = tuple(float(v) for v in np.delete(frequency, cut)[::-1])
-            half = _CLOSE_UP * edge
+            half = CLOSE_UP * edge
             self._flat.rect = (across[0] - half, across[1] - half, 2 * half, 2 * half)
             point = (*across, 0.0)
-        self.marks.show_mark(point, _MARK_RADIUS * edge, text)
+        self.marks.show_mark(point, MARK_RADIUS * edge, text)
         self.marks.show_rings(self.rings_wanted and self.depth == 0)
         self.set_wedge(self.wedge_wanted)
 

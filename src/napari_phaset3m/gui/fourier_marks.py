@@ -35,7 +35,7 @@ class FourierMarks:
         looks = {"anchor_x": "left", "font_manager": fonts, "parent": scene}
         self.labels = Text("", color="white", font_size=7, **looks)
         self.mark = Line(np.zeros((2, 3)), color=_MARK_COLOUR, width=2, connect="segments", parent=scene)
-        self.mark_label = Text("", color=_MARK_COLOUR, font_size=8, **looks)
+        self.mark_label = Text("", color="white", font_size=8, **looks)
         for visual, order in ((self.rings, 1), (self.labels, 2), (self.mark, 3), (self.mark_label, 4)):
             visual.set_gl_state("translucent", depth_test=False)
             visual.order = order

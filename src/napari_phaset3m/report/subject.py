@@ -117,10 +117,7 @@ class Subject:
     @property
     def tilt_deg(self) -> np.ndarray | None:
         """Tilts of the series, degrees, of images in use; None when no series was given."""
-        if self.series is None:
-            return None
-        assert self.series.used is not None
-        return np.asarray(self.series.tilt_deg[self.series.used.any(axis=1)])
+        return used_tilts_deg(self.series)
 
     @property
     def tilt_range_deg(self) -> tuple[float, float] | None:
@@ -146,3 +143,11 @@ class Subject:
         if self.mask is None:
             return "none"
         return self.mask_name or f"unnamed, {float(self.mask.mean()):.0%} of the box"
+
+
+def used_tilts_deg(series: TiltFocalSeries | None) -> np.ndarray | None:
+    """Tilts with an image in use, degrees; None without a series."""
+    if series is None:
+        return None
+    assert series.used is not None
+    return np.asarray(series.tilt_deg[series.used.any(axis=1)])

@@ -1,0 +1,135 @@
+"""Peaks side by side and the page of a comparison; the work of its background threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_phaset3m.analyse.turning import Turning
+from napari_phaset3m.gui.analyse_inputs import Inputs, cell_text, made_by
+from napari_phaset3m.gui.compare_items import Content
+
+if TYPE_CHECKING:
+    from napari_phaset3m.analyse.peaks_beside import PeaksBeside
+    from napari_phaset3m.report.subject import Subject
+    from napari_phaset3m.session import RunRecord
+
+Show = Callable[[str, float], None]
+
+
+def find_peaks(
+    contents: Sequence[Content], matched: Sequence[np.ndarray], known: Inputs, show: Show
+) -> PeaksBeside:
+    """Measure the same reflections in the reference and in the volumes matched to it.
+
+    Parameters
+    ----------
+    contents : sequence of Content
+        The reference first.
+    matched : sequence of ndarray
+        The others on its grid, in its place.
+    known : Inputs
+        Mask, cell and series.
+    show : callable
+
+    Raises
+    ------
+    PhaseT3MError
+    """
+    from napari_phaset3m.analyse.peaks_beside import peaks_beside
+    from napari_phaset3m.report.subject import used_tilts_deg
+
+    show("Looking for peaks", 0.0)
+    first = contents[0]
+    return peaks_beside(
+        [first.volume, *matched],
+        "ABCD"[: len(contents)],
+        first.voxel_size_angstrom,
+        cell=known.cell,
+        tilt_deg=used_tilts_deg(known.series),
+        mask=fitting_mask(known, first),
+    )
+
+
+def write(
+    path: Path,
+    names: Sequence[str],
+    contents: Sequence[Content],
+    records: Sequence[RunRecord | None],
+    known: Inputs,
+    turning: Turning,
+    show: Show,
+) -> Path:
+    """Measure everything and write the page that ``phaset3m compare`` writes.
+
+    Parameters
+    ----------
+    path : Path
+        ``.html``.
+    names, contents, records : sequence
+        Of each volume, the reference first; records of those that are runs of this window.
+    known : Inputs
+        Mask (of the reference), cell, model and series.
+    turning : {"none", "tilt", "all"}
+    show : callable
+        Called with what is being done and the done part; may raise to end it.
+
+    Raises
+    ------
+    PhaseT3MError
+    """
+    from napari_phaset3m.analyse.figures.style import need_matplotlib
+    from napari_phaset3m.io.provenance import provenance
+    from napari_phaset3m.report import write_report
+    from napari_phaset3m.report.comparison import compare_volumes
+
+    need_matplotlib()
+    told = zip(names, contents, records, strict=True)
+    subjects = [_subject(*one, known, first=number == 0) for number, one in enumerate(told)]
+    settings = {
+        "volumes": list(names),
+        "cell": cell_text(known.cell) or "fitted to the peaks",
+        "mask": subjects[0].mask_text,
+        "rotation_searched": turning,
+        "slice_angstrom": subjects[0].thickness_angstrom,
+        "species": known.species,
+        "model": None if known.model is None else known.model.name,
+    }
+    files = [content.path for content in contents if content.path is not None and content.path.exists()]
+    report = compare_volumes(
+        subjects, provenance(files, settings), turning=turning, show=lambda text, part: show(text, 0.9 * part)
+    )
+    show("Drawing", 0.9)
+    return write_report(report, path)
+
+
+def _subject(name: str, content: Content, record: RunRecord | None, known: Inputs, *, first: bool) -> Subject:
+    from napari_phaset3m.report.subject import Subject
+
+    mask = fitting_mask(known, content) if first else None
+    return Subject(
+        name=name,
+        volume=content.volume,
+        voxel_size_angstrom=content.voxel_size_angstrom,
+        unit=content.unit,
+        record=made_by(record, content.path),
+        mask=mask,
+        mask_name="" if mask is None or known.mask is None else known.mask.name,
+        series=known.series,
+        cell=known.cell,
+        species=known.species,
+        model=None if known.model is None else known.model.atoms,
+        slice_angstrom=known.slice_angstrom,
+    )
+
+
+def fitting_mask(known: Inputs, content: Content) -> np.ndarray | None:
+    """The mask for analysis, where it lies on this volume's grid."""
+    mask = known.mask
+    if mask is None or mask.mask.shape != content.volume.shape:
+        return None
+    fits = np.allclose(mask.voxel_size_angstrom, content.voxel_size_angstrom, rtol=1e-3)
+    return mask.mask if fits else None
