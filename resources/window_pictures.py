@@ -24,7 +24,9 @@ from qtpy.QtWidgets import QApplication
 from napari_phaset3m.config import ReconstructionConfig
 
 #: Picture -> size of the window in which the docs have it.
-SHOWN = {"mask": "1366x768", "analyse": "1600x1000", "compare": "1366x768"}
+SHOWN = {"mask": "1366x768", "analyse": "1600x1000", "compare": "1366x768", "compare_peaks": "1366x768"}
+#: What can be taken alone.
+PARTS = ("mask", "analyse", "compare")
 
 
 def until(done: Callable[[], Any], seconds: float = 900) -> None:
@@ -159,6 +161,18 @@ class Photographer:
             self.shoot(f"compare_{layout.split()[0].lower()}")
         view.controls.view.setCurrentText("Surface")
         self.shoot("compare")
+        self._compare_peaks(view)
+
+    def _compare_peaks(self, view: Any) -> None:
+        """The list of peaks, one of them clicked, and a slice through it."""
+        click(view.alignment.peaks)
+        table = view.peaks.table
+        until(lambda: table.model().rowCount() > 0)
+        view.controls.view.setCurrentText("x–z slice")
+        rest(1.0)
+        place = table.visualRect(table.model().index(8, 1)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        self.shoot("compare_peaks")
 
 
 def main() -> None:
@@ -167,7 +181,7 @@ def main() -> None:
     parser.add_argument("series", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
     parser.add_argument("--sizes", nargs="+", default=["1366x768", "1600x1000"])
-    parser.add_argument("--only", nargs="+", choices=tuple(SHOWN), default=list(SHOWN))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--all", type=Path, help="Folder for the pictures that are not in the docs")
     options = parser.parse_args()
     if options.all is not None:

@@ -394,7 +394,7 @@ def test_a_click_on_a_peak_takes_all_transforms_there(qtbot, viewer, listed):
     (contents, matched, known), table = asked[0], view.peaks.table
     assert len(contents) == 2 and len(matched) == 1 and known.source is None
     headings = [table.model().headerData(n, Qt.Orientation.Horizontal) for n in range(6)]
-    assert headings == ["h k l", "d Å", "A SNR", "B SNR", "B·A phase", "wedge"]
+    assert headings == ["h k l", "d Å", "A SNR", "B SNR", "phase B", "wedge"]
     assert [table.model().index(0, n).data() for n in range(6)] == [
         "2 0 0", "4.000", "9.0", "9.0", "0.50", "not known",
     ]  # fmt: skip

@@ -20,7 +20,7 @@ from napari_phaset3m.gui.peak_table import (
 from napari_phaset3m.gui.theme import label
 
 #: Width of the list, px.
-_WIDTH = 430
+_WIDTH = 470
 _HINT = (
     "Height alone proves no structure, and phases that agree with another reconstruction's prove neither: "
     "both may share what is wrong."
@@ -81,7 +81,8 @@ def _snr(number: int, name: str) -> Column:
     return Column(
         f"{name} SNR",
         "",
-        f"Height in {name} over its local background; found from 5 on (fainter: not found). {_HINT}",
+        f"Height in {name} over its local background; found from 5 on, where nothing "
+        f"around is as high (fainter: not found). {_HINT}",
         lambda row: number_text(value(row), 1),
         value,
         lambda row: not row["volumes"][number]["found"],
@@ -94,7 +95,7 @@ def _phase(number: int, name: str, first: str) -> Column:
         return None if found is None else float(found)
 
     return Column(
-        f"{name}·{first} phase",
+        f"phase {name}",
         "",
         f"Agreement of {name}'s phase with {first}'s, from −1 to 1. {_HINT}",
         lambda row: number_text(value(row)),
