@@ -159,8 +159,9 @@ D = Column(
     lambda row: number_text(row["d_angstrom"], 3), lambda row: float(row["d_angstrom"]),
 )  # fmt: skip
 SNR = Column(
-    "SNR", "", "Height over the local background; found from 5 on, where nothing around is as high. Height alone "
-    "proves no structure",
+    "SNR", "",
+    "Height over the local background; found from 5 on, where nothing around is as high. Height alone proves "
+    "no structure",
     lambda row: number_text(row["snr"], 1), lambda row: float(row["snr"]),
 )  # fmt: skip
 PHASE = Column(
@@ -174,7 +175,8 @@ WEDGE = Column(
     lambda row: _WEDGE[row["in_wedge"]], lambda row: _WEDGE[row["in_wedge"]],
 )  # fmt: skip
 FOUND = Column(
-    "found", "", "SNR of at least 5, higher than all of the background around, and phases that agree where they were "
+    "found", "",
+    "SNR of at least 5, higher than all of the background around, and phases that agree where they were "
     "compared",
     lambda row: "yes" if is_found(row) else "no", lambda row: is_found(row),
 )  # fmt: skip
