@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
+from napari_phaset3m.core.backend import resolve_device
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, DeviceError, ResourceError
 from napari_phaset3m.reconstruct import stepsize
@@ -247,6 +248,23 @@ def test_a_step_too_large_is_caught_and_made_smaller() -> None:
     assert any(s.restarted for s in result.sweeps)
     assert result.sweeps[0].restarted and result.sweeps[-1].step_size < 60 / N
     assert np.isfinite(result.volume).all() and result.sweeps[-1].error < 1
+
+
+@pytest.mark.parametrize(("subset", "rise", "restarts"), [(2, 0.005, False), (2, 0.02, True), ("all", 1e-4, True)])
+def test_ripple_of_subsets_does_not_stop_the_momentum(subset: Any, rise: float, restarts: bool) -> None:
+    stage = Stage(series(), config(subset_size=subset), resolve_device("cpu"), None)
+    state = stage.solver.initial_state(None, stage.step())
+    try:
+        momenta = []
+        for error in (1.0, 0.9, 0.9 * (1 + rise)):
+            for _ in stage.solver.sweep(state):
+                pass
+            last, state.error = (momenta[-1][0] if momenta else np.inf), error
+            momenta.append((error, stage.solver.finish_sweep(state, last), state.momentum))
+    finally:
+        stage.solver.close()
+    assert [restarted for _, restarted, _ in momenta] == [False, False, restarts]
+    assert (momenta[2][2] < momenta[1][2]) is restarts
 
 
 def test_a_run_at_its_floor_goes_on_as_long_as_it_was_told() -> None:

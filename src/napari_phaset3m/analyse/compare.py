@@ -11,7 +11,7 @@ from napari_phaset3m.analyse.fsc import fsc, masked_fsc
 from napari_phaset3m.analyse.matching import SEARCHED, find_shift, fit_scale, pearson
 from napari_phaset3m.analyse.sampling import moved, resample_onto, unwrapped
 from napari_phaset3m.analyse.shells import Voxel, checked_mask, checked_volume, voxel_edges
-from napari_phaset3m.analyse.turning import SEARCHED_DEG, Turning, find_turn, turned
+from napari_phaset3m.analyse.turning import SEARCHED_DEG, Turning, find_turn, held, turned
 from napari_phaset3m.core.precision import ACCUMULATE, REAL
 from napari_phaset3m.errors import ConfigError, DataError
 
@@ -85,6 +85,7 @@ def compare(
     shift, angles = np.zeros(3), np.zeros(3)
     if align:
         on_grid, angles = _turn(a, on_grid, weight, turning, max_shift_angstrom, edges, notes)
+        covered = _common(covered, _held(on_grid.shape, angles, weight))
         shift = _shift(a, on_grid, weight, _longest(max_shift_angstrom, a.shape, edges), notes)
         on_grid = moved(on_grid, shift) if shift.any() else on_grid
     part = _common(covered, unwrapped(a.shape, shift))
@@ -152,12 +153,26 @@ def _turn(
     if np.ptp(edges) > 1e-3 * max(edges):
         notes.append("The rotation was not searched: the voxels are not cubic.")
         return b, np.zeros(3)
-    angles = find_turn(a, b, weight, turning, _longest(longest, a.shape, edges))
+    found = find_turn(a, b, weight, turning, _longest(longest, a.shape, edges))
+    angles = found.angles_deg
     if not angles.any():
+        notes += [found.note()] if found.note() else []
         return b, angles
     if np.abs(angles).max() > SEARCHED_DEG - 0.5:
         notes.append(f"The rotation lies at the border of what was searched ({SEARCHED_DEG:g}°).")
     return turned(b, angles), angles
+
+
+def _held(
+    shape: tuple[int, ...], angles: np.ndarray, weight: np.ndarray | None
+) -> tuple[slice, slice, slice]:
+    """The box that holds data after a turn; all of it where the mask has no part in what came in."""
+    box = held(shape, angles)
+    if weight is None:
+        return box
+    outside = np.asarray(weight > 0)
+    outside[box] = False
+    return box if outside.any() else held(shape, np.zeros(3))
 
 
 def _shift(

@@ -6,12 +6,11 @@ import numpy as np
 
 from napari_phaset3m.core.backend import asnumpy
 from napari_phaset3m.core.precision import REAL
-from napari_phaset3m.reconstruct.solver import Solver
+from napari_phaset3m.reconstruct.solver import FEW_STEPS, Solver
 
 #: Step in units of 1 / largest curvature of a subset. Plain descent is stable below 2;
 #: momentum over few updates per sweep is accelerated gradient descent, stable to 1.
 SAFETY, SAFETY_FEW_STEPS = 1.7, 1.0
-_FEW_STEPS = 3
 _ROUNDS = 6
 #: Root mean square of the probe, radians: small enough that even a probe that has
 #: gathered in a few voxels stays where exp(-absorption) is linear.
@@ -47,7 +46,7 @@ def probed_subset(solver: Solver) -> np.ndarray:
 def automatic_step(solver: Solver, seed: int) -> float:
     """A stable, fast step; a run that diverges all the same is restarted smaller."""
     curvature = largest_curvature(solver, seed)
-    safety = SAFETY if solver.n_steps >= _FEW_STEPS else SAFETY_FEW_STEPS
+    safety = SAFETY if solver.n_steps >= FEW_STEPS else SAFETY_FEW_STEPS
     return safety / curvature if curvature > 0 else 1.0
 
 
