@@ -250,7 +250,9 @@ def test_a_step_too_large_is_caught_and_made_smaller() -> None:
     assert np.isfinite(result.volume).all() and result.sweeps[-1].error < 1
 
 
-@pytest.mark.parametrize(("subset", "rise", "restarts"), [(2, 0.005, False), (2, 0.02, True), ("all", 1e-4, True)])
+@pytest.mark.parametrize(
+    ("subset", "rise", "restarts"), [(2, 0.005, False), (2, 0.02, True), ("all", 1e-4, True)]
+)
 def test_ripple_of_subsets_does_not_stop_the_momentum(subset: Any, rise: float, restarts: bool) -> None:
     stage = Stage(series(), config(subset_size=subset), resolve_device("cpu"), None)
     state = stage.solver.initial_state(None, stage.step())

@@ -25,7 +25,7 @@ from napari_phaset3m.reconstruct.update import Limit
 #: A sweep whose error is this much above the last one is undone.
 DIVERGED = 1.3
 #: Momentum starts anew when the error rises by this part. With subsets the error of a sweep is gathered while
-#: the volume moves and ripples with their order (by 0.1 % at 200 e/Å² per image), which says nothing against it.
+#: the volume moves, and ripples with their order (by 0.1 % at 200 e/Å² per image): no reason to slow down.
 RESTART, RESTART_FEW_STEPS = 0.01, 0.0
 #: Fewer updates per sweep than this are accelerated gradient descent.
 FEW_STEPS = 3
