@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _crystals import VOXEL, noisy, particle, rotation, scrambled
 
 from napari_phaset3m.analyse.bragg import bragg_report
+from napari_phaset3m.analyse.bragg_claim import claim
 from napari_phaset3m.analyse.peaks_beside import peaks_beside
-from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.errors import CancelledError, ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,33 @@ def test_rows_are_common_and_phases_are_against_the_first(crystal: np.ndarray) -
         assert b["found"] and b["phase_agreement"] > 0.9
     agreed = [row["volumes"][2]["phase_agreement"] for row in strong]
     assert abs(np.mean(agreed)) < 0.4 and np.std(agreed) > 0.4, "unrelated phases agree by chance alone"
-    lattice, *told = found.statements()
-    assert lattice.startswith("Lattice of A, a = ") and told[2].startswith("C: ")
+    lattice, a, b, c = found.statements()
+    assert lattice.startswith("Lattice of A, a = ") and c.startswith("C: ")
+    assert "with A's phase" in b and "with A's phase" not in a and "in the missing wedge" in a
+    asked = int(lattice.rpartition(": ")[2].rstrip("."))
+    numbers = [int(word) for word in b.partition(";")[0].replace(",", "").split() if word.isdigit()]
+    assert asked >= numbers[0] >= numbers[1] > asked / 2
+    assert "by chance" in b
+
+
+def test_two_reconstructions_that_agree_claim_no_resolution(crystal: np.ndarray) -> None:
+    found = peaks_beside([crystal, noisy(crystal, 0.2)], "AB", VOXEL)
+    assert claim(found.reports[1]).family is None
+    assert "Resolved to" not in found.reports[1].statement()
+
+
+def test_progress_is_told_and_may_end_it(crystal: np.ndarray) -> None:
+    def stop(part: float) -> None:
+        raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        peaks_beside([crystal, crystal], "AB", VOXEL, show=stop)
+
+
+def test_what_another_report_settles_cannot_be_asked_for_again(crystal: np.ndarray) -> None:
+    first = bragg_report(crystal, VOXEL)
+    with pytest.raises(ConfigError, match="like"):
+        bragg_report(crystal, VOXEL, like=first, max_frequency=0.5)
 
 
 def test_the_first_volume_with_a_lattice_lends_it(crystal: np.ndarray) -> None:

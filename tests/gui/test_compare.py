@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,21 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QRect, Qt, QThreadPool
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "analyse"))
+from _crystals import noisy, particle, rotation
 from _fake import FakeSolver, small_series
 
+from napari_phaset3m.analyse.peaks_beside import PeaksBeside
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.gui import compare_actions, compare_set, compare_work
+from napari_phaset3m.gui import compare_actions, compare_items, compare_set, compare_work
 from napari_phaset3m.gui.compare_canvas import bar_length
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
 from napari_phaset3m.gui.compare_dock import floating_place, open_compare
 from napari_phaset3m.gui.compare_items import Content, shot_of
 from napari_phaset3m.gui.compare_pane import VIEWS
 from napari_phaset3m.gui.driver import driver_for
+from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.runs_view import RunsView
 from napari_phaset3m.io.volume import Volume, save_volume
 from napari_phaset3m.jobs import runner as runner_module
@@ -371,8 +376,8 @@ def listed(qtbot, viewer, two, monkeypatch):
         def rows(self):
             return [peak(2, 0, 0, 4.0, (0.0, 0.0, 0.25), 9.0), peak(0, 2, 2, 2.828, (0.25, 0.25, 0.0), 3.0)]
 
-    def find(contents, matched, known, show):
-        asked.append((contents, matched, known))
+    def find(measured, known, show):
+        asked.append((measured, known))
         return Found()
 
     monkeypatch.setattr(compare_work, "find_peaks", find)
@@ -384,15 +389,15 @@ def listed(qtbot, viewer, two, monkeypatch):
 
 def peak(h, k, l, d, q, snr):  # noqa: E741
     height = {"snr": snr, "found": snr > 5}
-    volumes = [height | {"phase_agreement": phase, "phase_agreed": phase} for phase in (None, 0.5)]
+    volumes = [height | {"phase_agreement": p, "phase_agreed": p is not None} for p in (None, 0.5)]
     place = dict(zip(("qz_per_angstrom", "qy_per_angstrom", "qx_per_angstrom"), q, strict=True))
     return {"h": h, "k": k, "l": l, "d_angstrom": d, "in_wedge": None, "volumes": volumes} | place
 
 
 def test_a_click_on_a_peak_takes_all_transforms_there(qtbot, viewer, listed):
     view, asked = listed
-    (contents, matched, known), table = asked[0], view.peaks.table
-    assert len(contents) == 2 and len(matched) == 1 and known.source is None
+    (measured, known), table = asked[0], view.peaks.table
+    assert len(measured) == 1 and known.source is None
     headings = [table.model().headerData(n, Qt.Orientation.Horizontal) for n in range(6)]
     assert headings == ["h k l", "d Å", "A SNR", "B SNR", "phase B", "wedge"]
     assert [table.model().index(0, n).data() for n in range(6)] == [
@@ -458,3 +463,64 @@ def test_a_report_is_given_up(qtbot, viewer, two, tmp_path, monkeypatch):
     assert QThreadPool.globalInstance().waitForDone(WAIT)
     qtbot.wait(20)
     assert not path.exists() and view.actions.work.report_path is None
+
+
+def test_peaks_are_measured_on_what_was_aligned(qtbot, viewer, monkeypatch):
+    """The work of the thread itself, on a crystal: mask and lattice, phases against A."""
+    crystal, session = noisy(particle(rotation(3)), 0.2), session_for(viewer)
+    for shift in (0, 1):
+        add_run(session, np.roll(crystal, shift, axis=0))
+    z, y, x = np.indices(crystal.shape) - (len(crystal) - 1) / 2
+    ball = (x**2 + y**2 + z**2 < 22**2).astype(np.float32)
+    session.analysis_mask = NamedMask(ball, (VOXEL,) * 3, "ball", {})
+    view = shown(qtbot, viewer)
+    view.alignment.peaks.click()
+    qtbot.waitUntil(lambda: view.peaks.table.model().rowCount() > 0, timeout=3 * WAIT)
+    assert "Lattice of A, a = " in view.peaks.says.text()
+    rows = view.peaks.table.peaks.peaks
+    strong = [row for row in rows if row["volumes"][0]["found"]]
+    assert len(strong) > 20 and strong[0]["d_angstrom"] == pytest.approx(8.084 / 3**0.5, abs=0.05)
+    # B was moved by a voxel; measured where it was, the phases of fine planes would be off by up to 120°
+    assert all(row["volumes"][1]["phase_agreement"] > 0.95 for row in strong)
+    asked = []
+    nothing = PeaksBeside((), (), None)
+    monkeypatch.setattr(compare_work, "find_peaks", lambda *given: asked.append(given) or nothing)
+    session.analysis_mask = None  # another mask, another list
+    qtbot.waitUntil(lambda: bool(asked) and "No lattice" in view.peaks.says.text(), timeout=WAIT)
+
+
+def test_the_circle_of_a_turned_volume_is_turned_back(qtbot, viewer, listed):
+    view, _ = listed
+    item = view.set.items[1]
+    key = item.candidate.key
+    found = view.set.numbers[key]
+    view.set.numbers[key] = replace(found, comparison=replace(found.comparison, turn_deg=(0.0, 5.0, 0.0)))
+    # B was tilted by 5° to lie on A: x' = x cos - z sin
+    kz, _, kx = view.set.frequency_in(item, (0.0, 0.0, 0.5))
+    assert (kx, kz) == pytest.approx((0.5 * np.cos(np.deg2rad(5)), -0.5 * np.sin(np.deg2rad(5))))
+    view.controls.view.setCurrentText("x–z slice")
+    view.peaks.wanted.emit((0.0, 0.0, 0.5), "peak")
+    circles = [np.asarray(c.marks.mark.pos).mean(axis=0) for c in view.canvas.columns]
+    assert circles[0][:2] == pytest.approx((0.5, 0.0), abs=1e-6)
+    assert circles[1][:2] == pytest.approx((kx, kz), abs=1e-6)
+
+
+def test_a_series_that_is_not_theirs_says_nothing_about_them(qtbot, viewer, two):
+    session, *records = two
+    session.series = small_series()
+    view = shown(qtbot, viewer)
+    assert records[0].series_name != (session.series_name or "x")
+    for record in records:
+        record.series_name = "another.h5"
+    assert view.actions.work.known().series is None
+    for record in records:
+        record.series_name = session.series_name
+    assert view.actions.work.known().series is session.series
+
+
+def test_a_correction_is_named(viewer):
+    session = session_for(viewer)
+    add_run(session, blob(3.0), "sirt")
+    session.runs[0].config = ReconstructionConfig(method="sirt", ctf_correction="wiener")
+    found = compare_items.candidates(session, publisher_for(session, viewer))
+    assert found[0].label == "SIRT, Wiener · run 1"

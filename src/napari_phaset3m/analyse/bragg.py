@@ -86,7 +86,7 @@ def bragg_report(
         1/angstrom; 0.9 Nyquist when omitted.
     like : BraggReport, optional
         Of another volume on the same grid, in the same place: its window, lattice and reflections are
-        measured, and nothing is fitted, so that both lists have the same rows.
+        measured, and nothing is fitted or chosen, so that both lists have the same rows.
 
     Returns
     -------
@@ -102,6 +102,8 @@ def bragg_report(
     """
     if halves is not None and any(np.shape(h) != volume.shape for h in halves):
         raise ConfigError(f"halves: have shapes {[np.shape(h) for h in halves]}, the volume {volume.shape}")
+    if like is not None and any(given is not None for given in (cell, mask, families, max_frequency)):
+        raise ConfigError("like: already says cell, mask, families and max_frequency. Leave them out")
     window = particle_window(volume, voxel_size_angstrom, mask) if like is None else like.window
     transform = windowed_transform(volume, window)
     peaks = find_peaks(transform)
@@ -127,7 +129,7 @@ def bragg_report(
         wedge_gap_per_angstrom=gap,
         phases_checked=halves is not None,
         falloff_angstrom2=falloff,
-        families_given=families is not None,
+        families_given=families is not None or (like is not None and like.families_given),
         halves_name=halves_name or HALVES,
         reference=reference,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +59,28 @@ class PeaksBeside:
         """A sentence about the lattice, and one about each volume."""
         if self.lender is None:
             return ["No lattice was found in any of the volumes: their peaks cannot be listed side by side."]
-        lattice = self.reports[self.lender].lattice
-        assert lattice is not None
-        told = [f"Lattice of {self.names[self.lender]}, a = {lattice.a_angstrom:.3f} Å, used for all."]
-        return [*told, *(self._sentence(number) for number in range(len(self.names)))]
+        report = self.reports[self.lender]
+        lender, asked = self.names[self.lender], report.expected()
+        assert report.lattice is not None
+        told = (
+            f"Lattice of {lender}, a = {report.lattice.a_angstrom:.3f} Å. Pairs of the families that "
+            f"{lender} evidently has: {asked.sum()}."
+        )
+        return [told, *(self._sentence(number, asked) for number in range(len(self.names)))]
 
-    def _sentence(self, number: int) -> str:
-        report = self.reports[number]
-        found, wedge = report.found, report.in_wedge
-        parts = [f"{self.names[number]}: {found.sum()} of {len(found)} pairs stand out (SNR ≥ 5)"]
-        if wedge is not None:
-            parts.append(f"{(found & wedge).sum()} of {wedge.sum()} in the missing wedge")
+    def _sentence(self, number: int, asked: np.ndarray) -> str:
+        report, first = self.reports[number], self.names[0]
+        found, wedge, alarms = report.found & asked, report.in_wedge, report.false_alarms
+        parts = [f"{self.names[number]}: {found.sum()} stand out (SNR ≥ 5)"]
         if report.phase_agreed is not None:
-            parts.append(f"of these {report.phase_agreed.sum()} with {self.names[0]}'s phase")
-        return ", ".join(parts) + "."
+            parts[0] += f", {(report.phase_agreed & asked).sum()} of them with {first}'s phase"
+        if wedge is not None:
+            parts.append(f"in the missing wedge {(found & wedge).sum()} of {(asked & wedge).sum()}")
+        if alarms.rate is not None:
+            chance = f"by chance {alarms.rate:.0%} would"
+            agree = "" if alarms.phase_rate is None else f", and {alarms.phase_rate:.0%} agree in phase"
+            parts.append(chance + agree)
+        return "; ".join(parts) + "."
 
 
 def peaks_beside(
@@ -83,6 +91,7 @@ def peaks_beside(
     cell: Cell | None = None,
     tilt_deg: Sequence[float] | np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    show: Callable[[float], None] = lambda part: None,
 ) -> PeaksBeside:
     """Measure the same reflections in each volume, and compare its phases with those of the first.
 
@@ -97,6 +106,8 @@ def peaks_beside(
     voxel_size_angstrom : float
     cell, tilt_deg, mask : optional
         See :func:`.bragg.bragg_report`.
+    show : callable
+        Called with the part done before each volume; may raise to end it.
 
     Raises
     ------
@@ -108,18 +119,31 @@ def peaks_beside(
     if len(volumes) < 2 or any(v.shape != volumes[0].shape for v in volumes):
         raise ConfigError("volumes: need two or more, all of the same shape")
     known: dict[str, Any] = {"cell": cell, "tilt_deg": tilt_deg, "mask": mask}
-    lender, alone = None, []
+    alone: list[BraggReport] = []
     for number, volume in enumerate(volumes):
+        show(0.5 * number / len(volumes))
         alone.append(bragg_report(volume, voxel_size_angstrom, **known))
         if alone[-1].lattice is not None:
-            lender = number
             break
-    if lender is None:
+    lender = len(alone) - 1
+    if alone[lender].lattice is None:
         return PeaksBeside(tuple(names), tuple(alone), None)
-    known["like"] = alone[lender]
-    first = alone[0] if lender == 0 else bragg_report(volumes[0], voxel_size_angstrom, **known)
-    others = [
-        bragg_report(volume, voxel_size_angstrom, halves=(volume, volumes[0]), halves_name=names[0], **known)
-        for volume in volumes[1:]
-    ]
-    return PeaksBeside(tuple(names), (first, *others), lender)
+    reports = [alone[0] if lender == 0 else _like(alone[lender], volumes[0], tilt_deg)]
+    for number, volume in enumerate(volumes[1:], 1):
+        show(0.5 + 0.5 * number / len(volumes))
+        reports.append(_like(alone[lender], volume, tilt_deg, (volume, volumes[0]), names[0]))
+    return PeaksBeside(tuple(names), tuple(reports), lender)
+
+
+def _like(
+    lender: BraggReport,
+    volume: np.ndarray,
+    tilt_deg: Any,
+    pair: tuple[np.ndarray, np.ndarray] | None = None,
+    against: str = "",
+) -> BraggReport:
+    # not halves of the data: from their agreement no resolution follows
+    return bragg_report(
+        volume, lender.voxel_size_angstrom, tilt_deg=tilt_deg, like=lender,
+        halves=pair, halves_name=against, reference=pair is not None,
+    )  # fmt: skip

@@ -79,7 +79,7 @@ def turn_matrix(angles_deg: np.ndarray) -> np.ndarray:
 
 
 def turned(volume: np.ndarray, angles_deg: np.ndarray) -> np.ndarray:
-    """Turn what a volume of cubic voxels holds about its centre `(n - 1) / 2`; 0 comes in at the corners.
+    """Turn what a volume of cubic voxels holds about its centre `(n - 1) / 2`; the corners mirror the inside.
 
     Cubic splines: finer than linear, yet not lossless near Nyquist.
 
@@ -100,7 +100,9 @@ def _turned_by(volume: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     back = matrix.T[::-1, ::-1]
     middle = (np.array(volume.shape) - 1) / 2
     offset = middle - back @ middle
-    return np.asarray(ndimage.affine_transform(np.asarray(volume, REAL), back, offset, order=3), REAL)
+    # mirrored: a jump to 0 at the faces would ring through the splines
+    found = ndimage.affine_transform(np.asarray(volume, REAL), back, offset, order=3, mode="mirror")
+    return np.asarray(found, REAL)
 
 
 def held(shape: tuple[int, ...], angles_deg: np.ndarray) -> tuple[slice, slice, slice]:
@@ -193,16 +195,16 @@ class _Score:
         self._weight = weight
 
     def __call__(self, angles_deg: np.ndarray) -> float:
-        one, other = self._placed(angles_deg)
-        value = pearson(one, other, self._weight)
+        one, other, shift = self._placed(angles_deg)
+        value = pearson(one, moved(other, shift), self._weight)
         return value if np.isfinite(value) else -1.0
 
-    def _placed(self, angles_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _placed(self, angles_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The reference, the volume turned against it, and the shift that then fits best."""
         half = turn_matrix(angles_deg / 2)
         one = _turned_by(self._reference, self._base @ half.T)
         other = _turned_by(self._volume, self._base @ half)
-        shift, _ = find_shift(one, other, self._weight, self._longest)
-        return one, moved(other, shift)
+        return one, other, find_shift(one, other, self._weight, self._longest)[0]
 
     def chance(self, angles_deg: np.ndarray) -> float:
         """Standard deviation of the gain that a turn brings where there is none to be found.
@@ -211,9 +213,10 @@ class _Score:
         their power spectra (Bartlett 1946, in Fourier space): those of few strong Bragg peaks much. What
         both have in common lowers it by 1 - r², and correlations with nearly the same volume differ by less.
         """
-        one, there = self._placed(angles_deg)
-        pair = [_turned_by(self._volume, self._base @ turn_matrix(part * angles_deg)) for part in (-0.5, 0.5)]
-        alike = max(0.0, min(1.0, pearson(pair[0], pair[1], self._weight)))
+        one, other, shift = self._placed(angles_deg)
+        there, (_, _, still) = moved(other, shift), self._placed(np.zeros(3))
+        before = moved(_turned_by(self._volume, self._base @ turn_matrix(-angles_deg / 2)), still)
+        alike = max(0.0, min(1.0, pearson(there, before, self._weight)))
         common = pearson(one, there, self._weight)
         powers = [np.abs(np.fft.rfftn(self._weighted(v))) ** 2 for v in (one, there)]
         half_sum = (powers[0] * powers[1]).sum() / (powers[0].sum() * powers[1].sum())

@@ -72,7 +72,7 @@ COMPARE = (
     Flag("methods", str, _METHODS, _RUN),
     Flag("iterations", str, "Sweeps: one number, one per method (20,50), or auto", _RUN),
     Flag("device", str, "auto, cpu or cuda", _RUN, "auto"),
-    Flag("turning", str, _TURN, None, "tilt", spelling=("--rotate",)),
+    Flag("turning", str, _TURN, None, "none", spelling=("--rotate",)),
 )
 
 

@@ -43,7 +43,8 @@ class CompareActions(QObject):
         super().__init__(parent)
         self._session, self._set, self._row, self._peaks = session, chosen, row, peaks
         self.work = CompareWork(session, chosen, self)
-        self._listed = False
+        #: What is listed, or being listed: volumes, and what they are measured with.
+        self._listed: tuple[object, ...] | None = None
         row.peaks.toggled.connect(self._on_peaks_wanted)
         row.report.clicked.connect(self._on_report)
         row.opened.clicked.connect(self._on_open)
@@ -55,7 +56,8 @@ class CompareActions(QObject):
         self.work.said.connect(self._say)
         self.work.failed.connect(self._on_failed)
         self.work.changed.connect(self._on_work)
-        follow(session.events.analysis_mask, self._on_mask)
+        for signal in (session.events.analysis_mask, session.events.series):
+            follow(signal, self._look)
         self._refresh()
 
     def _on_peaks_wanted(self, wanted: bool) -> None:
@@ -63,29 +65,32 @@ class CompareActions(QObject):
         self._look()
 
     def _on_chosen(self) -> None:
-        self._listed = False
+        self._listed = None
         self._peaks.say("")
         self.work.cancel()
         self._refresh()
 
-    def _on_mask(self, *_: object) -> None:
-        self._listed = False
-        self._look()
-
     def _on_measured(self) -> None:
-        # The pictures of a run come faster than peaks are found, which takes the solver's processors.
-        if self._session.active_run is None:
-            self._listed = False
         self._refresh()
         self._look()
 
-    def _look(self) -> None:
-        if not self._row.peaks.isChecked() or self._listed:
+    def _asked(self) -> tuple[object, ...]:
+        known = self.work.known()
+        volumes = [self._set.numbers.get(item.candidate.key) for item in self._set.items]
+        return (*volumes, known.mask, known.cell, known.series)
+
+    def _look(self, *_: object) -> None:
+        """List the peaks of what is compared now, where somebody wants to see them."""
+        if not self._row.peaks.isChecked() or self._asked() == self._listed:
+            return
+        if self._listed is not None and self._session.active_run is not None:
+            # The pictures of a run come faster than peaks are found, which takes the solver's processors.
+            self._peaks.mark_old("of earlier pictures; listed again when the run has ended")
             return
         why = self.work.why_not()
         self._peaks.say(why or "Looking for peaks …")
         if not why:
-            self._listed = True
+            self._listed = self._asked()
             self.work.find_peaks()
 
     def _on_failed(self, what: str, text: str) -> None:

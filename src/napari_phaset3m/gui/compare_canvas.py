@@ -149,35 +149,50 @@ class CompareCanvas:
             column.marks.place_rings(edge)
             column.marks.show_rings(True)
             column.marks.show_mark(None, 0.0)
-        self._set_depth(0.0)
+        self._set_depths([0.0] * len(self._panes))
         self._bar.place(half)
         self._canvas.update()
 
-    def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
-        """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle of all transforms, enlarged and circled.
+    def fly_to(self, frequencies: list[tuple[float, float, float]], text: str = "") -> None:
+        """Bring a frequency into the middle of all transforms, enlarged and circled.
 
         Slices stay in their plane and move to the frequency's depth.
+
+        Parameters
+        ----------
+        frequencies : list of tuple of float
+            (kz, ky, kx) in 1/Å, one for each column (the first for all panes of a column): volumes may be
+            turned against each other.
+        text : str
         """
         shots = [pane.shot for column in self._panes for pane in column if pane.shot is not None]
         if not shots:
             return
         edges = [0.5 / shot.content.voxel_size_angstrom for shot in shots]
-        half, point = CLOSE_UP * max(edges), frequency[::-1]
+        half = CLOSE_UP * max(edges)
         turning, flat = self._made[0].cameras[1]
+        points = [self._on_screen(frequency) for frequency in frequencies]
         if self._cut is None:
-            turning.center, turning.scale_factor = point, 2 * half
+            turning.center, turning.scale_factor = points[0], 2 * half
         else:
-            x, y = (float(v) for v in np.delete(frequency, self._cut)[::-1])
-            flat.rect, point = (x - half, y - half, 2 * half, 2 * half), (x, y, 0.0)
-            self._set_depth(frequency[self._cut])
-        for column in self.columns:
+            flat.rect = (points[0][0] - half, points[0][1] - half, 2 * half, 2 * half)
+            self._set_depths([frequency[self._cut] for frequency in frequencies])
+        for column, point in zip(self.columns, points, strict=True):
             column.marks.show_mark(point, MARK_RADIUS * max(edges), text)
             column.marks.show_rings(self._cut is None)
         self._canvas.update()
 
-    def _set_depth(self, depth: float) -> None:
-        for pane in (pane for column in self._panes for pane in column):
-            pane.set_depth(depth)
+    def _on_screen(self, frequency: tuple[float, float, float]) -> tuple[float, float, float]:
+        """(x, y, z) in a transform's view."""
+        if self._cut is None:
+            return frequency[2], frequency[1], frequency[0]
+        y, x = (float(v) for v in np.delete(frequency, self._cut))
+        return x, y, 0.0
+
+    def _set_depths(self, depths: list[float]) -> None:
+        for column, depth in zip(self._panes, depths, strict=True):
+            for pane in column:
+                pane.set_depth(depth)
 
     def framed(self) -> bool:
         """Whether there was anything to frame in this layout."""

@@ -13,6 +13,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher
 from napari_phaset3m.gui.volume_layer import METHOD_LABELS
+from napari_phaset3m.reconstruct.methods import METHODS
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LEVELS = 4096
 #: Voxels they are taken from.
 _SAMPLE = 500_000
+#: CTF corrections before linear methods, as they are named beside them.
+CORRECTION_WORDS = {"wiener": "Wiener", "phase_flip": "phase flip"}
 #: Longest edge of a transform that is shown, voxels.
 POWER_MAX_VOXELS = 128
 
@@ -126,6 +129,9 @@ def run_candidate(session: Session, publisher: LayerPublisher, record: RunRecord
     """A run: its result, or the newest picture while there is none."""
     method = METHOD_LABELS.get(record.config.method, record.config.method)
     number = session.runs.index(record) + 1
+    entry, correction = METHODS.get(record.config.method), record.config.ctf_correction
+    if entry is not None and entry.linear and correction != "none":
+        method = f"{method}, {CORRECTION_WORDS[correction]}"
     label = f"{method} · run {number}"
     return Candidate(f"run:{record.run_id}", label, partial(run_content, publisher, record))
 

@@ -13,8 +13,7 @@ from napari_phaset3m.gui.compare_items import Content, Shot, shot_of
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.compare import Comparison
 
-#: Rotation that is searched at first: none. Runs of one series share their zero of the tilts, and where
-#: volumes hardly agree the search finds a turn all the same.
+#: Rotation that is searched at first: none. Runs of one series share their zero of the tilts.
 DEFAULT_TURNING: Turning = "none"
 
 
@@ -30,10 +29,13 @@ class Measured:
         The rotation that was searched.
     postponed : bool
         A rotation is wanted, but not searched while one of the two is still being reconstructed.
+    contents : tuple of Content
+        The reference and the volume as they were.
     """
 
     comparison: Comparison
     difference: Shot
+    contents: tuple[Content, Content]
     turning: Turning = "none"
     postponed: bool = False
 
@@ -79,5 +81,5 @@ def measure(
             turning=searched,
         )
         rest = Content(np.asarray(comparison.difference), first.voxel_size_angstrom, "difference")
-        found[key] = Measured(comparison, shot_of(rest), searched, postponed)
+        found[key] = Measured(comparison, shot_of(rest), (first, content), searched, postponed)
     return (keys, turning), found

@@ -27,6 +27,9 @@ _HINT = (
 )
 
 
+_OLD = "Out of date:"
+
+
 class ComparePeaks(QWidget):
     """The table of a ``PeaksBeside`` with a sentence about each volume."""
 
@@ -53,6 +56,11 @@ class ComparePeaks(QWidget):
         rows = found.rows()
         self.table.set_rows(rows, columns(found.names))
         self.table.setVisible(bool(rows))
+
+    def mark_old(self, why: str) -> None:
+        """Say above the list that it is no longer of what is shown."""
+        lines = [line for line in self.says.text().splitlines() if not line.startswith(_OLD)]
+        self.says.setText("\n".join([f"{_OLD} {why}.", *lines]))
 
     def say(self, text: str) -> None:
         """Say why there is no list (any more)."""

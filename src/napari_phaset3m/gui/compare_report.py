@@ -11,6 +11,7 @@ import numpy as np
 from napari_phaset3m.analyse.turning import Turning
 from napari_phaset3m.gui.analyse_inputs import Inputs, cell_text, made_by
 from napari_phaset3m.gui.compare_items import Content
+from napari_phaset3m.gui.compare_measure import Measured
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.peaks_beside import PeaksBeside
@@ -20,20 +21,17 @@ if TYPE_CHECKING:
 Show = Callable[[str, float], None]
 
 
-def find_peaks(
-    contents: Sequence[Content], matched: Sequence[np.ndarray], known: Inputs, show: Show
-) -> PeaksBeside:
+def find_peaks(measured: Sequence[Measured], known: Inputs, show: Show) -> PeaksBeside:
     """Measure the same reflections in the reference and in the volumes matched to it.
 
     Parameters
     ----------
-    contents : sequence of Content
-        The reference first.
-    matched : sequence of ndarray
-        The others on its grid, in its place.
+    measured : sequence of Measured
+        How each volume compares with the reference.
     known : Inputs
         Mask, cell and series.
     show : callable
+        Called with what is being done and the done part; may raise to end it.
 
     Raises
     ------
@@ -42,15 +40,15 @@ def find_peaks(
     from napari_phaset3m.analyse.peaks_beside import peaks_beside
     from napari_phaset3m.report.subject import used_tilts_deg
 
-    show("Looking for peaks", 0.0)
-    first = contents[0]
+    first = measured[0].contents[0]
     return peaks_beside(
-        [first.volume, *matched],
-        "ABCD"[: len(contents)],
+        [first.volume, *(one.comparison.matched for one in measured)],
+        "ABCD"[: len(measured) + 1],
         first.voxel_size_angstrom,
         cell=known.cell,
         tilt_deg=used_tilts_deg(known.series),
         mask=fitting_mask(known, first),
+        show=lambda part: show("Looking for peaks", part),
     )
 
 
@@ -98,7 +96,9 @@ def write(
         "species": known.species,
         "model": None if known.model is None else known.model.name,
     }
-    files = [content.path for content in contents if content.path is not None and content.path.exists()]
+    sources = [content.path for content in contents]
+    sources += [None if record is None else record.source.path for record in records]
+    files = list(dict.fromkeys(path for path in sources if path is not None and path.exists()))
     report = compare_volumes(
         subjects, provenance(files, settings), turning=turning, show=lambda text, part: show(text, 0.9 * part)
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_phaset3m.analyse.turning import Turning
+from napari_phaset3m.analyse.turning import Turning, turn_matrix
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.compare_items import (
@@ -135,6 +136,14 @@ class CompareSet(QObject):
     def item(self, key: str) -> Item | None:
         """The volume of a key, None when it is not compared."""
         return next((item for item in self.items if item.candidate.key == key), None)
+
+    def frequency_in(self, item: Item, frequency: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Where a frequency of the reference, (kz, ky, kx), lies in a volume that is turned against it."""
+        found = self.numbers.get(item.candidate.key)
+        if found is None or not any(found.comparison.turn_deg):
+            return frequency
+        x, y, z = turn_matrix(np.array(found.comparison.turn_deg)).T @ np.array(frequency[::-1])
+        return float(z), float(y), float(x)
 
     def wake(self) -> None:
         """Catch up after nobody looked for a while."""

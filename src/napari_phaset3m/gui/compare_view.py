@@ -232,7 +232,10 @@ class CompareView(QWidget):
     def _on_peak(self, frequency: tuple[float, float, float], text: str) -> None:
         self.controls.fourier.setChecked(True)
         if self.canvas is not None:
-            self.canvas.fly_to(frequency, text)
+            there = [self.set.frequency_in(item, frequency) for item in self.set.items]
+            if self.controls.layouts.currentText() == DIFFERENCE:
+                there = [*there[:2], frequency]  # the difference lies as A does
+            self.canvas.fly_to(there[: len(self.canvas.columns)], text)
 
     def _on_file(self, path: str) -> None:
         self.set.open_file(Path(path))

@@ -61,9 +61,10 @@ class CompareWork(QObject):
 
     def find_peaks(self) -> None:
         """List the same Bragg reflections of all volumes."""
-        numbers, items = self._set.numbers, self._set.items
-        matched = [numbers[item.candidate.key].comparison.matched for item in items[1:]]
-        self._start(PEAKS, partial(find_peaks, self._contents(), matched, self._known()), self._on_peaks)
+        if self.why_not():
+            return
+        found = [self._set.numbers[item.candidate.key] for item in self._set.items[1:]]
+        self._start(PEAKS, partial(find_peaks, found, self.known()), self._on_peaks)
 
     def write_report(self, path: Path) -> None:
         """Measure everything and write one page."""
@@ -71,7 +72,7 @@ class CompareWork(QObject):
         names = [item.candidate.label for item in self._set.items]
         records = [runs.get(item.candidate.key) for item in self._set.items]
         told = (names, self._contents(), records)
-        job = partial(write, path, *told, self._known(), self._set.turning)
+        job = partial(write, path, *told, self.known(), self._set.turning)
         self._start(REPORT, job, self._on_report)
 
     def cancel(self) -> None:
@@ -85,10 +86,13 @@ class CompareWork(QObject):
     def _contents(self) -> list[Any]:
         return [item.shot.content for item in self._set.items if item.shot is not None]
 
-    def _known(self) -> Inputs:
-        """Mask, cell and series; the series only where all volumes are runs of this window."""
-        runs = all(item.candidate.key.startswith("run:") for item in self._set.items)
-        return inputs_of(self._session, series=runs)
+    def known(self) -> Inputs:
+        """Mask, cell and series; the series only where all volumes are runs of it."""
+        session = self._session
+        runs = {f"run:{record.run_id}": record for record in session.runs}
+        records = [runs.get(item.candidate.key) for item in self._set.items]
+        ours = all(r is not None and r.series_name == session.series_name for r in records)
+        return inputs_of(session, series=ours)
 
     def _start(
         self, what: str, job: Callable[[Callable[[str, float], None]], Any], then: Callable[[Any], None]
@@ -107,7 +111,7 @@ class CompareWork(QObject):
         self.progressed.emit("Starting", 0.0)
         self.changed.emit()
         self._then = then
-        in_background(partial(_told, token, job, show), self._on_done, self._on_crash)
+        in_background(partial(_told, token, job, show), self._on_done, self._on_lost)
 
     def _on_done(self, answer: tuple[int, Any, Exception | None]) -> None:
         token, value, error = answer
@@ -117,13 +121,13 @@ class CompareWork(QObject):
         if error is None:
             self._then(value)
         else:
-            self.failed.emit(what, " ".join(str(error).split()) or type(error).__name__)
+            text = " ".join(str(error).split()) or type(error).__name__
+            known = isinstance(error, PhaseT3MError | MemoryError)
+            self.failed.emit(what, text if known else f"{type(error).__name__}: {text}")
         self.changed.emit()
 
-    def _on_crash(self, error: Exception) -> None:
-        what, self.running = self.running, ""
-        self.failed.emit(what, f"{type(error).__name__}: {error}")
-        self.changed.emit()
+    def _on_lost(self, error: Exception) -> None:
+        raise error  # what a job raises is told by _on_done
 
     def _on_peaks(self, found: Any) -> None:
         self.peaks_found.emit(found)
@@ -138,5 +142,5 @@ def _told(
 ) -> tuple[int, Any, Exception | None]:
     try:
         return token, job(show), None
-    except (PhaseT3MError, MemoryError) as error:
+    except Exception as error:  # told with its token: it may be of a job that was given up
         return token, None, error
