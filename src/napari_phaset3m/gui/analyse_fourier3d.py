@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -37,10 +39,10 @@ ROW_HEIGHT = 22
 class Fourier3D(FourierCanvas):
     """A log power as a surface of equal power, or projected, with shells and wedge."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lost: Callable[[], None]) -> None:
         from vispy.scene.visuals import Line
 
-        super().__init__()
+        super().__init__(on_lost)
         scene = self._view.scene
         self.shells = Line(np.zeros((2, 3)), color=_SHELL_COLOUR, connect="segments", parent=scene)
         self.shells.set_gl_state("translucent", depth_test=False)
@@ -179,10 +181,15 @@ class FourierPage(QWidget):
 
     def release(self) -> None:
         """Give the canvas back."""
-        if self.canvas is not None:
-            self._place.removeWidget(self.canvas.widget)
-            self.canvas.close()
-        self.canvas = self._shown = None
+        old, self.canvas, self._shown = self.canvas, None, None
+        if old is not None:
+            self._place.removeWidget(old.widget)
+            old.close()
+
+    def _on_lost(self) -> None:
+        if isalive(self):
+            self.release()
+            self._fill()
 
     def closeEvent(self, event: Any) -> None:
         """Release the canvas."""
@@ -193,7 +200,7 @@ class FourierPage(QWidget):
         if self._result is None or self._result is self._shown or not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas = Fourier3D()
+            self.canvas = Fourier3D(self._on_lost)
             self.canvas.widget.setMinimumSize(120, 60)
             self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self._place.addWidget(self.canvas.widget)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -37,7 +38,6 @@ class FourierView(QWidget):
         super().__init__()
         self._session = session
         self.canvas: FourierCanvas | None = None
-        self._home: QWidget | None = None
         self._shown: PreviewFrame | None = None
         self.view = QComboBox()
         self.view.addItems(list(VIEWS))
@@ -80,8 +80,6 @@ class FourierView(QWidget):
         """Ask for transforms; the canvas is built as soon as the window has its shape."""
         super().showEvent(event)
         self._session.watch_fourier = True
-        if self.window() is not self._home:
-            self.release()  # docked or floated: the OpenGL context has gone with the old window
         QTimer.singleShot(0, self._on_shown)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -96,10 +94,15 @@ class FourierView(QWidget):
 
     def release(self) -> None:
         """Give the canvas back; it is built again when needed."""
-        if self.canvas is not None:
-            self._place.removeWidget(self.canvas.widget)
-            self.canvas.close()
-        self.canvas = self._shown = None
+        old, self.canvas, self._shown = self.canvas, None, None
+        if old is not None:
+            self._place.removeWidget(old.widget)
+            old.close()
+
+    def _on_lost(self) -> None:
+        if isalive(self):
+            self.release()
+            self._on_shown()
 
     def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
         """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, circled and named."""
@@ -113,7 +116,7 @@ class FourierView(QWidget):
 
     def _build(self) -> FourierCanvas:
         if self.canvas is None:
-            self.canvas, self._home = FourierCanvas(), self.window()
+            self.canvas = FourierCanvas(self._on_lost)
             self.canvas.name = self.view.currentText()
             self.canvas.rings_wanted = self.rings.isChecked()
             self.canvas.wedge_wanted = self.wedge.isChecked()
