@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_phaset3m import load_series
 from napari_phaset3m.gui.launch import open_workspace
-from napari_phaset3m.gui.tour import tour_command, tour_of
+from napari_phaset3m.gui.tour import note_tour_offered, tour_command, tour_of
 from napari_phaset3m.gui.watch_dialog import open_watch
 from napari_phaset3m.sample import sample_path
 from napari_phaset3m.session import session_for
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images")
     output = parser.parse_args().output
     get_settings().application.gui_notification_level = "error"
+    note_tour_offered()
     viewer = open_workspace(run=False)
     viewer.window.resize(1500, 900)
     screen = QApplication.primaryScreen()

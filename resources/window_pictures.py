@@ -55,8 +55,10 @@ class Photographer:
 
     def __init__(self, series: Path, sizes: list[str], folder: Path, everything: Path | None) -> None:
         from napari_phaset3m.gui.launch import open_workspace
+        from napari_phaset3m.gui.tour import note_tour_offered
         from napari_phaset3m.session import session_for
 
+        note_tour_offered()
         self._sizes, self._folder, self._all = sizes, folder, everything
         self.viewer = open_workspace(series, config=ReconstructionConfig(iterations=20), run=False)
         self.session = session_for(self.viewer)
@@ -71,8 +73,8 @@ class Photographer:
         click(self.workspace.guide.buttons[[step for step, *_ in PANELS].index(name)])
         return self.workspace.panel(name)
 
-    def shoot(self, name: str, *, home: bool = False) -> None:
-        """Save the window as it is on the screen, at each size; ``home`` frames everything anew."""
+    def shoot(self, name: str, *, home: bool = False, of: Any = None) -> None:
+        """Save the window (or a dock) as it is on the screen, at each size; ``home`` frames it anew."""
         from napari._qt.dialogs.qt_notification import NapariQtNotification
 
         for size in self._sizes:
@@ -85,7 +87,8 @@ class Photographer:
             if home:
                 self.viewer.reset_view()
             rest(1.0)
-            picture = self.window.screen().grabWindow(0, 0, 0, width, height)
+            place = (0, 0, width, height) if of is None else of.geometry().getRect()
+            picture = self.window.screen().grabWindow(0, *place)
             if SHOWN.get(name) == size:
                 picture.save(str(self._folder / f"{name}.png"))
             if self._all is not None:
@@ -156,9 +159,9 @@ class Photographer:
         until(lambda: view.set.numbers)
         for layout in ("Difference", "Blink", "Side by side"):
             view.controls.layouts.setCurrentText(layout)
-            self.shoot(f"compare_{layout.split()[0].lower()}")
+            self.shoot(f"compare_{layout.split()[0].lower()}", of=dock)
         view.controls.view.setCurrentText("Surface")
-        self.shoot("compare")
+        self.shoot("compare", of=dock)
 
 
 def main() -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
 from napari_phaset3m.gui.peaks_view import PeaksView
+from napari_phaset3m.gui.theme import ElidedLabel
 from napari_phaset3m.session import Session
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class FourierView(QWidget):
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
         self.peaks.hide()
-        self.info = QLabel("The Fourier transform appears here while a run is going on")
+        self.info = ElidedLabel("The Fourier transform appears here while a run is going on")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
-        for widget in (self.view, self.rings, self.wedge, self.peaks_button, self.info):
+        for widget in (self.view, self.rings, self.wedge, self.peaks_button):
             bar.addWidget(widget)
-        bar.addStretch(1)
+        bar.addWidget(self.info, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -136,7 +137,7 @@ class FourierView(QWidget):
         canvas.set_tilt_range(None if record is None else record.tilt_range_deg)
         nyquist = 2 * frame.voxel_size_angstrom
         stage = "final" if frame.final else f"sweep {frame.sweep + 1}"
-        self.info.setText(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
+        self.info.set_full_text(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
 
     def _on_view(self, text: str) -> None:
         if self.canvas is not None:

@@ -1,9 +1,10 @@
-"""The life of a vispy canvas in a dock: it ends with its OpenGL context, and without turning the event loop."""
+"""The life of a vispy canvas in a dock: it ends with its OpenGL context, and turns no event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 import qtpy
 from qtpy.QtCore import QTimer
@@ -14,9 +15,9 @@ def new_canvas(on_lost: Callable[[], None]) -> Any:
 
     Parameters
     ----------
-    on_lost : callable
+    on_lost : bound method
         Called, a turn of the event loop later, when the canvas got another OpenGL context: its textures and
-        programs went with the old one, and it draws nothing any more. Must outlive the canvas.
+        programs went with the old one, and it draws nothing any more. Its object is held weakly.
 
     Notes
     -----
@@ -27,13 +28,13 @@ def new_canvas(on_lost: Callable[[], None]) -> Any:
     from vispy import app, scene
 
     canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
-    widget, contexts = canvas.native, []
+    widget, contexts, lost = canvas.native, [], WeakMethod(on_lost)
 
     def initialised(_event: Any) -> None:
         contexts.append(None)
         if len(contexts) == 2:
             _silence(widget)
-            QTimer.singleShot(0, on_lost)
+            QTimer.singleShot(0, lambda: (method := lost()) and method())
 
     canvas.events.initialize.connect(initialised)
     return canvas

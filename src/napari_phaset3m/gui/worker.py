@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -58,32 +59,31 @@ class JobWorker(GeneratorWorker):
 def start_job(
     function: Callable[..., Any],
     *args: Any,
+    window: WindowWatch,
+    title: str,
     connect: dict[str, Callable[..., None]],
     **kwargs: Any,
 ) -> JobWorker:
-    """Start a generator in a worker thread, registered with napari's task list.
+    """Start a generator in a worker thread, registered with the task list of its window.
 
     Parameters
     ----------
     function : generator function
+    window : WindowWatch
+        Of the job's owner.
+    title : str
+        What napari says when that window is closed meanwhile: ``"A reconstruction"``.
     connect : dict
         Signal name to slot; slots must be methods of a ``QObject`` so that they
         run in its thread.
     *args, **kwargs
         Passed to ``function``; ``control`` is required.
     """
-    from napari.qt.threading import create_worker
-
-    worker: JobWorker = create_worker(
-        function,
-        *args,
-        _worker_class=JobWorker,
-        _connect=connect,
-        _ignore_errors=True,
-        _start_thread=False,
-        **kwargs,
-    )
+    worker = JobWorker(function, *args, **kwargs)
+    for signal, slot in connect.items():
+        getattr(worker, signal).connect(slot)
     worker.warned.connect(_log_warning)
+    window.enlist(worker, title)
     worker.start()
     return worker
 
@@ -113,6 +113,12 @@ def _log_warning(details: tuple[Any, ...]) -> None:
     log.warning("%s", details[0])
 
 
+def _quit(worker: ReferenceType[JobWorker]) -> None:
+    running = worker()
+    if running is not None:
+        running.quit()
+
+
 class WindowWatch(QObject):
     """Calls back once the window it watches has really been closed; holds it weakly."""
 
@@ -120,6 +126,7 @@ class WindowWatch(QObject):
         super().__init__(parent)
         self._on_closed = on_closed
         self._watched: ReferenceType[QObject] | None = None
+        self._task: Any = None
 
     def _window(self) -> QObject | None:
         found = self._watched() if self._watched is not None else None
@@ -135,6 +142,34 @@ class WindowWatch(QObject):
         self._watched = ref(window)
         window.installEventFilter(self)
         window.destroyed.connect(self._forget)
+
+    def watch_viewer(self, viewer: Any) -> None:
+        """Watch the window of a viewer, when it has one."""
+        window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+        if window is not None:
+            self.watch(window)
+
+    def enlist(self, worker: JobWorker, title: str) -> None:
+        """Have napari ask before it closes the window while this job runs, and end the job when it does.
+
+        napari's own ``create_worker`` would give the job to whichever window was activated last, and closing
+        that one would end it. Without a window of napari's nothing is done.
+        """
+        owner = getattr(self._window(), "_window", None)
+        if not hasattr(owner, "_register_task_status"):
+            return
+        from napari.utils.task_status import Status
+
+        quit_it = partial(_quit, ref(worker))  # napari keeps its list for ever
+        self._task = owner._register_task_status("PhaseT3M", Status.BUSY, f"{title} is going on", quit_it)
+        worker.finished.connect(self._on_job_ended)
+
+    def _on_job_ended(self) -> None:
+        owner = getattr(self._window(), "_window", None)
+        if owner is not None:
+            from napari.utils.task_status import Status
+
+            owner._update_task_status(self._task, Status.COMPLETED)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice a close event; whether it was refused is known only afterwards."""
