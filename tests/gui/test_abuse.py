@@ -127,6 +127,18 @@ def no_thread_left(qtbot):
     assert [t.name for t in left if not t.daemon] == []
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHASET3M_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(project_driver, "DELAY_MS", 50)
+    # As on a small computer: two runs must not keep the saving of either waiting.
+    pool = QThreadPool.globalInstance()
+    before = pool.maxThreadCount()
+    pool.setMaxThreadCount(2)
+    yield
+    pool.setMaxThreadCount(before)
+
+
 def timed(action) -> float:
     began = time.perf_counter()
     action()
@@ -203,14 +215,13 @@ def test_napari_asks_about_the_runs_of_the_window_it_closes(window, make_napari_
 
 
 def test_two_projects_are_saved_each_with_its_own_run(
-    no_thread_left, window, make_napari_viewer, qtbot, tmp_path, monkeypatch
+    no_thread_left, own_cache, window, make_napari_viewer, qtbot, tmp_path
 ):
-    monkeypatch.setenv("PHASET3M_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(project_driver, "DELAY_MS", 50)
     both = (window, Window(make_napari_viewer, qtbot, depth=0.02))
     projects = [project_for(each.session, each.viewer) for each in both]
     folders = [tmp_path / f"{name}.phaset3m" for name in ("one", "two")]
     for each, project, folder in zip(both, projects, folders, strict=True):
+        project.watch_window(each.viewer.window._qt_window)  # as a workspace that is shown does
         each.start()
         each.until_running()
         project.save_as(folder)  # in the middle of a run

@@ -179,7 +179,9 @@ def test_a_virion_has_spikes_outside_and_a_closed_cone_inside() -> None:
     )
     along = (subunits.centres - middle) @ axis
     across = np.linalg.norm(subunits.centres - middle - along[:, None] * axis, axis=1)
-    wide, narrow = (across[side].max() for side in (along < -along.max() / 2, along > along.max() / 2))
+    third = np.ptp(along) / 3
+    sides = along < along.min() + third, along > along.max() - third
+    wide, narrow = (across[side].max() for side in sides)
     assert max(wide, narrow) > 1.4 * min(wide, narrow), "a cone, not a tube"
     assert len(content.centres) > 5
     inside = np.linalg.norm(content.centres[:, None] - subunits.centres, axis=-1).min(axis=1)

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ReferenceType, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QThreadPool, QTimer
 from superqt.utils import FunctionWorker, GeneratorWorker
 
 from napari_phaset3m.errors import PhaseT3MError
@@ -23,11 +23,13 @@ class JobError(PhaseT3MError):
 
 
 class JobWorker(GeneratorWorker):
-    """A generator worker without the three traps of its base class.
+    """A generator worker without the four traps of its base class.
 
     A ``RuntimeError`` is reported instead of dropped; the generator is closed in
-    the worker thread, so that its ``finally`` blocks free memory there; and
-    :meth:`quit` also wakes a job that sleeps in a pause or a queue.
+    the worker thread, so that its ``finally`` blocks free memory there; :meth:`quit`
+    also wakes a job that sleeps in a pause or a queue; and the job does not count
+    among the pool's threads, of which there are as many as cores: as many jobs, of
+    several windows, would keep every short piece of work (saving) waiting.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class JobWorker(GeneratorWorker):
 
     def work(self) -> Any:
         """Run the generator to its end; called by the thread pool."""
+        pool = QThreadPool.globalInstance()
+        pool.releaseThread()
         try:
             result = super().work()
             if isinstance(result, RuntimeError):
@@ -49,6 +53,7 @@ class JobWorker(GeneratorWorker):
             return result
         finally:
             self._gen.close()
+            pool.reserveThread()
 
     def quit(self) -> None:
         """Ask the job to end, also while it is paused or queued."""

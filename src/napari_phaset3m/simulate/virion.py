@@ -102,11 +102,11 @@ def cone_lattice(cone: Cone) -> np.ndarray:
 def cone_content(cone: Cone, rng: np.random.Generator) -> np.ndarray:
     """`(n, 3)` places of blobs in the wide end, apart by their radius, angstrom."""
     size, _, share = CONTENT
-    top = -cone.length / 2 + share * cone.length
+    top, wall = -cone.length / 2 + share * cone.length, cone_lattice(cone)
     found: list[np.ndarray] = []
     for place in rng.uniform(-1, 1, (_TRIES, 3)) * (cone.wide, cone.wide, cone.length / 2):
-        room = cone.radius(place[2]) - SUBUNIT[0] - size
-        inside = np.hypot(place[0], place[1]) < room and place[2] < top
+        inside = np.hypot(place[0], place[1]) < cone.radius(place[2]) and place[2] < top
+        inside = inside and np.linalg.norm(wall - place, axis=1).min() > SUBUNIT[0] + 0.7 * size
         if inside and all(np.linalg.norm(place - other) > 1.3 * size for other in found):
             found.append(place)
     return np.array(found).reshape(-1, 3)
