@@ -113,9 +113,9 @@ def main() -> int:
     """Run, print, write the result; 1 when a slot or the cost is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--tilts", type=int, default=8)
+    parser.add_argument("--tilts", type=int, default=32)
     parser.add_argument("--slices", type=int, default=16)
-    parser.add_argument("--sweeps", type=int, default=13)
+    parser.add_argument("--sweeps", type=int, default=25)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--method", default="multislice")
     parser.add_argument("--patience", type=float, default=3000)

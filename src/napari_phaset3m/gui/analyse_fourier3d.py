@@ -22,8 +22,10 @@ from napari_phaset3m.gui.analyse_compute import FourierResult
 from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
 from napari_phaset3m.gui.fourier_marks import circle
 from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
+from napari_phaset3m.gui.theme import label
 
 SURFACE, PROJECTION = "Surface", "Projection"
+HINT = "To see the peaks in the transform, press Compute beside “3D Fourier transform” in step Analyse."
 #: From where it is seen at first: the wedge opens towards the reader.
 ELEVATION, AZIMUTH = 20.0, 25.0
 #: Radius of the mark around a peak, as a part of Nyquist.
@@ -138,8 +140,11 @@ class FourierPage(QWidget):
         self.table.setMaximumWidth(TABLE_WIDTH[1])
         self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.hide()
+        self.hint = label(HINT, "muted", wrap=True)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._lay_out()
         self._connect()
+        self._fill()
 
     def _lay_out(self) -> None:
         bar, row = QHBoxLayout(), QHBoxLayout()
@@ -147,6 +152,7 @@ class FourierPage(QWidget):
             bar.addWidget(widget)
         bar.addStretch(1)
         self._place = QVBoxLayout()
+        self._place.addWidget(self.hint)
         row.addLayout(self._place, 1)
         row.addWidget(self.table, 1)
         layout = QVBoxLayout(self)
@@ -197,6 +203,12 @@ class FourierPage(QWidget):
         super().closeEvent(event)
 
     def _fill(self) -> None:
+        there = self._result is not None
+        self.hint.setVisible(not there)
+        for widget in (self.mode, self.level, self.rings, self.wedge, self.whole):
+            widget.setEnabled(there)
+        if self.canvas is not None:
+            self.canvas.widget.setVisible(there)
         if self._result is None or self._result is self._shown or not self.isVisible():
             return
         if self.canvas is None:

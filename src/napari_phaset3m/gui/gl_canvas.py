@@ -28,7 +28,8 @@ def new_canvas(on_lost: Callable[[], None]) -> Any:
     from vispy import app, scene
 
     canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
-    widget, contexts, lost = canvas.native, [], WeakMethod(on_lost)
+    widget, lost = canvas.native, WeakMethod(on_lost)
+    contexts: list[None] = []
 
     def initialised(_event: Any) -> None:
         contexts.append(None)

@@ -160,7 +160,7 @@ class WindowWatch(QObject):
         napari's own ``create_worker`` would give the job to whichever window was activated last, and closing
         that one would end it. Without a window of napari's nothing is done.
         """
-        owner = getattr(self._window(), "_window", None)
+        owner: Any = getattr(self._window(), "_window", None)
         if not hasattr(owner, "_register_task_status"):
             return
         from napari.utils.task_status import Status
