@@ -70,4 +70,4 @@ def test_pictures_of_the_readme_can_be_seen_on_pypi():
     assert pictures and all(link.startswith(RAW) for link in pictures)
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
     owner_and_name = urls["Source Code"].removeprefix("https://github.com/")
-    assert RAW == f"https://raw.githubusercontent.com/{owner_and_name}/main/"
+    assert f"https://raw.githubusercontent.com/{owner_and_name}/main/" == RAW
