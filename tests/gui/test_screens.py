@@ -1,4 +1,4 @@
-"""The workspace on another screen: at twice the scale and in napari's light theme, in a process of its own."""
+"""The workspace on another screen: at twice the scale, in napari's light theme, in its own process."""
 
 from __future__ import annotations
 

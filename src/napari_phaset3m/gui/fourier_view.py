@@ -55,7 +55,7 @@ class FourierView(QWidget):
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
         self.peaks.hide()
-        self.info = ElidedLabel("The Fourier transform appears here while a run is going on")
+        self.info = ElidedLabel("Its transform appears here during a run")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
         for widget in (self.view, self.rings, self.wedge, self.peaks_button):

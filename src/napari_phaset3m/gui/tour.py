@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _KEY = "tour"
 _OFFERED = "tour offered"
+#: Place in the workspace: after the project, the guide and the line below each.
+_BELOW_GUIDE = 4
 StopName = Literal["Series", "Prepare", "Align", "Microscope", "Reconstruct", "Mask", "Analyse"]
 
 
@@ -200,7 +202,7 @@ def _analyse(panel: Any) -> None:
 def add_tour(workspace: Workspace) -> Tour:
     """Put the tour below the guide of a workspace, out of sight until it is begun."""
     tour = Tour(workspace)
-    workspace.layout().insertWidget(2, tour)
+    workspace.layout().insertWidget(_BELOW_GUIDE, tour)
     workspace._session.attachments[_KEY] = ref(tour)
     return tour
 
