@@ -1,4 +1,4 @@
-"""Take the pictures of Mask, Analyse and Compare in the docs from the real window, driven with the mouse.
+"""Take the pictures of most panels in the docs from the real window, driven with the mouse.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python resources/window_pictures.py S.h5
 
@@ -24,7 +24,12 @@ from qtpy.QtWidgets import QApplication
 from napari_phaset3m.config import ReconstructionConfig
 
 #: Picture -> size of the window in which the docs have it.
-SHOWN = {"mask": "1366x768", "analyse": "1600x1000", "compare": "1366x768"}
+SHOWN = {
+    "series": "1366x768", "reconstruct": "1366x768", "mask": "1366x768", "analyse": "1600x1000",
+    "compare": "1366x768",
+}  # fmt: skip
+#: Parts that need both results.
+LATER = ("mask", "analyse", "compare")
 
 
 def until(done: Callable[[], Any], seconds: float = 900) -> None:
@@ -94,14 +99,22 @@ class Photographer:
             if self._all is not None:
                 picture.save(str(self._all / f"{name}_{size}.png"))
 
-    def reconstruct(self, config: ReconstructionConfig) -> None:
-        """Press Start and wait for the end."""
+    def series(self) -> None:
+        """The step Series as it is after opening."""
+        self.step("Series")
+        self.shoot("series", home=True)
+
+    def reconstruct(self, config: ReconstructionConfig, *, shoot: bool = False) -> None:
+        """Press Start and wait for the end; photograph the run under way."""
         panel = self.step("Reconstruct").panel
         self.session.config = config
         rest(1.0)
         until(lambda: panel.start.isEnabled())
         count = len(self.session.runs)
         click(panel.start)
+        if shoot:
+            until(lambda: len(self.session.runs) > count and len(self.session.runs[-1].sweeps) >= 4)
+            self.shoot("reconstruct")
         until(lambda: len(self.session.runs) > count and self.session.active_run is None)
 
     def mask(self) -> None:
@@ -177,9 +190,14 @@ def main() -> None:
         options.all.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")  # napari shows them on its canvas
     camera = Photographer(options.series, options.sizes, options.output, options.all)
-    camera.reconstruct(ReconstructionConfig(method="sirt", iterations=30, ctf_correction="wiener"))
-    camera.reconstruct(ReconstructionConfig(iterations=20))
-    for part in options.only:
+    if "series" in options.only:
+        camera.series()
+    later = [part for part in LATER if part in options.only]
+    if later:
+        camera.reconstruct(ReconstructionConfig(method="sirt", iterations=30, ctf_correction="wiener"))
+    if later or "reconstruct" in options.only:
+        camera.reconstruct(ReconstructionConfig(iterations=20), shoot="reconstruct" in options.only)
+    for part in later:
         getattr(camera, part)()
     camera.viewer.close()
 
