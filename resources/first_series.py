@@ -23,6 +23,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_phaset3m.gui.launch import open_workspace
+from napari_phaset3m.gui.tour import note_tour_offered
 from napari_phaset3m.gui.views import ViewsWidget
 from napari_phaset3m.gui.workspace import Workspace
 from napari_phaset3m.session import session_for
@@ -79,6 +80,7 @@ def go(stack: Path, folder: Path) -> int:
     print(" 2. phaset3m view HAADF.mrc", flush=True)
     settings = get_settings()
     settings.application.gui_notification_level = "error"  # PyQt5's end is not what the pictures are about
+    note_tour_offered()
     viewer = open_workspace(stack, run=False)
     viewer.window.resize(1366, 768)
     person = Person(viewer, folder)

@@ -6,21 +6,17 @@ usage: xvfb-run -s "-screen 0 1500x900x24" python resources/help_pictures.py [-o
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
 
 import mrcfile
 import numpy as np
-from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
 from napari_phaset3m import load_series
-from napari_phaset3m.gui.launch import open_workspace
-from napari_phaset3m.gui.tour import tour_command, tour_of
-from napari_phaset3m.gui.watch_dialog import open_watch
 from napari_phaset3m.sample import sample_path
-from napari_phaset3m.session import session_for
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,7 +49,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images")
     output = parser.parse_args().output
+    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched, or seen
+    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
+    _take(output)
+
+
+def _take(output: Path) -> None:
+    from napari.settings import get_settings
+
+    from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.gui.tour import note_tour_offered, tour_command, tour_of
+    from napari_phaset3m.gui.watch_dialog import open_watch
+    from napari_phaset3m.session import session_for
+
     get_settings().application.gui_notification_level = "error"
+    note_tour_offered()
     viewer = open_workspace(run=False)
     viewer.window.resize(1500, 900)
     screen = QApplication.primaryScreen()

@@ -28,17 +28,23 @@ from napari_phaset3m.simulate.config import (
 FOLDER = Path(__file__).resolve().parents[1] / "src" / "napari_phaset3m" / "data"
 CONFIGS = {
     "co3o4": SimulationConfig(acquisition=AcquisitionConfig(dose_per_image=500.0), seed=7),
-    # An immature HIV-like particle: bilayer, and inside it the shell that Gag makes. 41 tilts of 3 e/Å².
+    # A mature HIV-like particle: bilayer with spikes and matrix, and a conical capsid. 41 tilts of 3 e/Å².
     "hiv": SimulationConfig(
-        specimen=SpecimenConfig(kind="vesicles", diameter_angstrom=1040.0),
-        vesicles=VesicleConfig(),
+        specimen=SpecimenConfig(kind="vesicles", diameter_angstrom=1120.0),
+        vesicles=VesicleConfig(
+            inner_gap_angstrom=5.0,
+            inner_thickness_angstrom=30.0,
+            inner_contrast_volts=0.8,
+            n_spike=40,
+            capsid="cone",
+        ),
         acquisition=AcquisitionConfig(
             tilt_min_deg=-60.0,
             tilt_max_deg=60.0,
             n_tilt=41,
             defocus_angstrom=(30000.0,),
             pixel_size_angstrom=8.0,
-            image_size_px=160,
+            image_size_px=176,
             dose_per_image=3.0,
         ),
         optics=OpticsConfig(spherical_aberration_angstrom=2.7e7, chromatic_aberration_angstrom=2.7e7),

@@ -59,7 +59,7 @@ class Person:
 
     # seeing
 
-    def until(self, what: str, seen: Callable[[], Any], seconds: float = 30) -> Any:
+    def until(self, what: str, seen: Callable[[], Any], seconds: float = 120) -> Any:
         """Wait for something on the screen; returns it."""
         end = time.monotonic() + seconds
         while True:
@@ -278,6 +278,9 @@ def main() -> None:
     os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
     import napari
 
+    from napari_phaset3m.gui.tour import note_tour_offered
+
+    note_tour_offered()
     viewer = napari.Viewer()
     walk(Person(viewer, options.output, None if options.all else SHOWN), Path(own))
     viewer.close()

@@ -1,4 +1,4 @@
-"""Take the pictures of Mask, Analyse and Compare in the docs from the real window, driven with the mouse.
+"""Take the pictures of most panels in the docs from the real window, driven with the mouse.
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python resources/window_pictures.py S.h5
 
@@ -24,9 +24,12 @@ from qtpy.QtWidgets import QApplication
 from napari_phaset3m.config import ReconstructionConfig
 
 #: Picture -> size of the window in which the docs have it.
-SHOWN = {"mask": "1366x768", "analyse": "1600x1000", "compare": "1366x768", "compare_peaks": "1366x768"}
-#: What can be taken alone.
-PARTS = ("mask", "analyse", "compare")
+SHOWN = {
+    "series": "1366x768", "reconstruct": "1366x768", "mask": "1366x768", "analyse": "1600x1000",
+    "compare": "1366x768", "compare_peaks": "1366x768",
+}  # fmt: skip
+#: Parts that need both results.
+LATER = ("mask", "analyse", "compare")
 
 
 def until(done: Callable[[], Any], seconds: float = 900) -> None:
@@ -57,8 +60,10 @@ class Photographer:
 
     def __init__(self, series: Path, sizes: list[str], folder: Path, everything: Path | None) -> None:
         from napari_phaset3m.gui.launch import open_workspace
+        from napari_phaset3m.gui.tour import note_tour_offered
         from napari_phaset3m.session import session_for
 
+        note_tour_offered()
         self._sizes, self._folder, self._all = sizes, folder, everything
         self.viewer = open_workspace(series, config=ReconstructionConfig(iterations=20), run=False)
         self.session = session_for(self.viewer)
@@ -73,8 +78,8 @@ class Photographer:
         click(self.workspace.guide.buttons[[step for step, *_ in PANELS].index(name)])
         return self.workspace.panel(name)
 
-    def shoot(self, name: str, *, home: bool = False) -> None:
-        """Save the window as it is on the screen, at each size; ``home`` frames everything anew."""
+    def shoot(self, name: str, *, home: bool = False, of: Any = None) -> None:
+        """Save the window (or a dock) as it is on the screen, at each size; ``home`` frames it anew."""
         from napari._qt.dialogs.qt_notification import NapariQtNotification
 
         for size in self._sizes:
@@ -87,20 +92,29 @@ class Photographer:
             if home:
                 self.viewer.reset_view()
             rest(1.0)
-            picture = self.window.screen().grabWindow(0, 0, 0, width, height)
+            place = (0, 0, width, height) if of is None else of.geometry().getRect()
+            picture = self.window.screen().grabWindow(0, *place)
             if SHOWN.get(name) == size:
                 picture.save(str(self._folder / f"{name}.png"))
             if self._all is not None:
                 picture.save(str(self._all / f"{name}_{size}.png"))
 
-    def reconstruct(self, config: ReconstructionConfig) -> None:
-        """Press Start and wait for the end."""
+    def series(self) -> None:
+        """The step Series as it is after opening."""
+        self.step("Series")
+        self.shoot("series", home=True)
+
+    def reconstruct(self, config: ReconstructionConfig, *, shoot: bool = False) -> None:
+        """Press Start and wait for the end; photograph the run under way."""
         panel = self.step("Reconstruct").panel
         self.session.config = config
         rest(1.0)
         until(lambda: panel.start.isEnabled())
         count = len(self.session.runs)
         click(panel.start)
+        if shoot:
+            until(lambda: len(self.session.runs) > count and len(self.session.runs[-1].sweeps) >= 4)
+            self.shoot("reconstruct")
         until(lambda: len(self.session.runs) > count and self.session.active_run is None)
 
     def mask(self) -> None:
@@ -158,12 +172,12 @@ class Photographer:
         until(lambda: view.set.numbers)
         for layout in ("Difference", "Blink", "Side by side"):
             view.controls.layouts.setCurrentText(layout)
-            self.shoot(f"compare_{layout.split()[0].lower()}")
+            self.shoot(f"compare_{layout.split()[0].lower()}", of=dock)
         view.controls.view.setCurrentText("Surface")
-        self.shoot("compare")
-        self._compare_peaks(view)
+        self.shoot("compare", of=dock)
+        self._compare_peaks(view, dock)
 
-    def _compare_peaks(self, view: Any) -> None:
+    def _compare_peaks(self, view: Any, dock: Any) -> None:
         """The list of peaks, one of them clicked, and a slice through it."""
         click(view.alignment.peaks)
         table = view.peaks.table
@@ -172,7 +186,7 @@ class Photographer:
         rest(1.0)
         place = table.visualRect(table.model().index(8, 1)).center()
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        self.shoot("compare_peaks")
+        self.shoot("compare_peaks", of=dock)
 
 
 def main() -> None:
@@ -188,9 +202,14 @@ def main() -> None:
         options.all.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")  # napari shows them on its canvas
     camera = Photographer(options.series, options.sizes, options.output, options.all)
-    camera.reconstruct(ReconstructionConfig(method="sirt", iterations=30, ctf_correction="wiener"))
-    camera.reconstruct(ReconstructionConfig(iterations=20))
-    for part in options.only:
+    if "series" in options.only:
+        camera.series()
+    later = [part for part in LATER if part in options.only]
+    if later:
+        camera.reconstruct(ReconstructionConfig(method="sirt", iterations=30, ctf_correction="wiener"))
+    if later or "reconstruct" in options.only:
+        camera.reconstruct(ReconstructionConfig(iterations=20), shoot="reconstruct" in options.only)
+    for part in later:
         getattr(camera, part)()
     camera.viewer.close()
 

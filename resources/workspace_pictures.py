@@ -38,10 +38,12 @@ def _take(output: Path, own: Path) -> None:
     from qtpy.QtWidgets import QApplication
 
     from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.presets import preset_config
     from napari_phaset3m.sample import sample_path
     from napari_phaset3m.session import session_for
 
+    note_tour_offered()
     viewer = open_workspace(sample_path(), run=False, config=preset_config("quick"))
     window, session = viewer.window._qt_window, session_for(viewer)
     window.setGeometry(0, 0, *SIZE)

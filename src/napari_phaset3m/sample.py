@@ -16,8 +16,9 @@ def sample_path(name: SampleName = "co3o4") -> Path:
     Parameters
     ----------
     name : {"co3o4", "hiv"}
-        co3o4: Co3O4 sphere of 20 Å, 31 tilts, 3 foci, 500 e/Å² per image. hiv: an immature HIV-like
-        particle of 1040 Å in ice, 41 tilts (±60°) of 3 e/Å², 3 µm underfocus, pixel 8 Å.
+        co3o4: Co3O4 sphere of 20 Å, 31 tilts, 3 foci, 500 e/Å² per image. hiv: a mature HIV-like
+        particle of 1120 Å in ice with spikes and a conical capsid, 41 tilts (±60°) of 3 e/Å², 3 µm
+        underfocus, pixel 8 Å.
 
     Raises
     ------

@@ -9,6 +9,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+#: The README's pictures are absolute, for PyPI.
+RAW = "https://raw.githubusercontent.com/napari-phaset3m/napari-phaset3m/main/"
 _LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
 _API = re.compile(r"^::: (\S+)$", re.MULTILINE)
 
@@ -33,6 +35,7 @@ def test_navigation_and_pages_are_the_same():
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_and_pictures_are_there(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = text.replace(f"]({RAW}", "](")
     links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
     missing = [link for link in links if link and not (page.parent / link).exists()]
     assert not missing
@@ -57,3 +60,14 @@ def test_every_documented_name_can_be_imported():
             except ModuleNotFoundError:
                 module, _, attribute = name.rpartition(".")
                 assert getattr(import_module(module), attribute).__doc__, name
+
+
+def test_pictures_of_the_readme_can_be_seen_on_pypi():
+    import tomllib
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", text)
+    assert pictures and all(link.startswith(RAW) for link in pictures)
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    owner_and_name = urls["Source Code"].removeprefix("https://github.com/")
+    assert f"https://raw.githubusercontent.com/{owner_and_name}/main/" == RAW

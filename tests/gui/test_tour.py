@@ -9,6 +9,7 @@ pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
+from napari_phaset3m.gui.loader import user_settings  # noqa: E402
 from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
@@ -57,3 +58,20 @@ def test_the_tour_from_the_empty_panel_to_the_analysis(qtbot):
     assert tour.title.text().endswith("Analyse") and tour.next.text() == "End"
     click(qtbot, tour.next)
     assert not tour.isVisible()
+
+
+def test_the_tour_is_offered_once(qtbot):
+    user_settings().remove("tour offered")
+    offered = []
+    for _ in range(2):
+        workspace = Workspace(napari_components.ViewerModel())
+        qtbot.addWidget(workspace)
+        workspace.show()
+        qtbot.wait(50)
+        offered.append([note for note in workspace.bar.notes.shown() if "tour" in note.text.text()])
+        if offered[0] and not offered[1:]:
+            take, _ = offered[0][0].buttons
+            assert not workspace.tour.isVisible()
+            click(qtbot, take)
+            assert workspace.tour.isVisible() and not workspace.bar.notes.shown()
+    assert len(offered[0]) == 1 and not offered[1]

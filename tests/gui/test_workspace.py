@@ -17,6 +17,7 @@ pytestmark = [
 ]
 pytest.importorskip("napari")
 
+from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
@@ -69,6 +70,15 @@ def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):
     qtbot.wait(50)
     made.show_views()
     assert isinstance(dock_of(made._views), QDockWidget)
+
+
+def test_plots_follow_the_theme_of_the_window(workspace):
+    """napari's shortcut changes the theme of a window and leaves the settings as they are."""
+    viewer, made = workspace
+    plot = made._views.findChild(ErrorPlot).plot
+    for theme, low, high in (("light", 128, 255), ("dark", 0, 127), ("light", 128, 255), ("dark", 0, 127)):
+        viewer.theme = theme
+        assert low <= plot.backgroundBrush().color().lightness() <= high, theme
 
 
 def test_steps_unlock_and_panels_are_made_when_needed(workspace):

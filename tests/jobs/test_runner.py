@@ -158,3 +158,25 @@ def test_limits_are_robust():
     low, high = runner_module.display_limits(volume)
     assert low == 0.0 and high == pytest.approx(2.0)
     assert runner_module.display_limits(np.zeros((4, 4, 4), np.float32))[1] > 0
+
+
+def test_previews_take_a_small_share_of_the_run_whoever_asks_for_more(fake, monkeypatch):
+    """The viewer asks again at once; what making a picture took is waited for many times over."""
+    asked = []
+    cost = 0.02
+
+    def slow_frame(*args, **kwargs):
+        time.sleep(cost)
+        asked.append(time.monotonic())
+        return real(*args, **kwargs)
+
+    real = runner_module.make_frame
+    monkeypatch.setattr(runner_module, "make_frame", slow_frame)
+    fake.n_sweeps, fake.n_steps, fake.step_seconds = 3, 200, 0.005
+    control, begun = RunControl(), time.monotonic()
+    for event in start(control, Mailbox()):
+        if isinstance(event, Finished):
+            break
+        control.request_preview(64)
+    live = len(asked) - 1  # the last is the result
+    assert live >= 2 and live * cost < 0.06 * (time.monotonic() - begun), live

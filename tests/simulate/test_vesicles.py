@@ -14,6 +14,7 @@ from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import load_volume
+from napari_phaset3m.simulate import virion
 from napari_phaset3m.simulate.api import simulate
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.simulate.vesicles import (
@@ -149,3 +150,63 @@ def test_command_line_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert truth["vesicles"]["step_volts"] == pytest.approx([2.0, -1.8, 1.3, -1.3])
     assert load_series(path).images.shape == (3, 1, 32, 32)
     assert load_volume(written["potential"]).voxel_size_angstrom == 30.0
+
+
+VIRION = config(
+    specimen={"kind": "vesicles", "diameter_angstrom": 1000.0},
+    acquisition={"image_size_px": 64, "pixel_size_angstrom": 20.0, "n_tilt": 1, "tilt_min_deg": 0.0,
+                 "tilt_max_deg": 0.0, "defocus_angstrom": (2e4,)},
+    vesicles={"inner_gap_angstrom": 5.0, "inner_thickness_angstrom": 30.0, "n_spike": 12, "capsid": "cone"},
+)  # fmt: skip
+
+
+def test_a_virion_has_spikes_outside_and_a_closed_cone_inside() -> None:
+    found = build_vesicles(VIRION, np.random.default_rng(3))
+    *spikes, subunits, content = found.details
+    for (height, radius, _), group in zip(virion.SPIKE, spikes, strict=True):
+        assert len(group.centres) == 12 and (group.radii == radius).all()
+        np.testing.assert_allclose(np.linalg.norm(group.centres, axis=1), 500 + height)
+    lumen = 500 - 45 - 5 - 30
+    assert (np.linalg.norm(subunits.centres, axis=1) + virion.SUBUNIT[0]).max() <= lumen + 1e-6
+    gaps = np.linalg.norm(subunits.centres[:, None] - subunits.centres, axis=-1) + 1e9 * np.eye(
+        len(subunits.centres)
+    )
+    nearest = gaps.min(axis=1)  # a closed lattice: everybody has a neighbour, nobody lies on another
+    assert nearest.min() > 0.6 * virion.SUBUNIT[1] and nearest.max() < 1.3 * virion.SUBUNIT[1]
+    middle, (axis, *_) = (
+        subunits.centres.mean(axis=0),
+        np.linalg.svd(subunits.centres - subunits.centres.mean(axis=0))[2],
+    )
+    along = (subunits.centres - middle) @ axis
+    across = np.linalg.norm(subunits.centres - middle - along[:, None] * axis, axis=1)
+    third = np.ptp(along) / 3
+    sides = along < along.min() + third, along > along.max() - third
+    wide, narrow = (across[side].max() for side in sides)
+    assert max(wide, narrow) > 1.4 * min(wide, narrow), "a cone, not a tube"
+    assert len(content.centres) > 5
+    inside = np.linalg.norm(content.centres[:, None] - subunits.centres, axis=-1).min(axis=1)
+    assert inside.min() > virion.CONTENT[0]
+    again = build_vesicles(VIRION, np.random.default_rng(3))
+    np.testing.assert_array_equal(again.details[-2].centres, subunits.centres)
+
+
+def test_slices_and_volume_agree_on_a_virion_and_see_all_of_it() -> None:
+    found = build_vesicles(VIRION, np.random.default_rng(3))
+    n, voxel = 96, 14.0
+    slicer = SphereSlices(Grid(n, n, voxel), (n - 1) / 2 * voxel, 20.0, band_limit=2 / 3)
+    _, slices = slicer.stack(found, 0.0)
+    total = sum(s for s in slices if s is not None)
+    column = sphere_potential(found, (n, n, n), voxel).sum(axis=0).T * voxel
+    k = np.fft.fftfreq(n)
+    inner = np.hypot(*np.meshgrid(k, k)) < 0.3
+    spectra = [np.fft.fft2(a)[inner] for a in (total, column)]
+    assert np.linalg.norm(spectra[0] - spectra[1]) < 5e-3 * np.linalg.norm(spectra[1])
+    bare = Spheres(found.centres, found.radii, found.volts, found.edge_angstrom)
+    assert np.abs(column - sphere_potential(bare, (n, n, n), voxel).sum(axis=0).T * voxel).max() > 100
+
+
+def test_a_capsid_without_room_is_one_line() -> None:
+    small = config(specimen={"kind": "vesicles", "diameter_angstrom": 600.0}, vesicles={"capsid": "cone"})
+    with pytest.raises(ConfigError, match=r"vesicles\.capsid: a lumen of") as caught:
+        build_vesicles(small, np.random.default_rng(0))
+    assert "\n" not in str(caught.value)

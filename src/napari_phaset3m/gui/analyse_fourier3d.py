@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -20,8 +22,10 @@ from napari_phaset3m.gui.analyse_compute import FourierResult
 from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
 from napari_phaset3m.gui.fourier_marks import circle
 from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
+from napari_phaset3m.gui.theme import label
 
 SURFACE, PROJECTION = "Surface", "Projection"
+HINT = "To see the peaks in the transform, press Compute beside “3D Fourier transform” in step Analyse."
 #: From where it is seen at first: the wedge opens towards the reader.
 ELEVATION, AZIMUTH = 20.0, 25.0
 #: Radius of the mark around a peak, as a part of Nyquist.
@@ -36,10 +40,10 @@ TABLE_WIDTH = (230, 400)
 class Fourier3D(FourierCanvas):
     """A log power as a surface of equal power, or projected, with shells and wedge."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lost: Callable[[], None]) -> None:
         from vispy.scene.visuals import Line
 
-        super().__init__()
+        super().__init__(on_lost)
         scene = self._view.scene
         self.shells = Line(np.zeros((2, 3)), color=_SHELL_COLOUR, connect="segments", parent=scene)
         self.shells.set_gl_state("translucent", depth_test=False)
@@ -134,8 +138,11 @@ class FourierPage(QWidget):
         self.table.setMinimumWidth(TABLE_WIDTH[0])
         self.table.setMaximumWidth(TABLE_WIDTH[1])
         self.table.hide()
+        self.hint = label(HINT, "muted", wrap=True)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._lay_out()
         self._connect()
+        self._fill()
 
     def _lay_out(self) -> None:
         bar, row = QHBoxLayout(), QHBoxLayout()
@@ -143,6 +150,7 @@ class FourierPage(QWidget):
             bar.addWidget(widget)
         bar.addStretch(1)
         self._place = QVBoxLayout()
+        self._place.addWidget(self.hint)
         row.addLayout(self._place, 1)
         row.addWidget(self.table, 1)
         layout = QVBoxLayout(self)
@@ -177,10 +185,15 @@ class FourierPage(QWidget):
 
     def release(self) -> None:
         """Give the canvas back."""
-        if self.canvas is not None:
-            self._place.removeWidget(self.canvas.widget)
-            self.canvas.close()
-        self.canvas = self._shown = None
+        old, self.canvas, self._shown = self.canvas, None, None
+        if old is not None:
+            self._place.removeWidget(old.widget)
+            old.close()
+
+    def _on_lost(self) -> None:
+        if isalive(self):
+            self.release()
+            self._fill()
 
     def closeEvent(self, event: Any) -> None:
         """Release the canvas."""
@@ -188,10 +201,16 @@ class FourierPage(QWidget):
         super().closeEvent(event)
 
     def _fill(self) -> None:
+        there = self._result is not None
+        self.hint.setVisible(not there)
+        for widget in (self.mode, self.level, self.rings, self.wedge, self.whole):
+            widget.setEnabled(there)
+        if self.canvas is not None:
+            self.canvas.widget.setVisible(there)
         if self._result is None or self._result is self._shown or not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas = Fourier3D()
+            self.canvas = Fourier3D(self._on_lost)
             self.canvas.widget.setMinimumSize(120, 60)
             self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self._place.addWidget(self.canvas.widget)

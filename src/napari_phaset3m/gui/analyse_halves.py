@@ -102,6 +102,8 @@ class HalvesJob(QObject):
             device=session.device,
             control=self._control,
             mask=session.mask if record is None else record.mask.mask if record.mask else None,
+            window=self._window,
+            title="The reconstruction of both halves",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self._timer.start()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_phaset3m.gui.compare_pane import VIEWS, Pane
@@ -18,6 +18,7 @@ from napari_phaset3m.gui.fourier_canvas import (
     silhouette,
 )
 from napari_phaset3m.gui.fourier_marks import FourierMarks
+from napari_phaset3m.gui.gl_canvas import discard, new_canvas
 
 #: Round lengths for the scale bar, Å.
 _BARS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
@@ -57,14 +58,18 @@ class CompareCanvas:
 
     All views of a row share one camera's motion: drag, zoom or turn one, and the
     others follow. Views are kept when the layout changes: making them takes time.
+
+    Parameters
+    ----------
+    on_lost : callable
+        Called when it has lost its OpenGL context, and another canvas is needed.
     """
 
-    def __init__(self) -> None:
-        from vispy import app, scene
+    def __init__(self, on_lost: Callable[[], None]) -> None:
         from vispy.visuals.text.text import FontManager
 
         self._fonts = FontManager()
-        self._canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
+        self._canvas = new_canvas(on_lost)
         self.widget: QWidget = self._canvas.native
         self._grid: Any = None
         self._shape = (0, False)
@@ -214,7 +219,7 @@ class CompareCanvas:
 
     def close(self) -> None:
         """Release the context and the textures."""
-        self._canvas.close()
+        discard(self._canvas)
 
 
 class ScaleBar:

@@ -42,7 +42,6 @@ class CompareView(QWidget):
         self._session = session_for(napari_viewer)
         self.set = CompareSet(self._session, publisher_for(self._session, napari_viewer), self)
         self.canvas: CompareCanvas | None = None
-        self._home: QWidget | None = None
         self.panes: list[Pane] = []
         self._difference: Pane | None = None
         self._turn = 0
@@ -100,8 +99,6 @@ class CompareView(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Build the canvas once the window has its shape, and catch up."""
         super().showEvent(event)
-        if self.window() is not self._home:
-            self.release()  # docked or floated: the OpenGL context has gone with the old window
         QTimer.singleShot(0, self._on_shown)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -118,10 +115,15 @@ class CompareView(QWidget):
 
     def release(self) -> None:
         """Give the canvas back."""
-        if self.canvas is not None:
-            self._place.removeWidget(self.canvas.widget)
-            self.canvas.close()
-        self.canvas, self.panes, self._difference = None, [], None
+        old, self.canvas, self.panes, self._difference = self.canvas, None, [], None
+        if old is not None:
+            self._place.removeWidget(old.widget)
+            old.close()
+
+    def _on_lost(self) -> None:
+        if isalive(self):
+            self.release()
+            self._on_shown()
 
     def blink(self) -> None:
         """Go on to the next volume."""
@@ -134,7 +136,7 @@ class CompareView(QWidget):
         if not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas, self._home = CompareCanvas(), self.window()
+            self.canvas = CompareCanvas(self._on_lost)
             self._place.addWidget(self.canvas.widget)
             self._prepare()
             return

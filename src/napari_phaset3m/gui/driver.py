@@ -127,6 +127,7 @@ class JobDriver(QObject):
 
     def _launch(self, record: RunRecord, series: TiltFocalSeries) -> None:
         self.pictures.begin(self._control)
+        self._window.watch_viewer(self.publisher.viewer)
         self._worker = start_job(
             run,
             series,
@@ -136,6 +137,8 @@ class JobDriver(QObject):
             mailbox=self.pictures.mailbox,
             mask=None if record.mask is None else record.mask.mask,
             run_id=record.run_id,
+            window=self._window,
+            title="A reconstruction",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self._starting = False

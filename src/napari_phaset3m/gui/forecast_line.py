@@ -105,7 +105,7 @@ def forecast_of(series: Any, config: Any, device: Any) -> Any:
 def forecast_text(result: Any, iterations: int | str) -> str:
     """The forecast in one or two lines."""
     nz, ny, nx = result.volume_shape
-    slices = f", {result.slices} slices" if result.slices else ""
+    slices = f", {result.slices} slices" if result.slices and result.slices > 1 else ""
     lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
     if result.seconds_per_sweep:
         time = f"about {format_seconds(result.seconds_per_sweep)} per sweep"

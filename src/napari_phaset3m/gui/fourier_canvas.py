@@ -6,14 +6,15 @@ in the middle of a run, and its shapes and points would import pandas for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import qtpy
 from qtpy.QtWidgets import QWidget
 
 from napari_phaset3m.gui.fourier_marks import FourierMarks
 from napari_phaset3m.gui.fourier_wedge import WEDGE_VIEWS, FourierWedge
+from napari_phaset3m.gui.gl_canvas import discard, new_canvas
 
 #: View name -> axis of `(nz, ny, nx)` that is cut (None: the whole volume).
 VIEWS: dict[str, int | None] = {"3D": None, "kx–ky": 0, "kx–kz": 1, "ky–kz": 2}
@@ -29,12 +30,15 @@ class FourierCanvas:
     Frequencies are in 1/Å and zero frequency is at the origin, so that the view is
     framed right whatever size the canvas has or gets. Everything that takes time to
     make is made at once, so that the first power is shown as quickly as any other.
+
+    Parameters
+    ----------
+    on_lost : callable
+        Called when it has lost its OpenGL context, and another canvas is needed.
     """
 
-    def __init__(self) -> None:
-        from vispy import app, scene
-
-        self._canvas = scene.SceneCanvas(keys=None, bgcolor="black", app=app.use_app(qtpy.API_NAME))
+    def __init__(self, on_lost: Callable[[], None]) -> None:
+        self._canvas = new_canvas(on_lost)
         self.widget: QWidget = self._canvas.native
         self._view = self._canvas.central_widget.add_view()
         self._volume, self._image = fourier_visuals(self._view.scene)
@@ -136,7 +140,7 @@ class FourierCanvas:
 
     def close(self) -> None:
         """Release the context and the textures."""
-        self._canvas.close()
+        discard(self._canvas)
 
     def frequency_of(self, index: tuple[int, ...]) -> tuple[float, ...]:
         """(kz, ky, kx) in 1/Å of a voxel of the volume as it is drawn."""

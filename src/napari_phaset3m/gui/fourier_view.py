@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
 from napari_phaset3m.gui.peaks_view import PeaksView
+from napari_phaset3m.gui.theme import ElidedLabel
 from napari_phaset3m.session import Session
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ class FourierView(QWidget):
         super().__init__()
         self._session = session
         self.canvas: FourierCanvas | None = None
-        self._home: QWidget | None = None
         self._shown: PreviewFrame | None = None
         self.view = QComboBox()
         self.view.addItems(list(VIEWS))
@@ -54,12 +55,12 @@ class FourierView(QWidget):
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
         self.peaks.hide()
-        self.info = QLabel("The Fourier transform appears here while a run is going on")
+        self.info = ElidedLabel("Its transform appears here during a run")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
-        for widget in (self.view, self.rings, self.wedge, self.peaks_button, self.info):
+        for widget in (self.view, self.rings, self.wedge, self.peaks_button):
             bar.addWidget(widget)
-        bar.addStretch(1)
+        bar.addWidget(self.info, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -80,8 +81,6 @@ class FourierView(QWidget):
         """Ask for transforms; the canvas is built as soon as the window has its shape."""
         super().showEvent(event)
         self._session.watch_fourier = True
-        if self.window() is not self._home:
-            self.release()  # docked or floated: the OpenGL context has gone with the old window
         QTimer.singleShot(0, self._on_shown)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -96,10 +95,15 @@ class FourierView(QWidget):
 
     def release(self) -> None:
         """Give the canvas back; it is built again when needed."""
-        if self.canvas is not None:
-            self._place.removeWidget(self.canvas.widget)
-            self.canvas.close()
-        self.canvas = self._shown = None
+        old, self.canvas, self._shown = self.canvas, None, None
+        if old is not None:
+            self._place.removeWidget(old.widget)
+            old.close()
+
+    def _on_lost(self) -> None:
+        if isalive(self):
+            self.release()
+            self._on_shown()
 
     def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
         """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, circled and named."""
@@ -113,7 +117,7 @@ class FourierView(QWidget):
 
     def _build(self) -> FourierCanvas:
         if self.canvas is None:
-            self.canvas, self._home = FourierCanvas(), self.window()
+            self.canvas = FourierCanvas(self._on_lost)
             self.canvas.name = self.view.currentText()
             self.canvas.rings_wanted = self.rings.isChecked()
             self.canvas.wedge_wanted = self.wedge.isChecked()
@@ -133,7 +137,7 @@ class FourierView(QWidget):
         canvas.set_tilt_range(None if record is None else record.tilt_range_deg)
         nyquist = 2 * frame.voxel_size_angstrom
         stage = "final" if frame.final else f"sweep {frame.sweep + 1}"
-        self.info.setText(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
+        self.info.set_full_text(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
 
     def _on_view(self, text: str) -> None:
         if self.canvas is not None:

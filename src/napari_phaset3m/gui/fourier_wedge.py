@@ -49,11 +49,11 @@ class FourierWedge:
             return
         lines = wedge_lines(tilt_range_deg, edge)
         low, high = tilt_range_deg
-        middle = np.deg2rad((low + 180 + high) / 2)
-        place = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
-        place = place if place[2] <= 0 else -place
+        place = edge * np.array([0.12, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
         if flat:
-            lines, place = in_plane(lines), in_plane(place[None])[0]
+            middle = np.deg2rad((low + 180 + high) / 2)
+            within = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
+            lines, place = in_plane(lines), in_plane((within if within[2] <= 0 else -within)[None])[0]
         self.lines.set_data(lines)
         self.label.pos = place
         self.label.text = f"missing wedge, {180 - (high - low):g}°"

@@ -188,6 +188,8 @@ class ImportWork(QObject):
             self.target,
             self.movies,
             control=self._control,
+            window=self._window,
+            title="An import",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()

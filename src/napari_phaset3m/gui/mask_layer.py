@@ -75,6 +75,8 @@ def _suit_canvas(publisher: LayerPublisher, layer: Any) -> None:
         flat = dims.ndisplay == 2
         found.contour = 1 if flat else 0
         found.colormap = _colormap(edge=flat)
+        # A projection leaves the depth of its brightest voxels, noise here and there, which would cut holes.
+        found.blending = "translucent" if flat else "translucent_no_depth"
         if found.opacity == ours:  # else the user has set it
             ours = found.opacity = 1.0 if flat else 0.5
 

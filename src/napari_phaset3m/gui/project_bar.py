@@ -126,6 +126,7 @@ class ProjectBar(QWidget):
             text, role = f"{word} {driver.saved_at}" if driver.saved_at else "", "muted"
         set_role(self.state, role)
         self.state.setText(text)
+        self.state.setMinimumWidth(self.state.sizeHint().width())  # the name is what gives way
         self.state.setToolTip(driver.error or text)
 
     def _on_menu(self) -> None:

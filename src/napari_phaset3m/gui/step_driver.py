@@ -107,6 +107,8 @@ class StepDriver(QObject):
             series,
             list(jobs),
             control=self._control,
+            window=self._window,
+            title=title,
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()

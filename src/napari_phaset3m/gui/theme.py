@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import finalize, ref
 
+from psygnal import Signal
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
@@ -103,6 +104,36 @@ def set_role(widget: QWidget, role: str, value: str | None = None) -> None:
     widget.style().polish(widget)
 
 
+class _Present:
+    """The theme chosen last: in the settings, or in a window by napari's shortcut, which leaves them."""
+
+    changed: ClassVar[Signal] = Signal()
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def note(self, name: str) -> None:
+        """A window, or the settings, have this theme now."""
+        if name != self.name:
+            self.name = name
+            self.changed.emit()
+
+    def watch_settings(self) -> None:
+        """Hear of choices in the settings, once."""
+        from napari.settings import get_settings
+
+        settings = get_settings().appearance
+        if not self.name:
+            self.name = str(settings.theme)
+        settings.events.theme.connect(self._on_settings)  # the same slot is kept once
+
+    def _on_settings(self, event: Any) -> None:
+        self.note(str(event.value))
+
+
+_PRESENT = _Present()
+
+
 def follow_theme(widget: QWidget, viewer: ViewerModel) -> None:
     """Keep the style of a panel in step with the viewer's theme."""
     # Both weakly: what waits for a widget's end must not keep its viewer, and with it the widget, alive.
@@ -112,6 +143,7 @@ def follow_theme(widget: QWidget, viewer: ViewerModel) -> None:
         found, shown = target(), owner()
         if found is not None and shown is not None and isalive(found):
             found.setStyleSheet(style_sheet(shown.theme))
+            _PRESENT.note(shown.theme)
 
     def release() -> None:
         if (shown := owner()) is not None:
@@ -149,10 +181,10 @@ class Colours:
 
 def theme_colours() -> Colours:
     """Colours of napari's present theme."""
-    from napari.settings import get_settings
     from napari.utils.theme import get_theme
 
-    chosen = get_settings().appearance.theme
+    _PRESENT.watch_settings()
+    chosen = _PRESENT.name
     theme, tone = get_theme(chosen), "dark" if is_dark(chosen) else "light"
     names = {"background": "background", "foreground": "foreground", "text": "text", "accent": "current"}
     names |= {"warning": "warning", "error": "error"}
@@ -162,9 +194,8 @@ def theme_colours() -> Colours:
 
 def on_theme_change(slot: Callable[..., None]) -> None:
     """Call a widget's method when the user changes napari's theme."""
-    from napari.settings import get_settings
-
-    follow(get_settings().appearance.events.theme, slot)
+    _PRESENT.watch_settings()
+    follow(_PRESENT.changed, slot)
 
 
 def label(text: str = "", role: str = "", *, wrap: bool = False) -> QLabel:

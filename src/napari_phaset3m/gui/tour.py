@@ -1,7 +1,7 @@
 """The guided first run: one sentence for each step, and "Do it for me" with the sample series.
 
 A slim strip in the workspace, begun by the link in the empty Series panel or the command *Take the PhaseT3M
-tour* (palette, File ▸ IO Utilities), and closed with one click.
+tour* (palette, File ▸ IO Utilities), and closed with one click. A user's first workspace offers it, once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qtpy.compat import isalive
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout
 
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.loader import loader_for
+from napari_phaset3m.gui.loader import loader_for, user_settings
 from napari_phaset3m.gui.theme import LINE_SPACING, label, rule, set_role
 from napari_phaset3m.session import session_for
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_phaset3m.gui.workspace import Workspace
 
 _KEY = "tour"
+_OFFERED = "tour offered"
+#: Place in the workspace: after the project, the guide and the line below each.
+_BELOW_GUIDE = 4
 StopName = Literal["Series", "Prepare", "Align", "Microscope", "Reconstruct", "Mask", "Analyse"]
 
 
@@ -199,9 +202,35 @@ def _analyse(panel: Any) -> None:
 def add_tour(workspace: Workspace) -> Tour:
     """Put the tour below the guide of a workspace, out of sight until it is begun."""
     tour = Tour(workspace)
-    workspace.layout().insertWidget(2, tour)
+    workspace.layout().insertWidget(_BELOW_GUIDE, tour)
     workspace._session.attachments[_KEY] = ref(tour)
     return tour
+
+
+def offer_tour(workspace: Workspace) -> None:
+    """Offer the tour in the first workspace that this user opens."""
+    if not isalive(workspace) or tour_was_offered():
+        return
+    note_tour_offered()
+    workspace.bar.notes.add(
+        "First time here? A tour shows the seven steps, with sample data.",
+        "muted",
+        (("Take the tour", workspace.tour.begin), ("Not now", _nothing)),
+    )
+
+
+def _nothing() -> None:
+    """Only the note goes; the empty Series panel and File ▸ IO Utilities still have the tour."""
+
+
+def tour_was_offered() -> bool:
+    """Whether it was, on this computer."""
+    return bool(user_settings().contains(_OFFERED))
+
+
+def note_tour_offered() -> None:
+    """Do not offer it again."""
+    user_settings().setValue(_OFFERED, 1)
 
 
 def tour_of(session: Any) -> Tour | None:

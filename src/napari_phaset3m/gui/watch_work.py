@@ -100,6 +100,8 @@ class WatchWork(QObject):
             self.folder,
             self.config,
             control=self._control,
+            window=self._window,
+            title="Watching a folder",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()

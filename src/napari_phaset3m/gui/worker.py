@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from weakref import ReferenceType, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QThreadPool, QTimer
 from superqt.utils import FunctionWorker, GeneratorWorker
 
 from napari_phaset3m.errors import PhaseT3MError
@@ -22,11 +23,13 @@ class JobError(PhaseT3MError):
 
 
 class JobWorker(GeneratorWorker):
-    """A generator worker without the three traps of its base class.
+    """A generator worker without the four traps of its base class.
 
     A ``RuntimeError`` is reported instead of dropped; the generator is closed in
-    the worker thread, so that its ``finally`` blocks free memory there; and
-    :meth:`quit` also wakes a job that sleeps in a pause or a queue.
+    the worker thread, so that its ``finally`` blocks free memory there; :meth:`quit`
+    also wakes a job that sleeps in a pause or a queue; and the job does not count
+    among the pool's threads, of which there are as many as cores: as many jobs, of
+    several windows, would keep every short piece of work (saving) waiting.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ class JobWorker(GeneratorWorker):
 
     def work(self) -> Any:
         """Run the generator to its end; called by the thread pool."""
+        pool = QThreadPool.globalInstance()
+        pool.releaseThread()
         try:
             result = super().work()
             if isinstance(result, RuntimeError):
@@ -48,6 +53,7 @@ class JobWorker(GeneratorWorker):
             return result
         finally:
             self._gen.close()
+            pool.reserveThread()
 
     def quit(self) -> None:
         """Ask the job to end, also while it is paused or queued."""
@@ -58,32 +64,31 @@ class JobWorker(GeneratorWorker):
 def start_job(
     function: Callable[..., Any],
     *args: Any,
+    window: WindowWatch,
+    title: str,
     connect: dict[str, Callable[..., None]],
     **kwargs: Any,
 ) -> JobWorker:
-    """Start a generator in a worker thread, registered with napari's task list.
+    """Start a generator in a worker thread, registered with the task list of its window.
 
     Parameters
     ----------
     function : generator function
+    window : WindowWatch
+        Of the job's owner.
+    title : str
+        What napari says when that window is closed meanwhile: ``"A reconstruction"``.
     connect : dict
         Signal name to slot; slots must be methods of a ``QObject`` so that they
         run in its thread.
     *args, **kwargs
         Passed to ``function``; ``control`` is required.
     """
-    from napari.qt.threading import create_worker
-
-    worker: JobWorker = create_worker(
-        function,
-        *args,
-        _worker_class=JobWorker,
-        _connect=connect,
-        _ignore_errors=True,
-        _start_thread=False,
-        **kwargs,
-    )
+    worker = JobWorker(function, *args, **kwargs)
+    for signal, slot in connect.items():
+        getattr(worker, signal).connect(slot)
     worker.warned.connect(_log_warning)
+    window.enlist(worker, title)
     worker.start()
     return worker
 
@@ -113,6 +118,12 @@ def _log_warning(details: tuple[Any, ...]) -> None:
     log.warning("%s", details[0])
 
 
+def _quit(worker: ReferenceType[JobWorker]) -> None:
+    running = worker()
+    if running is not None:
+        running.quit()
+
+
 class WindowWatch(QObject):
     """Calls back once the window it watches has really been closed; holds it weakly."""
 
@@ -120,6 +131,7 @@ class WindowWatch(QObject):
         super().__init__(parent)
         self._on_closed = on_closed
         self._watched: ReferenceType[QObject] | None = None
+        self._task: Any = None
 
     def _window(self) -> QObject | None:
         found = self._watched() if self._watched is not None else None
@@ -135,6 +147,34 @@ class WindowWatch(QObject):
         self._watched = ref(window)
         window.installEventFilter(self)
         window.destroyed.connect(self._forget)
+
+    def watch_viewer(self, viewer: Any) -> None:
+        """Watch the window of a viewer, when it has one."""
+        window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+        if window is not None:
+            self.watch(window)
+
+    def enlist(self, worker: JobWorker, title: str) -> None:
+        """Have napari ask before it closes the window while this job runs, and end the job when it does.
+
+        napari's own ``create_worker`` would give the job to whichever window was activated last, and closing
+        that one would end it. Without a window of napari's nothing is done.
+        """
+        owner: Any = getattr(self._window(), "_window", None)
+        if not hasattr(owner, "_register_task_status"):
+            return
+        from napari.utils.task_status import Status
+
+        quit_it = partial(_quit, ref(worker))  # napari keeps its list for ever
+        self._task = owner._register_task_status("PhaseT3M", Status.BUSY, f"{title} is going on", quit_it)
+        worker.finished.connect(self._on_job_ended)
+
+    def _on_job_ended(self) -> None:
+        owner = getattr(self._window(), "_window", None)
+        if owner is not None:
+            from napari.utils.task_status import Status
+
+            owner._update_task_status(self._task, Status.COMPLETED)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Notice a close event; whether it was refused is known only afterwards."""

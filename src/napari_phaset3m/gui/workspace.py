@@ -18,7 +18,7 @@ from napari_phaset3m.gui.project_driver import project_for
 from napari_phaset3m.gui.project_view import restore_view
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
-from napari_phaset3m.gui.tour import add_tour
+from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.session import session_for
@@ -88,6 +88,7 @@ class Workspace(QWidget):
         QTimer.singleShot(0, self.show_views)
         self._warm_up = WarmUp(self)
         QTimer.singleShot(0, self._warm_up.start)
+        QTimer.singleShot(0, partial(offer_tour, self))
 
     def _make_views_button(self) -> QToolButton:
         button = QToolButton()

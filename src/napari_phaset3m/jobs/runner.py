@@ -38,10 +38,10 @@ from napari_phaset3m.reconstruct.events import (
 POLL_SECONDS = 0.2
 #: Steps closer together than this are reported as one, seconds.
 PROGRESS_SECONDS = 0.05
-#: After a preview that took a time T none is made for this many T ...
-PREVIEW_SHARE = 4.0
-#: ... but not for longer than this, so that the picture follows a busy machine too, seconds.
-PREVIEW_PAUSE_SECONDS = 0.5
+#: After a preview that took a time T none is made for this many T: they cost a run at most 2.5 % ...
+PREVIEW_SHARE = 39.0
+#: ... but not for longer than this, so that a picture comes now and then however busy the machine, seconds.
+PREVIEW_PAUSE_SECONDS = 60.0
 #: Longest edge of a volume whose Fourier transform is shown, voxels: while running and at the end.
 FOURIER_LIVE_VOXELS = 128
 FOURIER_MAX_VOXELS = 256
@@ -245,7 +245,7 @@ def deliver_preview(
     fourier = control.preview_delivered()
     if mailbox is not None:
         mailbox.put(make_frame(event, run_id, event.sweep, fourier=fourier))
-    cost = time.monotonic() - begun
+    cost = event.seconds + time.monotonic() - begun
     control.preview_delivered(pause_seconds=min(PREVIEW_SHARE * cost, PREVIEW_PAUSE_SECONDS))
 
 

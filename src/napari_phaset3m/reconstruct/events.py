@@ -120,11 +120,14 @@ class Preview:
     voxel_size_angstrom : float
         Of the binned copy.
     sweep : int
+    seconds : float
+        That making it took from the run.
     """
 
     volume: np.ndarray
     voxel_size_angstrom: float
     sweep: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -205,6 +206,8 @@ class Stage:
 
     def preview(self, state: SolverState, longest: int) -> Iterator[Event]:
         """A binned copy of the volume as it stands."""
+        begun = time.monotonic()
         volume, factor = binned(self.public(state.volume)[0], longest)
         voxel = self.problem.geometry.voxel_size_angstrom * factor
-        yield Preview(np.array(volume, REAL), voxel, state.sweep)
+        shown = np.array(volume, REAL)
+        yield Preview(shown, voxel, state.sweep, time.monotonic() - begun)

@@ -58,6 +58,10 @@ class VesicleConfig(Model):
     inner_contrast_volts: float = Field(
         1.5, description="Inner shell above ice, V; equal to the lumen: no shell"
     )
+    n_spike: int = Field(
+        0, ge=0, le=500, description="Glycoprotein spikes on each vesicle (HIV-1 about 14, SIV about 73)"
+    )
+    capsid: Literal["none", "cone"] = Field("none", description="cone: a conical capsid in each vesicle")
     lumen_contrast_volts: float = Field(0.2, description="Between and inside the shells, above ice, V")
     edge_softness_angstrom: PositiveFloat = Field(
         5.0, description="Softness of all edges (standard deviation), Å"

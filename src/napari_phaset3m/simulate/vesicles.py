@@ -1,4 +1,4 @@
-"""HIV-like particles in ice: spheres of a membrane, a shell inside it and a lumen.
+"""HIV-like particles in ice: spheres of a membrane, a shell inside it and a lumen, and what a virion adds.
 
 Potentials are told above that of the ice, whose own constant is left out: a slab of constant potential
 adds the same phase everywhere. A ball smoothed by a Gaussian has a closed form in both spaces, so that
@@ -18,6 +18,7 @@ from scipy import fft, special
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.simulate import virion
 from napari_phaset3m.simulate.config import SimulationConfig, VesicleConfig
 
 #: Slices are computed with edges at least this many samples soft, which is undone in Fourier space.
@@ -39,12 +40,20 @@ class Spheres:
         `(n_ball,)` by how much the potential rises where a ball is entered from outside.
     edge_angstrom : float
         Standard deviation of the Gaussian that smooths every edge.
+    details : tuple of Spheres
+        Further balls, of other sizes: spikes, subunits of a capsid.
     """
 
     centres: np.ndarray
     radii: np.ndarray
     volts: np.ndarray
     edge_angstrom: float
+    details: tuple[Spheres, ...] = ()
+
+    @property
+    def groups(self) -> tuple[Spheres, ...]:
+        """These and all details."""
+        return (self, *self.details)
 
     def tilted(self, tilt_deg: float) -> np.ndarray:
         """`(n, 3)` lab centres: x' = x cos - z sin, z' = x sin + z cos, y' = y."""
@@ -54,10 +63,11 @@ class Spheres:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, JSON-able."""
-        return {
+        told: dict[str, Any] = {
             "centres_xyz_angstrom": self.centres.tolist(), "radii_angstrom": self.radii.tolist(),
             "step_volts": self.volts.tolist(), "edge_angstrom": self.edge_angstrom,
         }  # fmt: skip
+        return told | ({"details": [one.as_dict() for one in self.details]} if self.details else {})
 
 
 def build_vesicles(config: SimulationConfig, rng: np.random.Generator) -> Spheres:
@@ -84,13 +94,52 @@ def build_vesicles(config: SimulationConfig, rng: np.random.Generator) -> Sphere
     lumen = vesicles.lumen_contrast_volts
     levels = np.array([0.0, vesicles.membrane_contrast_volts, lumen, vesicles.inner_contrast_volts, lumen])
     centres = _places(vesicles, outer, field, rng) + np.asarray(config.specimen.centre_angstrom)
-    across = np.maximum(np.hypot(centres[:, 0], centres[:, 2]), np.abs(centres[:, 1])) + outer
+    reach = outer + (virion.SPIKE_REACH if vesicles.n_spike else 0.0)
+    across = np.maximum(np.hypot(centres[:, 0], centres[:, 2]), np.abs(centres[:, 1])) + reach
     if across.max() > field / 2:
         raise ConfigError(
             f"specimen: reaches {across.max():.0f} Å from the rotation centre, but the field of view ends at "
             f"{field / 2:.0f} Å; enlarge acquisition.image_size_px or pixel_size_angstrom"
         )
-    return Spheres(centres, outer[:, None] - depth, np.diff(levels), vesicles.edge_softness_angstrom)
+    details = (*_spikes(vesicles, centres, outer, rng), *_capsids(vesicles, centres, outer - depth[-1], rng))
+    return Spheres(centres, outer[:, None] - depth, np.diff(levels), vesicles.edge_softness_angstrom, details)
+
+
+def _balls(vesicles: VesicleConfig, places: np.ndarray, radius: float, volts: float) -> Spheres:
+    radii = np.full((len(places), 1), radius)
+    return Spheres(places, radii, np.array([volts]), vesicles.edge_softness_angstrom)
+
+
+def _spikes(
+    vesicles: VesicleConfig, centres: np.ndarray, outer: np.ndarray, rng: np.random.Generator
+) -> list[Spheres]:
+    if not vesicles.n_spike:
+        return []
+    ways = [virion.spike_directions(vesicles.n_spike, rng) for _ in centres]
+    around = list(zip(centres, outer, ways, strict=True))
+    return [
+        _balls(
+            vesicles, np.concatenate([c + (r + height) * way for c, r, way in around]), radius, volts
+        )
+        for height, radius, volts in virion.SPIKE
+    ]  # fmt: skip
+
+
+def _capsids(
+    vesicles: VesicleConfig, centres: np.ndarray, inner: np.ndarray, rng: np.random.Generator
+) -> list[Spheres]:
+    if vesicles.capsid == "none":
+        return []
+    subunits, content = [], []
+    for centre, radius in zip(centres, inner, strict=True):
+        cone, turn = virion.capsid_cone(radius - virion.SUBUNIT[0]), virion.rotation(rng).T
+        subunits.append(centre + virion.cone_lattice(cone) @ turn)
+        content.append(centre + virion.cone_content(cone, rng) @ turn)
+    above = vesicles.lumen_contrast_volts  # potentials are told above ice, balls add to the lumen
+    return [
+        _balls(vesicles, np.concatenate(subunits), virion.SUBUNIT[0], virion.SUBUNIT[2] - above),
+        _balls(vesicles, np.concatenate(content), virion.CONTENT[0], virion.CONTENT[1] - above),
+    ]
 
 
 def _places(vesicles: VesicleConfig, radii: np.ndarray, field: float, rng: np.random.Generator) -> np.ndarray:
@@ -144,16 +193,17 @@ def sphere_potential(spheres: Spheres, shape: tuple[int, int, int], voxel_size_a
     spectrum = np.zeros((len(kz), len(ky), len(kx)), COMPLEX)
     first = (np.array(shape) - 1) / 2 * voxel_size_angstrom
     plane = ky[:, None] ** 2 + kx**2
-    for which, centre in enumerate(spheres.centres[:, ::-1] + first):
-        z, y, x = (np.exp(-2j * np.pi * k * c) for k, c in zip((kz, ky, kx), centre, strict=True))
-        for i, k in enumerate(kz):
-            radius = np.sqrt(k**2 + plane)
-            balls = sum(
-                v * ball_transform(r, radius)
-                for r, v in zip(spheres.radii[which], spheres.volts, strict=True)
+    for group in spheres.groups:
+        for radii in np.unique(group.radii, axis=0):
+            places = group.centres[(group.radii == radii).all(axis=1), ::-1] + first
+            z, y, x = (
+                np.exp(-2j * np.pi * np.outer(c, k)) for k, c in zip((kz, ky, kx), places.T, strict=True)
             )
-            smooth = np.exp(-2 * np.pi**2 * spheres.edge_angstrom**2 * radius**2)
-            spectrum[i] += (z[i] * y[:, None] * x) * balls * smooth
+            for i, k in enumerate(kz):
+                radius = np.sqrt(k**2 + plane)
+                balls = sum(v * ball_transform(r, radius) for r, v in zip(radii, group.volts, strict=True))
+                smooth = np.exp(-2 * np.pi**2 * group.edge_angstrom**2 * radius**2)
+                spectrum[i] += ((y * z[:, i, None]).T @ x) * balls * smooth
     volume = fft.irfftn(spectrum, s=shape, workers=-1)
     return np.ascontiguousarray(volume, REAL) / REAL(voxel_size_angstrom**3)
 
@@ -202,23 +252,30 @@ class SphereSlices:
 
     def stack(self, spheres: Spheres, tilt_deg: float) -> tuple[float, Iterator[np.ndarray | None]]:
         """Height of the last slice's plane above the rotation centre; `(nx, ny)` V angstrom of each slice."""
-        xyz = spheres.tilted(tilt_deg)
-        reach = spheres.radii[:, 0] + 4 * spheres.edge_angstrom
+        xyz = np.concatenate([group.tilted(tilt_deg) for group in spheres.groups])
+        reach = np.concatenate([group.radii[:, 0] + 4 * group.edge_angstrom for group in spheres.groups])
         low, high = float((xyz[:, 2] - reach).min()), float((xyz[:, 2] + reach).max())
         count = int(np.ceil((high - low) / self._dz))
         bottom = (low + high - count * self._dz) / 2
         return bottom + (count - 0.5) * self._dz, self._slices(spheres, xyz, bottom, count)
 
+    def _tables(self, spheres: Spheres) -> Iterator[np.ndarray]:
+        """The profile of each ball, sampled; equal ones are one array."""
+        for group in spheres.groups:
+            edge = float(np.hypot(group.edge_angstrom, self._soft))
+            known: dict[bytes, np.ndarray] = {}
+            for i, radii in enumerate(group.radii):
+                if radii.tobytes() not in known:
+                    at = np.arange(0, radii[0] + 6 * edge, edge / 8)
+                    known[radii.tobytes()] = np.asarray(profile(group, i, at, edge), REAL)
+                yield known[radii.tobytes()]
+
     def _slices(
         self, spheres: Spheres, xyz: np.ndarray, bottom: float, count: int
     ) -> Iterator[np.ndarray | None]:
         pixel = self._grid.pixel_size_angstrom
-        edge = float(np.hypot(spheres.edge_angstrom, self._soft))
-        step = edge / 8
-        tables = [
-            np.asarray(profile(spheres, i, np.arange(0, r + 6 * edge, step), edge), REAL)
-            for i, r in enumerate(spheres.radii[:, 0])
-        ]
+        step = float(np.hypot(spheres.edge_angstrom, self._soft)) / 8
+        tables = list(self._tables(spheres))
         at = (xyz[:, :2] + self._centre) / pixel
         nodes = 0.5 / np.sqrt(3)  # two-point Gauss through the slice
         for i in range(count):
