@@ -195,7 +195,8 @@ def slice_curves(now: Round, axis: int) -> list[TiltCurve]:
     ]
     part = next((part for part in now.slices if part.axes == (axis,)), None)
     if part is not None and tried:
-        x = positions(now, axis, part.grid) / unit
+        low, high = now.limits[name]
+        x = (low + part.grid * (high - low)) / unit
         curves.append(TiltCurve("model", x, part.mean, None, 1, -1))
         low, high = part.mean - part.sigma, part.mean + part.sigma
         # One closed line around the band.
@@ -206,14 +207,3 @@ def slice_curves(now: Round, axis: int) -> list[TiltCurve]:
         at = np.array([best.values[name] / unit])
         curves.append(TiltCurve("best", at, np.array([best.score]), None, -1, 4))
     return curves
-
-
-def positions(now: Round, axis: int, grid: np.ndarray) -> np.ndarray:
-    """Values of a parameter at places of the unit cube: linear or logarithmic, as its trials say."""
-    name = now.names[axis]
-    low, high = now.limits[name]
-    straight = low + grid * (high - low)
-    off = [abs(t.values[name] - (low + t.point[axis] * (high - low))) for t in now.trials]
-    if low > 0 and off and max(off) > 1e-3 * (high - low):
-        return np.asarray(low * (high / low) ** grid)
-    return np.asarray(straight)

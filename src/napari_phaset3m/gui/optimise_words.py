@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_phaset3m.gui.optimise_units import number, shown_unit, with_error
 from napari_phaset3m.optimise.auto import AutoResult, Stage
+from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
@@ -24,8 +25,8 @@ _SHARED = {
     "C21": ("Coma", "nm", 10.0), "C23": ("Three-fold", "nm", 10.0),
 }  # fmt: skip
 Rows = list[tuple[str, ...]]
-#: What the error bars hold (see :mod:`..optimise.jackknife`).
-_BARS = "± is the scatter when parts of the images are left out, and what search and gradient disagree by."
+#: What the error bars hold.
+_BARS = f"± is {SIGMA_MEANS}."
 
 
 def shared_label(name: str) -> str:

@@ -27,13 +27,21 @@ def bounds(item: Range, series: TiltFocalSeries, config: ReconstructionConfig) -
     """
     parameter = PARAMETERS[item.name]
     now = parameter.get(series, config)
-    low = max(now - parameter.span, parameter.least) if item.low is None else item.low
-    high = now + parameter.span if item.high is None else item.high
+    span = parameter.span if item.sigma is None else 3 * item.sigma
+    low = max(now - span, parameter.least) if item.low is None else item.low
+    high = now + span if item.high is None else item.high
     if low < parameter.least:
         raise ConfigError(f"bounds of {item.name}: {low:g} is below {parameter.least:g}, its least value")
     if low >= high:
         raise ConfigError(
             f"bounds of {item.name}: {low:g} is not below {high:g}; give both bounds, the lower one first"
+        )
+    if item.scale == "log" and low <= 0:
+        raise ConfigError(f"bounds of {item.name}: a logarithmic range needs bounds above 0, not {low:g}")
+    if item.sigma is not None and not low - 3 * item.sigma <= now <= high + 3 * item.sigma:
+        raise ConfigError(
+            f"{item.name}: its prior, {now:g} ± {item.sigma:g}, has nothing in {low:g} … {high:g}; "
+            "move the bounds, or leave the prior out"
         )
     return low, high
 
