@@ -25,7 +25,7 @@ from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 _FREE = (
     "Parameter to search, NAME or NAME=LOW:HIGH, in the unit of its name (repeatable). NAME=LOW:HIGH:log: "
-    "even steps of the logarithm; NAME=LOW:HIGH:SIGMA or NAME=::SIGMA: a Gaussian prior about what is stated. "
+    "even steps of the logarithm; NAME=LOW:HIGH:SIGMA or NAME=::SIGMA: Gaussian prior about what is stated. "
     "Known: " + ", ".join(PARAMETERS)
 )
 

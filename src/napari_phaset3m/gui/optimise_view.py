@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.optimise_correlation import CorrelationTable
-from napari_phaset3m.gui.optimise_look import Look
+from napari_phaset3m.gui.optimise_look import Look, ShiftPlot
 from napari_phaset3m.gui.optimise_units import shown_unit, title
 from napari_phaset3m.gui.optimise_words import determined_of
 from napari_phaset3m.gui.theme import theme_colours
@@ -56,10 +56,11 @@ class OptimiseView(QWidget):
         self.which.setToolTip("Which search")
         self.correlation, self.images = CorrelationTable(), PicturePlot(square=True)
         self.images.title.setWordWrap(True)
+        self.shifts = ShiftPlot()
         self.look = Look(session, work, self)
         self.right, self.side = QComboBox(), QStackedWidget()
-        self.right.addItems(["Correlations", "Measured | simulated"])
-        for page in (self.correlation, self.images):
+        self.right.addItems(["Correlations", "Measured | simulated", "Error over shifts"])
+        for page in (self.correlation, self.images, self.shifts):
             self.side.addWidget(page)
         self._arrange()
         self._timer = QTimer(self)
@@ -130,7 +131,7 @@ class OptimiseView(QWidget):
         self.stack.setCurrentWidget(self.map if pair else self.slice)
         self.correlation.show_found(determined_of(self._work.result))
         self.side.setCurrentIndex(self.right.currentIndex())
-        self.look.wanted = self.side.currentWidget() is self.images
+        self.look.wanted = self.side.currentWidget() is not self.correlation
         self.look.request()
 
     def _draw_images(self) -> None:
@@ -138,6 +139,7 @@ class OptimiseView(QWidget):
         size = (0, 0, 1, 1) if data is None else (0, 0, data.shape[1], data.shape[0])
         self.images.show_picture(data, size)
         self.images.title.setText(self.look.text)
+        self.shifts.show_map(self.look.map, self.look.map_text)
 
     def _draw_map(self, now: Round, asked: tuple[int, int, int]) -> None:
         known = self._work.map

@@ -57,6 +57,9 @@ class TrialConfig(Model):
         (2,), description="Further bins to run through before, falling, on top of bin"
     )
     sweeps: PositiveInt = Field(10, description="Sweeps at each sampling")
+    padding_px: Auto | Annotated[int, Field(ge=0)] = Field(
+        0, description="Border of vacuum in a trial, pixels; auto: as a reconstruction has it (costs twice)"
+    )
     crop_px: Annotated[int, Field(ge=16)] | None = Field(
         None, description="Use only the central square of this many pixels"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_phaset3m.optimise.proposers import Bayesian, Point, Proposer
+from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer
 
 Place = Callable[[int, np.ndarray], np.ndarray]
 
@@ -33,7 +33,7 @@ class Slice:
 
 def _believed(proposer: Proposer, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and standard deviation at points; None (another proposer, or too few trials)."""
-    return proposer.predict(points) if isinstance(proposer, Bayesian) else None
+    return proposer.predict(points) if isinstance(proposer, Bayesian | Grid) else None
 
 
 def slice_through(

@@ -21,7 +21,7 @@ from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.posterior import likely_best, slice_through
-from napari_phaset3m.optimise.proposers import Point, Proposer, make_proposer
+from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer, make_proposer
 from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
@@ -44,8 +44,9 @@ class SearchResult:
     reason : str
         Why it ended: ``calls``, ``gain`` (no further gain is expected), ``grid`` or ``finished early``.
     notes : tuple of str
-    proposer : Proposer
-        With its model of the score, for :mod:`.posterior`.
+    proposer : Bayesian or Grid
+        What is known of the score between the trials, for :mod:`.posterior`; after random points, or those
+        of Optuna, a process fitted to them.
     volume : ndarray or None
         `(nz, ny, nx)` volts, of the best trial at its sampling; None where an earlier run made it.
     """
@@ -55,7 +56,7 @@ class SearchResult:
     axes: Axes
     reason: str
     notes: tuple[str, ...]
-    proposer: Proposer
+    proposer: Bayesian | Grid
     volume: np.ndarray | None = None
 
     @property
@@ -120,6 +121,8 @@ def iterate_search(
     if found is None:
         why = book.trials[-1].message if book.trials else "none was run"
         raise DivergedError(f"no trial could be judged; the last one: {why}")
+    if not isinstance(proposer, Bayesian | Grid):
+        proposer = Bayesian.fitted(wanted, [(trial.point, trial.score) for trial in book.trials])
     result = SearchResult(
         tuple(book.trials), found, axes, reason, notes, proposer, book.volumes.get(found.number)
     )
