@@ -68,6 +68,8 @@ def parse_range(text: str) -> dict[str, Any]:
         numbers = [float(part) if part else None for part in parts]
     except ValueError:
         raise ConfigError(f"--free: {rest!r} holds no numbers. Write NAME=LOW:HIGH") from None
+    if len(numbers) > 2 and not (numbers[2] or 0) > 0:
+        raise ConfigError(f"--free: the prior of {name.strip()} needs a standard deviation above 0")
     return found | dict(zip(("low", "high", "sigma"), numbers, strict=False))
 
 

@@ -123,9 +123,13 @@ class ParameterModel(QAbstractTableModel):
 
     def _set_prior(self, name: str, text: str) -> bool:
         """Take what stands behind ±; the stated value itself is not changed here."""
-        plan, (_, mark, behind) = self._work.plan, text.replace("+-", "±").replace("+/-", "±").partition("±")
+        plan, series = self._work.plan, self._session.series
+        before, mark, behind = text.replace("+-", "±").replace("+/-", "±").partition("±")
         sigma = parsed(name, behind) if mark else None
-        if mark and (sigma is None or sigma <= 0):
+        if series is None or (mark and (sigma is None or sigma <= 0)):
+            return False
+        stated = PARAMETERS[name].get(series, self._session.config)
+        if before.strip() not in ("", shown(name, stated), shown(name, stated, 3)):
             return False
         chosen = plan.names if sigma is None or name in plan.names else (*plan.names, name)
         self._work.set_plan(sigmas=plan.with_prior(name, sigma).sigmas, names=chosen)

@@ -63,7 +63,7 @@ class OptimiseWork(QObject):
         #: Before and after; ``found`` is what Apply writes.
         self.start_series: TiltFocalSeries | None = None
         self.found: TiltFocalSeries | None = None
-        self.used_config, self.used_plan = ReconstructionConfig(), self.plan
+        self.used_config = ReconstructionConfig()
         self.map: tuple[tuple[int, int, int], Slice] | None = None
         self._config_before: ReconstructionConfig | None = None
         self._asked: tuple[int, int, int] | None = None
@@ -101,7 +101,6 @@ class OptimiseWork(QObject):
             return
         self._clear()
         self.start_series, self.used_config = self._session.series, self._session.config
-        self.used_plan = self.plan
         name = "Search and gradient" if self.plan.auto else "Search"
         job = Job(name, partial(events_of, self.plan, self.used_config))
         self.driver.start(TOPIC, name, [job], self._take)
@@ -232,20 +231,25 @@ class OptimiseWork(QObject):
 
     @property
     def volume(self) -> np.ndarray | None:
-        """`(nz, ny, nx)` volts of the last gradient stage that was kept, or of the best trial."""
+        """`(nz, ny, nx)` volts at the best point."""
         return None if self.result is None else self.result.volume
 
     @property
     def volume_config(self) -> ReconstructionConfig:
         """How that volume was made."""
-        config, series = self.used_config, self.start_series
-        if series is None or not isinstance(self.result, SearchResult):
+        config, series = self.used_config, self.found
+        if series is None or self.result is None:
             return config
-        values = self.result.best.values
-        solver = {name: value for name, value in values.items() if PARAMETERS[name].kind == "solver"}
-        config = put_all(series, config, solver)[1]
-        bin_ = self.used_plan.config.search.trial.bin
-        return config.model_copy(update={"voxel_angstrom": series.pixel_size_angstrom * bin_})
+        if isinstance(self.result, SearchResult):
+            values = self.result.best.values
+            solver = {name: value for name, value in values.items() if PARAMETERS[name].kind == "solver"}
+            config = put_all(series, config, solver)[1]
+        bin_ = self.result.volume_bin
+        return (
+            config
+            if bin_ == 1
+            else config.model_copy(update={"voxel_angstrom": series.pixel_size_angstrom * bin_})
+        )
 
     def show_volume(self) -> None:
         """Put the volume into the viewer."""

@@ -19,6 +19,7 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.auto_config import AutoConfig
+from napari_phaset3m.optimise.checks import check_stated
 from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.levels import levelled
@@ -34,8 +35,8 @@ from napari_phaset3m.prepare.history import recorded
 
 #: What no image tells, said with every result.
 FREEDOM = (
-    "a constant tilt offset only turns the volume about the tilt axis, and a shift of all images along with "
-    "the specimen only moves it: no image tells either, and they stay as stated"
+    "a constant tilt offset only turns the volume about the tilt axis: no image tells it, "
+    "and it stays as stated"
 )
 
 
@@ -72,8 +73,7 @@ def iterate_auto(
         See :func:`.checks.check`; or defocus is not known.
     """
     wanted, config = wanted or AutoConfig(), config or ReconstructionConfig()
-    if series.defocus_angstrom is None:
-        raise ConfigError("defocus_angstrom: is not known; fit it first (phaset3m ctf) or give it")
+    check_stated(series)
     yield Progress("Judging what the series states", 0.0)
     first = _score(series, config, wanted)
     if first.score is None:
@@ -88,7 +88,9 @@ def iterate_auto(
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
     notes = tuple(dict.fromkeys([*(note for search in state.searches for note in search.notes), FREEDOM]))
-    result = AutoResult(tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes)
+    result = AutoResult(
+        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes, state.volume_bin
+    )
     # Errors at different samplings are of different images: only the last trial's sampling is told.
     told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
     told |= changes(series, state.series)
@@ -137,7 +139,9 @@ def _search(
         else:
             state.searches.append(event.result)
             best = event.result.best
-            state.judge("search", event.series, best.score, time.perf_counter() - begun)
+            kept = state.judge("search", event.series, best.score, time.perf_counter() - begun)
+            if kept and event.result.volume is not None:
+                state.volume, state.volume_bin = event.result.volume, event.result.volume_bin
 
 
 def _gradient(
@@ -161,7 +165,7 @@ def _gradient(
     score = _score(series, config, wanted).score
     state.determined = found.result.determined
     if state.judge("gradient", series, score, time.perf_counter() - begun):
-        state.volume = found.result.volume
+        state.volume, state.volume_bin = found.result.volume, 1
     levels = found.result.levels
     if levels is not None:
         begun, series = time.perf_counter(), levelled(state.series, levels)

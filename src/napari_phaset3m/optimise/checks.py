@@ -11,7 +11,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
-from napari_phaset3m.reconstruct.problem import is_linear
+from napari_phaset3m.reconstruct.problem import held_out_images, is_linear
 
 #: What damps all images of a series alike.
 _DAMPING = ("focal_spread_angstrom", "b_factor_angstrom2")
@@ -50,6 +50,19 @@ def bounds(item: Range, series: TiltFocalSeries, config: ReconstructionConfig) -
     return low, high
 
 
+def check_stated(series: TiltFocalSeries) -> None:
+    """Refuse a series that lacks what every trial needs.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if series.defocus_angstrom is None:
+        raise ConfigError("defocus_angstrom: is not known; fit it first (phaset3m ctf) or give it")
+    if series.spherical_aberration_angstrom is None:
+        raise ConfigError("spherical_aberration_angstrom: is not known; give a first guess (--cs)")
+
+
 def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> tuple[str, ...]:
     """Refuse a search that cannot find anything; notes on what it can find only badly.
 
@@ -58,10 +71,17 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
     ConfigError
         No free parameter, reversed bounds, or one that the data cannot determine.
     """
+    check_stated(series)
     if not wanted.ranges:
         raise ConfigError("ranges: no parameter is free; name at least one, e.g. cs_angstrom")
     if is_linear(config):
         raise ConfigError("method: linear methods use no optics; choose multislice or singleslice")
+    assert series.used is not None
+    share, count = wanted.trial.holdout_fraction, int(series.used.sum())
+    if not held_out_images(series, config, share).any():
+        raise ConfigError(
+            f"holdout_fraction: {share:g} of {count} images is none, and trials are judged on them; raise it"
+        )
     notes = []
     for item in wanted.ranges:
         low, high = bounds(item, series, config)

@@ -118,5 +118,5 @@ class OptimiseConfig(Model):
         names = [item.name for item in ranges]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise ValueError(f"ranges: {twice} is given twice")
+            raise ValueError(f"{twice} is given twice")
         return ranges

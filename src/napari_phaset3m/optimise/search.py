@@ -49,6 +49,8 @@ class SearchResult:
         of Optuna, a process fitted to them.
     volume : ndarray or None
         `(nz, ny, nx)` volts, of the best trial at its sampling; None where an earlier run made it.
+    volume_bin : int
+        That sampling, as binning of the images.
     """
 
     trials: tuple[Trial, ...]
@@ -58,6 +60,7 @@ class SearchResult:
     notes: tuple[str, ...]
     proposer: Bayesian | Grid
     volume: np.ndarray | None = None
+    volume_bin: int = 1
 
     @property
     def limits(self) -> dict[str, tuple[float, float]]:
@@ -124,7 +127,14 @@ def iterate_search(
     if not isinstance(proposer, Bayesian | Grid):
         proposer = Bayesian.fitted(wanted, [(trial.point, trial.score) for trial in book.trials])
     result = SearchResult(
-        tuple(book.trials), found, axes, reason, notes, proposer, book.volumes.get(found.number)
+        tuple(book.trials),
+        found,
+        axes,
+        reason,
+        notes,
+        proposer,
+        book.volumes.get(found.number),
+        wanted.trial.bin,
     )
     yield Done(best_series(series, config, found, wanted), result)
 

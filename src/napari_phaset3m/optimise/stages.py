@@ -48,7 +48,9 @@ class AutoResult:
         Standard deviations from leaving out parts of the images, and from what search and gradient
         disagree by; correlations from the curvature at the end of the last gradient stage.
     volume : ndarray or None
-        `(nz, ny, nx)` volts, of that stage.
+        `(nz, ny, nx)` volts, of the last search or gradient stage that was kept.
+    volume_bin : int
+        Binning of the images that it was made from.
     notes : tuple of str
     """
 
@@ -57,6 +59,7 @@ class AutoResult:
     determined: Determined | None
     volume: np.ndarray | None
     notes: tuple[str, ...]
+    volume_bin: int = 1
 
 
 @dataclass(eq=False)
@@ -70,8 +73,10 @@ class State:
     score : float
         Its held-out error, in trials as they are made now.
     stages, searches : list
-    determined, volume
-        Of the last gradient stage; of the last one that was kept.
+    determined
+        Of the last gradient stage.
+    volume, volume_bin
+        Of the last search or gradient stage that was kept.
     ways : dict
         What the last search and the last gradient stage stated, kept or not.
     """
@@ -82,6 +87,7 @@ class State:
     searches: list[SearchResult] = field(default_factory=list)
     determined: Determined | None = None
     volume: np.ndarray | None = None
+    volume_bin: int = 1
     ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
 
     def judge(
