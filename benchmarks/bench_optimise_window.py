@@ -18,6 +18,9 @@ from bench_optimise import DATA, NAME
 from common import RESULTS, machine, print_table, write
 from gui_pauses import Beat, Sampler, beat, pauses
 
+#: A laptop's window.
+SMALL = (1366, 768)
+
 
 def opened(series: Path, size: tuple[int, int]) -> tuple[Any, Any, Any]:
     """Viewer, session and panel, at the tab Optimise."""
@@ -85,13 +88,16 @@ def drive(options: Any, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
         view.right.activated.emit(index)
         wait(2.0)
         picture(viewer, folder and folder / f"optimise_{name}.png")
-    pick_last(viewer, session, panel, folder)
+    viewer.window._qt_window.resize(*SMALL)
+    picture(viewer, folder and folder / "optimise_small.png")
+    viewer.window._qt_window.resize(*options.size)
+    press_all(viewer, session, panel, folder)
     facts = {"seconds": round(took, 1), "trials": sum(len(now.trials) for now in work.rounds)}
     viewer.close()
     return facts | {"longest_pauses": pauses(beats, sampler)}
 
 
-def pick_last(viewer: Any, session: Any, panel: Any, folder: Path | None) -> None:
+def press_all(viewer: Any, session: Any, panel: Any, folder: Path | None) -> None:
     """Press what is pressed after a search: apply, compare, show the volume, take back."""
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
