@@ -124,19 +124,17 @@ def iterate_search(
     if found is None:
         why = book.trials[-1].message if book.trials else "none was run"
         raise DivergedError(f"no trial could be judged; the last one: {why}")
-    if not isinstance(proposer, Bayesian | Grid):
-        proposer = Bayesian.fitted(wanted, [(trial.point, trial.score) for trial in book.trials])
-    result = SearchResult(
-        tuple(book.trials),
-        found,
-        axes,
-        reason,
-        notes,
-        proposer,
-        book.volumes.get(found.number),
-        wanted.trial.bin,
-    )
+    known = _model(proposer, book, wanted)
+    volume = book.volumes.get(found.number)
+    result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
+
+
+def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:
+    """What is known of the score between the trials."""
+    if isinstance(proposer, Bayesian | Grid):
+        return proposer
+    return Bayesian.fitted(wanted, [(trial.point, trial.score) for trial in book.trials])
 
 
 def best_series(
@@ -186,9 +184,7 @@ def _trials(
                     return reason
                 done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
-                    outcome = future.result()
-                    trial = _told(outcome, running.pop(future), axes)
-                    book.add(trial, outcome.volume)
+                    trial = _kept(future.result(), running.pop(future), axes, book)
                     proposer.tell(trial.point, trial.score)
                     reason = _ended(proposer, book, wanted) or reason
                     seconds = {"seconds": time.monotonic() - clock}
@@ -208,18 +204,18 @@ def _at_model_minimum(objective: Objective, book: Journal, axes: Axes, point: Po
         if np.allclose(trial.point, point, atol=1e-6):
             return trial
     objective = replace(objective, cancelled=lambda: False)
-    outcome = objective(axes.values(point))
-    trial = _told(outcome, (len(book.trials), point), axes)
-    book.add(trial, outcome.volume)
-    return trial
+    return _kept(objective(axes.values(point)), (len(book.trials), point), axes, book)
 
 
-def _told(outcome: Outcome, asked: tuple[int, Point], axes: Axes) -> Trial:
+def _kept(outcome: Outcome, asked: tuple[int, Point], axes: Axes, book: Journal) -> Trial:
+    """The trial of an outcome, written into the journal."""
     number, point = asked
-    return Trial(
+    trial = Trial(
         number, point, axes.values(point), outcome.status, outcome.score, outcome.error,
         outcome.seconds, outcome.message, found_of(outcome.refined),
     )  # fmt: skip
+    book.add(trial, outcome.volume)
+    return trial
 
 
 def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | None:
