@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from common import machine, print_table, write
+from common import RESULTS, machine, print_table, write
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, load_series
 from napari_phaset3m.optimise.auto import iterate_auto
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
@@ -31,13 +31,26 @@ DATA = Path(__file__).resolve().parents[2] / "shared/data/co3o4"
 NAME = "co3o4_perturbed_dev"
 #: Nothing is refined inside a trial: the score is of the parameter alone.
 FIXED = TrialConfig(refine_shifts=False, refine_defocus="off", refine_optics=(), sweeps=8)
-#: Parameter: half width of the scan around the truth, in its unit.
-SCANS = {
-    "cs_angstrom": 5e6, "focal_spread_angstrom": 40.0, "c12_cos_angstrom": 80.0, "c12_sin_angstrom": 80.0,
-    "defocus_offset_angstrom": 80.0, "tilt_axis_angle_deg": 2.0, "tilt_axis_offset_px": 2.0,
-    "magnification": 0.03, "intensity_scale": 0.04, "b_factor_angstrom2": 4.0,
+#: Long enough that the volume is as sharp as the images (what damps them all is told only then).
+LONG = FIXED.model_copy(update={"sweeps": 80, "padding_px": "auto"})
+#: Scan: parameter, half width around the truth in its unit, points, trials.
+SCANS: dict[str, tuple[str, float, int, TrialConfig]] = {
+    **{
+        name: (name, width, 9, FIXED)
+        for name, width in {
+            "cs_angstrom": 5e6, "c12_cos_angstrom": 80.0, "c12_sin_angstrom": 80.0,
+            "defocus_offset_angstrom": 80.0, "tilt_axis_angle_deg": 2.0, "tilt_axis_offset_px": 2.0,
+            "magnification": 0.03, "intensity_scale": 0.04,
+        }.items()
+    },
+    **{f"{name}_{part}_angstrom": (f"{name}_{part}_angstrom", 4e3, 5, FIXED)
+       for name in ("c21", "c23") for part in ("cos", "sin")},
+    "convergence_semiangle_mrad": ("convergence_semiangle_mrad", 0.4, 5, FIXED),
+    "focal_spread_angstrom, 8 sweeps": ("focal_spread_angstrom", 40.0, 9, FIXED),
+    "focal_spread_angstrom, 80 sweeps": ("focal_spread_angstrom", 12.5, 3, LONG),
+    "b_factor_angstrom2, 80 sweeps": ("b_factor_angstrom2", 1.0, 2, LONG),
 }  # fmt: skip
-POINTS, CALLS, SEEDS = 9, (14, 25), 5
+CALLS, SEEDS = (14, 25), 5
 #: What the contest searches for, and who takes part.
 CONTEST = (
     Range(name="cs_angstrom", low=1.7e7, high=3.2e7),
@@ -71,24 +84,30 @@ def true_series(dose: str = "") -> TiltFocalSeries:
     )
 
 
-def scans(figure: Path | None) -> list[dict[str, Any]]:
-    """Held-out error along each parameter, through the truth."""
-    series, config, rows = true_series(), ReconstructionConfig(), []
-    for name, width in SCANS.items():
+def scans(figure: Path | None, only: list[str]) -> list[dict[str, Any]]:
+    """Held-out error along each parameter, through the truth; with ``only``, others as they were measured."""
+    series, config = true_series(), ReconstructionConfig()
+    rows = {row["name"]: row for row in _measured()} if only else {}
+    for scan in only or list(SCANS):
+        name, width, points, trial = SCANS[scan]
         parameter = PARAMETERS[name]
         middle = parameter.get(series, config)
-        low = max(middle - width, parameter.least)
-        wanted = OptimiseConfig(
-            ranges=(Range(name=name, low=low, high=middle + width),),
-            method="grid", calls=POINTS, trial=FIXED.model_copy(update={"bin": 1, "coarser": (2,)}),
-        )  # fmt: skip
-        trials = drain(iterate_search(series, wanted, config)).result.trials
-        x, y = np.array(sorted((t.values[name], t.score) for t in trials)).T
-        row = {"name": name, "truth": middle, "lowest_at": _minimum(x, y)}
-        rows.append(row | {"values": x.tolist(), "scores": y.tolist()})
-        print(f"{name}: truth {middle:g}, lowest at {rows[-1]['lowest_at']:g}", flush=True)
+        x = np.linspace(max(middle - width, parameter.least), middle + width, points)
+        objective = Objective(series, config, trial.model_copy(update={"bin": 1, "coarser": (2,)}))
+        y = np.array([objective({name: value}).score for value in x])
+        rows[scan] = {"name": scan, "truth": middle, "lowest_at": _minimum(x, y)}
+        rows[scan] |= {"values": x.tolist(), "scores": y.tolist()}
+        print(f"{scan}: truth {middle:g}, lowest at {rows[scan]['lowest_at']:g}", flush=True)
+    found = [rows[scan] for scan in SCANS if scan in rows]
     if figure is not None:
-        _draw_scans(rows, figure)
+        _draw_scans(found, figure)
+    return found
+
+
+def _measured() -> list[dict[str, Any]]:
+    """The rows of the newest file of scans."""
+    files = sorted(RESULTS.glob("optimise-scans-*.json"))
+    rows: list[dict[str, Any]] = json.loads(files[-1].read_text())["rows"] if files else []
     return rows
 
 
@@ -103,13 +122,18 @@ def _minimum(x: np.ndarray, y: np.ndarray) -> float:
 def _draw_scans(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 5, figsize=(15, 5.6), layout="constrained")
-    for row, ax in zip(rows, axes.flat, strict=True):
-        parameter = PARAMETERS[row["name"]]
-        scale, unit = (1e-7, "mm") if row["name"] == "cs_angstrom" else (1.0, parameter.unit)
+    figure, axes = plt.subplots(4, 4, figsize=(13, 11), layout="constrained")
+    for row, ax in zip(rows, axes.flat, strict=False):
+        name, _, sweeps = row["name"].partition(", ")
+        parameter = PARAMETERS[name]
+        scale, unit = {"Å": (0.1, "nm")}.get(parameter.unit, (1.0, parameter.unit))
+        scale, unit = (1e-7, "mm") if name == "cs_angstrom" else (scale, unit)
         ax.plot(np.array(row["values"]) * scale, row["scores"], "o-", color="#0072B2", ms=4)
         ax.axvline(row["truth"] * scale, color="#D55E00", ls="--", lw=1.2, label="truth")
         ax.set_xlabel(f"{parameter.label} ({unit})" if unit else parameter.label)
+        ax.set_title(sweeps, fontsize=10)
+    for ax in axes.flat[len(rows) :]:
+        ax.axis("off")
     for ax in axes[:, 0]:
         ax.set_ylabel("held-out error")
     axes.flat[0].legend(frameon=False)
@@ -199,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("what", nargs="*", help="of scans, contest, auto (all when none is named)")
     parser.add_argument("--figure", type=Path, help="of the scans")
+    parser.add_argument("--only", action="append", default=[], help="scan to make anew (repeatable)")
     parser.add_argument("--doses", default=",_dose200,_dose21p5", help="suffixes, separated by commas")
     given = parser.parse_args()
     if not DATA.exists():
@@ -207,7 +232,7 @@ def main() -> None:
     for what in given.what or ("scans", "contest", "auto"):
         found = machine()
         if what == "scans":
-            rows = scans(given.figure)
+            rows = scans(given.figure, given.only)
         else:
             rows = contest() if what == "contest" else auto(given.doses.split(","))
         names = [key for key, value in rows[0].items() if not isinstance(value, list)]

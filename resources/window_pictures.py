@@ -30,6 +30,7 @@ SHOWN = {
 }  # fmt: skip
 #: Parts that need both results.
 LATER = ("mask", "analyse", "compare")
+PARTS = ("series", "reconstruct", *LATER)
 
 
 def until(done: Callable[[], Any], seconds: float = 900) -> None:

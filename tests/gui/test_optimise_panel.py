@@ -21,11 +21,12 @@ from napari_phaset3m.gui.microscope_panel import MicroscopePanel  # noqa: E402
 from napari_phaset3m.gui.optimise_rounds import Round  # noqa: E402
 from napari_phaset3m.gui.optimise_table import FROM, NAME, STATED, TO  # noqa: E402
 from napari_phaset3m.gui.optimise_units import parsed, shown, with_error  # noqa: E402
-from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, positions, slice_curves  # noqa: E402
+from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, slice_curves  # noqa: E402
 from napari_phaset3m.gui.optimise_words import (  # noqa: E402
     comparison_rows,
     determined_rows,
     exchange_words,
+    failed_words,
 )
 from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
 from napari_phaset3m.optimise.auto import AutoConfig  # noqa: E402
@@ -42,7 +43,7 @@ CS = ROWS["cs_angstrom"]
 
 def short() -> ReconstructionConfig:
     free = ConstraintConfig(atomic_basis_sigma_angstrom=None, sparsity=0.0)
-    return ReconstructionConfig(iterations=6, slices=6, constraints=free, threads=1)
+    return ReconstructionConfig(iterations=6, slices=6, padding_px=0, constraints=free, threads=1)
 
 
 def blobs(n: int = 24, cs: float = 1.2e7) -> TiltFocalSeries:
@@ -146,6 +147,12 @@ def test_table_speaks_in_microscopists_units(panel):
     assert not type_in(panel, "cs_angstrom", TO, "many") and text(CS, TO) == "2.9"
     assert type_in(panel, "cs_angstrom", TO, "") and text(CS, TO) == "2.8"
     assert type_in(panel, "magnification", FROM, "0.98") and "magnification" in panel.work.plan.names
+    stated = ROWS["cs_angstrom"], STATED
+    assert not type_in(panel, "cs_angstrom", STATED, "2.5") and not panel.work.plan.sigmas
+    assert not type_in(panel, "cs_angstrom", STATED, "± many") and text(*stated) == "2.3"
+    assert type_in(panel, "cs_angstrom", STATED, "± 0.2 mm") and text(*stated) == "2.3 ± 0.2"
+    assert text(CS, FROM) == "1.7" and panel.work.plan.range_of("cs_angstrom").sigma == pytest.approx(2e6)
+    assert type_in(panel, "cs_angstrom", STATED, "2.3") and text(*stated) == "2.3"
     found = panel.work.plan.search().ranges
     assert [item.name for item in found] == ["cs_angstrom", "magnification"]
 
@@ -165,7 +172,7 @@ def test_settings_are_the_models(panel):
 
 def test_auto_search_apply_compare_revert(qtbot, panel, viewer):
     session, work = panel._session, panel.work
-    before = session.series = blobs()
+    before = session.series = blobs().replace(spherical_aberration_angstrom=1.7e7)
     session.config = short()
     work.set_plan(config=quick())
     seen: list[tuple[int, list[tuple[str, ...]], str]] = []
@@ -190,20 +197,23 @@ def test_auto_search_apply_compare_revert(qtbot, panel, viewer):
     assert session.series.metadata["history"][-1]["step"] == "optimise auto"
     panel.revert.click()
     assert session.series is before and panel.apply.isEnabled()
-    if work.volume is not None:
-        view = OptimiseView(session, work)
-        qtbot.addWidget(view)
-        view.show()
-        session.shown_image = (4, 1)
-        view.right.setCurrentIndex(1)
-        view.refresh()
-        qtbot.waitUntil(lambda: view.look.picture is not None, timeout=10_000)
-        assert "measured | simulated, 0.0°" in view.images.title.text()
-        np.testing.assert_allclose(view.look.picture[:, :12], before.images[4, 1][:, :12], atol=1e-6)
-        assert np.abs(view.look.picture[:, 12:] - before.images[4, 1][:, 12:]).max() > 0
-        panel.volume.click()
-        layer = work.publisher.layer(VOLUME)
-        assert layer.data.shape == (24, 24, 24) and layer.scale[0] == pytest.approx(0.7)
+    assert work.volume is not None, "no gradient stage was kept"
+    view = OptimiseView(session, work)
+    qtbot.addWidget(view)
+    view.show()
+    session.shown_image = (4, 1)
+    view.right.setCurrentIndex(1)
+    view.refresh()
+    qtbot.waitUntil(lambda: view.look.picture is not None, timeout=10_000)
+    assert "measured | simulated, 0.0°" in view.images.title.text()
+    np.testing.assert_allclose(view.look.picture[:, :12], before.images[4, 1][:, :12], atol=1e-6)
+    assert np.abs(view.look.picture[:, 12:] - before.images[4, 1][:, 12:]).max() > 0
+    view.right.setCurrentIndex(2)
+    view.refresh()
+    assert view.shifts.image.image.shape == (17, 17) and "0.0°: least at" in view.shifts.title.text()
+    panel.volume.click()
+    layer = work.publisher.layer(VOLUME)
+    assert layer.data.shape == (24, 24, 24) and layer.scale[0] == pytest.approx(0.7)
     panel.revert.click()
     assert work.found is None and session.series is before and not panel.best.isVisible()
 
@@ -216,7 +226,9 @@ def test_search_keeps_and_resumes_trials(qtbot, panel, tmp_path):
     panel.start.click()
     until_idle(qtbot, session, 120_000)
     first = work.rounds[0].trials
-    assert len(first) >= 4 and panel.stages.rows() == [] and not panel.volume.isEnabled()
+    assert len(first) >= 4 and panel.stages.rows() == []
+    panel.volume.click()
+    assert work.publisher.layer(VOLUME).data.shape == work.result.volume.shape == (24, 24, 24)
     assert "exists" in why(panel) and panel.resume.isEnabled()
     panel.resume.click()
     panel.calls.setValue(7)
@@ -246,6 +258,26 @@ def test_a_map_of_two_parameters(qtbot, panel):
     assert view.stack.currentWidget() is view.map and view.map.image.image.shape == (61, 61)
     mean = work.map[1].mean
     np.testing.assert_allclose(view.map.image.image, mean.T)  # rows: magnification, columns: Cs
+
+
+def test_a_grid_is_shown_as_a_map_of_what_was_measured(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short()
+    config = quick(9)
+    config = config.model_copy(update={"search": config.search.model_copy(update={"method": "grid"})})
+    work.set_plan(config=config, auto=False, names=("cs_angstrom", "magnification"))
+    panel.start.click()
+    until_idle(qtbot, session, 120_000)
+    view = OptimiseView(session, work)
+    qtbot.addWidget(view)
+    view.show()
+    view.second.setCurrentIndex(2)
+    view.refresh()
+    qtbot.waitUntil(lambda: view.map.image.image is not None, timeout=10_000)
+    scores = {trial.point: trial.score for trial in work.rounds[0].trials}
+    shown_map = view.map.image.image
+    assert len(scores) == 9 and shown_map[-1, 0] == pytest.approx(scores[0.0, 1.0], rel=1e-5)
+    assert shown_map[30, 30] == pytest.approx(scores[0.5, 0.5], rel=1e-5)
 
 
 def test_solver_settings_go_into_the_reconstruction(qtbot, panel):
@@ -299,9 +331,8 @@ def test_curves():
     assert np.isnan(points.y[1]) and later.x.tolist() == [4.0]
     names = {curve.name: curve for curve in slice_curves(first, 0)}
     assert names["trials"].x.tolist() == [2.0, 2.4] and names["best"].y.tolist() == [0.3]
-    logs = Round([trial(0, 0.5, 0.4, 1e7 * 9**0.5)], {"cs_angstrom": (1e7, 9e7)})
-    assert positions(logs, 0, np.array([0.5]))[0] == pytest.approx(3e7)
-    assert positions(first, 0, np.array([0.5]))[0] == pytest.approx(2e7)
+    assert failed_words([first, second]) == "1 trial diverged, passed over: diverged"
+    assert failed_words([second]) == ""
 
 
 def test_words():

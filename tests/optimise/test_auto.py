@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_phaset3m.optimise.auto import AutoConfig, iterate_auto
+from napari_phaset3m.optimise.auto import FREEDOM, AutoConfig, iterate_auto
 from napari_phaset3m.optimise.auto_config import narrowed
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.jackknife import deal, with_scatter
+from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy, noise_share
 from napari_phaset3m.optimise.objective import Objective, Outcome, together
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import drain
 
 SHORT = TrialConfig(bin=1, coarser=(), sweeps=6, holdout_fraction=0.15)
@@ -69,6 +72,31 @@ def test_the_pipeline_finds_cs_with_error_bars(true_series, short):
     assert abs(found.spherical_aberration_angstrom - 1.2e7) < 0.1e7
     assert determined.names[:2] == ("defocus", "C30")
     assert abs(found.spherical_aberration_angstrom - 1.2e7) < 3 * determined.sigma_angstrom[1]
+
+
+def test_doses_of_single_images_are_found(true_series, short):
+    rng = np.random.default_rng(2)
+    dose = 1 + rng.normal(0, 0.05, true_series.images.shape[:2])
+    wrong = true_series.replace(images=true_series.images * dose[:, :, None, None].astype(np.float32))
+    done = drain(iterate_auto(wrong, auto(dose=True, error_groups=0), short))
+    stage = next(stage for stage in done.result.stages if stage.name == "dose")
+    assert stage.kept and stage.after < 0.5 * stage.before
+    left = done.series.images.mean((2, 3)) / true_series.images.mean((2, 3)) - 1
+    assert np.sqrt((left**2).mean()) < 0.005 < 0.04 < stage.changed["dose_rms_percent"] / 100
+    assert levelled(wrong.replace(dose_per_image=20.0), dose).dose_per_image[3, 1] == pytest.approx(
+        20 * dose[3, 1]
+    )
+
+
+def test_images_of_single_tilts_are_turned_back(true_series, short):
+    off = np.random.default_rng(3).normal(0, 1.0, true_series.n_tilt)
+    stated = Alignment.of(true_series)
+    wrong = apply(true_series, stated.replace(rotation_deg=stated.rotation_deg + off[:, None]))
+    done = drain(iterate_auto(wrong, auto(geometry=("rotation",), error_groups=0), short))
+    stage = next(stage for stage in done.result.stages if stage.name == "geometry")
+    assert stage.kept and stage.after < 0.93 * stage.before
+    assert 0.3 < stage.changed["rotation_rms_deg"] < 1.5 * np.sqrt((off**2).mean())
+    assert FREEDOM in done.result.notes
 
 
 def test_every_image_is_left_out_once():

@@ -11,7 +11,7 @@ from napari_phaset3m.optimise.search import iterate_search
 from napari_phaset3m.prepare.events import drain
 
 pytest.importorskip("optuna")
-TWO = (Range(name="cs_angstrom", low=0.2e7, high=2.4e7), Range(name="focal_spread_angstrom", low=5, high=60))
+TWO = (Range(name="cs_angstrom", low=0.2e7, high=2.4e7), Range(name="magnification", low=0.9, high=1.1))
 
 
 def wanted(**changes) -> OptimiseConfig:

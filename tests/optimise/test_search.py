@@ -83,11 +83,22 @@ def test_what_cannot_be_found_is_refused_before_the_run(true_series, short, chan
 
 
 def test_what_is_found_only_badly_is_told(true_series, short):
-    two = (Range(name="focal_spread_angstrom"), Range(name="defocus_offset_angstrom"))
+    two = (CS, Range(name="defocus_offset_angstrom"))
     notes = check(
         true_series, short, wanted(ranges=two, trial=TRIAL.model_copy(update={"refine_defocus": "tilt"}))
     )
-    assert any("focal spread" in note for note in notes) and any("flat score" in note for note in notes)
+    assert any("exchangeable" in note for note in notes) and any("flat score" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["focal_spread_angstrom", "b_factor_angstrom2"])
+def test_what_a_sharper_volume_makes_up_for_needs_long_trials(true_series, short, name):
+    free = short.model_copy(update={"padding_px": "auto"})
+    for changes in ({}, {"sweeps": 80}, {"sweeps": 80, "padding_px": "auto", "bin": 2}):
+        trial = TRIAL.model_copy(update=changes)
+        with pytest.raises(ConfigError, match="a sharper volume makes up for it"):
+            check(true_series, free, wanted(ranges=(Range(name=name),), trial=trial))
+    trial = TRIAL.model_copy(update={"sweeps": 80, "padding_px": "auto", "bin": 1})
+    check(true_series, free, wanted(ranges=(Range(name=name),), trial=trial))
 
 
 def test_reversed_bounds_and_unknown_names_are_refused():
@@ -107,7 +118,7 @@ def _toy(point) -> float:
 
 
 def _best_of(method: str, seed: int, calls: int = 16) -> float:
-    two = (CS, Range(name="focal_spread_angstrom", low=5, high=60))
+    two = (CS, Range(name="magnification", low=0.9, high=1.1))
     proposer = make_proposer(wanted(ranges=two, method=method, seed=seed, initial=6))
     best = np.inf
     for _ in range(calls):
@@ -144,6 +155,28 @@ def test_logarithmic_axes_go_there_and_back(true_series, short):
     axes = Axes(true_series, short, wanted(ranges=(item,)))
     assert axes.values((0.5,))["focal_spread_angstrom"] == pytest.approx(20.0)
     assert axes.point({"focal_spread_angstrom": 20.0}) == pytest.approx((0.5,))
+
+
+def test_a_prior_makes_trials_denser_about_what_is_stated(true_series, short):
+    prior = Range(name="cs_angstrom", low=0.2e7, high=2.4e7, sigma=0.1e7)
+    axes = Axes(true_series, short, wanted(ranges=(prior,)))
+    values = np.array([axes.values((x,))["cs_angstrom"] for x in np.linspace(0, 1, 1001)])
+    assert values[0] == pytest.approx(0.2e7) and values[-1] == pytest.approx(2.4e7)
+    # Uniform in the cube is the Gaussian in values: 68 % within one standard deviation.
+    assert np.mean(np.abs(values - 1.2e7) < 0.1e7) == pytest.approx(0.683, abs=0.01)
+    assert axes.values(axes.point({"cs_angstrom": 1.35e7}))["cs_angstrom"] == pytest.approx(1.35e7)
+    place = axes.place(0, np.array([0.0, 0.5, 1.0]))
+    assert place[1] == pytest.approx(axes.point({"cs_angstrom": 1.3e7})[0])
+    around = Axes(true_series, short, wanted(ranges=(Range(name="cs_angstrom", sigma=0.1e7),)))
+    assert around.limits["cs_angstrom"] == pytest.approx((0.9e7, 1.5e7))
+
+
+def test_a_prior_that_excludes_its_range_is_refused(true_series, short):
+    away = Range(name="cs_angstrom", low=2e7, high=2.4e7, sigma=0.1e7)
+    with pytest.raises(ConfigError, match="its prior"):
+        Axes(true_series, short, wanted(ranges=(away,)))
+    with pytest.raises(ConfigError, match="exclude each other"):
+        Range.parse(name="cs_angstrom", low=1e7, high=2e7, scale="log", sigma=1e6)
 
 
 def test_the_journal_survives_a_line_cut_off(tmp_path):
@@ -249,3 +282,15 @@ def test_posterior_slices_go_through_the_trials(true_series, short):
     assert result.best is result.trials[-1] and len(result.trials) == 9
     square = slice_through(result.proposer, result.best.point, (0, 0), n=5)
     assert square.mean.shape == (5, 5)
+
+
+def test_a_grid_ends_with_a_model_and_a_volume(true_series, short):
+    pair = (CS, Range(name="defocus_offset_angstrom", low=-200, high=200))
+    result = drain(iterate_search(true_series, wanted(ranges=pair, method="grid", calls=9), short)).result
+    assert len(result.trials) == 9 and result.volume.shape == (32, 32, 32)
+    part = slice_through(result.proposer, result.best.point, (0, 1), n=3, place=result.axes.place)
+    scores = {trial.point: trial.score for trial in result.trials}
+    grid = np.array([[scores[x, y] for y in part.grid] for x in part.grid])
+    np.testing.assert_allclose(part.mean, grid, rtol=1e-9)
+    middle = slice_through(result.proposer, result.best.point, (0, 1), n=5).mean[1, 0]
+    assert middle == pytest.approx((grid[0, 0] + grid[1, 0]) / 2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,15 +13,20 @@ import typer
 from pydantic import Field
 
 from napari_phaset3m.cli import options, overrides, running
-from napari_phaset3m.config import Model
+from napari_phaset3m.config import Model, ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, OutputError
 from napari_phaset3m.optimise.auto import AutoConfig
+from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig
+from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 _FREE = (
-    "Parameter to search, NAME or NAME=LOW:HIGH or NAME=LOW:HIGH:log, in the unit of its name "
-    "(repeatable). Known: " + ", ".join(PARAMETERS)
+    "Parameter to search, NAME or NAME=LOW:HIGH, in the unit of its name (repeatable). NAME=LOW:HIGH:log: "
+    "even steps of the logarithm; NAME=LOW:HIGH:SIGMA or NAME=::SIGMA: Gaussian prior about what is stated. "
+    "Known: " + ", ".join(PARAMETERS)
 )
 
 
@@ -34,6 +40,8 @@ class _PipelineFlags(Model):
     align: Literal["auto", "always", "never"] = Field("auto", description=_described("align"))
     optics: tuple[str, ...] = Field(("C30", "C12"), description=_described("optics"))
     bins: tuple[int, ...] = Field((2,), description=_described("bins"))
+    geometry: tuple[str, ...] = Field((), description=_described("geometry"))
+    dose: bool = Field(False, description=_described("dose"))
     rounds: int = Field(2, description=_described("rounds"))
     error_groups: int = Field(5, description=_described("error_groups"))
 
@@ -46,16 +54,23 @@ def parse_range(text: str) -> dict[str, Any]:
     ConfigError
     """
     name, equals, rest = text.partition("=")
+    found: dict[str, Any] = {"name": name.strip()}
     if not equals:
-        return {"name": name.strip()}
+        return found
     parts = rest.split(":")
-    if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] != "log"):
-        raise ConfigError(f"--free: is {text!r}. Write NAME=LOW:HIGH or NAME=LOW:HIGH:log")
+    if len(parts) not in (2, 3):
+        raise ConfigError(
+            f"--free: is {text!r}. Write NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=LOW:HIGH:SIGMA"
+        )
+    if parts[2:] == ["log"]:
+        found["scale"] = parts.pop()
     try:
-        low, high = (float(part) if part else None for part in parts[:2])
+        numbers = [float(part) if part else None for part in parts]
     except ValueError:
-        raise ConfigError(f"--free: {rest!r} holds no two numbers. Write NAME=LOW:HIGH") from None
-    return {"name": name.strip(), "low": low, "high": high, "scale": "log" if len(parts) == 3 else "linear"}
+        raise ConfigError(f"--free: {rest!r} holds no numbers. Write NAME=LOW:HIGH") from None
+    if len(numbers) > 2 and not (numbers[2] or 0) > 0:
+        raise ConfigError(f"--free: the prior of {name.strip()} needs a standard deviation above 0")
+    return found | dict(zip(("low", "high", "sigma"), numbers, strict=False))
 
 
 def _optimise(
@@ -116,6 +131,9 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
     pipeline = {name: given.get(name) for name in _PipelineFlags.model_fields}
     base = {"search": wanted.model_dump(exclude_unset=True)}
     whole = options.build(AutoConfig, pipeline, base) if job["auto"] else None
+    before = check(data, ReconstructionConfig(), wanted)
+    if not job["quiet"]:
+        _say(before)
 
     def start(control: Any) -> Iterator[Any]:
         how: dict[str, Any] = {"finish": control, "journal": job["trials"], "resume": job["resume"]}
@@ -133,9 +151,38 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
         {name: getattr(stage, name) for name in ("name", "before", "after", "kept", "seconds", "changed")}
         for stage in getattr(done.result, "stages", ())
     ]
-    notes = list(done.result.notes)
-    plain: dict[str, Any] = jsonable({"file": str(output), "told": told, "stages": stages, "notes": notes})
+    found = getattr(done.result, "determined", None)
+    plain: dict[str, Any] = jsonable(
+        {
+            "file": str(output), "told": told, "stages": stages, "notes": list(done.result.notes),
+            "determined": None if found is None else _determined(found, done.series),
+            "failed_trials": _failed(done.result), "said": before,
+        }
+    )  # fmt: skip
     return plain
+
+
+def _determined(found: Determined, series: TiltFocalSeries) -> dict[str, Any]:
+    """Values, standard deviations and correlations of the shared optics, angstrom."""
+    return {
+        "names": found.names,
+        "values_angstrom": values_of(series, found.names),
+        "sigma_angstrom": found.sigma_angstrom,
+        "correlation": found.correlation,
+        "exchangeable": found.exchangeable(),
+        "sigma_means": SIGMA_MEANS,
+    }
+
+
+def _failed(result: Any) -> dict[str, int]:
+    """How many trials ended in each way other than well."""
+    trials = [trial for search in getattr(result, "searches", (result,)) for trial in search.trials]
+    return dict(Counter(trial.status for trial in trials if trial.status != "done"))
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _tell(record: dict[str, Any]) -> None:
@@ -145,6 +192,14 @@ def _tell(record: dict[str, Any]) -> None:
         print(f"{stage['name']}: held-out error {stage['before']:.4f} -> {after} ({state})")
     for key, value in record["told"].items():
         print(f"  {key}: {value:.6g}" if isinstance(value, float) else f"  {key}: {value}")
-    for note in record["notes"]:
-        print(f"note: {note}", file=sys.stderr)
+    found = record["determined"] or {"names": (), "exchangeable": ()}
+    for i, name in enumerate(found["names"]):
+        print(f"  {name}: {found['values_angstrom'][i]:.6g} ± {found['sigma_angstrom'][i]:.2g} Å")
+    for one, other, value in found["exchangeable"]:
+        print(f"  {one} and {other} are exchangeable (correlation {value:.2f}): read their errors as one")
+    if found["names"]:
+        print(f"  ± is {SIGMA_MEANS}")
+    for status, count in record["failed_trials"].items():
+        print(f"{count} trial{'s' * (count > 1)} {status}: passed over", file=sys.stderr)
+    _say(note for note in record["notes"] if note not in record["said"])
     print(record["file"])

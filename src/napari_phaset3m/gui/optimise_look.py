@@ -1,4 +1,4 @@
-"""Measured and simulated image at the best point, half and half in one picture."""
+"""The shown image at the best point: measured and simulated half and half, and its error over shifts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.optimise_units import number
+from napari_phaset3m.gui.tilt_plot import PicturePlot
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.optimise.look import simulated
+from napari_phaset3m.optimise.look import ShiftMap, shift_map, simulated
 
 if TYPE_CHECKING:
     from napari_phaset3m.config import ReconstructionConfig
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from napari_phaset3m.gui.optimise_work import OptimiseWork
     from napari_phaset3m.session import Session
 
-NO_VOLUME = "Images are simulated from the volume of the gradient stage"
-Pair = tuple[np.ndarray, np.ndarray]
+NO_VOLUME = "Images are simulated from the volume at the best point: none yet"
+#: Measured and simulated images of a tilt, and the error map of each focus.
+Pair = tuple[np.ndarray, np.ndarray, list[ShiftMap]]
 
 
 class Look(QObject):
@@ -40,6 +43,8 @@ class Look(QObject):
         self._session, self._work = session, work
         self.text = NO_VOLUME
         self.picture: np.ndarray | None = None
+        self.map: ShiftMap | None = None
+        self.map_text = NO_VOLUME
         self._pairs: dict[int, Pair] = {}
         self._of: object = None
         self._running: int | None = None
@@ -60,13 +65,15 @@ class Look(QObject):
         if tilt >= found.n_tilt or focus >= found.n_focus:
             return
         if tilt in self._pairs:
-            measured, model = (part[focus] for part in self._pairs[tilt])
+            measured, model = (part[focus] for part in self._pairs[tilt][:2])
             both = np.corrcoef(measured.ravel(), model.ravel())[0, 1]
             text = f"measured | simulated, {found.tilt_deg[tilt]:.1f}°, correlation {both:.3f}"
+            self.map = self._pairs[tilt][2][focus]
+            self.map_text = f"{found.tilt_deg[tilt]:.1f}°: ".replace("-", "−") + map_words(self.map)
             self._put(halves(measured, model), text.replace("-", "−"))
         elif self._running is None:
             self._running = tilt
-            job = partial(_told, found, self._work.used_config, volume, tilt)
+            job = partial(_told, found, self._work.volume_config, volume, tilt)
             in_background(job, self._on_pair, self._on_crash)
 
     def _on_pair(self, answer: tuple[TiltFocalSeries, int, Pair | None, str]) -> None:
@@ -84,8 +91,37 @@ class Look(QObject):
         self._put(None, f"{type(error).__name__}: {' '.join(str(error).split())}")
 
     def _put(self, picture: np.ndarray | None, text: str) -> None:
+        if picture is None:
+            self.map, self.map_text = None, text
         self.picture, self.text = picture, text
         self.drawn.emit()
+
+
+class ShiftPlot(PicturePlot):
+    """An image's error over 2D shifts, with a cross at its least and a ring where it lies now."""
+
+    def __init__(self) -> None:
+        super().__init__("shift x (px)", "shift y (px)", square=True)
+        self.title.setWordWrap(True)
+        self.least, self.now = (self._pg.ScatterPlotItem(pxMode=True) for _ in range(2))
+        for marks in (self.least, self.now):
+            self.plot.addItem(marks)
+
+    def show_map(self, found: ShiftMap | None, text: str) -> None:
+        """Draw a map; None: nothing but the text."""
+        self.title.setText(text)
+        for marks in (self.least, self.now):
+            marks.clear()
+        if found is None:
+            self.show_picture(None, (0, 0, 1, 1))
+            return
+        step = float(found.points_px[1] - found.points_px[0])
+        edge, size = float(found.points_px[0]) - step / 2, step * len(found.points_px)
+        limits = (float(found.error.min()), float(found.error.max()))
+        self.show_picture(found.error, (edge, edge, size, size), limits, "inferno")
+        y, x = found.least_px
+        self.now.setData([0.0], [0.0], symbol="o", size=13, brush=None, pen=self._pg.mkPen("w", width=1.5))
+        self.least.setData([x], [y], symbol="+", size=11, pen=None, brush="#56B4E9")
 
 
 def halves(measured: np.ndarray, model: np.ndarray) -> np.ndarray:
@@ -96,10 +132,21 @@ def halves(measured: np.ndarray, model: np.ndarray) -> np.ndarray:
     return both
 
 
+def map_words(found: ShiftMap) -> str:
+    """Where an image's error is least, as a line."""
+    (y, x), half = found.least_px, float(found.points_px[-1])
+    if max(abs(y), abs(x)) >= half:
+        return f"least beyond ±{half:.1f} px"
+    return f"least at y {number(y, 2)}, x {number(x, 2)} px"
+
+
 def _told(
     series: TiltFocalSeries, config: ReconstructionConfig, volume: np.ndarray, tilt: int
 ) -> tuple[TiltFocalSeries, int, Pair | None, str]:
     try:
-        return series, tilt, simulated(series, config, volume, tilt), ""
+        measured, model = simulated(series, config, volume, tilt)
+        scale = (config.voxel_angstrom or series.pixel_size_angstrom) / series.pixel_size_angstrom
+        maps = [shift_map(one, other, scale) for one, other in zip(measured, model, strict=True)]
+        return series, tilt, (measured, model, maps), ""
     except PhaseT3MError as error:
         return series, tilt, None, " ".join(str(error).split())

@@ -29,6 +29,7 @@ from napari_phaset3m.gui.optimise_words import (
     comparison_rows,
     determined_of,
     determined_rows,
+    failed_words,
     found_words,
     stage_rows,
     stage_tip,
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     import napari.components
 
 _NO_FILE = "Trials are not kept"
-_GRADIENT = ("optics", "bins", "sweeps", "rounds", "least_gain", "error_groups")
+_GRADIENT = (
+    "align", "optics", "bins", "sweeps", "geometry", "dose", "rounds", "least_gain", "error_groups",
+)  # fmt: skip
 
 
 class OptimisePanel(QWidget):
@@ -216,11 +219,13 @@ class OptimisePanel(QWidget):
         self.best.show_rows(rows)
         stages = work.result.stages if isinstance(work.result, AutoResult) else ()
         self.stages.show_rows(stage_rows(stages), [stage_tip(stage) for stage in stages])
-        self.words.setText(found_words(determined, work.result))
+        told = filter(None, (failed_words(work.rounds), found_words(determined, work.result)))
+        self.words.setText("\n".join(told))
         self.words.setVisible(bool(self.words.text()))
         enable(self.apply, work.why_not_apply(), "Write what was found into the series (can be undone)")
         enable(self.revert, work.why_not_revert(), "Take back what was applied, or drop what was found")
-        none = "" if work.volume is not None else "No volume: the gradient stage makes one"
+        none = "The best trial is of an earlier run, which kept no volume" if work.result else "Start first"
+        none = none if work.volume is None else ""
         enable(self.volume, none, "Put the volume at the best point into the viewer")
         both = work.start_series is not None and work.found is not None
         self.comparison.setVisible(both)

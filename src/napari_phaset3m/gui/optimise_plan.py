@@ -29,6 +29,8 @@ class Plan:
         Parameters that are searched.
     limits : dict
         (low, high) that were typed, by parameter; None: the default one.
+    sigmas : dict
+        Standard deviations of the priors that were typed, by parameter.
     auto : bool
         Search and gradient; False: search only.
     journal : Path or None
@@ -38,6 +40,7 @@ class Plan:
     config: AutoConfig = field(default_factory=AutoConfig)
     names: tuple[str, ...] = ("cs_angstrom",)
     limits: dict[str, Limits] = field(default_factory=dict)
+    sigmas: dict[str, float] = field(default_factory=dict)
     auto: bool = True
     journal: Path | None = None
     resume: bool = False
@@ -57,7 +60,7 @@ class Plan:
                 f"{PARAMETERS[name].label}: {shown(name, low)} is not below {shown(name, high)} {unit}; "
                 "give the lower bound first"
             )
-        return Range.parse(name=name, low=low, high=high)
+        return Range.parse(name=name, low=low, high=high, sigma=self.sigmas.get(name))
 
     def search(self, names: tuple[str, ...] | None = None) -> OptimiseConfig:
         """The search over ``names`` (those chosen)."""
@@ -75,11 +78,19 @@ class Plan:
         pair[side] = value
         return replace(self, limits={**self.limits, name: (pair[0], pair[1])})
 
+    def with_prior(self, name: str, sigma: float | None) -> Plan:
+        """The plan with another standard deviation about the stated value; None: no prior."""
+        rest = {known: value for known, value in self.sigmas.items() if known != name}
+        return replace(self, sigmas=rest if sigma is None else {**rest, name: sigma})
+
 
 def limits_of(plan: Plan, name: str, series: TiltFocalSeries, config: ReconstructionConfig) -> Limits:
     """Bounds to show: as typed, else the default ones."""
     typed = plan.limits.get(name, (None, None))
-    default = bounds(Range(name=name), series, config)
+    try:
+        default = bounds(Range(name=name, sigma=plan.sigmas.get(name)), series, config)
+    except ConfigError:
+        return typed
     return tuple(d if t is None else t for t, d in zip(typed, default, strict=True))  # type: ignore[return-value]
 
 

@@ -72,11 +72,12 @@ def events_of(
 
 
 def _round(search: SearchResult) -> Round:
-    each = [slice_through(search.proposer, search.best.point, (axis,)) for axis in range(len(search.limits))]
+    place, point = search.axes.place, search.best.point
+    each = [slice_through(search.proposer, point, (axis,), place=place) for axis in range(len(search.limits))]
     slices = tuple(part for part in each if part is not None)
     return Round(list(search.trials), search.limits, slices, search)
 
 
 def map_of(asked: tuple[int, int, int], search: SearchResult) -> tuple[tuple[int, int, int], Slice | None]:
     """The posterior along two parameters; ``asked``, (search, axis, axis), comes back as it is."""
-    return asked, slice_through(search.proposer, search.best.point, asked[1:], n=61)
+    return asked, slice_through(search.proposer, search.best.point, asked[1:], n=61, place=search.axes.place)

@@ -20,6 +20,10 @@ _HEADINGS = ("Search for", "Stated", "From", "To")
 #: Heights of a heading and a row of words, px.
 _HEAD, _ROW = 22, 21
 _NAMES = tuple(PARAMETERS)
+_PRIOR_TIP = (
+    "What the series states. Double-click and write ± and a standard deviation where you know one: "
+    "trials then lie denser about the stated value"
+)
 _EMPTY_TIP = "Double-click to change; empty: the default"
 
 
@@ -58,7 +62,9 @@ class ParameterModel(QAbstractTableModel):
         if series is None or (name.startswith(("defocus", "cs_")) and self._lacks(name)):
             return "–"
         if column == STATED:
-            return shown(name, PARAMETERS[name].get(series, config))
+            stated, sigma = PARAMETERS[name].get(series, config), self._work.plan.sigmas.get(name)
+            prior = "" if sigma is None else f" ± {shown(name, sigma, 2)}"
+            return f"{shown(name, stated, 3 if prior else 4)}{prior}"
         value = limits_of(self._work.plan, name, series, config)[column - FROM]
         return "–" if value is None else shown(name, value, 3)
 
@@ -78,7 +84,8 @@ class ParameterModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             unit = shown_unit(name)[0]
             edit = f"{_EMPTY_TIP}. In {unit}" if unit else _EMPTY_TIP
-            return self._reasons.get(name) or (edit if column >= FROM else title(PARAMETERS[name]))
+            told = {NAME: title(PARAMETERS[name]), STATED: _PRIOR_TIP}.get(column, edit)
+            return self._reasons.get(name) or told
         if role == Qt.ItemDataRole.TextAlignmentRole and column != NAME:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Qt.ItemDataRole.ForegroundRole and (self._reasons.get(name) or not chosen):
@@ -91,7 +98,7 @@ class ParameterModel(QAbstractTableModel):
         flags = Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsEnabled
         if index.column() == NAME:
             return flags | Qt.ItemFlag.ItemIsUserCheckable
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() >= FROM else flags
+        return flags | Qt.ItemFlag.ItemIsEditable
 
     def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Take a tick or a bound; what is no number is not taken."""
@@ -102,6 +109,8 @@ class ParameterModel(QAbstractTableModel):
             self._work.set_plan(names=(*rest, name) if ticked else rest)
             return True
         text = str(value)
+        if index.column() == STATED:
+            return self._set_prior(name, text)
         typed = parsed(name, text)
         if typed is None and text.strip():
             return False
@@ -110,6 +119,20 @@ class ParameterModel(QAbstractTableModel):
         limits = plan.with_limit(name, index.column() - FROM, typed).limits
         chosen = plan.names if name in plan.names else (*plan.names, name)
         self._work.set_plan(limits=limits, names=chosen)
+        return True
+
+    def _set_prior(self, name: str, text: str) -> bool:
+        """Take what stands behind ±; the stated value itself is not changed here."""
+        plan, series = self._work.plan, self._session.series
+        before, mark, behind = text.replace("+-", "±").replace("+/-", "±").partition("±")
+        sigma = parsed(name, behind) if mark else None
+        if series is None or (mark and (sigma is None or sigma <= 0)):
+            return False
+        stated = PARAMETERS[name].get(series, self._session.config)
+        if before.strip() not in ("", shown(name, stated), shown(name, stated, 3)):
+            return False
+        chosen = plan.names if sigma is None or name in plan.names else (*plan.names, name)
+        self._work.set_plan(sigmas=plan.with_prior(name, sigma).sigmas, names=chosen)
         return True
 
 
@@ -131,9 +154,9 @@ class ParameterTable(QTableView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column in (STATED, FROM, TO):
+        for column, width in ((STATED, 72), (FROM, 52), (TO, 52)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            self.setColumnWidth(column, 54)
+            self.setColumnWidth(column, width)
         self.setFixedHeight(188)
         font = self.font()
         font.setPointSizeF(0.9 * font.pointSizeF())

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.optimise_correlation import CorrelationTable
-from napari_phaset3m.gui.optimise_look import Look
+from napari_phaset3m.gui.optimise_look import Look, ShiftPlot
 from napari_phaset3m.gui.optimise_units import shown_unit, title
 from napari_phaset3m.gui.optimise_words import determined_of
 from napari_phaset3m.gui.theme import theme_colours
@@ -56,10 +56,11 @@ class OptimiseView(QWidget):
         self.which.setToolTip("Which search")
         self.correlation, self.images = CorrelationTable(), PicturePlot(square=True)
         self.images.title.setWordWrap(True)
+        self.shifts = ShiftPlot()
         self.look = Look(session, work, self)
         self.right, self.side = QComboBox(), QStackedWidget()
-        self.right.addItems(["Correlations", "Measured | simulated"])
-        for page in (self.correlation, self.images):
+        self.right.addItems(["Correlations", "Measured | simulated", "Error over shifts"])
+        for page in (self.correlation, self.images, self.shifts):
             self.side.addWidget(page)
         self._arrange()
         self._timer = QTimer(self)
@@ -130,7 +131,7 @@ class OptimiseView(QWidget):
         self.stack.setCurrentWidget(self.map if pair else self.slice)
         self.correlation.show_found(determined_of(self._work.result))
         self.side.setCurrentIndex(self.right.currentIndex())
-        self.look.wanted = self.side.currentWidget() is self.images
+        self.look.wanted = self.side.currentWidget() is not self.correlation
         self.look.request()
 
     def _draw_images(self) -> None:
@@ -138,6 +139,7 @@ class OptimiseView(QWidget):
         size = (0, 0, 1, 1) if data is None else (0, 0, data.shape[1], data.shape[0])
         self.images.show_picture(data, size)
         self.images.title.setText(self.look.text)
+        self.shifts.show_map(self.look.map, self.look.map_text)
 
     def _draw_map(self, now: Round, asked: tuple[int, int, int]) -> None:
         known = self._work.map
@@ -195,7 +197,8 @@ def slice_curves(now: Round, axis: int) -> list[TiltCurve]:
     ]
     part = next((part for part in now.slices if part.axes == (axis,)), None)
     if part is not None and tried:
-        x = positions(now, axis, part.grid) / unit
+        low, high = now.limits[name]
+        x = (low + part.grid * (high - low)) / unit
         curves.append(TiltCurve("model", x, part.mean, None, 1, -1))
         low, high = part.mean - part.sigma, part.mean + part.sigma
         # One closed line around the band.
@@ -206,14 +209,3 @@ def slice_curves(now: Round, axis: int) -> list[TiltCurve]:
         at = np.array([best.values[name] / unit])
         curves.append(TiltCurve("best", at, np.array([best.score]), None, -1, 4))
     return curves
-
-
-def positions(now: Round, axis: int, grid: np.ndarray) -> np.ndarray:
-    """Values of a parameter at places of the unit cube: linear or logarithmic, as its trials say."""
-    name = now.names[axis]
-    low, high = now.limits[name]
-    straight = low + grid * (high - low)
-    off = [abs(t.values[name] - (low + t.point[axis] * (high - low))) for t in now.trials]
-    if low > 0 and off and max(off) > 1e-3 * (high - low):
-        return np.asarray(low * (high / low) ** grid)
-    return np.asarray(straight)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_phaset3m.gui.optimise_units import number, shown_unit, with_error
-from napari_phaset3m.optimise.auto import AutoResult, Stage
+from napari_phaset3m.optimise.auto import FREEDOM, AutoResult, Stage
+from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
@@ -24,8 +25,8 @@ _SHARED = {
     "C21": ("Coma", "nm", 10.0), "C23": ("Three-fold", "nm", 10.0),
 }  # fmt: skip
 Rows = list[tuple[str, ...]]
-#: What the error bars hold (see :mod:`..optimise.jackknife`).
-_BARS = "± is the scatter when parts of the images are left out, and what search and gradient disagree by."
+#: What the error bars hold.
+_BARS = f"± is {SIGMA_MEANS}."
 
 
 def shared_label(name: str) -> str:
@@ -88,7 +89,18 @@ def found_words(found: Determined | None, result: AutoResult | SearchResult | No
     """What to know when reading the values and their errors; empty without a result."""
     if found is None:
         return "" if result is None else "\n".join(result.notes)
-    return "\n".join(filter(None, (exchange_words(found), _BARS)))
+    freedom = f"{FREEDOM[0].upper()}{FREEDOM[1:]}."
+    return "\n".join(filter(None, (exchange_words(found), _BARS, freedom)))
+
+
+def failed_words(rounds: list[Round]) -> str:
+    """How many trials could not be judged, and why; empty when all could."""
+    failed = [trial for now in rounds for trial in now.trials if trial.score is None]
+    if not failed:
+        return ""
+    why = failed[-1].message or failed[-1].status
+    count = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
+    return f"{count} {failed[-1].status}, passed over: {why}"
 
 
 def stage_rows(stages: tuple[Stage, ...]) -> Rows:
@@ -99,6 +111,12 @@ def stage_rows(stages: tuple[Stage, ...]) -> Rows:
         before = "–" if stage.before is None else f"{stage.before:.4f}"
         rows.append((stage.name.capitalize(), f"{before} → {after}", "kept" if stage.kept else "undone"))
     return rows
+
+
+_FURTHER = {
+    "tilt_rms_deg": "tilts by {}° (RMS)", "rotation_rms_deg": "rotations by {}° (RMS)",
+    "magnification_rms_percent": "magnifications by {} % (RMS)", "dose_rms_percent": "doses by {} % (RMS)",
+}  # fmt: skip
 
 
 def stage_tip(stage: Stage) -> str:
@@ -113,6 +131,9 @@ def stage_tip(stage: Stage) -> str:
         parts.append(f"shifts by {number(change['shift_rms_px'], 3)} px (RMS)")
     if "C12_angstrom" in change:
         parts.append(f"astigmatism to {number(change['C12_angstrom'] / 10, 3)} nm")
+    for name, words in _FURTHER.items():
+        if name in change:
+            parts.append(words.format(number(change[name], 3)))
     undone = "" if stage.kept else "; undone: held-out images were explained worse"
     return f"Changed {', '.join(parts) or 'nothing'}; {stage.seconds:.0f} s{undone}"
 

@@ -231,15 +231,32 @@ class OptimiseWork(QObject):
 
     @property
     def volume(self) -> np.ndarray | None:
-        """`(nz, ny, nx)` volts of the last gradient stage that was kept."""
-        return self.result.volume if isinstance(self.result, AutoResult) else None
+        """`(nz, ny, nx)` volts at the best point."""
+        return None if self.result is None else self.result.volume
+
+    @property
+    def volume_config(self) -> ReconstructionConfig:
+        """How that volume was made."""
+        config, series = self.used_config, self.found
+        if series is None or self.result is None:
+            return config
+        if isinstance(self.result, SearchResult):
+            values = self.result.best.values
+            solver = {name: value for name, value in values.items() if PARAMETERS[name].kind == "solver"}
+            config = put_all(series, config, solver)[1]
+        bin_ = self.result.volume_bin
+        return (
+            config
+            if bin_ == 1
+            else config.model_copy(update={"voxel_angstrom": series.pixel_size_angstrom * bin_})
+        )
 
     def show_volume(self) -> None:
         """Put the volume into the viewer."""
         data, series = self.volume, self.found
         if data is None or series is None:
             return
-        voxel = self.used_config.voxel_angstrom or series.pixel_size_angstrom
+        voxel = self.volume_config.voxel_angstrom or series.pixel_size_angstrom
         spec = LayerSpec(
             data=data,
             name=f"Best point · {self._session.series_name.rsplit('.', 1)[0]}",

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,85 +19,25 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.auto_config import AutoConfig
+from napari_phaset3m.optimise.checks import check_stated
 from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
+from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.objective import Objective, Outcome
-from napari_phaset3m.optimise.search import SearchResult, iterate_search
-from napari_phaset3m.optimise.uncertainty import Determined, values_of
+from napari_phaset3m.optimise.search import iterate_search
+from napari_phaset3m.optimise.stages import AutoResult, Stage, State, changes
+from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stage:
-    """What a stage changed, and what that bought.
-
-    Attributes
-    ----------
-    name : str
-    before, after : float or None
-        Held-out error of the same trial before and after it.
-    changed : dict
-        Plain numbers with units in their names.
-    kept : bool
-        False: held-out images got worse, and it was undone.
-    seconds : float
-    """
-
-    name: str
-    before: float | None
-    after: float | None
-    changed: dict[str, float]
-    kept: bool
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AutoResult:
-    """What the pipeline found.
-
-    Attributes
-    ----------
-    stages : tuple of Stage
-    searches : tuple of SearchResult
-    determined : Determined or None
-        Standard deviations from leaving out parts of the images, and from what search and gradient
-        disagree by; correlations from the curvature at the end of the last gradient stage.
-    volume : ndarray or None
-        `(nz, ny, nx)` volts, of that stage.
-    notes : tuple of str
-    """
-
-    stages: tuple[Stage, ...]
-    searches: tuple[SearchResult, ...]
-    determined: Determined | None
-    volume: np.ndarray | None
-    notes: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class _State:
-    series: TiltFocalSeries
-    score: float
-    stages: list[Stage] = field(default_factory=list)
-    searches: list[SearchResult] = field(default_factory=list)
-    determined: Determined | None = None
-    volume: np.ndarray | None = None
-    #: What the last search and the last gradient stage stated, kept or not.
-    ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
-
-    def judge(self, name: str, series: TiltFocalSeries, score: float | None, seconds: float) -> bool:
-        """Keep a stage's series when held-out images are explained better by it."""
-        self.ways[name] = series
-        kept = score is not None and score < self.score
-        change = changes(self.series, series)
-        self.stages.append(Stage(name, self.score, score, change, kept, seconds))
-        if kept:
-            assert score is not None
-            self.series, self.score = series, score
-        return kept
+#: What no image tells, said with every result.
+FREEDOM = (
+    "a constant tilt offset only turns the volume about the tilt axis: no image tells it, "
+    "and it stays as stated"
+)
 
 
 def iterate_auto(
@@ -135,13 +73,12 @@ def iterate_auto(
         See :func:`.checks.check`; or defocus is not known.
     """
     wanted, config = wanted or AutoConfig(), config or ReconstructionConfig()
-    if series.defocus_angstrom is None:
-        raise ConfigError("defocus_angstrom: is not known; fit it first (phaset3m ctf) or give it")
+    check_stated(series)
     yield Progress("Judging what the series states", 0.0)
     first = _score(series, config, wanted)
     if first.score is None:
         raise ConfigError(f"the stated parameters cannot be judged: {first.message}")
-    state = _State(series, first.score)
+    state = State(series, first.score)
     unaligned = series.shifts_px is None or not np.any(series.shifts_px)
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
@@ -150,8 +87,10 @@ def iterate_auto(
     if not (finish is not None and finish.finish_requested()):
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
-    notes = tuple(dict.fromkeys(note for search in state.searches for note in search.notes))
-    result = AutoResult(tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes)
+    notes = tuple(dict.fromkeys([*(note for search in state.searches for note in search.notes), FREEDOM]))
+    result = AutoResult(
+        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes, state.volume_bin
+    )
     # Errors at different samplings are of different images: only the last trial's sampling is told.
     told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
     told |= changes(series, state.series)
@@ -171,7 +110,7 @@ def _journal(path: str | Path | None, number: int) -> Path | None:
 
 
 def _align(
-    state: _State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
+    state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
 ) -> Iterator[Progress]:
     """Start shifts: Gauss-Newton follows them only within about a feature."""
     begun = time.perf_counter()
@@ -185,7 +124,7 @@ def _align(
 
 
 def _search(
-    state: _State,
+    state: State,
     wanted: AutoConfig,
     config: ReconstructionConfig,
     how: tuple[Finish | None, Path | None, bool],
@@ -200,11 +139,13 @@ def _search(
         else:
             state.searches.append(event.result)
             best = event.result.best
-            state.judge("search", event.series, best.score, time.perf_counter() - begun)
+            kept = state.judge("search", event.series, best.score, time.perf_counter() - begun)
+            if kept and event.result.volume is not None:
+                state.volume, state.volume_bin = event.result.volume, event.result.volume_bin
 
 
 def _gradient(
-    state: _State,
+    state: State,
     wanted: AutoConfig,
     config: ReconstructionConfig,
     finish: Finish | None,
@@ -224,11 +165,53 @@ def _gradient(
     score = _score(series, config, wanted).score
     state.determined = found.result.determined
     if state.judge("gradient", series, score, time.perf_counter() - begun):
-        state.volume = found.result.volume
+        state.volume, state.volume_bin = found.result.volume, 1
+    levels = found.result.levels
+    if levels is not None:
+        begun, series = time.perf_counter(), levelled(state.series, levels)
+        score = _score(series, config, wanted).score
+        told = {"dose_rms_percent": 100 * float(np.sqrt(((levels[series.used] - 1) ** 2).mean()))}
+        state.judge("dose", series, score, time.perf_counter() - begun, told)
+
+
+def _geometry(
+    state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None, at: float
+) -> Iterator[Progress]:
+    """Angles, rotations and magnifications of single tilts, by the alignment's own stage."""
+    if not wanted.geometry:
+        return
+    begun, trial = time.perf_counter(), wanted.search.trial
+    gradient_ = {
+        "gradient_bins": wanted.bins or (1,),
+        "refine_shifts": trial.refine_shifts,
+        "refine_defocus": trial.refine_defocus,
+        **{f"refine_{name}": True for name in wanted.geometry},
+    }
+    steps = AlignConfig.parse(
+        stages=("gradient",), seed=wanted.search.seed, threads=config.threads, gradient=gradient_
+    )
+    for event in iterate_align(state.series, steps, finish=finish):
+        if isinstance(event, Progress):
+            yield Progress(f"Geometry: {event.text}", at, event.detail)
+        else:
+            score = _score(event.series, config, wanted).score
+            told = _turned(event.result.alignment)
+            state.judge("geometry", event.series, score, time.perf_counter() - begun, told)
+
+
+def _turned(found: Alignment) -> dict[str, float]:
+    """What single tilts were turned and stretched by (RMS of the used images)."""
+    told = {
+        "rotation_rms_deg": found.rotation_deg,
+        "magnification_rms_percent": 100 * (found.magnification - 1),
+    }
+    return {
+        name: float(np.sqrt((part[found.used] ** 2).mean())) for name, part in told.items() if np.any(part)
+    }
 
 
 def _rounds(
-    state: _State,
+    state: State,
     wanted: AutoConfig,
     config: ReconstructionConfig,
     how: tuple[Finish | None, str | Path | None, bool],
@@ -241,6 +224,7 @@ def _rounds(
         path = _journal(journal, number)
         yield from _search(state, wanted, config, (finish, path, resume), part)
         yield from _gradient(state, wanted, config, finish, part)
+        yield from _geometry(state, wanted, config, finish, part[0] + 0.98 * part[1])
         if finish is not None and finish.finish_requested():
             break
         finer = wanted.finer(state.searches[-1], state.series, config)
@@ -254,7 +238,7 @@ def _rounds(
 
 
 def _error_bars(
-    state: _State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
+    state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
 ) -> Generator[Progress, None, None]:
     """Standard deviations that hold more than the curvature does."""
     found = state.determined
@@ -272,27 +256,8 @@ def _refine(
 ) -> Iterator[Progress | Done]:
     return gradient(
         series, config, optics=wanted.optics, bins=wanted.bins, sweeps=wanted.sweeps,
-        trial=wanted.search.trial, seed=wanted.search.seed, finish=finish,
+        trial=wanted.search.trial, seed=wanted.search.seed, finish=finish, dose=wanted.dose,
     )  # fmt: skip
-
-
-def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]:
-    """What differs between two series of the same images, as plain numbers."""
-    used = before.used
-    found: dict[str, Any] = {}
-    if before.shifts_px is not None and after.shifts_px is not None:
-        moved = (after.shifts_px - before.shifts_px)[used]
-        found["shift_rms_px"] = float(np.sqrt((moved**2).mean()))
-    if before.defocus_angstrom is not None and after.defocus_angstrom is not None:
-        moved = (after.defocus_angstrom - before.defocus_angstrom)[used]
-        found["defocus_rms_angstrom"] = float(np.sqrt((moved**2).mean()))
-    cs = [s.spherical_aberration_angstrom for s in (before, after)]
-    if None not in cs:
-        found["cs_change_angstrom"] = float(cs[1] - cs[0])  # type: ignore[operator]
-    for name in sorted(set(before.aberrations) | set(after.aberrations)):
-        unit = "rad" if name.startswith("phi") else "angstrom"
-        found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
-    return found
 
 
 __all__ = ["AutoConfig", "AutoResult", "Stage", "changes", "iterate_auto"]

@@ -26,6 +26,12 @@ class AutoConfig(Model):
     )
     bins: tuple[PositiveInt, ...] = Field((2,), description="Bins of the gradient stage before 1")
     sweeps: PositiveInt = Field(10, description="Sweeps of the gradient stage at each sampling")
+    geometry: tuple[Literal["tilt", "rotation", "magnification"], ...] = Field(
+        (),
+        description="Refined for each tilt after the gradient stage: tilt (its angle), rotation (of its "
+        "images in their plane), magnification",
+    )
+    dose: bool = Field(False, description="Refine the dose of each image after the gradient stage")
     rounds: PositiveInt = Field(2, description="Rounds of search and gradient, at most")
     error_groups: int = Field(
         5, ge=0, description="Parts of the images left out in turn for the error bars; 0 or 1: curvature only"
@@ -54,7 +60,8 @@ class AutoConfig(Model):
         for item in self.search.ranges:
             at = PARAMETERS[item.name].get(series, config)
             low, high = narrowed(found.limits[item.name], at, share)
-            ranges.append(item.model_copy(update={"low": low, "high": high}))
+            # The prior has spoken: it is about what was stated, not about what was found since.
+            ranges.append(item.model_copy(update={"low": low, "high": high, "sigma": None}))
         search = self.search.model_copy(update={"trial": finer, "ranges": tuple(ranges)})
         return self.model_copy(update={"search": search})
 

@@ -9,10 +9,14 @@ from napari_phaset3m.core.aberrations import KRIVANEK
 from napari_phaset3m.core.constants import wavelength_angstrom
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.optimise.config import OptimiseConfig, Range
+from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
-from napari_phaset3m.reconstruct.problem import is_linear
+from napari_phaset3m.reconstruct.problem import held_out_images, is_linear
 
+#: What damps all images of a series alike.
+_DAMPING = ("focal_spread_angstrom", "b_factor_angstrom2")
+#: Sweeps from which on that is told from how sharp the volume is.
+CONVERGED_SWEEPS = 80
 #: Changes of the transfer's phase (radians) or envelope below this cannot be seen in any image.
 _UNSEEN = 0.05
 
@@ -27,15 +31,36 @@ def bounds(item: Range, series: TiltFocalSeries, config: ReconstructionConfig) -
     """
     parameter = PARAMETERS[item.name]
     now = parameter.get(series, config)
-    low = max(now - parameter.span, parameter.least) if item.low is None else item.low
-    high = now + parameter.span if item.high is None else item.high
+    span = parameter.span if item.sigma is None else 3 * item.sigma
+    low = max(now - span, parameter.least) if item.low is None else item.low
+    high = now + span if item.high is None else item.high
     if low < parameter.least:
         raise ConfigError(f"bounds of {item.name}: {low:g} is below {parameter.least:g}, its least value")
     if low >= high:
         raise ConfigError(
             f"bounds of {item.name}: {low:g} is not below {high:g}; give both bounds, the lower one first"
         )
+    if item.scale == "log" and low <= 0:
+        raise ConfigError(f"bounds of {item.name}: a logarithmic range needs bounds above 0, not {low:g}")
+    if item.sigma is not None and not low - 3 * item.sigma <= now <= high + 3 * item.sigma:
+        raise ConfigError(
+            f"{item.name}: its prior, {now:g} ± {item.sigma:g}, has nothing in {low:g} … {high:g}; "
+            "move the bounds, or leave the prior out"
+        )
     return low, high
+
+
+def check_stated(series: TiltFocalSeries) -> None:
+    """Refuse a series that lacks what every trial needs.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if series.defocus_angstrom is None:
+        raise ConfigError("defocus_angstrom: is not known; fit it first (phaset3m ctf) or give it")
+    if series.spherical_aberration_angstrom is None:
+        raise ConfigError("spherical_aberration_angstrom: is not known; give a first guess (--cs)")
 
 
 def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> tuple[str, ...]:
@@ -46,14 +71,21 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
     ConfigError
         No free parameter, reversed bounds, or one that the data cannot determine.
     """
+    check_stated(series)
     if not wanted.ranges:
         raise ConfigError("ranges: no parameter is free; name at least one, e.g. cs_angstrom")
     if is_linear(config):
         raise ConfigError("method: linear methods use no optics; choose multislice or singleslice")
+    assert series.used is not None
+    share, count = wanted.trial.holdout_fraction, int(series.used.sum())
+    if not held_out_images(series, config, share).any():
+        raise ConfigError(
+            f"holdout_fraction: {share:g} of {count} images is none, and trials are judged on them; raise it"
+        )
     notes = []
     for item in wanted.ranges:
         low, high = bounds(item, series, config)
-        reason = _undetermined(item.name, (low, high), series, wanted)
+        reason = _undetermined(item.name, (low, high), series, (config, wanted))
         if reason:
             raise ConfigError(f"{item.name}: {reason}")
         notes += _doubtful(item.name, series, wanted)
@@ -61,9 +93,12 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
 
 
 def _undetermined(
-    name: str, limits: tuple[float, float], series: TiltFocalSeries, wanted: OptimiseConfig
+    name: str,
+    limits: tuple[float, float],
+    series: TiltFocalSeries,
+    how: tuple[ReconstructionConfig, OptimiseConfig],
 ) -> str | None:
-    trial = wanted.trial
+    config, trial = how[0], how[1].trial
     if name == "tilt_offset_deg":
         return "images cannot tell it: the same tilt added everywhere only turns the volume about the axis"
     if name == "tilt_axis_offset_px" and trial.refine_shifts:
@@ -73,12 +108,23 @@ def _undetermined(
         return f"{refined} is refined in every trial; take it out of refine_optics to search for it"
     if series.n_tilt == 1 and PARAMETERS[name].kind == "geometry" and name != "magnification":
         return "one tilt alone does not tell the tilt axis"
+    if name in _DAMPING and not _converges(trial, config):
+        return (
+            "a sharper volume makes up for it, and the score of a short trial tells how fast it sharpens; "
+            f"give trials bin 1, {CONVERGED_SWEEPS} sweeps and padding auto, or leave it as stated"
+        )
     if _effect(name, limits, series, trial.bin) < _UNSEEN:
         return (
             f"nothing in {limits[0]:g} … {limits[1]:g} changes the images up to the Nyquist frequency of "
             f"trials (bin {trial.bin}); widen the range or lower the bin"
         )
     return None
+
+
+def _converges(trial: TrialConfig, config: ReconstructionConfig) -> bool:
+    """Whether a trial goes on until the sharpness of its volume is the images' own."""
+    padding = trial.padding_px if config.padding_px == "auto" else config.padding_px
+    return trial.bin == 1 and trial.sweeps >= CONVERGED_SWEEPS and padding != 0
 
 
 def _effect(name: str, limits: tuple[float, float], series: TiltFocalSeries, bin_: int) -> float:
@@ -104,8 +150,6 @@ def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> lis
         notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
     if name == "defocus_offset_angstrom" and wanted.trial.refine_defocus != "off":
         notes.append("defocus, refined in every trial, takes up part of its offset: a flat score is no fault")
-    if name == "focal_spread_angstrom":
-        notes.append("focal spread trades with how sharp the volume has become: few sweeps tell it badly")
     if name == "magnification":
         notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
     if series.n_focus == 1 and PARAMETERS[name].kind == "optics":

@@ -15,13 +15,19 @@ OPTICS: tuple[OpticsName, ...] = get_args(OpticsName)
 class Range(Model):
     """What is searched for, and where.
 
-    A bound that is not given is the stated value plus or minus the parameter's own span.
+    A bound that is not given is the stated value plus or minus the parameter's own span, or with
+    ``sigma`` three standard deviations.
     """
 
     name: str = Field(description="Parameter, with its unit: " + ", ".join(PARAMETERS))
     low: float | None = Field(None, description="Lower bound, in the parameter's unit")
     high: float | None = Field(None, description="Upper bound, in the parameter's unit")
     scale: Literal["linear", "log"] = Field("linear", description="How the range is covered")
+    sigma: PositiveFloat | None = Field(
+        None,
+        description="Prior: standard deviation about the stated value, in the parameter's unit; trials lie "
+        "denser where it is likely. None: as likely anywhere in the range",
+    )
 
     @field_validator("name")
     @classmethod
@@ -38,6 +44,8 @@ class Range(Model):
             )
         if self.scale == "log" and self.low is not None and self.low <= 0:
             raise ValueError(f"bounds of {self.name}: a logarithmic range needs bounds above 0")
+        if self.scale == "log" and self.sigma is not None:
+            raise ValueError(f"{self.name}: a prior and a logarithmic range exclude each other; give one")
         return self
 
 
@@ -49,6 +57,9 @@ class TrialConfig(Model):
         (2,), description="Further bins to run through before, falling, on top of bin"
     )
     sweeps: PositiveInt = Field(10, description="Sweeps at each sampling")
+    padding_px: Auto | Annotated[int, Field(ge=0)] = Field(
+        0, description="Border of vacuum in a trial, pixels; auto: as a reconstruction has it (costs twice)"
+    )
     crop_px: Annotated[int, Field(ge=16)] | None = Field(
         None, description="Use only the central square of this many pixels"
     )
@@ -107,5 +118,5 @@ class OptimiseConfig(Model):
         names = [item.name for item in ranges]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise ValueError(f"ranges: {twice} is given twice")
+            raise ValueError(f"{twice} is given twice")
         return ranges

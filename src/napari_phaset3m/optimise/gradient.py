@@ -10,12 +10,14 @@ import numpy as np
 from napari_phaset3m.config import OpticsName, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.config import TrialConfig
+from napari_phaset3m.optimise.levels import Levels
 from napari_phaset3m.optimise.objective import Watch, refined_of, sampled, spread_of
 from napari_phaset3m.optimise.uncertainty import Curvature, Determined
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
+from napari_phaset3m.reconstruct.refine import Hook
 
 #: Standard deviation of what is not known about shared optics, angstrom: a prior for coarse samplings,
 #: which hold little about them.
@@ -34,12 +36,15 @@ class GradientResult:
         Standard deviations and correlations of the shared optics.
     volume : ndarray
         `(nz, ny, nx)` volts.
+    levels : ndarray or None
+        `(n_tilt, n_focus)` dose of each image over the stated one, where it was asked for.
     """
 
     error: float
     held_out: float | None
     determined: Determined | None
     volume: np.ndarray
+    levels: np.ndarray | None = None
 
 
 def gradient(
@@ -52,6 +57,7 @@ def gradient(
     trial: TrialConfig,
     seed: int = 0,
     finish: Finish | None = None,
+    dose: bool = False,
 ) -> Iterator[Progress | Done]:
     """Refine shifts, defocus and shared optics while reconstructing from coarse to fine.
 
@@ -69,6 +75,8 @@ def gradient(
     seed : int
     finish : Finish, optional
         Ends after the sweep that is being computed.
+    dose : bool
+        Measure the dose of each image, too.
 
     Yields
     ------
@@ -78,7 +86,9 @@ def gradient(
     run = sampled(series, config, trial, {"multiresolution": bins, "iterations": sweeps, "seed": seed})
     free = trial.refine.model_copy(update={"refine_optics": optics})
     watch, curvature = Watch(), Curvature(optics, sweeps - 1)
-    hooks = (GaussNewton(free, spread_of(trial, OPTICS_SPREAD)), curvature, watch)
+    levels = Levels(sweeps - 1)
+    hooks: list[Hook] = [GaussNewton(free, spread_of(trial, OPTICS_SPREAD)), curvature, watch]
+    hooks += [levels] if dose else []
     total, last = 1, None
     for event in iterate(series, run, device="cpu", hooks=hooks, control=None):
         if isinstance(event, Started):
@@ -93,4 +103,5 @@ def gradient(
         elif isinstance(event, Finished):
             assert last is not None and watch.problem is not None
             found = refined_of(watch.problem, series).apply(series)
-            yield Done(found, GradientResult(last.error, last.held_out_error, curvature.found, event.volume))
+            errors = last.error, last.held_out_error
+            yield Done(found, GradientResult(*errors, curvature.found, event.volume, levels.found))

@@ -20,6 +20,12 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 
+#: What a standard deviation of :func:`with_scatter` holds, for a person.
+SIGMA_MEANS = (
+    "the scatter when parts of the images are left out, and what search and gradient disagree by: a lower "
+    "bound, since errors of the model that all images share are not in it"
+)
+
 Refine = Callable[[TiltFocalSeries], Iterator[Progress | Done]]
 
 

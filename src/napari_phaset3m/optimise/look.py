@@ -1,15 +1,19 @@
-"""One image as measured and as the best point would have it."""
+"""One image as measured and as the best point would have it: beside each other, and over shifts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import resolve_device
+from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.align.grid import least, shift_errors
+from napari_phaset3m.prepare.align.likelihood import ShiftGrid
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.problem import build_problem
@@ -66,3 +70,52 @@ def simulated(
     seen = method.predict(engine, 0)
     measured, found = (to_public(images, 1.0, problem.border) for images in (problem.images[0], seen))
     return measured, found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShiftMap:
+    """Error of one image against its prediction over 2D shifts (Lee et al. 2025, figure 1e).
+
+    Attributes
+    ----------
+    error : ndarray
+        `(m, m)` over (y, x) shifts, relative to that of an empty volume.
+    points_px : ndarray
+        `(m,)` shifts, pixels, added to the one that the series states.
+    least_px, sigma_px : ndarray
+        `(2,)` (y, x) of the parabola's minimum and one standard deviation.
+    """
+
+    error: np.ndarray
+    points_px: np.ndarray
+    least_px: np.ndarray
+    sigma_px: np.ndarray
+
+
+def shift_map(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    scale: float = 1.0,
+    radius_px: float = 2.0,
+    step_px: float = 0.25,
+) -> ShiftMap:
+    """Where an image lies on its prediction.
+
+    Parameters
+    ----------
+    measured, predicted : ndarray
+        `(ny, nx)` intensities, incident 1.
+    scale : float
+        Pixels of the series to one of these.
+    radius_px, step_px : float
+        Of the map, pixels of the series.
+    """
+    one, other = (
+        np.sqrt(np.maximum(image.T[None], 0, dtype=np.float64)) - 1 for image in (measured, predicted)
+    )
+    ny, nx = measured.shape
+    places = ShiftGrid.make(Grid(nx, ny, 1.0), radius_px / scale, step_px / scale)
+    error = shift_errors(one, other, places)[0]
+    points = places.points * scale
+    moved, sigma, _ = least(error, points, measured.size)
+    return ShiftMap(error, points, moved, sigma)

@@ -213,7 +213,7 @@ def sampled(
     """The config of a short run: ``changes``, held-out images and loss of a trial, few sweeps' defaults."""
     data = config.model_dump() | {"holdout_fraction": trial.holdout_fraction, "loss": trial.loss, **changes}
     if config.padding_px == "auto":
-        data["padding_px"] = 0  # costs twice, and what is found is no better (docs/decisions/0008)
+        data["padding_px"] = trial.padding_px  # by default none: docs/decisions/0008
     # Chosen by the images' sampling, not by the coarser one of a trial.
     chosen: dict[str, float | None] = {"sparsity": sparsity(config, series.pixel_size_angstrom)}
     if config.constraints.atomic_basis_sigma_angstrom == "auto":

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from napari_phaset3m.optimise.proposers import Bayesian, Point, Proposer
+from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer
+
+Place = Callable[[int, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """Mean and standard deviation of the score along one or two axes of the unit cube.
+    """Mean and standard deviation of the score along one or two parameters.
 
     Attributes
     ----------
     axes : tuple of int
     grid : ndarray
-        `(n,)` positions in 0..1, the same on each axis.
+        `(n,)` fractions of the range, even steps of the value, the same on each axis.
     mean, sigma : ndarray
         `(n,)` or `(n, n)`.
     """
@@ -31,19 +33,25 @@ class Slice:
 
 def _believed(proposer: Proposer, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and standard deviation at points; None (another proposer, or too few trials)."""
-    return proposer.predict(points) if isinstance(proposer, Bayesian) else None
+    return proposer.predict(points) if isinstance(proposer, Bayesian | Grid) else None
 
 
-def slice_through(proposer: Proposer, best: Point, axes: tuple[int, ...], n: int = 81) -> Slice | None:
+def slice_through(
+    proposer: Proposer, best: Point, axes: tuple[int, ...], n: int = 81, place: Place | None = None
+) -> Slice | None:
     """The posterior along ``axes``, the other parameters at ``best``; None without a model.
 
     Parameters
     ----------
     axes : tuple of int
         One or two axes.
+    n : int
+    place : callable, optional
+        Where fractions of a range lie in the cube (:meth:`.axes.Axes.place`); the same when omitted.
     """
     grid = np.linspace(0, 1, n)
-    parts = np.meshgrid(*(grid for _ in axes), indexing="ij")
+    cube = [grid if place is None else place(axis, grid) for axis in axes]
+    parts = np.meshgrid(*cube, indexing="ij")
     points = np.tile(np.asarray(best, np.float64), (parts[0].size, 1))
     for axis, part in zip(axes, parts, strict=True):
         points[:, axis] = part.ravel()

@@ -71,8 +71,9 @@ class Grid:
 
     def __init__(self, n_axis: int, calls: int) -> None:
         edge = max(2, int(np.floor(calls ** (1 / n_axis) + 1e-9)))
-        axis = np.linspace(0, 1, edge)
-        points = [tuple(map(float, point)) for point in product(axis, repeat=n_axis)]
+        self._axis = np.linspace(0, 1, edge)
+        points = [tuple(map(float, point)) for point in product(self._axis, repeat=n_axis)]
+        self._scores = np.full((edge,) * n_axis, np.nan)
         self._left = sorted(points, key=lambda point: sum((x - 0.5) ** 2 for x in point))
 
     def ask(self, n: int = 1) -> list[Point]:
@@ -83,6 +84,18 @@ class Grid:
     def tell(self, point: Point, score: float | None) -> None:
         """See :class:`Proposer`; a point that is known already is not asked for again."""
         self._left = [other for other in self._left if not np.allclose(other, point, atol=1e-9)]
+        if score is not None:
+            self._scores[tuple(np.rint(np.array(point) * (self._axis.size - 1)).astype(int))] = score
+
+    def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Scores between the grid's points, linear; no model before all were told. Failed ones: the worst."""
+        from scipy.interpolate import RegularGridInterpolator
+
+        if self._left or np.isnan(self._scores).all():
+            return None
+        known = np.where(np.isnan(self._scores), np.nanmax(self._scores), self._scores)
+        mean = RegularGridInterpolator((self._axis,) * known.ndim, known)(points)
+        return mean, np.zeros(len(points))
 
     def expected_gain(self) -> float:
         """See :class:`Proposer`."""
@@ -130,6 +143,19 @@ class Bayesian:
         self._worst = score if self._worst is None else max(self._worst, score)
         with _one_thread():
             self.optimizer.tell(list(point), float(np.log(max(score, _LEAST))))
+
+    @classmethod
+    def fitted(cls, config: OptimiseConfig, told: Sequence[tuple[Point, float | None]]) -> Bayesian:
+        """A process that knows these trials, for a look at what another way of searching found."""
+        found = cls(len(config.ranges), config)
+        known = [
+            (list(point), float(np.log(max(score, _LEAST)))) for point, score in told if score is not None
+        ]
+        if len(known) > 1:
+            found.optimizer._n_initial_points = 0
+            with _one_thread():
+                found.optimizer.tell(*map(list, zip(*known, strict=True)))
+        return found
 
     def predict(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Mean and standard deviation of the score at `(n, n_axis)` points; None without a model."""

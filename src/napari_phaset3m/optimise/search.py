@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,13 @@ import numpy as np
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DivergedError
-from napari_phaset3m.optimise.checks import bounds, check
+from napari_phaset3m.optimise.axes import Axes
+from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.posterior import likely_best, slice_through
-from napari_phaset3m.optimise.proposers import Point, Proposer, make_proposer
+from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer, make_proposer
 from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
@@ -38,55 +39,33 @@ class SearchResult:
     trials : tuple of Trial
     best : Trial
         At the lowest posterior mean where there is a model, else the lowest score: single scores are noisy.
-    limits : dict
-        (low, high) of each searched parameter, in its unit.
+    axes : Axes
+        Names and limits of the searched parameters, and where their values lie in the unit cube.
     reason : str
         Why it ended: ``calls``, ``gain`` (no further gain is expected), ``grid`` or ``finished early``.
     notes : tuple of str
-    proposer : Proposer
-        With its model of the score, for :mod:`.posterior`.
+    proposer : Bayesian or Grid
+        What is known of the score between the trials, for :mod:`.posterior`; after random points, or those
+        of Optuna, a process fitted to them.
+    volume : ndarray or None
+        `(nz, ny, nx)` volts, of the best trial at its sampling; None where an earlier run made it.
+    volume_bin : int
+        That sampling, as binning of the images.
     """
 
     trials: tuple[Trial, ...]
     best: Trial
-    limits: dict[str, tuple[float, float]]
+    axes: Axes
     reason: str
     notes: tuple[str, ...]
-    proposer: Proposer
+    proposer: Bayesian | Grid
+    volume: np.ndarray | None = None
+    volume_bin: int = 1
 
-
-class Axes:
-    """From the unit cube to values, and back.
-
-    Parameters
-    ----------
-    series : TiltFocalSeries
-    config : ReconstructionConfig
-    wanted : OptimiseConfig
-    """
-
-    def __init__(self, series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> None:
-        self.names = [item.name for item in wanted.ranges]
-        self.limits = {item.name: bounds(item, series, config) for item in wanted.ranges}
-        self._log = {item.name: item.scale == "log" for item in wanted.ranges}
-
-    def values(self, point: Sequence[float]) -> dict[str, float]:
-        """Values of a point of the unit cube."""
-        found = {}
-        for name, x in zip(self.names, point, strict=True):
-            low, high = self.limits[name]
-            found[name] = float(low * (high / low) ** x) if self._log[name] else float(low + x * (high - low))
-        return found
-
-    def point(self, values: dict[str, float]) -> Point:
-        """The point of the unit cube with these values."""
-        found = []
-        for name in self.names:
-            low, high = self.limits[name]
-            value = values[name]
-            straight = (value - low) / (high - low)
-            found.append(np.log(value / low) / np.log(high / low) if self._log[name] else straight)
-        return tuple(float(min(1.0, max(0.0, x))) for x in found)
+    @property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """(low, high) of each searched parameter, in its unit."""
+        return self.axes.limits
 
 
 def iterate_search(
@@ -145,8 +124,17 @@ def iterate_search(
     if found is None:
         why = book.trials[-1].message if book.trials else "none was run"
         raise DivergedError(f"no trial could be judged; the last one: {why}")
-    result = SearchResult(tuple(book.trials), found, axes.limits, reason, notes, proposer)
+    known = _model(proposer, book, wanted)
+    volume = book.volumes.get(found.number)
+    result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
+
+
+def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:
+    """What is known of the score between the trials."""
+    if isinstance(proposer, Bayesian | Grid):
+        return proposer
+    return Bayesian.fitted(wanted, [(trial.point, trial.score) for trial in book.trials])
 
 
 def best_series(
@@ -179,6 +167,7 @@ def _trials(
     running: dict[Future[Outcome], tuple[int, Point]] = {}
     number, clock = len(book.trials), time.monotonic()
     reason = "calls"
+    yield from (_progress(book, wanted, _seen(trial, book, proposer, axes)) for trial in book.trials)
     with ThreadPoolExecutor(wanted.workers) as pool:
         try:
             while True:
@@ -195,12 +184,13 @@ def _trials(
                     return reason
                 done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
-                    trial = _told(future.result(), running.pop(future), axes)
-                    book.add(trial)
+                    trial = _kept(future.result(), running.pop(future), axes, book)
                     proposer.tell(trial.point, trial.score)
                     reason = _ended(proposer, book, wanted) or reason
-                seen = _seen(book, proposer, axes) if done else {}
-                yield _progress(book, wanted, {**seen, "seconds": time.monotonic() - clock} if seen else {})
+                    seconds = {"seconds": time.monotonic() - clock}
+                    yield _progress(book, wanted, {**_seen(trial, book, proposer, axes), **seconds})
+                if not done:
+                    yield _progress(book, wanted, {})
         finally:
             stop.set()
             for future in running:
@@ -214,17 +204,18 @@ def _at_model_minimum(objective: Objective, book: Journal, axes: Axes, point: Po
         if np.allclose(trial.point, point, atol=1e-6):
             return trial
     objective = replace(objective, cancelled=lambda: False)
-    trial = _told(objective(axes.values(point)), (len(book.trials), point), axes)
-    book.add(trial)
-    return trial
+    return _kept(objective(axes.values(point)), (len(book.trials), point), axes, book)
 
 
-def _told(outcome: Outcome, asked: tuple[int, Point], axes: Axes) -> Trial:
+def _kept(outcome: Outcome, asked: tuple[int, Point], axes: Axes, book: Journal) -> Trial:
+    """The trial of an outcome, written into the journal."""
     number, point = asked
-    return Trial(
+    trial = Trial(
         number, point, axes.values(point), outcome.status, outcome.score, outcome.error,
         outcome.seconds, outcome.message, found_of(outcome.refined),
     )  # fmt: skip
+    book.add(trial, outcome.volume)
+    return trial
 
 
 def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | None:
@@ -240,13 +231,16 @@ def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | N
     return "gain" if proposer.expected_gain() < wanted.stop_gain * scale else None
 
 
-def _seen(book: Journal, proposer: Proposer, axes: Axes) -> dict[str, Any]:
-    """What is worth looking at after a trial."""
+def _seen(trial: Trial, book: Journal, proposer: Proposer, axes: Axes) -> dict[str, Any]:
+    """What is worth looking at after a trial; the model only after the last one."""
     found = best(book.trials)
-    each = [] if found is None else [(axis,) for axis in range(len(axes.names))]
-    slices = [slice_through(proposer, found.point, axis) for axis in each] if found is not None else []
+    model = found is not None and trial is book.trials[-1]
+    each = range(len(axes.names)) if model else ()
+    slices = (
+        [slice_through(proposer, found.point, (axis,), place=axes.place) for axis in each] if found else []
+    )
     return {
-        "trial": book.trials[-1],
+        "trial": trial,
         "best": found,
         "limits": axes.limits,
         "slices": [part for part in slices if part is not None],

@@ -91,6 +91,12 @@ class Journal:
     resume : bool
         Go on with the trials of the file, when it exists.
 
+    Attributes
+    ----------
+    trials : list of Trial
+    volumes : dict of int to ndarray
+        `(nz, ny, nx)` volts of the best and of the last trial of this run, by their numbers; not on disk.
+
     Raises
     ------
     DataError
@@ -102,6 +108,7 @@ class Journal:
     def __init__(self, path: Path | None, mark: str, *, resume: bool = False) -> None:
         self.path = path
         self.trials: list[Trial] = []
+        self.volumes: dict[int, np.ndarray] = {}
         if path is None:
             return
         if path.exists() and not resume:
@@ -137,9 +144,14 @@ class Journal:
         if len(kept) < len(lines) or not lines[-1].endswith("\n"):
             _rewrite(path, "".join(kept))
 
-    def add(self, trial: Trial) -> None:
-        """Keep a trial; on disk before this returns."""
+    def add(self, trial: Trial, volume: np.ndarray | None = None) -> None:
+        """Keep a trial, on disk before this returns; its volume in memory while it is best or last."""
         self.trials.append(trial)
+        found = best(self.trials)
+        kept = {trial.number, -1 if found is None else found.number}
+        if volume is not None:
+            self.volumes[trial.number] = volume
+        self.volumes = {number: each for number, each in self.volumes.items() if number in kept}
         if self.path is not None:
             self._append(asdict(trial))
 

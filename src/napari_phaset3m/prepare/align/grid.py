@@ -69,12 +69,28 @@ def _errors(
     """The held-out foci, and their errors `(n, y, x)` over those of an empty volume."""
     foci = np.flatnonzero(held)
     measured, predicted = (a[foci] for a in reference.amplitudes(tilt))
+    return foci, shift_errors(measured, predicted, places)
+
+
+def shift_errors(measured: np.ndarray, predicted: np.ndarray, places: ShiftGrid) -> np.ndarray:
+    """Error of images against their predictions at a grid of shifts.
+
+    Parameters
+    ----------
+    measured, predicted : ndarray
+        `(n, nx, ny)` amplitudes less that of an empty volume, which does not move: fewer digits are lost.
+    places : ShiftGrid
+
+    Returns
+    -------
+    ndarray
+        `(n, y, x)` sums of squares over those of an empty volume.
+    """
     n = measured.shape[-1] * measured.shape[-2]
-    # Without the constant of an empty volume, which does not move: fewer digits are lost.
     own = (measured**2).sum((-2, -1)) + (predicted**2).sum((-2, -1))
     cross = np.fft.fft2(measured) * np.fft.fft2(predicted).conj() / n
     errors = own[:, None, None] - 2 * places.maps(cross)
-    return foci, errors / np.maximum((measured**2).sum((-2, -1)), 1e-30)[:, None, None]
+    return np.asarray(errors / np.maximum((measured**2).sum((-2, -1)), 1e-30)[:, None, None])
 
 
 def least(error: np.ndarray, points: np.ndarray, n_pixel: int) -> tuple[np.ndarray, np.ndarray, float]:

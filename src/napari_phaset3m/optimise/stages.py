@@ -1,0 +1,131 @@
+"""What the pipeline keeps from stage to stage, and what it gives at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.optimise.search import SearchResult
+from napari_phaset3m.optimise.uncertainty import Determined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What a stage changed, and what that bought.
+
+    Attributes
+    ----------
+    name : str
+    before, after : float or None
+        Held-out error of the same trial before and after it.
+    changed : dict
+        Plain numbers with units in their names.
+    kept : bool
+        False: held-out images got worse, and it was undone.
+    seconds : float
+    """
+
+    name: str
+    before: float | None
+    after: float | None
+    changed: dict[str, float]
+    kept: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AutoResult:
+    """What the pipeline found.
+
+    Attributes
+    ----------
+    stages : tuple of Stage
+    searches : tuple of SearchResult
+    determined : Determined or None
+        Standard deviations from leaving out parts of the images, and from what search and gradient
+        disagree by; correlations from the curvature at the end of the last gradient stage.
+    volume : ndarray or None
+        `(nz, ny, nx)` volts, of the last search or gradient stage that was kept.
+    volume_bin : int
+        Binning of the images that it was made from.
+    notes : tuple of str
+    """
+
+    stages: tuple[Stage, ...]
+    searches: tuple[SearchResult, ...]
+    determined: Determined | None
+    volume: np.ndarray | None
+    notes: tuple[str, ...]
+    volume_bin: int = 1
+
+
+@dataclass(eq=False)
+class State:
+    """How far the pipeline is.
+
+    Attributes
+    ----------
+    series : TiltFocalSeries
+        With what was found so far.
+    score : float
+        Its held-out error, in trials as they are made now.
+    stages, searches : list
+    determined
+        Of the last gradient stage.
+    volume, volume_bin
+        Of the last search or gradient stage that was kept.
+    ways : dict
+        What the last search and the last gradient stage stated, kept or not.
+    """
+
+    series: TiltFocalSeries
+    score: float
+    stages: list[Stage] = field(default_factory=list)
+    searches: list[SearchResult] = field(default_factory=list)
+    determined: Determined | None = None
+    volume: np.ndarray | None = None
+    volume_bin: int = 1
+    ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
+
+    def judge(
+        self,
+        name: str,
+        series: TiltFocalSeries,
+        score: float | None,
+        seconds: float,
+        told: dict[str, float] | None = None,
+    ) -> bool:
+        """Keep a stage's series when held-out images are explained better; ``told``: further changes."""
+        self.ways[name] = series
+        kept = score is not None and score < self.score
+        change = changes(self.series, series) | (told or {})
+        self.stages.append(Stage(name, self.score, score, change, kept, seconds))
+        if kept:
+            assert score is not None
+            self.series, self.score = series, score
+        return kept
+
+
+def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]:
+    """What differs between two series of the same images, as plain numbers."""
+    used = before.used
+    found: dict[str, Any] = {}
+    if before.shifts_px is not None and after.shifts_px is not None:
+        moved = (after.shifts_px - before.shifts_px)[used]
+        found["shift_rms_px"] = float(np.sqrt((moved**2).mean()))
+    if before.defocus_angstrom is not None and after.defocus_angstrom is not None:
+        moved = (after.defocus_angstrom - before.defocus_angstrom)[used]
+        found["defocus_rms_angstrom"] = float(np.sqrt((moved**2).mean()))
+    turned = (after.tilt_deg - before.tilt_deg)[used.any(1)] if used is not None else after.tilt_deg * 0
+    if np.any(turned):
+        found["tilt_rms_deg"] = float(np.sqrt((turned**2).mean()))
+    cs = [s.spherical_aberration_angstrom for s in (before, after)]
+    if None not in cs:
+        found["cs_change_angstrom"] = float(cs[1] - cs[0])  # type: ignore[operator]
+    for name in sorted(set(before.aberrations) | set(after.aberrations)):
+        unit = "rad" if name.startswith("phi") else "angstrom"
+        found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
+    return found
