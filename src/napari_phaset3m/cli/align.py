@@ -14,6 +14,7 @@ import typer
 from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.words import told_words
 
 
 def _align(
@@ -77,7 +78,10 @@ def _optics(found: dict[str, float]) -> str:
 def _line(stage: dict[str, Any]) -> str:
     told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
     told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
-    return told if stage["kept"] else f"{told}; undone, as the images were predicted no better"
+    if not stage["kept"]:
+        return f"{told}; undone, as the images were predicted no better"
+    more = told_words(stage["name"], stage["told"])
+    return f"{told}\n  {more}" if more else told
 
 
 def _run(

@@ -12,6 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.words import told_words
 from napari_phaset3m.prepare.history import recorded
 
 
@@ -80,6 +81,9 @@ def stage_words(stages: tuple[Any, ...]) -> str:
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
         lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+        more = told_words(stage.name, getattr(stage, "told", {})) if not state else ""
+        if more:
+            lines.append(more)
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ def iterate_align(
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(stages):
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
-        after = yield from STAGES[name](work, share)
+        after = yield from STAGES[name](replace(work, told={}), share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
         kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
         seconds = time.perf_counter() - begun
@@ -127,7 +127,7 @@ def _stage_result(
     change = (after.alignment.shifts_px - before.alignment.shifts_px)[before.alignment.used]
     rms = float(np.sqrt((change**2).sum(-1).mean()))
     told = (old.error, new.error, old.information, new.information)
-    return StageResult(name, rms, *told, seconds, kept)
+    return StageResult(name, rms, *told, seconds, kept, dict(after.told))
 
 
 def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:

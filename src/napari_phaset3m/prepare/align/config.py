@@ -37,10 +37,15 @@ class ReferenceConfig(Model):
 
 
 class FocalConfig(Model):
-    """Shifts between the foci of a tilt, before there is a volume."""
+    """Shifts, rotation and magnification between the foci of a tilt, before there is a volume."""
 
     focal_search_px: PositiveFloat | Auto = Field(
         "auto", description="Largest shift between foci, pixels; auto: a tenth of the image's shorter side"
+    )
+    focal_geometry: bool = Field(
+        True,
+        description="Rotation and magnification between foci, alike at all tilts; images are resampled "
+        "where these are more than chance",
     )
     focal_refine: bool = Field(True, description="Refine by a one-tilt reconstruction with free shifts")
 

@@ -31,6 +31,8 @@ ATOMIC_PIXEL = 0.8
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
+#: Depth of a volume of one slice.
+THIN_VOXELS = 4
 
 
 def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
@@ -42,9 +44,9 @@ def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
 
 
 def reference_config(
-    series: TiltFocalSeries, config: AlignConfig, bin_: int, sweeps: int | None = None
+    series: TiltFocalSeries, config: AlignConfig, bin_: int, sweeps: int | None = None, *, thin: bool = False
 ) -> ReconstructionConfig:
-    """Settings of a reference volume at a bin of the series' pixel."""
+    """Settings of a reference volume at a bin of the series' pixel; ``thin``: of one slice."""
     voxel, model = series.pixel_size_angstrom * bin_, forward_model(series, config)
     n = sweeps or config.reference.sweeps
     common: dict[str, Any] = {"voxel_angstrom": voxel, "holdout_fraction": 0.0, "iterations": n}
@@ -57,6 +59,9 @@ def reference_config(
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)
+    if thin:
+        common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
+        return ReconstructionConfig.parse(**common)
     return ReconstructionConfig.parse(**common, constraints=_constraints(series, config, voxel))
 
 
@@ -82,6 +87,8 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
+    thin : bool
+        One slice: a phase object, for the images of one tilt.
     """
 
     def __init__(
@@ -91,9 +98,11 @@ class Reference:
         bin_: int,
         sweeps: int | None = None,
         hooks: tuple[Hook, ...] = (),
+        *,
+        thin: bool = False,
     ) -> None:
         self.series, self.linear = series, forward_model(series, config) == "sirt"
-        self._settings = reference_config(series, config, bin_, sweeps)
+        self._settings = reference_config(series, config, bin_, sweeps, thin=thin)
         self.stage = Stage(series, self._settings, resolve_device("cpu"), None, 1, hooks)
         self.errors: list[float] = []
         self._volume: np.ndarray | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class StageResult:
     seconds : float
     kept : bool
         False: the images were predicted no better afterwards, and the stage was undone.
+    told : mapping
+        What the stage found besides the alignment, plain numbers by name; :mod:`.words` puts it in words.
     """
 
     name: str
@@ -37,6 +40,7 @@ class StageResult:
     information_after: float
     seconds: float
     kept: bool
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,8 @@ class Work:
         Asks to end early.
     error_map, error_map_px : ndarray, optional
         Of the grid search, see :class:`.result.AlignResult`.
+    told : mapping
+        What the present stage found besides the alignment, plain numbers by name.
     """
 
     original: TiltFocalSeries
@@ -43,6 +45,7 @@ class Work:
     finish: Finish | None = None
     error_map: np.ndarray | None = None
     error_map_px: np.ndarray | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, alignment: Alignment) -> Work:
         """The same with another alignment, its freedoms fixed."""

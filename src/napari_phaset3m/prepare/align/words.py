@@ -1,0 +1,37 @@
+"""What stages found besides shifts, in words: for the command line and the panel alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def told_words(stage: str, told: Mapping[str, Any]) -> str:
+    """A line on what a stage told (:attr:`.result.StageResult.told`); empty when it told nothing.
+
+    Parameters
+    ----------
+    stage : str
+    told : mapping
+        Plain numbers by name.
+    """
+    words = _WORDS.get(stage)
+    return words(told) if words is not None and told else ""
+
+
+def _focal(told: Mapping[str, Any]) -> str:
+    if "rotation_deg" not in told:
+        return ""
+    turned, scaled = told["rotation_deg"], [100 * (m - 1) for m in told["magnification"]]
+    turn_error = max((e for e in told["rotation_error_deg"] if e is not None), default=0.0)
+    scale_error = 100 * max((e for e in told["magnification_error"] if e is not None), default=0.0)
+    text = f"foci turned by {_list(turned, 2)}° (± {turn_error:.2f})"
+    text += f", magnified by {_list(scaled, 2)} % (± {scale_error:.2f})"
+    return text if told.get("applied") else f"{text}: too little to resample for"
+
+
+def _list(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:+.{digits}f}".replace("-", "−") for value in values)
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {"focal": _focal}
