@@ -14,6 +14,7 @@ import typer
 from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.tilt_axis import axis_words
 from napari_phaset3m.prepare.align.words import told_words
 
 
@@ -49,6 +50,7 @@ def _align(
         return
     for stage in record["stages"]:
         print(_line(stage))
+    print(axis_words(record))
     if "optics" in record:
         print(_optics(record["optics"]))
     print(f"{output}: aligned in {record['seconds']:.0f} s")

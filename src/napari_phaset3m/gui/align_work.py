@@ -18,6 +18,7 @@ from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.events import Done, Progress
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class AlignWork(QObject):
         if series is None:
             return None
         return self.draft if self.draft is not None else self._stated(series)
+
+    @property
+    def axis(self) -> TiltAxis | None:
+        """Where the tilt axis runs in the images of the series; None without a series."""
+        series, alignment = self._session.series, self.alignment
+        if series is None or alignment is None:
+            return None
+        return TiltAxis.of(alignment, series.pixel_size_angstrom, self.origin.told.get("axis_error_deg"))
 
     def _stated(self, series: TiltFocalSeries) -> Alignment:
         """What the series states, with residuals and errors as long as it is what was accepted last."""

@@ -23,6 +23,7 @@ from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
 from napari_phaset3m.prepare.align.shared import optics
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
@@ -115,7 +116,11 @@ def iterate_align(
 def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
     kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
-    result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found)
+    errors = [
+        stage.told["axis_error_deg"] for stage in stages if stage.kept and "axis_error_deg" in stage.told
+    ]
+    axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom, errors[-1] if errors else None)
+    result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found, axis)
     told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
     return Done(recorded(work.series, "align", work.config, told), result)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class AlignResult:
     optics : dict or None
         What the stage "optics" put into the series, where it was kept: ``spherical_aberration_angstrom``,
         ``astigmatism_angstrom`` and ``astigmatism_azimuth_deg`` (C12, from +x towards +y).
+    axis : TiltAxis or None
+        Where the tilt axis runs in the given images.
     """
 
     alignment: Alignment
@@ -67,6 +70,7 @@ class AlignResult:
     error_map: np.ndarray | None = None
     error_map_px: np.ndarray | None = None
     optics: dict[str, float] | None = None
+    axis: TiltAxis | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""
@@ -80,6 +84,8 @@ class AlignResult:
             "residual_worst": float(np.nanmax(residual)) if np.isfinite(residual).any() else None,
             "n_used": int(used.sum()),
         }
+        if self.axis is not None:
+            told |= self.axis.told()
         if self.optics is not None:
             told["optics"] = dict(self.optics)
         return told

@@ -34,4 +34,10 @@ def _list(values: Sequence[float], digits: int) -> str:
     return ", ".join(f"{value:+.{digits}f}".replace("-", "−") for value in values)
 
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {"focal": _focal}
+def _coarse(told: Mapping[str, Any]) -> str:
+    if "axis_error_deg" not in told:
+        return ""
+    return f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {"coarse": _coarse, "focal": _focal}
