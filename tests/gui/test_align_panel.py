@@ -237,7 +237,7 @@ def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
     panel.run.click()
     until_idle(qtbot, session)
     assert "rotation +3.00°" in panel.move_.numbers.text()
-    assert "Accept (or discard) the rotation first" in panel.run.toolTip()
+    assert "Accept (or discard) this alignment first" in panel.run.toolTip()
     panel.ends.accept.click()
     until_idle(qtbot, session)
     assert session.series is not before and not np.may_share_memory(session.series.images, before.images)

@@ -12,7 +12,6 @@ from collections.abc import Generator
 import numpy as np
 
 from napari_phaset3m.config import RefineConfig
-from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align.focal_geometry import between_foci
 from napari_phaset3m.prepare.align.foci import Foci, one_tilt
 from napari_phaset3m.prepare.align.likelihood import ShiftGrid, measure_rings, moments
@@ -28,14 +27,8 @@ ROUNDS = 4
 def focal(work: Work, share: Share) -> StageEvents:
     """The stage "focal"; the mean shift of a tilt's images does not change.
 
-    Raises
-    ------
-    ConfigError
-        There is one image at each tilt, or defocus or Cs is not stated.
+    For several foci with stated defocus and Cs (:func:`.stages.why_not_stage`).
     """
-    series = work.series
-    if series.n_focus == 1 or series.defocus_angstrom is None or series.spherical_aberration_angstrom is None:
-        raise ConfigError("stages: focal needs several foci with stated defocus and Cs; leave it out")
     bins = sorted({max(1, round(b)) for b in (work.short_side / 24, work.short_side / 48)}, reverse=True)
     for number, bin_ in enumerate(bins):
         for n in range(ROUNDS):

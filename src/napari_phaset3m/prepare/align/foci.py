@@ -78,7 +78,7 @@ def reconstructed(
     for number, tilt in enumerate(map(int, tilts)):
         for focus in map(int, np.flatnonzero(series.used[tilt])):
             seen = one_tilt(series, tilt, without=focus)
-            reference = Reference(seen, config, 1, how[0], thin=True)
+            reference = Reference(seen, config, 1, how[0], kind="thin")
             try:
                 for _ in reference.sweeps():
                     pass

@@ -63,6 +63,9 @@ class AlignResult:
         ``astigmatism_angstrom`` and ``astigmatism_azimuth_deg`` (C12, from +x towards +y).
     axis : TiltAxis or None
         Where the tilt axis runs in the given images.
+    local_px : ndarray or None
+        Where the stage "local" was kept: the field that goes with the alignment into
+        :func:`.apply.apply`.
     """
 
     alignment: Alignment
@@ -71,6 +74,7 @@ class AlignResult:
     error_map_px: np.ndarray | None = None
     optics: dict[str, float] | None = None
     axis: TiltAxis | None = None
+    local_px: np.ndarray | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""

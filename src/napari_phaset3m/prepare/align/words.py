@@ -40,4 +40,25 @@ def _coarse(told: Mapping[str, Any]) -> str:
     return f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
 
 
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {"coarse": _coarse, "focal": _focal}
+def _beads(told: Mapping[str, Any]) -> str:
+    text = f"{told['n_beads']} beads of {told['diameter_angstrom'] / 10:.1f} nm, "
+    text += f"each seen in {100 * told['seen']:.0f} % of the tilts, "
+    text += f"{told['residual_median_px']:.2f} px (median) from the model; "
+    return text + f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace(
+        "-", "−"
+    )
+
+
+def _local(told: Mapping[str, Any]) -> str:
+    text = f"images unbent by {told['rms_px']:.2f} px (RMS), {told['largest_px']:.1f} px at most"
+    if told["residual_px"] is None:
+        return "no patch could be followed"
+    return f"{text}; patches {told['residual_px']:.2f} px (median) from the smooth field"
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "coarse": _coarse,
+    "beads": _beads,
+    "focal": _focal,
+    "local": _local,
+}
