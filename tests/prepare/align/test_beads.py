@@ -150,7 +150,7 @@ def test_the_stage_aligns_a_series():
     assert done.result.axis.angle_error_deg == stage.told["axis_error_deg"]
     assert np.sqrt((true_axes_error(found, shifts) ** 2).mean()) < 0.12
     np.testing.assert_allclose(found.shifts_px[:, 1] - found.shifts_px[:, 0] - between, 0, atol=0.05)
-    assert "beads of 7" in told_words("beads", stage.told)
+    assert "10 beads of" in told_words("beads", stage.told)
 
 
 def test_a_series_without_beads_says_so():
