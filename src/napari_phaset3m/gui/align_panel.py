@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align_check import AlignCheck, check_for
@@ -257,7 +257,11 @@ class AlignPanel(QScrollArea):
         super().showEvent(event)
         self.check_.activate(True)
         self.keys.bind(self.move_.keys.isChecked())
-        view = self.view()
+        # After the panel has been drawn: both at once would hold the window.
+        QTimer.singleShot(0, self._show_view)
+
+    def _show_view(self) -> None:
+        view = self.view() if self.isVisible() else None
         if view is not None:
             bring_forward(view)
 
