@@ -44,6 +44,7 @@ class Stage:
 class Result:
     alignment: Alignment
     stages: tuple[Stage, ...] = (Stage(),)
+    local_px: np.ndarray | None = None
 
 
 class FakeEngine:
@@ -51,7 +52,7 @@ class FakeEngine:
 
     def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
         self.rotation, self.steps, self.started_from = rotation, steps, None
-        self.cs = None
+        self.cs = self.local = None
 
     def __call__(self, series, config, *, finish=None, device="auto"):
         start = Alignment.of(series)
@@ -73,7 +74,7 @@ class FakeEngine:
             after = after.replace(
                 spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
             )
-        yield Done(after, Result(found))
+        yield Done(after, Result(found, local_px=self.local))
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
     panel.run.click()
     until_idle(qtbot, session)
     assert "rotation +3.00°" in panel.move_.numbers.text()
-    assert "Accept (or discard) the rotation first" in panel.run.toolTip()
+    assert "Accept (or discard) this alignment first" in panel.run.toolTip()
     panel.ends.accept.click()
     until_idle(qtbot, session)
     assert session.series is not before and not np.may_share_memory(session.series.images, before.images)
@@ -356,6 +357,44 @@ def test_stages_are_chosen(panel):
     assert panel.work.config.match.match_rounds == 2 and panel.work.config.stages == ("coarse",)
     stages.auto.click()
     assert panel.work.config.stages == "auto" and panel.work.config.match.match_rounds == 2
+
+
+def test_stages_that_do_not_suit_say_why(panel):
+    stages = panel.stages
+    panel._session.series = noisy_series(n_focus=1, defocus_angstrom=None)
+    stages.auto.click()
+    for name, reason in (("focal", "several foci"), ("gradient", "multislice model"), ("local", "px wide")):
+        assert not stages.ticks[name].isEnabled() and reason in stages.ticks[name].toolTip()
+    assert stages.ticks["beads"].isEnabled() and "Beads" in stages.ticks["beads"].toolTip()
+    panel.work.config = panel.work.config.model_copy(update={"stages": ("focal",)})
+    panel._refresh()
+    assert not panel.run.isEnabled() and "Untick the stage Focal" in panel.run.toolTip()
+
+
+def test_a_local_field_is_accepted_with_its_alignment(qtbot, panel, engine):
+    """Parts of the images move: they are resampled once, in the background, and can be undone."""
+    session = panel._session
+    before = session.series = noisy_series()
+    engine.local = np.full((5, 2, 2, 3, 3), 1.5)
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert "turns or bends the images" in panel.run.toolTip()
+    panel.ends.accept.click()
+    until_idle(qtbot, session)
+    unbent = session.series.images[:, :, 4:-4, 4:-4]
+    assert np.abs(unbent - before.images[:, :, 4:-4, 4:-4]).max() > 0.1
+    session.undo()
+    np.testing.assert_array_equal(session.series.images, before.images)
+
+
+def test_the_axis_is_told(panel):
+    series = noisy_series()
+    tilt = np.radians(series.tilt_deg)
+    shifts = np.zeros((5, 2, 2))
+    shifts[..., 1] = (3.0 + 5 * np.cos(tilt))[:, None]
+    panel._session.series = series.replace(shifts_px=shifts)
+    text = panel.move_.axis.text()
+    assert "offset +3.00 ± 0.00 px" in text and f"({3 * series.pixel_size_angstrom:+.1f} Å)" in text
 
 
 def test_two_viewers_do_not_meet(qtbot, panel):

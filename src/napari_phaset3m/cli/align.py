@@ -14,6 +14,8 @@ import typer
 from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.tilt_axis import axis_words
+from napari_phaset3m.prepare.align.words import told_words
 
 
 def _align(
@@ -48,6 +50,7 @@ def _align(
         return
     for stage in record["stages"]:
         print(_line(stage))
+    print(axis_words(record))
     if "optics" in record:
         print(_optics(record["optics"]))
     print(f"{output}: aligned in {record['seconds']:.0f} s")
@@ -77,7 +80,10 @@ def _optics(found: dict[str, float]) -> str:
 def _line(stage: dict[str, Any]) -> str:
     told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
     told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
-    return told if stage["kept"] else f"{told}; undone, as the images were predicted no better"
+    if not stage["kept"]:
+        return f"{told}; undone, as the images were predicted no better"
+    more = told_words(stage["name"], stage["told"])
+    return f"{told}\n  {more}" if more else told
 
 
 def _run(

@@ -12,6 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.words import told_words
 from napari_phaset3m.prepare.history import recorded
 
 
@@ -28,15 +29,19 @@ class Origin:
     optics : mapping
         Fields of the series that a stage changed besides the alignment (Cs, astigmatism), in the
         frame of the given images.
+    local_px : ndarray or None
+        Displacement of parts of the images that goes with the draft, see :func:`apply`.
     """
 
     parameters: Any = None
     told: Mapping[str, Any] = field(default_factory=dict)
     optics: Mapping[str, Any] = field(default_factory=dict)
+    local_px: np.ndarray | None = None
 
     @classmethod
-    def of(cls, after: TiltFocalSeries, found: Alignment, before: Any, parameters: Any) -> Origin:
-        """Of a run: ``after`` is its series, ``before`` the one it was given."""
+    def of(cls, after: TiltFocalSeries, result: Any, before: Any, parameters: Any) -> Origin:
+        """Of a run: ``after`` is its series, ``result`` its end, ``before`` the series it was given."""
+        found: Alignment = result.alignment
         history = after.metadata.get("history", ())
         told = dict(history[-1].get("told", {})) if history else {}
         optics: dict[str, Any] = {}
@@ -48,7 +53,7 @@ class Origin:
             aberrations = turn_aberrations(after.aberrations, -turned) if turned else after.aberrations
             if not _same(aberrations, before.aberrations):
                 optics["aberrations"] = dict(aberrations)
-        return cls(parameters, told, optics)
+        return cls(parameters, told, optics, getattr(result, "local_px", None))
 
     def with_optics(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with what was found of the microscope."""
@@ -56,8 +61,12 @@ class Origin:
 
     def put(self, series: TiltFocalSeries, draft: Alignment) -> TiltFocalSeries:
         """The series with the draft applied, and the step in its history."""
-        changed = apply(self.with_optics(series), draft)
+        changed = apply(self.with_optics(series), draft, self.local_px)
         return recorded(changed, "align", self.parameters, {**self.told, "accepted": "by eye"})
+
+    def resamples(self, draft: Alignment) -> bool:
+        """Whether the images are changed by putting the draft into their series."""
+        return draft.turned or self.local_px is not None
 
     def words(self) -> str:
         """What was found of the microscope; empty when nothing."""
@@ -80,6 +89,9 @@ def stage_words(stages: tuple[Any, ...]) -> str:
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
         lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+        more = told_words(stage.name, getattr(stage, "told", {})) if not state else ""
+        if more:
+            lines.append(more)
     return "\n".join(lines)
 
 

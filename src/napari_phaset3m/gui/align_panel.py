@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align_check import AlignCheck, check_for
@@ -26,6 +26,7 @@ from napari_phaset3m.gui.loader import SAVE_FILTER, loader_for, suffix_of
 from napari_phaset3m.gui.step_driver import NO_SERIES
 from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.prepare.align.tilt_axis import axis_words
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -234,12 +235,14 @@ class AlignPanel(QScrollArea):
         enable(move.redo, why or ("" if work.can_redo else "Nothing to redo"), "Redo (Ctrl+Shift+Z)")
         alignment = work.alignment
         if alignment is None:
-            move.numbers.setText("")
+            for text in (move.numbers, move.axis):
+                text.setText("")
             return
         tilt, focus = self._session.shown_image
         tilt, focus = min(tilt, alignment.n_tilt - 1), min(focus, alignment.n_focus - 1)
         move.used.setChecked(bool(alignment.used[tilt, focus]))
         move.numbers.setText(numbers(alignment, tilt, focus))
+        move.axis.setText(axis_words(work.axis.told()) if work.axis is not None else "")
 
     def view(self) -> AlignView | None:
         """The plots below the canvas; None where there is no window."""
@@ -254,7 +257,11 @@ class AlignPanel(QScrollArea):
         super().showEvent(event)
         self.check_.activate(True)
         self.keys.bind(self.move_.keys.isChecked())
-        view = self.view()
+        # After the panel has been drawn: both at once would hold the window.
+        QTimer.singleShot(0, self._show_view)
+
+    def _show_view(self) -> None:
+        view = self.view() if self.isVisible() else None
         if view is not None:
             bring_forward(view)
 

@@ -9,28 +9,28 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.model_form import ModelForm
 from napari_phaset3m.gui.theme import LINE_SPACING
-from napari_phaset3m.prepare.align.api import stages_of
 from napari_phaset3m.prepare.align.config import STAGE_NAMES, AlignConfig
+from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
 
 #: What each stage does, for a person.
 STAGE_TEXT = {
-    "focal": ("Focal", "Shifts between the foci of a tilt, robust to contrast reversal"),
-    "coarse": ("Coarse", "Neighbouring tilts by correlation, or centre of mass"),
-    "axis": ("Tilt axis", "Angle and offset of the tilt axis"),
+    "coarse": ("Coarse", "Neighbouring tilts by correlation, centre of mass, and the tilt axis"),
+    "beads": ("Gold beads", "Beads are found, followed over the tilts and solved for shifts and axis"),
+    "focal": ("Focal", "Shifts, rotation and magnification between foci, robust to contrast reversal"),
     "match": ("Projection matching", "Each image moves to where a volume of the others predicts it"),
     "optics": ("Optics", "Cs and astigmatism, along with shifts and defocus"),
     "grid": ("Grid search", "2D shifts for the least reconstruction error (Lee et al. 2025)"),
     "gradient": ("Gradient", "Shifts, defocus, tilts and rotation with the multislice model's derivatives"),
-    "local": ("Local", "Patches of an image move on their own"),
-    "beads": ("Beads", "Tracks of gold beads"),
+    "local": ("Local patches", "Parts of an image move on their own, as where the beam bends the specimen"),
 }
 #: Sections of the settings and their headings.
 TITLES = {
-    "reference": "Reference volume", "focal": "Focal", "coarse": "Coarse", "axis": "Tilt axis",
+    "reference": "Reference volume", "coarse": "Coarse", "beads": "Gold beads", "focal": "Focal",
     "match": "Projection matching", "optics": "Optics", "grid": "Grid search", "gradient": "Gradient",
+    "local": "Local patches",
 }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class StagesBox(QWidget):
         layout.setSpacing(LINE_SPACING)
         layout.addWidget(self.auto)
         for name in STAGE_NAMES:
-            text, tip = STAGE_TEXT.get(name, (name.capitalize(), ""))
+            text, tip = STAGE_TEXT[name]
             tick = self.ticks[name] = QCheckBox(text)
             tick.setToolTip(tip)
             tick.toggled.connect(self._on_tick)
@@ -82,9 +82,13 @@ class StagesBox(QWidget):
         _set(self.auto, automatic)
         for name, tick in self.ticks.items():
             _set(tick, name in run)
-            tick.setEnabled(not automatic)
-            tip = STAGE_TEXT.get(name, ("", ""))[1]
-            tick.setToolTip(f"{tip} (untick the line above to choose)" if automatic else tip)
+            tip, why = STAGE_TEXT[name][1], self._why_not(name, config)
+            # What is ticked and cannot be run can still be unticked.
+            tick.setEnabled(not automatic and (not why or name in run))
+            if why:
+                tick.setToolTip(f"{tip}: {why}")
+            else:
+                tick.setToolTip(f"{tip} (untick the line above to choose)" if automatic else tip)
         if self.form.config != config:
             self.form.show_config(config)
 
@@ -97,9 +101,12 @@ class StagesBox(QWidget):
             return tuple(config.stages)
         return () if self._series is None else tuple(stages_of(self._series, config))
 
+    def _why_not(self, name: str, config: AlignConfig) -> str:
+        return "" if self._series is None else why_not_stage(name, self._series, config)
+
     def _on_auto(self, on: bool) -> None:
         # what suited stays ticked when it is switched off
-        stages: object = "auto" if on else self._resolved(self._config) or STAGE_NAMES[-2:]
+        stages: object = "auto" if on else self._resolved(self._config) or ("match",)
         self._emit(self._config.model_copy(update={"stages": stages}))
 
     def _on_tick(self, *_: object) -> None:

@@ -137,8 +137,14 @@ class MoveBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(line)
-        layout.addWidget(self.used)
-        layout.addWidget(self.numbers)
+        self.axis = label("", "muted", wrap=True)
+        self.axis.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.axis.setToolTip(
+            "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the "
+            "centre across the axis. Its error is large where images were displaced at random."
+        )
+        for widget in (self.used, self.numbers, self.axis):
+            layout.addWidget(widget)
 
 
 class AcceptBox(QWidget):

@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.gui.align_origin import Origin, stage_words
+from napari_phaset3m.gui.align_stages import STAGE_TEXT
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.series_view import same_images
@@ -18,6 +19,8 @@ from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.events import Done, Progress
 
 if TYPE_CHECKING:
@@ -79,6 +82,14 @@ class AlignWork(QObject):
         if series is None:
             return None
         return self.draft if self.draft is not None else self._stated(series)
+
+    @property
+    def axis(self) -> TiltAxis | None:
+        """Where the tilt axis runs in the images of the series; None without a series."""
+        series, alignment = self._session.series, self.alignment
+        if series is None or alignment is None:
+            return None
+        return TiltAxis.of(alignment, series.pixel_size_angstrom, self.origin.told.get("axis_error_deg"))
 
     def _stated(self, series: TiltFocalSeries) -> Alignment:
         """What the series states, with residuals and errors as long as it is what was accepted last."""
@@ -187,7 +198,7 @@ class AlignWork(QObject):
         series, draft = self._session.series, self.draft
         if series is None or draft is None or self.why_not_accept():
             return
-        if draft.turned:
+        if self.origin.resamples(draft):
             job = Job(ACCEPTED, partial(_applied, draft, self.origin))
             self.driver.start(TOPIC, "Applying the alignment", [job], self._take_applied)
             return
@@ -214,9 +225,15 @@ class AlignWork(QObject):
         why = self.driver.why_not()
         if why:
             return why
-        if self.draft is not None and self.draft.turned:
-            return "Accept (or discard) the rotation first: the images must be turned once"
-        return "" if self.config.stages else "Tick a stage"
+        if self.draft is not None and self.origin.resamples(self.draft):
+            return "Accept (or discard) this alignment first: it turns or bends the images"
+        series = self._session.series
+        assert series is not None
+        for name in stages_of(series, self.config):
+            reason = why_not_stage(name, series, self.config)
+            if reason:
+                return f"Untick the stage {STAGE_TEXT[name][0]}: {reason}"
+        return ""
 
     def run(self) -> None:
         """Compute an alignment, starting from the draft; it becomes the next draft."""
@@ -231,7 +248,7 @@ class AlignWork(QObject):
         self.stages = tuple(getattr(done.result, "stages", ()))
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
-        origin = Origin.of(done.series, found, series, self.config)
+        origin = Origin.of(done.series, done.result, series, self.config)
         self.set_draft(found, origin=origin)
         words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
         self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
@@ -267,5 +284,5 @@ def _align(
 
 
 def _applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
-    yield Progress("Turning images", 0.0)
+    yield Progress("Resampling images", 0.0)
     yield Done(origin.put(series, draft), draft)

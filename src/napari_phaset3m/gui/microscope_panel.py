@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFrame,
@@ -138,7 +138,7 @@ class MicroscopePanel(QScrollArea):
         for i, page in enumerate(self.pages):
             page.setVisible(i == index)
         if index == 0 and self.isVisible():
-            self._show_view()
+            self._view_soon()
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -268,9 +268,15 @@ class MicroscopePanel(QScrollArea):
         super().showEvent(event)
         self.work.request()
         if self.tabs.currentIndex() == 0:
-            self._show_view()
+            self._view_soon()
+
+    def _view_soon(self) -> None:
+        """Make the plots after the panel has been drawn: both at once would hold the window."""
+        QTimer.singleShot(0, self._show_view)
 
     def _show_view(self) -> None:
+        if not self.isVisible() or self.tabs.currentIndex() != 0:
+            return
         view = self.view()
         if view is not None:
             bring_forward(view)

@@ -5,17 +5,30 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.worker import in_background
 
-#: Engine modules that take long to import (no Qt in them).
-MODULES = ("prepare.steps", "prepare.checks", "prepare.align.api", "prepare.ctf.api", "io.importing")
+#: Engine modules that take long to import (no Qt in them): in a worker thread.
+MODULES = (
+    "prepare.steps", "prepare.checks", "prepare.align.api", "prepare.align.formats", "prepare.ctf.api",
+    "io.importing", "optimise.auto", "optimise.gradient", "optimise.look", "presets",
+    "analyse.masks", "analyse.halves", "jobs.halves", "report.write",
+)  # fmt: skip
+#: Modules of the panels, each after those that it needs: in the window's thread, one at a time.
+PANEL_MODULES = (
+    "model_form", "job_bar", "image_nav", "prepare_rows", "prepare_panel", "align_check", "align_work",
+    "align_panel", "ctf_work", "ctf_view", "optimise_table", "optimise_view", "optimise_panel",
+    "microscope_panel", "reconstruct_form", "reconstruct_panel", "mask_panel", "analyse_view",
+    "analyse_panel",
+)  # fmt: skip
+#: Between two of them the window answers, milliseconds.
+PAUSE_MS = 20
 log = logging.getLogger(__name__)
 
 
 class WarmUp(QObject):
-    """Imports in a worker thread, once in a process."""
+    """Imports in a worker thread and in pauses of the window, once in a process."""
 
     _begun = False
 
@@ -27,6 +40,16 @@ class WarmUp(QObject):
 
     def _on_done(self, count: int) -> None:
         log.debug("%d modules imported", count)
+        self._left = list(PANEL_MODULES)
+        self._timer = QTimer(self)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.timeout.connect(self._next)
+        self._timer.start()
+
+    def _next(self) -> None:
+        import_module(f"napari_phaset3m.gui.{self._left.pop(0)}")
+        if not self._left:
+            self._timer.stop()
 
     def _on_failed(self, error: Exception) -> None:
         raise error

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.bead_model import solve_beads
 from napari_phaset3m.prepare.align.beads import Tracks, bead_diameter, find_beads, track
+from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
+from napari_phaset3m.prepare.align.words import told_words
 
 SIZE, DIAMETER, AXIS = 160, 7.0, 1.7
 TILTS = np.arange(-60, 61, 4.0)
@@ -126,3 +130,31 @@ def test_too_few_beads_are_refused():
     places[:4, 7] = np.nan
     with pytest.raises(DataError, match="tilt 7 shows 1 of them"):
         solve_beads(Tracks(places, DIAMETER), start(), 1.0)
+
+
+def test_the_stage_aligns_a_series():
+    """Two foci whose shifts differ by a constant: it is kept, and all images come to lie on their beads."""
+    beads, shifts = truth(n_bead=10)
+    stack = images(project(beads, shifts), noise=0.02)
+    between = np.array([2.0, -1.0])
+    series = TiltFocalSeries(
+        images=np.stack((stack, np.roll(stack, (2, -1), (1, 2))), 1), tilt_deg=TILTS,
+        pixel_size_angstrom=10.0, energy_ev=3e5, shifts_px=np.stack([np.zeros(2), between])[None],
+    )  # fmt: skip
+    config = AlignConfig.parse(stages=("beads",), match={"match_bins": (8,)}, reference={"sweeps": 3})
+    done = align(series, config)
+    stage, found = done.result.stages[0], done.result.alignment
+    assert stage.kept and 8 <= stage.told["n_beads"] <= 11
+    assert stage.told["diameter_angstrom"] == pytest.approx(10 * DIAMETER, rel=0.2)
+    assert found.axis_angle_deg == pytest.approx(AXIS, abs=0.2)
+    assert done.result.axis.angle_error_deg == stage.told["axis_error_deg"]
+    assert np.sqrt((true_axes_error(found, shifts) ** 2).mean()) < 0.12
+    np.testing.assert_allclose(found.shifts_px[:, 1] - found.shifts_px[:, 0] - between, 0, atol=0.05)
+    assert "10 beads of" in told_words("beads", stage.told)
+
+
+def test_a_series_without_beads_says_so():
+    noise = np.random.default_rng(0).normal(1, 0.1, (5, 1, 64, 64))
+    series = TiltFocalSeries(images=noise, tilt_deg=TILTS[:5], pixel_size_angstrom=10.0, energy_ev=3e5)
+    with pytest.raises(DataError, match="beads"):
+        align(series, AlignConfig.parse(stages=("beads",), match={"match_bins": (4,)}))

@@ -7,8 +7,10 @@ import pytest
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.prepare.align.local import LocalConfig, iterate_local
-from napari_phaset3m.prepare.events import drain
+from napari_phaset3m.prepare.align.api import align
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.local_config import LocalConfig
 
 SIZE = 128
 TILTS = np.arange(-30, 31, 6.0)
@@ -37,10 +39,18 @@ def series() -> TiltFocalSeries:
     return TiltFocalSeries(images=images, tilt_deg=TILTS, pixel_size_angstrom=4.0, energy_ev=3e5)
 
 
+def run(**settings):
+    config = AlignConfig.parse(
+        stages=("local",), local=settings, match={"match_bins": (4,)}, reference={"sweeps": 4}, threads=1
+    )
+    return align(series(), config)
+
+
 def test_an_injected_bend_is_found():
-    config = LocalConfig(patches=5, rounds=2)
-    done = drain(iterate_local(series(), config=config))
-    line = np.linspace(-1, 1, config.grid) * (SIZE - 1) / 2
+    config = LocalConfig(local_patches=5, local_rounds=2)
+    done = run(**config.model_dump())
+    assert done.result.stages[0].kept
+    line = np.linspace(-1, 1, config.local_grid) * (SIZE - 1) / 2
     y, x = np.meshgrid(line, line, indexing="ij")
     true = np.stack([bend(s, y, x) for s in STRENGTH])
     # At every place what stays over the tilts, or goes as a height does, is no distortion.
@@ -57,17 +67,20 @@ def test_an_injected_bend_is_found():
             )
         return result
 
-    error = (free(done.result.field_px[:, 0]) - free(true))[inner]
+    error = (free(done.result.local_px[:, 0]) - free(true))[inner]
     before = free(true)[inner]
     assert np.sqrt((before**2).mean()) > 0.3
     assert np.sqrt((error**2).mean()) < 0.35 * np.sqrt((before**2).mean())
-    wrong = (free(-done.result.field_px[:, 0]) - free(true))[inner]
+    wrong = (free(-done.result.local_px[:, 0]) - free(true))[inner]
     assert np.sqrt((wrong**2).mean()) > 1.5 * np.sqrt((before**2).mean())
-    assert done.series.metadata["history"][-1]["step"] == "align local"
+    given = apply(series(), done.result.alignment, done.result.local_px)
+    np.testing.assert_array_equal(done.series.images, given.images)
+    told = done.series.metadata["history"][-1]["told"]["stages"][0]["told"]
+    assert 0.3 < told["rms_px"] < 3 and told["residual_px"] < 0.5
 
 
 def test_what_cannot_work_is_refused():
-    with pytest.raises(ConfigError, match="patch_size"):
-        drain(iterate_local(series(), config=LocalConfig(patch_size=0.1)))
+    with pytest.raises(ConfigError, match="and 16 are needed"):
+        run(local_patch_size=0.1)
     with pytest.raises(ConfigError, match="do not tell order 4"):
-        drain(iterate_local(series(), config=LocalConfig(patches=3, order=4)))
+        run(local_patches=3, local_order=4)

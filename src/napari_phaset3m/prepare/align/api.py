@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,13 @@ from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DeviceError
 from napari_phaset3m.prepare.align.config import AlignConfig
-from napari_phaset3m.prepare.align.focal import focal
-from napari_phaset3m.prepare.align.gradient import refine
-from napari_phaset3m.prepare.align.grid import search
-from napari_phaset3m.prepare.align.matching import match, match_bins
+from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.model_free import coarse
 from napari_phaset3m.prepare.align.optics import Shared
-from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
-from napari_phaset3m.prepare.align.shared import optics
-from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
+from napari_phaset3m.prepare.align.stages import STAGES, check_stages, stages_of
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
+from napari_phaset3m.prepare.align.work import Judged, Share, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.reconstruct.inputs import check_images
@@ -34,14 +30,6 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 FIRST = 0.03
 #: Relative gain of information below which a stage is undone: it changes what the series states.
 LEAST_GAIN = {"optics": 0.02}
-STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
-    "coarse": coarse,
-    "focal": focal,
-    "match": match,
-    "optics": optics,
-    "grid": search,
-    "gradient": refine,
-}
 
 
 def iterate_align(
@@ -84,6 +72,7 @@ def iterate_align(
     if device == "cuda":
         raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
     check_images(series)
+    check_stages(series, config)
     given = Work(series, config, Alignment.of(series), finish)
     # Where the specimen lies among the voxels matters a little: judged where it will lie.
     work = given.at(given.alignment)
@@ -94,7 +83,7 @@ def iterate_align(
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(stages):
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
-        after = yield from STAGES[name](work, share)
+        after = yield from STAGES[name](replace(work, told={}), share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
         kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
         seconds = time.perf_counter() - begun
@@ -115,7 +104,13 @@ def iterate_align(
 def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
     kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
-    result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found)
+    errors = [
+        stage.told["axis_error_deg"] for stage in stages if stage.kept and "axis_error_deg" in stage.told
+    ]
+    axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom, errors[-1] if errors else None)
+    result = AlignResult(
+        work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px
+    )
     told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
     return Done(recorded(work.series, "align", work.config, told), result)
 
@@ -127,14 +122,7 @@ def _stage_result(
     change = (after.alignment.shifts_px - before.alignment.shifts_px)[before.alignment.used]
     rms = float(np.sqrt((change**2).sum(-1).mean()))
     told = (old.error, new.error, old.information, new.information)
-    return StageResult(name, rms, *told, seconds, kept)
-
-
-def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
-    """The stages to run, those that "auto" means included."""
-    if config.stages != "auto":
-        return config.stages
-    return ("match", "optics") if forward_model(series, config) == "multislice" else ("coarse", "match")
+    return StageResult(name, rms, *told, seconds, kept, dict(after.told))
 
 
 def judge_bin(work: Work) -> int:

@@ -1,14 +1,15 @@
 """The projection model of tracked beads: 3D places, shifts, axis, and if asked rotation and scale.
 
-``given = m R(axis + r) (X cos - Z sin, Y) + shift``; solved by robust least squares (Huber), as
-fiducial alignment does since Lawrence (in Frank, Electron Tomography, 1992). Fixed by convention:
-the centre of all beads at the rotation centre; the tilts as stated (their common offset turns the
-volume); the mirror image, which the sign of the tilts decides.
+``given = m R(axis + r) (X cos - Z sin, Y) + shift``; solved by robust least squares (Huber; what
+lies far off is left out), as fiducial alignment does since Lawrence (in Frank, Electron Tomography, 1992).
+Fixed by convention: the centre of all beads at the rotation centre; the tilts as stated (their common
+offset turns the volume); the mirror image, which the sign of the tilts decides.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from napari_phaset3m.prepare.align.beads import Tracks
 from napari_phaset3m.prepare.align.model import Alignment
 
 _TIE = 1e3
+#: Rounds of leaving out what lies farther off than so many standard deviations, of at least so many pixels;
+#: a bead or tilt of which less would be left keeps all.
+_TRIMS, _FAR, _LEAST_SPREAD_PX, _LEAST_SEEN = 3, 4.5, 0.05, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,24 +115,18 @@ def solve_beads(
     DataError
         Too few beads, or a used tilt that shows fewer than two.
     """
-    from scipy.optimize import least_squares
-
     _check(tracks, start)
-    seen = tracks.seen
     model = _Model(tracks, start.tilt_deg, rotation, magnification)
-    options = {"method": "trf", "x_scale": "jac", "max_nfev": 200}
-    plain = least_squares(model.residual, model.start(), **options)
-    spread = 1.4826 * float(np.median(np.abs(plain.fun[: 2 * int(seen.sum())]))) + 1e-6
-    fit = least_squares(model.residual, plain.x, loss="huber", f_scale=1.5 * spread, **options)
+    fit, distance = _solved(model, tracks)
     places, shifts, turn, scale = model.parts(fit.x)
-    distance = np.where(seen, np.linalg.norm(model.predict(fit.x) - tracks.places_px, axis=-1), np.nan)
     axis_at = 3 * model.n_bead + 2 * model.n_tilt
     freedom = max(1, fit.fun.size - fit.x.size)
     variance = 2 * fit.cost / freedom * np.linalg.pinv(fit.jac.T @ fit.jac)
     deviation = np.sqrt(np.maximum(np.diag(variance), 0))
     shape = (start.n_tilt, start.n_focus)
     error = deviation[3 * model.n_bead : axis_at].reshape(-1, 1, 2)
-    each = np.sqrt(np.nanmean(np.where(seen, distance, np.nan) ** 2, axis=0, where=seen))
+    count = tracks.seen.sum(0)
+    each = np.sqrt(np.where(count > 0, np.nansum(distance**2, axis=0) / np.maximum(count, 1), np.nan))
     alignment = start.replace(
         shifts_px=np.broadcast_to(shifts[:, None], (*shape, 2)),
         rotation_deg=np.broadcast_to(np.degrees(turn)[:, None], shape),
@@ -138,6 +136,30 @@ def solve_beads(
     )
     axis, axis_error = float(np.degrees(fit.x[axis_at])), float(np.degrees(deviation[axis_at]))
     return BeadResult(alignment, places, distance, distance * pixel_size_angstrom, axis, axis_error)
+
+
+def _solved(model: _Model, tracks: Tracks) -> tuple[Any, np.ndarray]:
+    """The fit, and the distance of every bead that was seen from the model, pixels.
+
+    Where beads cross, one is taken for the other: what lies far off the first fit is left out.
+    """
+    from scipy.optimize import least_squares
+
+    seen = tracks.seen
+    options: dict[str, Any] = {"method": "trf", "x_scale": "jac", "max_nfev": 200}
+    fit = least_squares(model.residual, model.start(), **options)
+    for number in range(1 + _TRIMS):
+        spread = 1.4826 * float(np.median(np.abs(fit.fun[: 2 * int(model.seen.sum())]))) + 1e-6
+        fit = least_squares(model.residual, fit.x, loss="huber", f_scale=1.5 * spread, **options)
+        distance = np.where(seen, np.linalg.norm(model.predict(fit.x) - tracks.places_px, axis=-1), np.nan)
+        near = seen & (distance < _FAR * max(spread, _LEAST_SPREAD_PX))
+        poor = (near.sum(0) < _LEAST_SEEN)[None] | (near.sum(1) < _LEAST_SEEN)[:, None]
+        kept = np.where(poor, seen, near)
+        if number == _TRIMS or np.array_equal(kept, model.seen):
+            break
+        model.seen = kept
+        fit.fun = model.residual(fit.x)
+    return fit, distance
 
 
 def _check(tracks: Tracks, start: Alignment) -> None:

@@ -8,9 +8,10 @@ from pydantic import Field, field_validator
 
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
+from napari_phaset3m.prepare.align.local_config import LocalConfig
 
 #: Stages in the order in which they make sense.
-StageName = Literal["coarse", "focal", "match", "optics", "grid", "gradient"]
+StageName = Literal["coarse", "beads", "focal", "match", "optics", "grid", "gradient", "local"]
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 
 
@@ -36,11 +37,35 @@ class ReferenceConfig(Model):
     )
 
 
+class BeadsConfig(Model):
+    """Tracks of gold beads."""
+
+    bead_diameter_angstrom: PositiveFloat | Auto = Field(
+        "auto", description="Diameter of the beads, Å; auto: the blobs that stand out most at the lowest tilt"
+    )
+    bead_contrast: Literal["dark", "bright"] = Field(
+        "dark", description="How beads look: dark (TEM) or bright (HAADF)"
+    )
+    bead_threshold: PositiveFloat = Field(
+        6.0, description="Least strength of a bead, robust standard deviations of all maxima"
+    )
+    bead_max_shift_px: PositiveFloat | Auto = Field(
+        "auto", description="Largest shift between neighbours, pixels; auto: a quarter of the shorter side"
+    )
+    bead_rotation: bool = Field(False, description="Each tilt has a rotation of its own")
+    bead_magnification: bool = Field(False, description="Each tilt has a magnification of its own")
+
+
 class FocalConfig(Model):
-    """Shifts between the foci of a tilt, before there is a volume."""
+    """Shifts, rotation and magnification between the foci of a tilt, before there is a volume."""
 
     focal_search_px: PositiveFloat | Auto = Field(
         "auto", description="Largest shift between foci, pixels; auto: a tenth of the image's shorter side"
+    )
+    focal_geometry: bool = Field(
+        True,
+        description="Rotation and magnification between foci, alike at all tilts; images are resampled "
+        "where these are more than chance",
     )
     focal_refine: bool = Field(True, description="Refine by a one-tilt reconstruction with free shifts")
 
@@ -106,18 +131,21 @@ class AlignConfig(Model):
 
     stages: tuple[StageName, ...] | Auto = Field(
         "auto",
-        description="Stages to run, in this order, of coarse, focal, match, optics, grid, gradient; "
+        description="Stages to run, in this order, of coarse, beads, focal, match, optics, grid, gradient, "
+        "local; "
         "auto: match, optics with the multislice model, else coarse, match",
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
     reference: ReferenceConfig = ReferenceConfig()
     coarse: CoarseConfig = CoarseConfig()
+    beads: BeadsConfig = BeadsConfig()
     focal: FocalConfig = FocalConfig()
     match: MatchConfig = MatchConfig()
     optics: OpticsConfig = OpticsConfig()
     grid: GridConfig = GridConfig()
     gradient: GradientConfig = GradientConfig()
+    local: LocalConfig = LocalConfig()
 
     @field_validator("stages")
     @classmethod

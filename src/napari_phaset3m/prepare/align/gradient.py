@@ -14,24 +14,23 @@ from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align.geometry import GeometryEquations, GeometryStep, amplitude_rings
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.reference import Reference, forward_model
+from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
 from napari_phaset3m.prepare.events import Progress
 from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
 
+#: Sweeps of the volumes that tell tilt angles, rotations and magnifications.
+GEOMETRY_SWEEPS = 12
+
 
 def refine(work: Work, share: Share) -> StageEvents:
-    """The stage "gradient"; see the module.
+    """The stage "gradient"; see the module. For the multislice model.
 
     Raises
     ------
     ConfigError
-        The model of the images has no such derivatives, or nothing is to be refined.
+        Nothing is to be refined.
     """
-    if forward_model(work.original, work.config) != "multislice":
-        raise ConfigError(
-            "stages: gradient needs the multislice model, and the series lacks defocus or Cs; leave it out"
-        )
     settings, start = work.config.gradient, work.alignment
     images = settings.refine_shifts or settings.refine_defocus != "off"
     geometry = settings.refine_tilt or settings.refine_rotation or settings.refine_magnification
@@ -75,15 +74,18 @@ def _geometry(work: Work, start: Alignment, where: tuple[int, int], share: Share
     """One step of tilt angles, rotations and magnifications.
 
     Single images are left out, not tilts: across a gap between tilts the volume lacks what would
-    tell a tilt from its neighbours, and angles would drift towards them.
+    tell a tilt from its neighbours, and angles would drift towards them. The volume is twice as fine as
+    the bin: frequencies near its Nyquist, which rotating it spoils, are not looked at.
     """
     series, (bin_, number) = work.series, where
+    fine = max(1, bin_ // 2)
     assert series.used is not None
     settings, now = work.config.gradient, work.alignment
     parts = deal(series.used, work.config.reference.folds, False, work.rng(4, bin_, number))
     equations = GeometryEquations((now.n_tilt, now.n_focus))
     for index, held in enumerate(parts):
-        reference = Reference(series.replace(used=series.used & ~held), work.config, bin_)
+        rest = series.replace(used=series.used & ~held)
+        reference = Reference(rest, work.config, fine, GEOMETRY_SWEEPS, kind="plain")
         try:
             yield from built(reference, f"Tilts and rotations, bin {bin_}", share.part(index, len(parts)))
             rings = amplitude_rings(reference, held)
@@ -97,7 +99,11 @@ def _geometry(work: Work, start: Alignment, where: tuple[int, int], share: Share
         (now.magnification / start.magnification).mean(1) - 1,
     )
     asked = np.array([settings.refine_tilt, settings.refine_rotation, settings.refine_magnification])
-    return work.at(moved(work, equations.solve(asked, np.stack(away, axis=1))))
+    step = equations.solve(asked, np.stack(away, axis=1))
+    # Beyond the outermost tilts the volume is not known, and theirs would run away.
+    seen = np.flatnonzero(series.used.any(1))
+    step.tilt_deg[seen[[now.tilt_deg[seen].argmin(), now.tilt_deg[seen].argmax()]]] = 0.0
+    return work.at(moved(work, step))
 
 
 def moved(work: Work, step: GeometryStep) -> Alignment:

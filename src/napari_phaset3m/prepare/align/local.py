@@ -9,40 +9,28 @@ fitted to what remains at each tilt.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import Field
 
-from napari_phaset3m.config import Model, PositiveInt
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import correlate
+from napari_phaset3m.prepare.align.local_config import LocalConfig
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
 from napari_phaset3m.prepare.align.signal import TiltImages, placed, taper, tilt_images
 from napari_phaset3m.prepare.align.stretch import stretched
-from napari_phaset3m.prepare.events import Done, Finish, Progress
-from napari_phaset3m.prepare.history import recorded
+from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
+from napari_phaset3m.prepare.events import Finish, Progress
 
 _LEAST_HEIGHT = 0.15
-
-
-class LocalConfig(Model):
-    """Patches and the smoothness of the field."""
-
-    patches: int = Field(5, ge=2, le=20, description="Patches along each side of the image")
-    patch_size: float = Field(0.35, gt=0.05, lt=1, description="Size of a patch, fraction of the image")
-    order: int = Field(2, ge=1, le=4, description="Order of the polynomial over the image")
-    neighbours: int = Field(
-        3, ge=1, le=10, description="Every tilt is correlated with so many on either side"
-    )
-    max_shift_px: float = Field(4.0, gt=0, description="Largest local shift between neighbours, pixels")
-    rounds: PositiveInt = Field(2, description="Rounds; images are unbent in between")
-    grid: int = Field(9, ge=2, le=65, description="Points of the field along each side")
-    images: CoarseConfig = CoarseConfig(taper=0.02)
+#: Border of the whole images that is faded out: patches have windows of their own.
+TAPER = 0.02
+#: Narrowest patch.
+LEAST_PATCH_PX = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,68 +49,104 @@ class LocalResult:
     field_px: np.ndarray
     residual_px: np.ndarray
 
+    def told(self) -> dict[str, float | None]:
+        """Plain numbers for a record."""
+        known = self.residual_px[np.isfinite(self.residual_px)]
+        length = np.linalg.norm(self.field_px, axis=2)
+        return {
+            "rms_px": float(np.sqrt((length**2).mean())),
+            "largest_px": float(length.max()),
+            "residual_px": float(np.median(known)) if known.size else None,
+        }
 
-def iterate_local(
+
+def local(work: Work, share: Share) -> StageEvents:
+    """The stage "local": a field is added to the alignment, which itself stays.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`find_local`.
+    """
+    images = work.config.coarse.model_copy(update={"taper": TAPER})
+    found: LocalResult | None = None
+    events = find_local(work.original, work.alignment, work.config.local, images, finish=work.finish)
+    for event in events:
+        if isinstance(event, LocalResult):
+            found = event
+        else:
+            yield Progress(event.text, share.at(event.fraction))
+    assert found is not None
+    return replace(work, local_px=found.field_px, told=found.told())
+
+
+def why_not(series: TiltFocalSeries, config: LocalConfig) -> str:
+    """Why patches of a series cannot be followed; empty when they can."""
+    short, n_terms = min(series.image_shape), len(_terms(np.zeros(1), np.zeros(1), config.local_order))
+    if config.local_patch_size * short < LEAST_PATCH_PX:
+        return (
+            f"local_patch_size: patches would be {config.local_patch_size * short:.0f} px wide, "
+            f"and {LEAST_PATCH_PX} are needed"
+        )
+    if config.local_patches**2 < n_terms:
+        return (
+            f"local_patches: {config.local_patches} x {config.local_patches} do not tell "
+            f"order {config.local_order}"
+        )
+    return ""
+
+
+def find_local(
     series: TiltFocalSeries,
-    alignment: Alignment | None = None,
-    config: LocalConfig | None = None,
+    alignment: Alignment,
+    config: LocalConfig,
+    images: CoarseConfig,
     *,
     finish: Finish | None = None,
-) -> Iterator[Progress | Done]:
+) -> Iterator[Progress | LocalResult]:
     """Find the local field of a series that is aligned as a whole.
 
     Parameters
     ----------
     series : TiltFocalSeries
-    alignment : Alignment, optional
-        Its own (shifts only) when omitted; a common axis angle is undone first.
-    config : LocalConfig, optional
+    alignment : Alignment
+        A common axis angle is undone first; what single images are turned by is not.
+    config : LocalConfig
+    images : CoarseConfig
+        Which focus, and the band of the images.
     finish : Finish, optional
         Ends after the round at hand.
 
     Yields
     ------
-    Progress, at last Done
-        ``Done.series`` has alignment and field applied in one resampling; ``Done.result`` is a
-        :class:`LocalResult`.
+    Progress, at last LocalResult
 
     Raises
     ------
     ConfigError
         Patches are too small, or fewer than the polynomial has terms.
     """
-    config = config or LocalConfig()
-    alignment = alignment or Alignment.of(series)
-    tilts = tilt_images(series, config.images, alignment)
-    ny, nx = series.image_shape
-    if config.patch_size * min(ny, nx) < 16:
-        raise ConfigError("patch_size: patches would be smaller than 16 pixels")
-    if config.patches**2 < len(_terms(np.zeros(1), np.zeros(1), config.order)):
-        raise ConfigError(f"patches: {config.patches} x {config.patches} do not tell order {config.order}")
-    focus = tilts.focus or 0
-    coefficients = np.zeros((series.n_tilt, 2, len(_terms(np.zeros(1), np.zeros(1), config.order))))
-    residual = np.full((series.n_tilt, config.patches, config.patches), np.nan)
-    for number in range(config.rounds):
+    problem = why_not(series, config)
+    if problem:
+        raise ConfigError(problem)
+    tilts = tilt_images(series, images, alignment)
+    focus, count = tilts.focus or 0, config.local_patches
+    n_terms = len(_terms(np.zeros(1), np.zeros(1), config.local_order))
+    coefficients = np.zeros((series.n_tilt, 2, n_terms))
+    residual = np.full((series.n_tilt, count, count), np.nan)
+    for number in range(config.local_rounds):
         if finish is not None and finish.finish_requested():
             break
-        field = _field(coefficients, config)
-        unbent = _unbent(tilts, alignment, focus, field, config)
-        shifts = np.empty((config.patches, config.patches, series.n_tilt, 2))
-        for row in range(config.patches):
-            for column in range(config.patches):
-                shifts[row, column] = _patch_shifts(unbent, tilts, (row, column), config)
-            done = (number + (row + 1) / config.patches) / config.rounds
-            yield Progress("Following patches", done, {"field_px": field})
+        unbent = _unbent(tilts, alignment, focus, _field(coefficients, config), images)
+        shifts = np.empty((count, count, series.n_tilt, 2))
+        for row, column in np.ndindex(count, count):
+            shifts[row, column] = _patch_shifts(unbent, tilts, (row, column), config)
+            done = (number + (row * count + column + 1) / count**2) / config.local_rounds
+            yield Progress("Following patches", done)
         change, residual = _fitted(shifts, tilts, config)
         coefficients += change
     field = np.repeat(_field(coefficients, config)[:, None], series.n_focus, axis=1)
-    known = residual[np.isfinite(residual)]
-    told = {
-        "rms_px": float(np.sqrt((field**2).sum(2).mean())),
-        "residual_px": float(np.median(known)) if known.size else None,
-    }
-    unbent_series = recorded(apply(series, alignment, field), "align local", config, told)
-    yield Done(unbent_series, LocalResult(field, residual))
+    yield LocalResult(field, residual)
 
 
 def _terms(y: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
@@ -131,18 +155,18 @@ def _terms(y: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
 
 
 def _field(coefficients: np.ndarray, config: LocalConfig) -> np.ndarray:
-    line = np.linspace(-1, 1, config.grid)
+    line = np.linspace(-1, 1, config.local_grid)
     y, x = (part.ravel() for part in np.meshgrid(line, line, indexing="ij"))
-    values = np.einsum("tac,cn->tan", coefficients, _terms(y, x, config.order))
-    return np.asarray(values.reshape(*values.shape[:2], config.grid, config.grid))
+    values = np.einsum("tac,cn->tan", coefficients, _terms(y, x, config.local_order))
+    return np.asarray(values.reshape(*values.shape[:2], config.local_grid, config.local_grid))
 
 
 def _unbent(
-    tilts: TiltImages, alignment: Alignment, focus: int, field: np.ndarray, config: LocalConfig
+    tilts: TiltImages, alignment: Alignment, focus: int, field: np.ndarray, config: CoarseConfig
 ) -> np.ndarray:
     shifts, angle = alignment.shifts_px[:, focus], alignment.axis_angle_deg
     if not field.any():
-        return placed(tilts, shifts, angle, config.images)
+        return placed(tilts, shifts, angle, config)
     one = TiltFocalSeries(
         images=tilts.images[:, None], tilt_deg=tilts.tilt_deg, pixel_size_angstrom=1.0, energy_ev=1e5
     )
@@ -152,7 +176,7 @@ def _unbent(
     flat = apply(one, whole, field[:, None])
     assert flat.shifts_px is not None
     images = TiltImages(flat.images[:, 0], tilts.tilt_deg, tilts.usable, tilts.focus)
-    return placed(images, flat.shifts_px[:, 0], 0.0, config.images)
+    return placed(images, flat.shifts_px[:, 0], 0.0, config)
 
 
 def _places(number: int, count: int, length: int, size: int) -> float:
@@ -183,15 +207,15 @@ def _patch_shifts(
 ) -> np.ndarray:
     """`(n_tilt, 2)` shifts of a patch over the tilts, without the specimen's translation; NaN unknown."""
     ny, nx = images.shape[1:]
-    size = (round(config.patch_size * ny), round(config.patch_size * nx))
-    y = _places(which[0], config.patches, ny, size[0])
-    x = _places(which[1], config.patches, nx, size[1])
+    size = (round(config.local_patch_size * ny), round(config.local_patch_size * nx))
+    y = _places(which[0], config.local_patches, ny, size[0])
+    x = _places(which[1], config.local_patches, nx, size[1])
     cos = np.cos(np.radians(tilts.tilt_deg))
     patches = [_cut(image, (y, x * c), size) for image, c in zip(images, cos, strict=True)]
     pairs = []
-    for low, high in pairs_of(tilts.tilt_deg, tilts.usable, config.neighbours):
+    for low, high in pairs_of(tilts.tilt_deg, tilts.usable, config.local_neighbours):
         stretch = float(cos[low] / max(cos[high], 0.05))
-        match = correlate(patches[low], stretched(patches[high], stretch), config.max_shift_px)
+        match = correlate(patches[low], stretched(patches[high], stretch), config.local_max_shift_px)
         if match.height > _LEAST_HEIGHT:
             pairs.append(Pair(low, high, match.shift_px, stretch, match.height**2))
     shifts = np.full((len(images), 2), np.nan)
@@ -208,11 +232,11 @@ def _patch_shifts(
 
 def _fitted(shifts: np.ndarray, tilts: TiltImages, config: LocalConfig) -> tuple[np.ndarray, np.ndarray]:
     """Polynomials `(n_tilt, 2, term)` through patches, and what they leave."""
-    count = config.patches
-    room = 1 - config.patch_size
+    count = config.local_patches
+    room = 1 - config.local_patch_size
     line = np.linspace(-room, room, count)
     y, x = (part.ravel() for part in np.meshgrid(line, line, indexing="ij"))
-    n_terms = len(_terms(y, x, config.order))
+    n_terms = len(_terms(y, x, config.local_order))
     fitted = np.zeros((len(tilts.images), 2, n_terms))
     residual = np.full((len(tilts.images), count, count), np.nan)
     for tilt, degrees in enumerate(tilts.tilt_deg):
@@ -221,7 +245,7 @@ def _fitted(shifts: np.ndarray, tilts: TiltImages, config: LocalConfig) -> tuple
         if known.sum() < n_terms:
             continue
         # The tilted patch lies nearer to the axis.
-        terms = _terms(y, x * np.cos(np.radians(degrees)), config.order)[:, known].T
+        terms = _terms(y, x * np.cos(np.radians(degrees)), config.local_order)[:, known].T
         fitted[tilt] = np.linalg.lstsq(terms, values[known], rcond=0.05)[0].T
         rest = np.full(len(values), np.nan)
         rest[known] = np.linalg.norm(values[known] - terms @ fitted[tilt].T, axis=1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from napari_phaset3m.prepare.align.coarse import iterate_coarse
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail
 from napari_phaset3m.prepare.events import Done, Progress
@@ -15,8 +19,10 @@ def coarse(work: Work, share: Share) -> StageEvents:
             yield Progress(event.text, share.at(event.fraction), detail(work))
     assert isinstance(event, Done)
     found, old = event.result.alignment, work.alignment
+    error = event.result.axis_error_deg
+    told = {} if np.isnan(error) else {"axis_angle_deg": event.result.axis_angle_deg, "axis_error_deg": error}
     # What it says is of the images as they are aligned now.
-    return work.at(
+    return replace(work, told=told).at(
         old.replace(
             rotation_deg=old.rotation_deg + found.rotation_deg,
             shifts_px=work.given_shifts_px(found.shifts_px),

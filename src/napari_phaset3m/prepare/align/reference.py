@@ -7,7 +7,7 @@ images' old places would pull them back to where they were.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -25,12 +25,16 @@ from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
 from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.stage import Stage
 
+#: What keeps a reference volume in bounds, see :class:`Reference`.
+Kind = Literal["sparse", "plain", "thin"]
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
 ATOMIC_PIXEL = 0.8
 #: Coarsest voxel that is written as Gaussians, and their width (standard deviation), angstrom.
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
+#: Depth of a volume of one slice.
+THIN_VOXELS = 4
 
 
 def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
@@ -42,7 +46,7 @@ def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
 
 
 def reference_config(
-    series: TiltFocalSeries, config: AlignConfig, bin_: int, sweeps: int | None = None
+    series: TiltFocalSeries, config: AlignConfig, bin_: int, sweeps: int | None = None, kind: Kind = "sparse"
 ) -> ReconstructionConfig:
     """Settings of a reference volume at a bin of the series' pixel."""
     voxel, model = series.pixel_size_angstrom * bin_, forward_model(series, config)
@@ -57,6 +61,10 @@ def reference_config(
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)
+    if kind == "thin":
+        common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
+    if kind != "sparse":
+        return ReconstructionConfig.parse(**common)
     return ReconstructionConfig.parse(**common, constraints=_constraints(series, config, voxel))
 
 
@@ -82,6 +90,9 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
+    kind : {"sparse", "plain", "thin"}
+        Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and
+        so the size of derivatives; or the same in one slice, a phase object for the images of one tilt.
     """
 
     def __init__(
@@ -91,9 +102,10 @@ class Reference:
         bin_: int,
         sweeps: int | None = None,
         hooks: tuple[Hook, ...] = (),
+        kind: Kind = "sparse",
     ) -> None:
         self.series, self.linear = series, forward_model(series, config) == "sirt"
-        self._settings = reference_config(series, config, bin_, sweeps)
+        self._settings = reference_config(series, config, bin_, sweeps, kind)
         self.stage = Stage(series, self._settings, resolve_device("cpu"), None, 1, hooks)
         self.errors: list[float] = []
         self._volume: np.ndarray | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class StageResult:
     seconds : float
     kept : bool
         False: the images were predicted no better afterwards, and the stage was undone.
+    told : mapping
+        What the stage found besides the alignment, plain numbers by name; :mod:`.words` puts it in words.
     """
 
     name: str
@@ -37,6 +41,7 @@ class StageResult:
     information_after: float
     seconds: float
     kept: bool
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +61,11 @@ class AlignResult:
     optics : dict or None
         What the stage "optics" put into the series, where it was kept: ``spherical_aberration_angstrom``,
         ``astigmatism_angstrom`` and ``astigmatism_azimuth_deg`` (C12, from +x towards +y).
+    axis : TiltAxis or None
+        Where the tilt axis runs in the given images.
+    local_px : ndarray or None
+        Where the stage "local" was kept: the field that goes with the alignment into
+        :func:`.apply.apply`.
     """
 
     alignment: Alignment
@@ -63,6 +73,8 @@ class AlignResult:
     error_map: np.ndarray | None = None
     error_map_px: np.ndarray | None = None
     optics: dict[str, float] | None = None
+    axis: TiltAxis | None = None
+    local_px: np.ndarray | None = None
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""
@@ -76,6 +88,8 @@ class AlignResult:
             "residual_worst": float(np.nanmax(residual)) if np.isfinite(residual).any() else None,
             "n_used": int(used.sum()),
         }
+        if self.axis is not None:
+            told |= self.axis.told()
         if self.optics is not None:
             told["optics"] = dict(self.optics)
         return told

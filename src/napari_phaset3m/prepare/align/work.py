@@ -35,6 +35,10 @@ class Work:
         Asks to end early.
     error_map, error_map_px : ndarray, optional
         Of the grid search, see :class:`.result.AlignResult`.
+    local_px : ndarray, optional
+        `(n_tilt, n_focus, 2, grid, grid)` further displacement in the given images, see :func:`.apply.apply`.
+    told : mapping
+        What the present stage found besides the alignment, plain numbers by name.
     """
 
     original: TiltFocalSeries
@@ -43,6 +47,8 @@ class Work:
     finish: Finish | None = None
     error_map: np.ndarray | None = None
     error_map_px: np.ndarray | None = None
+    local_px: np.ndarray | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, alignment: Alignment) -> Work:
         """The same with another alignment, its freedoms fixed."""
@@ -61,7 +67,7 @@ class Work:
     @property
     def series(self) -> TiltFocalSeries:
         """The series with its alignment applied."""
-        return apply(self.original, self.alignment)
+        return apply(self.original, self.alignment, self.local_px)
 
     @property
     def finishing(self) -> bool:

@@ -1,0 +1,70 @@
+"""The stages of an alignment: which there are, which suit a series, and why others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align import local
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.fiducials import beads
+from napari_phaset3m.prepare.align.focal import focal
+from napari_phaset3m.prepare.align.gradient import refine
+from napari_phaset3m.prepare.align.grid import search
+from napari_phaset3m.prepare.align.matching import match
+from napari_phaset3m.prepare.align.model_free import coarse
+from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.shared import optics
+from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
+
+STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
+    "coarse": coarse,
+    "beads": beads,
+    "focal": focal,
+    "match": match,
+    "optics": optics,
+    "grid": search,
+    "gradient": refine,
+    "local": local.local,
+}
+
+
+def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
+    """The stages to run, those that "auto" means included."""
+    if config.stages != "auto":
+        return config.stages
+    return ("match", "optics") if forward_model(series, config) == "multislice" else ("coarse", "match")
+
+
+def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> str:
+    """Why a stage cannot be run on a series; empty when it can.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`STAGES`.
+    series : TiltFocalSeries
+    config : AlignConfig
+    """
+    known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
+    if name == "focal" and (series.n_focus == 1 or not known):
+        return "needs several foci with stated defocus and Cs"
+    if name in ("optics", "gradient") and forward_model(series, config) != "multislice":
+        return "needs the multislice model, and the series lacks defocus or Cs"
+    if name == "local":
+        return local.why_not(series, config.local)
+    return ""
+
+
+def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
+    """Refuse stages that cannot be run, before any is.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for name in stages_of(series, config):
+        why = why_not_stage(name, series, config)
+        if why:
+            raise ConfigError(f"stages: {name} {why}; leave it out" if name != "local" else why)

@@ -1,0 +1,64 @@
+"""What stages found besides shifts, in words: for the command line and the panel alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def told_words(stage: str, told: Mapping[str, Any]) -> str:
+    """A line on what a stage told (:attr:`.result.StageResult.told`); empty when it told nothing.
+
+    Parameters
+    ----------
+    stage : str
+    told : mapping
+        Plain numbers by name.
+    """
+    words = _WORDS.get(stage)
+    return words(told) if words is not None and told else ""
+
+
+def _focal(told: Mapping[str, Any]) -> str:
+    if "rotation_deg" not in told:
+        return ""
+    turned, scaled = told["rotation_deg"], [100 * (m - 1) for m in told["magnification"]]
+    turn_error = max((e for e in told["rotation_error_deg"] if e is not None), default=0.0)
+    scale_error = 100 * max((e for e in told["magnification_error"] if e is not None), default=0.0)
+    text = f"foci turned by {_list(turned, 2)}° (± {turn_error:.2f})"
+    text += f", magnified by {_list(scaled, 2)} % (± {scale_error:.2f})"
+    return text if told.get("applied") else f"{text}: too little to resample for"
+
+
+def _list(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:+.{digits}f}".replace("-", "−") for value in values)
+
+
+def _coarse(told: Mapping[str, Any]) -> str:
+    if "axis_error_deg" not in told:
+        return ""
+    return f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
+
+
+def _beads(told: Mapping[str, Any]) -> str:
+    text = f"{told['n_beads']} beads of {told['diameter_angstrom'] / 10:.1f} nm, "
+    text += f"each seen in {100 * told['seen']:.0f} % of the tilts, "
+    text += f"{told['residual_median_px']:.2f} px (median) from the model; "
+    return text + f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace(
+        "-", "−"
+    )
+
+
+def _local(told: Mapping[str, Any]) -> str:
+    text = f"images unbent by {told['rms_px']:.2f} px (RMS), {told['largest_px']:.1f} px at most"
+    if told["residual_px"] is None:
+        return "no patch could be followed"
+    return f"{text}; patches {told['residual_px']:.2f} px (median) from the smooth field"
+
+
+_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "coarse": _coarse,
+    "beads": _beads,
+    "focal": _focal,
+    "local": _local,
+}
