@@ -134,11 +134,8 @@ def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
         begun = time.process_time()
         done = drain(iterate_coarse(given))
         found = done.result.alignment
-        finer = align(done.series).result.alignment
-        # Its shifts are told in the turned images: back into the given ones.
-        back = np.einsum("tfij,tfj->tfi", found.matrices(), finer.shifts_px[..., ::-1])[..., ::-1]
-        after = found.replace(shifts_px=back, tilt_deg=finer.tilt_deg)
-        wrong = [float((a.defocus_angstrom - defocus).std()) for a in (found, finer)]
+        after = align(given, start=found).result.alignment
+        wrong = [float((a.defocus_angstrom - defocus).std()) for a in (found, after)]
         values = (
             name, reach, dose or "noiseless", series.n_tilt, *shift_errors(found, shifts),
             float(np.sqrt((shifts**2).mean())), done.result.axis_angle_deg - AXIS_DEG,

@@ -22,7 +22,7 @@ from napari_phaset3m.prepare.align.model_free import coarse
 from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import forward_model
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
-from napari_phaset3m.prepare.align.shared import optics
+from napari_phaset3m.prepare.align.shared import optics, tells
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
@@ -34,6 +34,8 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 FIRST = 0.03
 #: Relative gain of information below which a stage is undone: it changes what the series states.
 LEAST_GAIN = {"optics": 0.02}
+#: Numbers that a stage fits to each image: its shift.
+FITTED = {"match": 2.0, "grid": 2.0, "gradient": 2.0}
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
     "coarse": coarse,
     "focal": focal,
@@ -48,6 +50,7 @@ def iterate_align(
     series: TiltFocalSeries,
     config: AlignConfig | None = None,
     *,
+    start: Alignment | None = None,
     finish: Finish | None = None,
     device: DeviceName = "auto",
 ) -> Iterator[Event]:
@@ -61,6 +64,9 @@ def iterate_align(
     series : TiltFocalSeries
         Its own shifts are where the alignment starts from.
     config : AlignConfig, optional
+    start : Alignment, optional
+        Where to start from instead, as another alignment of these images found it; shifts are looked for no
+        farther away than its errors say.
     finish : Finish, optional
         Asked after every round whether to end with the best so far.
     device : {"auto", "cpu", "cuda"}
@@ -84,7 +90,9 @@ def iterate_align(
     if device == "cuda":
         raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
     check_images(series)
-    given = Work(series, config, Alignment.of(series), finish)
+    given = Work(series, config, start or Alignment.of(series), finish)
+    if start is not None:
+        given = given.near(start.shift_error_px)
     # Where the specimen lies among the voxels matters a little: judged where it will lie.
     work = given.at(given.alignment)
     bin_ = judge_bin(work)
@@ -96,7 +104,7 @@ def iterate_align(
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = yield from STAGES[name](work, share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
-        kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
+        kept = judged.information > _least(name, work, before)
         seconds = time.perf_counter() - begun
         results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:
@@ -112,8 +120,21 @@ def iterate_align(
     yield _done(work, tuple(results))
 
 
+def _least(name: str, work: Work, before: Judged) -> float:
+    """Information (of an image) that a stage must reach to be kept.
+
+    Every number fitted to the noise of an image seems to tell half a nat of it, and spoils as much
+    (Akaike, IEEE Trans. Autom. Control 19 (1974) 716): one nat for each is asked. Where nothing is known
+    of the shifts yet, any gain is better than nothing.
+    """
+    least = (1 + LEAST_GAIN.get(name, 0.0)) * before.information
+    if work.reach_px is None or name not in FITTED:
+        return least
+    return max(least, before.information + FITTED[name])
+
+
 def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
-    kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
+    kept_optics = any(stage.name in ("optics", "gradient") and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
     result = AlignResult(work.alignment, stages, work.error_map, work.error_map_px, found)
     told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
@@ -134,7 +155,9 @@ def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
     """The stages to run, those that "auto" means included."""
     if config.stages != "auto":
         return config.stages
-    return ("match", "optics") if forward_model(series, config) == "multislice" else ("coarse", "match")
+    if forward_model(series, config) != "multislice":
+        return ("coarse", "match")
+    return ("match", "gradient") if tells(Work(series, config, Alignment.of(series))) else ("match",)
 
 
 def judge_bin(work: Work) -> int:

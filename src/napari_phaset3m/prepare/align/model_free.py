@@ -16,10 +16,11 @@ def coarse(work: Work, share: Share) -> StageEvents:
     assert isinstance(event, Done)
     found, old = event.result.alignment, work.alignment
     # What it says is of the images as they are aligned now.
-    return work.at(
+    placed = work.at(
         old.replace(
             rotation_deg=old.rotation_deg + found.rotation_deg,
             shifts_px=work.given_shifts_px(found.shifts_px),
             shift_error_px=found.shift_error_px,
         )
     )
+    return placed.near(found.shift_error_px)
