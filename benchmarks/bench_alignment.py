@@ -11,6 +11,7 @@ import argparse
 import csv
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,10 @@ def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
         yield row
 
 
+def _measured(pair: tuple[str, float]) -> list[dict[str, object]]:
+    return list(measure(*pair))
+
+
 def write(rows: list[dict[str, object]]) -> None:
     """The CSV file and the table for people."""
     with (ROOT / "benchmarks" / "results" / "alignment.csv").open("w", newline="") as file:
@@ -180,7 +185,7 @@ def write(rows: list[dict[str, object]]) -> None:
 Made by `python benchmarks/bench_alignment.py`: 80² px, two foci, tilts every 4°, shifts of
 σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by σ = {DEFOCUS_SIGMA:g} Å for each tilt;
 doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` on what it
-gives (`match,optics`: shifts, defocus). Shift errors are RMS, along (y) and across (x) the axis, without a
+gives (`match,gradient`; vesicles `match`: shifts, defocus). Shift errors are RMS, along (y) and across (x) the axis, without a
 translation of the specimen; the error of the axis is signed, and σ is what the program itself says about it.
 
 **The axis is within {AXIS_ASKED_DEG:g}° in {good} of {len(rows)} series, and within two of its own σ in
@@ -195,9 +200,12 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=tuple(SPECIMENS), help="one specimen (writes no table)")
+    parser.add_argument("--jobs", type=int, default=1, help="specimens and ranges measured at the same time")
     options = parser.parse_args()
     names = (options.only,) if options.only else tuple(SPECIMENS)
-    rows = [row for name in names for reach in RANGES for row in measure(name, reach)]
+    pairs = [(name, reach) for name in names for reach in RANGES]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        rows = [row for part in pool.map(_measured, pairs) for row in part]
     if not options.only:
         write(rows)
 

@@ -94,7 +94,7 @@ class GradientConfig(Model):
         description="Bins, falling; auto: the finest of match. Coarser ones lead the optics astray",
     )
     gradient_rounds: PositiveInt = Field(
-        8, description="Reconstructions from zero at each bin; the later half at the last bin is averaged"
+        6, description="Reconstructions from zero at each bin; the later half at the last bin is averaged"
     )
     gradient_sweeps: PositiveInt = Field(
         20, description="Sweeps of each, with a step after every one from the third on"

@@ -16,8 +16,8 @@ from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align.defoci import DEFOCUS_SIGMA
 from napari_phaset3m.prepare.align.geometry import GeometryEquations, GeometryStep, amplitude_rings
-from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.matching import match_bins, rematch
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import Reference, forward_model
 from napari_phaset3m.prepare.align.shared import mean_of

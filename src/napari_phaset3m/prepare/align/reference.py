@@ -37,7 +37,7 @@ BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 COARSE_VOXEL = 2.5
 #: A volume whose misfit falls by more than this part of it per sweep gets more of them, up to so many times
 #: as many as were asked for.
-STILL, LONGEST = 0.05, 3
+STILL, LONGEST = 0.05, 2
 
 
 def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
