@@ -345,7 +345,7 @@ def test_stages_are_chosen(panel):
     stages = panel.stages
     assert panel.work.config.stages == "auto" and not stages.ticks["match"].isEnabled()
     panel._session.series = noisy_series()
-    assert stages.chosen() == ("match", "optics"), "what suits a series with defocus and Cs"
+    assert stages.chosen() == ("match", "gradient"), "what suits a series with defocus and Cs"
     panel._session.series = noisy_series(defocus_angstrom=None)
     assert stages.chosen() == ("coarse", "match")
     stages.auto.click()

@@ -13,7 +13,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.wording import flag
 
 #: Optional fields that hold several numbers.
-_LISTS = ("orientation_deg", "origin_fraction", "match_bins", "stages")
+_LISTS = ("orientation_deg", "origin_fraction", "match_bins", "gradient_bins", "stages")
 _DASHED = {"none": None, "None": None}
 
 

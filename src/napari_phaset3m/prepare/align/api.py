@@ -30,12 +30,15 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 FIRST = 0.03
 #: Relative gain of information below which a stage is undone: it changes what the series states.
 LEAST_GAIN = {"optics": 0.02}
+#: Numbers that a stage fits to each image: its shift.
+FITTED = {"match": 2.0, "grid": 2.0, "gradient": 2.0}
 
 
 def iterate_align(
     series: TiltFocalSeries,
     config: AlignConfig | None = None,
     *,
+    start: Alignment | None = None,
     finish: Finish | None = None,
     device: DeviceName = "auto",
 ) -> Iterator[Event]:
@@ -49,6 +52,9 @@ def iterate_align(
     series : TiltFocalSeries
         Its own shifts are where the alignment starts from.
     config : AlignConfig, optional
+    start : Alignment, optional
+        Where to start from instead, as another alignment of these images found it; shifts are looked for no
+        farther away than its errors say.
     finish : Finish, optional
         Asked after every round whether to end with the best so far.
     device : {"auto", "cpu", "cuda"}
@@ -73,7 +79,9 @@ def iterate_align(
         raise DeviceError("alignment has no GPU version yet; use --device cpu, or auto")
     check_images(series)
     check_stages(series, config)
-    given = Work(series, config, Alignment.of(series), finish)
+    given = Work(series, config, start or Alignment.of(series), finish)
+    if start is not None and start.shift_error_px is not None:
+        given = given.near(start.shift_error_px)
     # Where the specimen lies among the voxels matters a little: judged where it will lie.
     work = given.at(given.alignment)
     bin_ = judge_bin(work)
@@ -85,7 +93,7 @@ def iterate_align(
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = yield from STAGES[name](replace(work, told={}), share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
-        kept = judged.information > (1 + LEAST_GAIN.get(name, 0.0)) * before.information
+        kept = judged.information > _least(name, work, before)
         seconds = time.perf_counter() - begun
         results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:
@@ -101,8 +109,21 @@ def iterate_align(
     yield _done(work, tuple(results))
 
 
+def _least(name: str, work: Work, before: Judged) -> float:
+    """Information (of an image) that a stage must reach to be kept.
+
+    Every number fitted to the noise of an image seems to tell half a nat of it, and spoils as much
+    (Akaike, IEEE Trans. Autom. Control 19 (1974) 716): one nat for each is asked. Where nothing is known
+    of the shifts yet, any gain is better than nothing.
+    """
+    least = (1 + LEAST_GAIN.get(name, 0.0)) * before.information
+    if work.reach_px is None or name not in FITTED:
+        return least
+    return max(least, before.information + FITTED[name])
+
+
 def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
-    kept_optics = any(stage.name == "optics" and stage.kept for stage in stages)
+    kept_optics = any(stage.name in ("optics", "gradient") and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
     errors = [
         stage.told["axis_error_deg"] for stage in stages if stage.kept and "axis_error_deg" in stage.told

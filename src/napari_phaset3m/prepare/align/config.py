@@ -20,8 +20,8 @@ class ReferenceConfig(Model):
 
     forward: Literal["auto", "multislice", "sirt"] = Field(
         "auto",
-        description="Model of the images; auto: multislice where defocus and Cs are stated, else line "
-        "projections (SIRT)",
+        description="Model of the images; auto: multislice where defocus and Cs are stated and the "
+        "wave changes within the specimen (pixels of a few Å), else line projections (SIRT)",
     )
     folds: int = Field(
         3,
@@ -113,10 +113,16 @@ class GradientConfig(Model):
     """Gauss-Newton refinement with the multislice model's own derivatives."""
 
     refine_shifts: bool = Field(True, description="Refine the shift of each image")
-    gradient_bins: tuple[PositiveInt, ...] = Field((3, 2), description="Bins, falling")
-    gradient_rounds: PositiveInt = Field(2, description="Reconstructions from zero at each bin")
+    refine_optics: bool = Field(True, description="Refine Cs and twofold astigmatism, which all images share")
+    gradient_bins: tuple[PositiveInt, ...] | Auto = Field(
+        "auto",
+        description="Bins, falling; auto: the finest of match. Coarser ones lead the optics astray",
+    )
+    gradient_rounds: PositiveInt = Field(
+        6, description="Reconstructions from zero at each bin; the later half at the last bin is averaged"
+    )
     gradient_sweeps: PositiveInt = Field(
-        14, description="Sweeps of each, with a step after every one from the third on"
+        20, description="Sweeps of each, with a step after every one from the third on"
     )
     refine_defocus: Literal["off", "tilt", "image"] = Field(
         "tilt", description="Defocus: one change for each tilt, or one for each image"
@@ -132,8 +138,7 @@ class AlignConfig(Model):
     stages: tuple[StageName, ...] | Auto = Field(
         "auto",
         description="Stages to run, in this order, of coarse, beads, focal, match, optics, grid, gradient, "
-        "local; "
-        "auto: match, optics with the multislice model, else coarse, match",
+        "local; auto: match, gradient with the multislice model, else coarse, match",
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")

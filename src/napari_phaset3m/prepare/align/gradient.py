@@ -8,16 +8,26 @@ angle, rotation and magnification, where asked for, follow from volumes of the o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align.defoci import DEFOCUS_SIGMA
 from napari_phaset3m.prepare.align.geometry import GeometryEquations, GeometryStep, amplitude_rings
+from napari_phaset3m.prepare.align.matching import match_bins, rematch
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import Reference
+from napari_phaset3m.prepare.align.shared import mean_of
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
 from napari_phaset3m.prepare.events import Progress
-from napari_phaset3m.reconstruct.gauss_newton import GaussNewton
+from napari_phaset3m.reconstruct.gauss_newton import GaussNewton, Spread
+
+#: How far a round may go from where it began, standard deviations: shifts (pixels of the series), and what
+#: all images share (angstrom).
+SHIFT_SPREAD, OPTICS_SPREAD = 1.0, {"C30": 2e6, "C12": 60.0}
 
 #: Sweeps of the volumes that tell tilt angles, rotations and magnifications.
 GEOMETRY_SWEEPS = 12
@@ -36,31 +46,49 @@ def refine(work: Work, share: Share) -> StageEvents:
     geometry = settings.refine_tilt or settings.refine_rotation or settings.refine_magnification
     if not images and not geometry:
         raise ConfigError("gradient: nothing is to be refined; leave the stage out")
-    plan = [bin_ for bin_ in settings.gradient_bins for _ in range(settings.gradient_rounds)]
+    bins = match_bins(work)[-1:] if settings.gradient_bins == "auto" else settings.gradient_bins
+    plan = [bin_ for bin_ in bins for _ in range(settings.gradient_rounds)]
+    passed: list[Work] = []
+    anew = len(plan) // 2 if settings.refine_optics and not geometry else 0
     for number, bin_ in enumerate(plan):
         part = share.part(number, len(plan))
+        if number and number == anew:
+            # Defoci found with the wrong optics may lie in false minima, out of which no small step leads.
+            work = yield from rematch(work, bin_, part.part(0, 2))
+            part = part.part(1, 2)
         halves = [part.part(0, 2), part.part(1, 2)] if images and geometry else [part, part]
         if images:
-            work = yield from _images(work, bin_, halves[0])
+            work = yield from _images(work, bin_, number, halves[0])
         if geometry:
             work = yield from _geometry(work, start, (bin_, number), halves[1])
         yield Progress(f"Refined at bin {bin_}", part.at(1.0), detail(work))
+        passed.append(work)
         if work.finishing:
             break
-    return work
+    if geometry:
+        return work
+    # Rounds at the last bin differ in the order of the tilts: their chance errors average out.
+    last = passed[-min(settings.gradient_rounds, len(passed)) :]
+    return mean_of(last[len(last) // 2 :])
 
 
-def _images(work: Work, bin_: int, share: Share) -> StageEvents:
-    """One reconstruction with steps of shifts and defoci after its sweeps."""
-    settings = work.config.gradient
+def _images(work: Work, bin_: int, number: int, share: Share) -> StageEvents:
+    """One reconstruction with steps of shifts, defoci and what all images share after its sweeps."""
+    settings, pixel = work.config.gradient, work.original.pixel_size_angstrom
     hook = GaussNewton(
-        RefineConfig(refine_shifts=settings.refine_shifts, refine_defocus=settings.refine_defocus)
+        RefineConfig(
+            refine_shifts=settings.refine_shifts,
+            refine_defocus=settings.refine_defocus,
+            refine_optics=("C30", "C12") if settings.refine_optics else (),
+        ),
+        Spread(SHIFT_SPREAD * pixel, DEFOCUS_SIGMA, OPTICS_SPREAD),
     )
-    reference = Reference(work.series, work.config, bin_, settings.gradient_sweeps, (hook,))
+    config = work.config.model_copy(update={"seed": work.config.seed + number})
+    reference = Reference(work.series, config, bin_, settings.gradient_sweeps, (hook,), "joint")
     try:
         yield from built(reference, f"Gradient refinement, bin {bin_}", share)
         problem = reference.stage.problem
-        return work.at(
+        return replace(work, original=Shared.seen(reference.microscope).put(work.original)).at(
             work.alignment.replace(
                 shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
                 defocus_angstrom=problem.defocus_angstrom,

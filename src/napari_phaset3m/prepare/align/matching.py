@@ -8,14 +8,25 @@ defocus of a tilt is found along with its shifts.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from napari_phaset3m.prepare.align.rounds import SINGLE_VOXEL, Found, Plan, run_round, taken
-from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail
+from napari_phaset3m.prepare.align.defoci import defocus_sigma
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.rounds import SINGLE_VOXEL, Found, Plan, run_round, search_px, taken
+from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Progress
 
 #: Fewest pixels across an image at the coarsest bin, and how much finer the next one may be.
 COARSEST_PX, FINER = 12, 1.5
+#: Coarsest voxel (angstrom) that holds the lattice of a metal or an oxide.
+LATTICE = 1.25
+#: Matching anew: search radius, pixels of the series, and rounds.
+ANEW_PX, ANEW_ROUNDS = 2.0, 3
+#: Numbers that a shift is: each fitted to noise seems to tell half a nat, and spoils as much.
+SHIFT_NUMBERS = 2
 
 
 def match_bins(work: Work) -> tuple[int, ...]:
@@ -23,12 +34,26 @@ def match_bins(work: Work) -> tuple[int, ...]:
     asked = work.config.match.match_bins
     if asked != "auto":
         return tuple(asked)
-    finest = 1 if work.short_side < 4 * COARSEST_PX else 2
-    bins, current = [], max(finest, work.short_side // COARSEST_PX)
+    finest = finest_bin(work)
+    # A bin coarser than the search only lets shifts drift (voxels that hold no atoms mislead them).
+    coarsest = min(work.short_side // COARSEST_PX, int(search_px(work)))
+    bins, current = [], max(finest, coarsest)
     while current > finest:
         bins.append(current)
         current = min(current - 1, round(current / FINER))
     return (*bins, finest)
+
+
+def finest_bin(work: Work) -> int:
+    """2, or 1 where small images, or voxels too coarse for atoms, do not allow it.
+
+    Intensities are not linear in the wave: beams diffracted beyond the voxels' Nyquist frequency show
+    in the images as slow changes, displaced by defocus and different at every tilt. A volume that
+    cannot hold them bends instead, and shifts across the axis bend with it.
+    """
+    pixel = work.original.pixel_size_angstrom
+    atoms = pixel <= LATTICE < 2 * pixel and forward_model(work.original, work.config) == "multislice"
+    return 1 if atoms or work.short_side < 4 * COARSEST_PX else 2
 
 
 def match(work: Work, share: Share) -> StageEvents:
@@ -51,4 +76,32 @@ def match(work: Work, share: Share) -> StageEvents:
                 return work
         work = taken(work, kept[rounds // 2 :])
         yield Progress(f"Matched at bin {bin_}", level_share.at(1.0), detail(work))
-    return work
+    if work.reach_px is None or not defocus_sigma(work):
+        return work
+    return (yield from _better_shifts(work, start, bins[-1]))
+
+
+def rematch(work: Work, bin_: int, share: Share) -> StageEvents:
+    """Shifts and defoci looked for anew, near where they are, after what all images share has changed."""
+    wide, start, kept = work.reach_px, work.alignment, list[Found]()
+    work = replace(work, reach_px=ANEW_PX)
+    for number in range(ANEW_ROUNDS):
+        plan = Plan(bin_, number == 0, (2, bin_, number), f"Matching anew, bin {bin_}, round {number + 1}")
+        found = yield from run_round(work, start, plan, share.part(number, ANEW_ROUNDS))
+        kept.append(found)
+        work = taken(work, [found])
+    return replace(taken(work, kept[1:]), reach_px=wide)
+
+
+def _better_shifts(work: Work, start: Alignment, bin_: int) -> StageEvents:
+    """With the new defoci, and the new shifts only where they tell more than fitting noise would.
+
+    Shifts that were good to begin with must not be lost to defoci that were not.
+    """
+    told = {"shifts_px": start.shifts_px, "shift_error_px": start.shift_error_px}
+    before = work.at(work.alignment.replace(**told))
+    informed = []
+    for one in (before, work):
+        judged = yield from judge(one, bin_, Share(1.0, 0.0), "Judging the shifts")
+        informed.append(judged.information)
+    return work if informed[1] - informed[0] > SHIFT_NUMBERS else before

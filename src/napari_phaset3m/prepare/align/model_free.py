@@ -22,10 +22,11 @@ def coarse(work: Work, share: Share) -> StageEvents:
     error = event.result.axis_error_deg
     told = {} if np.isnan(error) else {"axis_angle_deg": event.result.axis_angle_deg, "axis_error_deg": error}
     # What it says is of the images as they are aligned now.
-    return replace(work, told=told).at(
+    placed = replace(work, told=told).at(
         old.replace(
             rotation_deg=old.rotation_deg + found.rotation_deg,
             shifts_px=work.given_shifts_px(found.shifts_px),
             shift_error_px=found.shift_error_px,
         )
     )
+    return placed.near(found.shift_error_px)

@@ -41,6 +41,13 @@ class Shared:
         cs = series.spherical_aberration_angstrom or 0.0
         return cls(np.array([cs, c12 * np.cos(2 * angle), c12 * np.sin(2 * angle)]))
 
+    @classmethod
+    def seen(cls, microscope: Microscope) -> Shared:
+        """Those of a microscope."""
+        c12, angle = (microscope.aberrations.get(name, 0.0) for name in ("C12", "phi12"))
+        cs = microscope.spherical_aberration_angstrom
+        return cls(np.array([cs, c12 * np.cos(2 * angle), c12 * np.sin(2 * angle)]))
+
     @property
     def magnitude(self) -> float:
         """C12, angstrom."""

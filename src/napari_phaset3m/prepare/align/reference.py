@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.backend import resolve_device
+from napari_phaset3m.core.constants import wavelength_angstrom
 from napari_phaset3m.core.contrast import contrast_transfer
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import Microscope
@@ -22,11 +23,14 @@ from napari_phaset3m.core.transfer import TransferModel
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.reconstruct.methods.linear import LinearMethod
 from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from napari_phaset3m.reconstruct.problem import sparsity as reconstructed_sparsity
 from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.stage import Stage
 
 #: What keeps a reference volume in bounds, see :class:`Reference`.
-Kind = Literal["sparse", "plain", "thin"]
+Kind = Literal["sparse", "plain", "thin", "joint"]
+#: Phase (rad) that the wave gains at most within a box that may be taken as flat.
+FLAT = 0.3
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
 ATOMIC_PIXEL = 0.8
 #: Coarsest voxel that is written as Gaussians, and their width (standard deviation), angstrom.
@@ -35,14 +39,51 @@ BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 COARSE_VOXEL = 2.5
 #: Depth of a volume of one slice.
 THIN_VOXELS = 4
+#: A volume whose misfit falls by more than this part of it per sweep gets more of them, up to so many times
+#: as many as were asked for.
+STILL, LONGEST = 0.05, 2
 
 
 def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
-    """Name of the model, "multislice" or "sirt": as asked for, else what the series' metadata allow."""
+    """Name of the model, "multislice" or "sirt": as asked for, else what the images call for.
+
+    Multislice where the optics are stated and the wave changes within a box as deep as the image is wide
+    (curvature of the Ewald sphere): ``pi lambda depth k^2`` at the Nyquist frequency. Where it does not, line
+    projections with the signs of the transfer undone say the same, and converge much sooner: what is
+    large and coarse hardly shows in a defocused image.
+    """
     if config.reference.forward != "auto":
         return config.reference.forward
-    known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
-    return "multislice" if known else "sirt"
+    if series.defocus_angstrom is None or series.spherical_aberration_angstrom is None:
+        return "sirt"
+    pixel = series.pixel_size_angstrom
+    depth, nyquist = min(series.image_shape) * pixel, 0.5 / pixel
+    return (
+        "multislice" if np.pi * wavelength_angstrom(series.energy_ev) * depth * nyquist**2 > FLAT else "sirt"
+    )
+
+
+def joint_config(
+    series: TiltFocalSeries, config: AlignConfig, bin_: int, sweeps: int | None = None
+) -> ReconstructionConfig:
+    """Settings of a volume that is built while its images are aligned with it.
+
+    Free voxels, as sparse as a reconstruction makes them, and amplitudes: a volume held by an atomic basis
+    converges too late, and its first sweeps lead the optics away.
+    """
+    return ReconstructionConfig.parse(
+        voxel_angstrom=series.pixel_size_angstrom * bin_,
+        holdout_fraction=0.0,
+        iterations=sweeps or config.reference.sweeps,
+        threads=config.threads,
+        seed=config.seed,
+        padding_px=0,
+        loss="amplitude",
+        constraints=ConstraintConfig(
+            sparsity=reconstructed_sparsity(ReconstructionConfig(), series.pixel_size_angstrom),
+            atomic_basis_sigma_angstrom=None,
+        ),
+    )
 
 
 def reference_config(
@@ -90,9 +131,10 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
-    kind : {"sparse", "plain", "thin"}
+    kind : {"sparse", "plain", "thin", "joint"}
         Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and
-        so the size of derivatives; or the same in one slice, a phase object for the images of one tilt.
+        so the size of derivatives; or the same in one slice, a phase object for the images of one tilt;
+        or those of :func:`joint_config`.
     """
 
     def __init__(
@@ -105,8 +147,12 @@ class Reference:
         kind: Kind = "sparse",
     ) -> None:
         self.series, self.linear = series, forward_model(series, config) == "sirt"
-        self._settings = reference_config(series, config, bin_, sweeps, kind)
+        if kind == "joint":
+            self._settings = joint_config(series, config, bin_, sweeps)
+        else:
+            self._settings = reference_config(series, config, bin_, sweeps, kind)
         self.stage = Stage(series, self._settings, resolve_device("cpu"), None, 1, hooks)
+        self._extends = sweeps is None and not self.linear
         self.errors: list[float] = []
         self._volume: np.ndarray | None = None
         self._models: dict[int, tuple[Microscope, TransferModel]] = {}
@@ -134,15 +180,19 @@ class Reference:
     def sweeps(self) -> Iterator[float]:
         """Build the volume; yields the done part after every step."""
         solver, total = self.stage.solver, cast(int, self._settings.iterations)
+        most = LONGEST * total if self._extends else total
         state = solver.initial_state(None, self.stage.step())
-        last = 1.0
+        last, shown = 1.0, 0.0
         while state.sweep < total:
             for number, _ in enumerate(solver.sweep(state), start=1):
-                yield (state.sweep + number / solver.n_steps) / total
+                shown = max(shown, (state.sweep + number / solver.n_steps) / total)
+                yield shown
             if not solver.finish_sweep(state, last) or state.error <= last:
                 self.stage.refine(state)
-            last = min(last, state.error)
             self.errors.append(state.error)
+            if state.sweep == total < most and state.error < (1 - STILL) * last:
+                total += 1  # weak transfer of what is coarse, as of vesicles: far from done
+            last = min(last, state.error)
         self._volume = np.asarray(solver.potential(state.previous))
 
     def measured(self, tilt: int) -> np.ndarray:

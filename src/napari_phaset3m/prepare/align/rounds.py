@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_phaset3m.core.constants import wavelength_angstrom
+from napari_phaset3m.prepare.align.defoci import defocus_sigma, evidence, posterior, trial_defoci
 from napari_phaset3m.prepare.align.likelihood import Rings, ShiftGrid, measure_rings, moments
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared, SharedEquations
-from napari_phaset3m.prepare.align.reference import Reference, forward_model
+from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.work import Share, Work, built, deal
 from napari_phaset3m.prepare.events import Progress
 
 #: Fraction of the shorter side that is searched when nothing is asked for.
 SEARCH_FRACTION = 0.1
-#: Standard deviation of the defoci's errors when nothing is asked for, angstrom.
-DEFOCUS_SIGMA = 80.0
-#: Phase (rad at the grid's Nyquist frequency) by which neighbouring trial defoci differ; trial
-#: defoci reach this many standard deviations.
-DEFOCUS_PHASE, DEFOCUS_REACH = 0.4, 2.5
+#: Least radius where an earlier stage tells how good the shifts are, pixels of the series.
+LEAST_SEARCH = 1.0
 #: Coarsest voxel (angstrom) at which single images are left out, and defocus is looked at.
 SINGLE_VOXEL = 2.1
 #: Step of the trial shifts, and the farthest of them, pixels of the bin.
@@ -104,28 +101,11 @@ def taken(work: Work, found: list[Found]) -> Work:
 
 
 def search_px(work: Work) -> float:
-    """Search radius, pixels of the series."""
-    asked = work.config.match.match_search_px
-    return SEARCH_FRACTION * work.short_side if asked == "auto" else float(asked)
-
-
-def trial_defoci(work: Work, nyquist: float) -> np.ndarray:
-    """Changes of a tilt's stated defoci to try, angstrom; just 0 where none are looked for."""
-    sigma = defocus_sigma(work)
-    if sigma == 0:
-        return np.zeros(1)
-    wavelength = wavelength_angstrom(work.original.energy_ev)
-    step = min(DEFOCUS_PHASE / (np.pi * wavelength * nyquist**2), sigma)
-    count = int(np.ceil(DEFOCUS_REACH * sigma / step))
-    return np.asarray(np.arange(-count, count + 1) * step)
-
-
-def defocus_sigma(work: Work) -> float:
-    """Standard deviation of the stated defoci's errors, angstrom; 0: not refined."""
-    if forward_model(work.original, work.config) != "multislice":
-        return 0.0
-    asked = work.config.match.match_defocus_angstrom
-    return DEFOCUS_SIGMA if asked == "auto" else float(asked)
+    """Search radius, pixels of the series: as asked, else what the shifts may be off by."""
+    asked, widest = work.config.match.match_search_px, SEARCH_FRACTION * work.short_side
+    if asked != "auto":
+        return float(asked)
+    return widest if work.reach_px is None else min(widest, max(work.reach_px, LEAST_SEARCH))
 
 
 class _Task:
@@ -196,8 +176,8 @@ class _Task:
             maps = np.stack([self._maps[tilt, f] + self._log_prior(tilt, f) for f in foci], axis=1)
             weight = np.ones(1)
             if self._trials is not None and defocus is not None:
-                weight = _defocus_weights(maps, -0.5 * (self._trials / defocus_sigma(self.work)) ** 2)
-                defocus[tilt] += float(weight @ self._changes(tilt))
+                mean, weight = posterior(self._trials, evidence(maps), defocus_sigma(self.work))
+                defocus[tilt] += mean - self._off(tilt)
             for i, focus in enumerate(foci):
                 moved = moments(_mixed(maps[:, i], weight), self._places.points)
                 shifts[tilt, focus] += moved.mean * self._scale
@@ -219,15 +199,6 @@ def _rings(reference: Reference, held: np.ndarray) -> Rings:
         measured.append(reference.measured(tilt)[foci].astype(np.complex64))
         predicted.append(reference.predicted(tilt)[0][foci].astype(np.complex64))
     return measure_rings(reference.grid, np.concatenate(measured), np.concatenate(predicted))
-
-
-def _defocus_weights(log_density: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
-    """`(n_trial,)` posterior of the trial defoci: shifts of all images summed out."""
-    top = log_density.max((-2, -1))
-    each = np.log(np.exp(log_density - top[..., None, None]).sum((-2, -1))) + top
-    total = each.sum(1) + log_prior
-    weight = np.exp(total - total.max())
-    return np.asarray(weight / weight.sum())
 
 
 def _mixed(log_density: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_phaset3m.core.constants import wavelength_angstrom
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align.defoci import defocus_sigma
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import forward_model
-from napari_phaset3m.prepare.align.rounds import Plan, defocus_sigma, run_round, taken
+from napari_phaset3m.prepare.align.rounds import Plan, run_round, taken
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Progress
 
@@ -24,6 +26,8 @@ from napari_phaset3m.prepare.events import Progress
 CS_SIGMA, CS_FRACTION = 5e5, 0.2
 #: How far, in standard deviations of Cs, trials reach; rounds from each; their part of the stage.
 REACH, TRIAL_ROUNDS, TRIAL_PART = 1.5, 2, 0.6
+#: Phase (rad) at the finest frequency below which a standard deviation of either is not looked for.
+LEAST_PHASE = 0.1
 
 
 def optics(work: Work, share: Share) -> StageEvents:
@@ -36,7 +40,8 @@ def optics(work: Work, share: Share) -> StageEvents:
     """
     if forward_model(work.original, work.config) != "multislice":
         raise ConfigError(
-            "stages: optics needs the multislice model, and the series lacks defocus or Cs; leave it out"
+            "stages: optics needs the multislice model, and the series lacks defocus or Cs, or its "
+            "pixels are too coarse; leave it out"
         )
     stated, spread, start = Shared.of(work.original), priors(work), work.alignment
     offsets = np.linspace(-REACH, REACH, work.config.optics.optics_trials) * spread[0]
@@ -65,6 +70,15 @@ def optics(work: Work, share: Share) -> StageEvents:
         passed.append(work)
         yield Progress(f"Cs {Shared.of(work.original).values[0] * 1e-7:.2f} mm", part.at(1.0), detail(work))
     return mean_of(passed[len(passed) // 2 :]) if passed else work
+
+
+def tells(work: Work) -> bool:
+    """Whether what may be wrong with Cs or the astigmatism shows in images as finely sampled as these."""
+    k = 0.5 / (work.original.pixel_size_angstrom * match_bins(work)[-1])
+    wavelength = wavelength_angstrom(work.original.energy_ev)
+    cs, astigmatism = priors(work)[:2]
+    phases = (0.5 * np.pi * cs * wavelength**3 * k**4, np.pi * astigmatism * wavelength * k**2)
+    return bool(max(phases) > LEAST_PHASE)
 
 
 def mean_of(works: list[Work]) -> Work:

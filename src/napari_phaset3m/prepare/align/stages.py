@@ -13,9 +13,10 @@ from napari_phaset3m.prepare.align.focal import focal
 from napari_phaset3m.prepare.align.gradient import refine
 from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.model_free import coarse
 from napari_phaset3m.prepare.align.reference import forward_model
-from napari_phaset3m.prepare.align.shared import optics
+from napari_phaset3m.prepare.align.shared import optics, tells
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
 
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
@@ -34,7 +35,9 @@ def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
     """The stages to run, those that "auto" means included."""
     if config.stages != "auto":
         return config.stages
-    return ("match", "optics") if forward_model(series, config) == "multislice" else ("coarse", "match")
+    if forward_model(series, config) != "multislice":
+        return ("coarse", "match")
+    return ("match", "gradient") if tells(Work(series, config, Alignment.of(series))) else ("match",)
 
 
 def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> str:
@@ -51,7 +54,7 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
     if name == "focal" and (series.n_focus == 1 or not known):
         return "needs several foci with stated defocus and Cs"
     if name in ("optics", "gradient") and forward_model(series, config) != "multislice":
-        return "needs the multislice model, and the series lacks defocus or Cs"
+        return "needs the multislice model, and the series lacks defocus or Cs, or its pixels are too coarse"
     if name == "local":
         return local.why_not(series, config.local)
     return ""

@@ -17,6 +17,9 @@ from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.events import Finish, Progress
 
+#: Shifts may be off by so many of the formal errors that the model-free stage tells of them: those know
+#: nothing of the axis, nor of a contrast that changes with the tilt (measured: 1 to 5 times as large).
+FORMAL = 8.0
 #: What a stage yields, and what it returns.
 StageEvents = Generator[Progress, None, "Work"]
 
@@ -39,6 +42,8 @@ class Work:
         `(n_tilt, n_focus, 2, grid, grid)` further displacement in the given images, see :func:`.apply.apply`.
     told : mapping
         What the present stage found besides the alignment, plain numbers by name.
+    reach_px : float, optional
+        How far the shifts may be off where that is known; None: as far as the settings say.
     """
 
     original: TiltFocalSeries
@@ -49,6 +54,12 @@ class Work:
     error_map_px: np.ndarray | None = None
     local_px: np.ndarray | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+    reach_px: float | None = None
+
+    def near(self, error_px: np.ndarray) -> Work:
+        """The same, its shifts known to about their formal errors `(n_tilt, n_focus, 2)`."""
+        known = error_px[self.alignment.used & np.isfinite(error_px).all(-1)]
+        return replace(self, reach_px=FORMAL * float(np.sqrt((known**2).mean())) if known.size else None)
 
     def at(self, alignment: Alignment) -> Work:
         """The same with another alignment, its freedoms fixed."""
