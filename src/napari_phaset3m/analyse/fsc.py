@@ -169,9 +169,9 @@ class WedgeFsc:
 
     def statement(self, criterion: Criterion = "0.143") -> str:
         """Both resolutions, one sentence each, and what qualifies them."""
-        both = (str(self.measured.resolution(criterion)), str(self.wedge.resolution(criterion)))
-        both = (*both, "Shells that noise may reach count as below.")
-        return " ".join([*both, *dict.fromkeys((*self.measured.notes, *self.wedge.notes))])
+        told = [str(curve.resolution(criterion)) for curve in (self.measured, self.wedge)]
+        told.append("Shells that noise may reach count as below.")
+        return " ".join([*told, *dict.fromkeys((*self.measured.notes, *self.wedge.notes))])
 
 
 def wedge_fsc(
