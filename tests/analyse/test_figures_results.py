@@ -158,9 +158,21 @@ def test_the_gaps_of_a_single_focus_are_shaded(axes) -> None:
 
 
 def test_scores_and_what_is_missing(axes) -> None:
-    comparison.plot_scores(axes, ["a", "b"], [3.0, np.nan], xlabel="pairs: more is better", total=4)
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == ["3 of 4", "none"]
+    words = ["3 of 4\noff the lattice 20%", "none"]
+    comparison.plot_scores(axes, ["a", "b"], [3.0, np.nan], xlabel="more is better", total=4, texts=words)
+    assert [text.get_text() for text in axes.texts] == words
+    assert all(text.xy[0] >= 4 for text in axes.texts), "the outline strikes through a value"
+
+
+def test_no_value_is_not_the_shortest_bar(axes) -> None:
+    comparison.plot_scores(
+        axes, ["a", "b"], [1.0, np.nan], xlabel="less", texts=["1 Å", "none"], full_if_none=True
+    )
+    hatched = [bar for bar in axes.patches if bar.get_hatch()]
+    assert len(hatched) == 1 and hatched[0].get_width() == axes.get_xlim()[1]
+    axes.clear()
+    comparison.plot_scores(axes, ["a", "b"], [1.0, np.nan], xlabel="more", texts=["1", "none"])
+    assert not [bar for bar in axes.patches if bar.get_hatch()]
 
 
 def test_side_by_side_has_a_column_per_volume() -> None:

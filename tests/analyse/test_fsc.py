@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_phaset3m.analyse.cones import apart
+from napari_phaset3m.analyse.conical import fibonacci_directions
 from napari_phaset3m.analyse.fsc import (
     CRITERIA,
     FscCurve,
@@ -21,6 +23,7 @@ from napari_phaset3m.analyse.fsc import (
 )
 from napari_phaset3m.analyse.fsc_masked import corrected, independent_fraction
 from napari_phaset3m.analyse.shells import ShellGrid
+from napari_phaset3m.analyse.wedge import measured_region
 from napari_phaset3m.errors import ConfigError, DataError
 
 VOXEL = 2.0
@@ -307,11 +310,81 @@ def test_the_wedge_is_told_from_the_measured_part():
     assert "inside the missing wedge of tilts -60 to 60°" in found.statement()
     assert len(found.rows()) == total.size
     cut = wedge_fsc(a, b, VOXEL, [-60, 60], mask=ball(shape, 6), mask_name="ball")
-    assert cut.wedge.corrected is not None and cut.wedge.unmasked is None
+    assert cut.wedge.corrected is not None
     assert cut.wedge.best[3:].mean() < cut.measured.best[3:].mean()
     # the slab of one plane holds the first shell, the wedge of that plane the rest
     plane = wedge_fsc(a, b, VOXEL, [0.0], particle_diameter_angstrom=24.0)
     assert plane.measured.n_voxels[-1] < plane.wedge.n_voxels[-1]
+
+
+def halves_with_a_noisy_wedge(size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Two volumes that share what tilts of 50° measure, to far out, and in the wedge nothing at all."""
+    shape = (size,) * 3
+    measured = np.fft.ifftshift(measured_region(shape, [-50, 50], voxel_size_angstrom=1.0))
+    k = np.sqrt(sum(axis**2 for axis in radii(shape, (1.0,) * 3)))
+    shared = np.fft.fftn(noise(shape, 40)) * measured * np.exp(-8 * k**2)
+    level = np.where(measured, 0.02 * np.exp(4 * k), 0.02)
+    one, two = (
+        np.fft.ifftn(shared + level * np.fft.fftn(noise(shape, s))).real.astype(np.float32) for s in (41, 42)
+    )
+    return one, two
+
+
+def test_what_a_mask_carries_into_the_wedge_is_no_resolution_there():
+    a, b = halves_with_a_noisy_wedge()
+    mask = ball(a.shape, 7)
+    found = wedge_fsc(a, b, 1.0, [-50, 50], mask=mask)
+    leak = found.wedge.fsc[found.wedge.noise_bound < 1]
+    assert leak[:4].min() > 0.8, "the mask carried nothing into the wedge: the test tests nothing"
+    for criterion in CRITERIA:
+        assert found.wedge.resolution(criterion).angstrom is None, str(found.wedge.resolution(criterion))
+    assert np.abs(found.wedge.unmasked[3:]).max() < 0.3
+    assert found.wedge.randomised_beyond_per_angstrom == found.wedge.frequency_per_angstrom[0]
+    assert found.measured.randomised_beyond_per_angstrom > 0.15
+    assert found.measured.resolution("0.5").angstrom < 5
+    assert "No resolution" in found.statement() and "noise may reach" in found.statement()
+
+
+def test_a_mask_takes_no_true_agreement_out_of_the_wedge():
+    a, _ = halves_with_a_noisy_wedge()
+    b = a + 0.02 * noise(a.shape, 43)
+    found = wedge_fsc(a, b, 1.0, [-50, 50], mask=ball(a.shape, 10)).wedge
+    assert found.corrected is not None
+    # the noise shared in the wedge is as strong as what differs: 1 / sqrt(2)
+    shells = found.noise_bound < 0.5
+    assert found.corrected[shells].mean() == pytest.approx(0.5**0.5, abs=0.12)
+    assert found.resolution("0.143").at_least
+
+
+def test_cones_in_the_wedge_hold_no_leak_and_those_outside_their_resolution():
+    a, b = halves_with_a_noisy_wedge(40)
+    axes = [[0, 0, 1], [0.25, 0, 1], [1, 0, 0], [0, 1, 0]]
+    found = conical_fsc(a, b, 1.0, directions=axes, mask=ball(a.shape, 13), tilt_deg=[-50, 50])
+    assert [row["in_wedge"] for row in found.rows()] == [True, True, False, False]
+    assert np.isfinite(found.resolutions("0.143")).tolist() == [False, False, True, True]
+    assert found.curves[0].fsc[found.curves[0].noise_bound < 1].max() > 0.8, "nothing leaked"
+    first = [curve.randomised_beyond_per_angstrom for curve in found.curves]
+    assert max(first[:2]) < min(first[2:])
+
+
+def test_only_cones_far_from_each_other_are_made_random_together():
+    axes = np.vstack([np.eye(3), fibonacci_directions(29)])
+    groups = apart(axes, 60)
+    assert sorted(i for group in groups for i in group) == list(range(32)) and len(groups) < 16
+    for group in groups:
+        cosine = np.abs(axes[group] @ axes[group].T)[~np.eye(len(group), dtype=bool)]
+        assert not cosine.size or np.degrees(np.arccos(cosine.max())) > 60 - 1e-3
+
+
+def test_a_leading_shell_between_criterion_and_noise_decides_nothing():
+    n = np.array([12.0, 100.0, 1000.0, 1000.0])
+    values = {"frequency_per_angstrom": np.arange(1, 5) * 0.1, "n_voxels": n, "noise_bound": noise_bound(n)}
+    undecided = FscCurve(fsc=np.array([0.8, 0.9, 0.6, 0.0]), above_noise=True, **values)
+    assert undecided.resolution("0.143").status == "crossed"
+    low = FscCurve(fsc=np.array([0.1, 0.9, 0.6, 0.0]), above_noise=True, **values)
+    assert low.resolution("0.143").status == "first shell"
+    later = FscCurve(fsc=np.array([0.8, 0.9, 0.05, 0.9]), above_noise=True, **values)
+    assert 1 / later.resolution("0.143").angstrom < 0.3
 
 
 def test_wrong_input_is_named():

@@ -47,7 +47,7 @@ def test_chance_and_what_the_rmsd_is_of_are_said() -> None:
     truth = model()
     good, poor = found(truth + 0.01, truth), found(model(5), truth)
     recall, rmsd = atom_sections.scores([good, poor])
-    assert recall.values[0] == 408 and "(by chance about 29)" in recall.quality
+    assert recall.values[0] == 408 and recall.remarks[0] == ", by chance 29"
     assert "alone that were found (partners at random: 0.54)" in rmsd.quality
     told = " ".join(poor.statements())
     assert "By chance about 29 would be" in told and "pairs found only" in told

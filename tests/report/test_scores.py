@@ -241,5 +241,15 @@ def test_pairs_are_told_with_their_rate_off_the_lattice() -> None:
     def report(rate):
         return SimpleNamespace(false_alarms=SimpleNamespace(phase_rate=rate))
 
-    assert by_chance([report(0.62), report(0.51)]) == " (at off-lattice points they do in 62% / 51%)"
-    assert by_chance([report(0.62), report(None)]) == ""
+    assert by_chance([report(0.62), "no", report(None)]) == (", off the lattice 62%", "", "")
+    score = Score("Pairs", "", (9.0, 9.0, 4.0), total=10, remarks=by_chance([report(0.6), report(0.1), "no"]))
+    assert score.leaders() == (0, 1), "a remark parted a tie"
+    assert score.among([1, 2]).told(0) == "9 of 10, off the lattice 10%"
+    assert "c 4 of 10 (" in score.statement("abc")
+    axes = (
+        scores.section(["multislice", "sirt (no CTF correction)", "c"], [score] * 2).pictures[0].draw().axes
+    )
+    axes[0].figure.draw_without_rendering()
+    ends = [text.get_window_extent().x1 for text in axes[0].texts]
+    assert max(ends) <= axes[0].get_window_extent().x1 + 3, "a value runs out of its axes"
+    assert score.row("abc")["remarks"] == "a, off the lattice 60%; b, off the lattice 10%"

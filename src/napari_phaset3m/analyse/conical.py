@@ -12,17 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.analyse.cones import Cones, mask_shares
 from napari_phaset3m.analyse.fsc_curve import NO_MASK, TWO_VOLUMES, FscCurve, noise_bound
-from napari_phaset3m.analyse.fsc_masked import Pair, corrected, prepare
+from napari_phaset3m.analyse.fsc_masked import corrected, prepare
 from napari_phaset3m.analyse.resolution import Criterion
-from napari_phaset3m.analyse.shells import (
-    ShellGrid,
-    Voxel,
-    checked_mask,
-    checked_volume,
-    correlation,
-    cross_and_powers,
-)
+from napari_phaset3m.analyse.shells import ShellGrid, Voxel, checked_mask, checked_volume
 from napari_phaset3m.analyse.wedge import fourier_tilt_deg
 from napari_phaset3m.errors import ConfigError, DataError
 
@@ -162,7 +156,8 @@ def conical_fsc(
     Parameters
     ----------
     a, b, voxel_size_angstrom, mask, mask_name, halves
-        As :func:`.fsc.fsc`. With a mask every curve is corrected by phase randomisation.
+        As :func:`.fsc.fsc`. With a mask every curve is corrected by phase randomisation in its own
+        cone, from the first low shell there on.
     directions : int or array_like
         `(n, 3)` vectors (x, y, z) of any length; or how many to spread over the half sphere, to
         which the x, y and z axes are added in front.
@@ -195,15 +190,18 @@ def conical_fsc(
     checked = None if mask is None else checked_mask(mask, a.shape)
     grid = ShellGrid(a.shape, voxel_size_angstrom)
     prepared = prepare(a, b, grid, checked, checked is not None, seed)
-    counts, total = _in_cones(prepared.pair, grid, axes, half_angle_deg)
-    noise = [_in_cones(pair, grid, axes, half_angle_deg)[1] for pair in prepared.randomised]
-    randomised = np.mean(noise, axis=0) if noise else None
+    cones = Cones(grid, axes, half_angle_deg)
+    counts, total = cones.correlate(prepared.pair)
+    shares = mask_shares(prepared, cones) if checked is not None else None
 
     def curve(i: int) -> FscCurve:
         effective = counts[i] * prepared.independent
-        fixed = None if checked is None else total[i]
-        if randomised is not None:
-            fixed = corrected(total[i], randomised[i], prepared.beyond)
+        share = None if shares is None else shares[i]
+        fixed = None if share is None else total[i]
+        beyond = None
+        if share is not None and share.randomised is not None:
+            fixed = corrected(total[i], share.randomised, share.beyond)
+            beyond = float(grid.frequency[share.beyond])
         x, y, z = axes[i]
         return FscCurve(
             frequency_per_angstrom=grid.frequency,
@@ -215,7 +213,9 @@ def conical_fsc(
             halves=halves,
             region=f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})",
             n_effective=effective,
-            randomised=None if randomised is None else randomised[i],
+            unmasked=None if share is None else share.unmasked,
+            randomised=None if share is None else share.randomised,
+            randomised_beyond_per_angstrom=beyond,
             above_noise=True,
             notes=notes,
         )
@@ -239,27 +239,3 @@ def _axes(directions: int | Sequence[Sequence[float]] | np.ndarray) -> np.ndarra
         axes = axes / length
     axes.setflags(write=False)
     return axes
-
-
-def _in_cones(
-    pair: Pair, grid: ShellGrid, axes: np.ndarray, half_angle_deg: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """`(n_axes, n)` independent voxels and FSC in each cone (and its mate at -k)."""
-    n = grid.n + 1
-    sums = np.zeros((4, len(axes), n))
-    least = np.cos(np.radians(half_angle_deg)) - 1e-9
-    width = grid.kx.size
-    for z, plane in grid.planes():
-        values = (*cross_and_powers(pair[0][z], pair[1][z], plane), plane.weight.astype(float))
-        k = np.stack(
-            [grid.kx[plane.points % width], grid.ky[plane.points // width],
-             np.full(plane.points.size, grid.kz[z])]
-        )  # fmt: skip
-        k /= np.linalg.norm(k, axis=0)
-        inside = np.abs(axes @ k) >= least
-        for i, chosen in enumerate(inside):
-            shell = plane.shell[chosen]
-            for row, value in zip(sums, values, strict=True):
-                row[i] += np.bincount(shell, value[chosen], n)
-    counts = sums[3, :, 1:] / 2
-    return counts, correlation(sums[0, :, 1:], sums[1, :, 1:], sums[2, :, 1:], counts)

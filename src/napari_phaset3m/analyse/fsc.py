@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_phaset3m.analyse.conical import ConicalFsc, conical_fsc
 from napari_phaset3m.analyse.fsc_curve import ALL_DIRECTIONS, NO_MASK, TWO_VOLUMES, FscCurve, noise_bound
-from napari_phaset3m.analyse.fsc_masked import RANDOMISE_BELOW, Prepared, corrected, prepare
+from napari_phaset3m.analyse.fsc_masked import RANDOMISE_BELOW, Prepared, corrected, mask_share, prepare
 from napari_phaset3m.analyse.resolution import CRITERIA, Criterion, Resolution, half_bit_threshold
 from napari_phaset3m.analyse.shells import (
     ShellGrid,
@@ -109,9 +109,9 @@ def masked_fsc(
 ) -> FscCurve:
     """Correlate two masked volumes, with what the mask itself correlates taken out.
 
-    Phases are randomised from the first shell on whose unmasked FSC is under 0.8, the same mask
-    is applied, and what still correlates there is the mask's: see
-    :func:`.fsc_masked.corrected` (Chen et al., Ultramicroscopy 135 (2013) 24).
+    Phases are randomised from the first shell on whose unmasked FSC (in the region) is under 0.8,
+    the same mask is applied, and what still correlates there is the mask's: see :mod:`.fsc_masked`
+    (Chen et al., Ultramicroscopy 135 (2013) 24).
 
     Parameters
     ----------
@@ -169,8 +169,9 @@ class WedgeFsc:
 
     def statement(self, criterion: Criterion = "0.143") -> str:
         """Both resolutions, one sentence each, and what qualifies them."""
-        both = (str(self.measured.resolution(criterion)), str(self.wedge.resolution(criterion)))
-        return " ".join([*both, *dict.fromkeys((*self.measured.notes, *self.wedge.notes))])
+        told = [str(curve.resolution(criterion)) for curve in (self.measured, self.wedge)]
+        told.append("Shells that noise may reach count as below.")
+        return " ".join([*told, *dict.fromkeys((*self.measured.notes, *self.wedge.notes))])
 
 
 def wedge_fsc(
@@ -188,13 +189,15 @@ def wedge_fsc(
 ) -> WedgeFsc:
     """FSC outside and inside the missing wedge (tilt axis y).
 
-    A mask of diameter D carries measured values about 1/D into the wedge; halves that share a
-    constraint (positivity, a support) agree in the wedge without having measured it.
+    A mask of diameter D carries measured values about 1/D into the wedge, which the correction takes
+    out (:mod:`.fsc_masked`); halves that share a constraint (positivity, a support) agree in the wedge
+    without having measured it.
 
     Parameters
     ----------
     a, b, mask, mask_name, halves
-        As :func:`fsc`. With a mask both curves are corrected by phase randomisation.
+        As :func:`fsc`. With a mask both curves are corrected by phase randomisation, each from the
+        first low shell of its own region on and in that region alone.
     voxel_size_angstrom : float
         Cubic voxels.
     tilt_deg : sequence of float
@@ -259,18 +262,18 @@ def _curve(
     prepared: Prepared, grid: ShellGrid, names: dict[str, str], added: tuple[str, ...] = ()
 ) -> FscCurve:
     n = grid.counts()
-    effective = n * prepared.independent
     total = correlation(*grid.correlate(*prepared.pair), n)
-    fixed = randomised = beyond = None
+    fixed = unmasked = randomised = beyond = None
     notes = added
-    if prepared.randomised:
-        found = [correlation(*grid.correlate(*pair), n) for pair in prepared.randomised]
-        randomised = np.mean(found, axis=0)
-        fixed = corrected(total, randomised, prepared.beyond)
-        beyond = float(grid.frequency[prepared.beyond])
-    elif prepared.unmasked is not None:
-        fixed = total
-        notes += (f"The unmasked FSC never falls under {RANDOMISE_BELOW}, so no phases were randomised.",)
+    if prepared.correct:
+        share = mask_share(prepared, grid)
+        fixed, unmasked, randomised = total, share.unmasked, share.randomised
+        if randomised is None:
+            notes += (f"The unmasked FSC never falls under {RANDOMISE_BELOW}, so no phases were randomised.",)
+        else:
+            fixed = corrected(total, randomised, share.beyond)
+            beyond = float(grid.frequency[share.beyond])
+    effective = n * prepared.independent
     return FscCurve(
         frequency_per_angstrom=grid.frequency,
         fsc=total,
@@ -278,10 +281,11 @@ def _curve(
         noise_bound=noise_bound(effective),
         corrected=fixed,
         n_effective=effective,
-        unmasked=prepared.unmasked if grid.whole else None,
+        unmasked=unmasked,
         randomised=randomised,
         randomised_beyond_per_angstrom=beyond,
         notes=notes,
+        above_noise=not grid.whole,
         mask_name=names["mask_name"],
         halves=names["halves"],
         region=names["region"],

@@ -56,15 +56,16 @@ class FscCurve:
         `(n,)` as ``n_voxels``, fewer where a mask makes neighbours in Fourier space depend on
         each other. ``n_voxels`` when omitted.
     unmasked, randomised : ndarray or None
-        `(n,)` the FSC without the mask (all directions only); the FSC of the phase-randomised
-        volumes with it.
+        `(n,)` the FSC without the mask; the FSC of the phase-randomised volumes with it. Both in the
+        region of the curve.
     randomised_beyond_per_angstrom : float or None
-        From which frequency the phases were randomised.
+        From which frequency the region's phases were randomised.
     notes : tuple of str
         What qualifies every resolution read from the curve.
     above_noise : bool
         A shell under ``noise_bound`` counts as below every criterion: for regions with so few
-        voxels that the random phases of the correction may lift a shell by chance.
+        voxels that chance may lift a shell over it. Leading shells over the criterion and under
+        the bound decide nothing and are passed over.
     """
 
     frequency_per_angstrom: np.ndarray
@@ -127,6 +128,8 @@ class FscCurve:
         assert self.n_effective is not None
         k, level = self.frequency_per_angstrom, self.threshold(criterion)
         decided = decidable(criterion, self.n_effective, self.noise_bound)
+        if self.above_noise:  # over the criterion and under the bound: may be either
+            decided &= ~((self.best >= threshold(criterion, self.n_effective)) & (self.best < level))
         at, status, last = crossing(k, self.best, level, self.noise_bound, decided)
         seen = k[~np.isnan(self.best) & (np.maximum.accumulate(decided) | (status == "undecided"))]
         return Resolution(

@@ -1,7 +1,18 @@
-"""What a mask does to a Fourier shell correlation, and how it is taken out again."""
+"""What a mask does to a Fourier shell correlation, and how it is taken out again.
+
+A mask blurs Fourier space, so what the halves share in one place leaks into its neighbourhood. To see
+how much, Chen et al., Ultramicroscopy 135 (2013) 24, put noise of the same power in the place of what
+is tested, leave the rest, and mask again. What is tested is there every shell from the first one on
+whose unmasked FSC is low. Here it is those shells of the *region* the curve is of (the missing wedge, a
+cone), from the region's own first low shell on; whatever lies outside the region stays. Two other ways
+fall short. From the whole sphere's first low shell on, nothing is taken out of a wedge below it, where
+all that correlates leaked in from measured directions. And were these made random too, their leak
+would be gone from the measure and stay in the result.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +26,8 @@ RANDOMISE_BELOW = 0.8
 REALISATIONS = 2
 
 Pair = tuple[np.ndarray, np.ndarray]
+#: Index of a kz plane -> `(ny, nx // 2 + 1)` bool: Fourier points whose phases become random.
+Choice = Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,65 +38,112 @@ class Prepared:
     ----------
     pair : tuple of ndarray
         With the mask applied.
-    randomised : tuple of Pair
-        With random phases beyond ``beyond`` and the mask applied; empty without correction.
-    beyond : int
-        Index of the first shell (from 0) whose phases are random; ``n`` when there is none.
-    unmasked : ndarray or None
-        `(n,)` FSC without the mask, all directions.
+    plain : tuple of ndarray
+        Without it.
+    mask : ndarray or None
+    correct : bool
+        What the mask makes is to be taken out.
+    seed : int
+        Of the random phases.
     independent : ndarray
         `(n,)` fraction of a shell's voxels that the mask leaves independent.
     """
 
     pair: Pair
-    randomised: tuple[Pair, ...]
-    beyond: int
-    unmasked: np.ndarray | None
+    plain: Pair
+    mask: np.ndarray | None
+    correct: bool
+    seed: int
     independent: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskShare:
+    """What correlates in a region without the mask, and with it once the phases are random.
+
+    Attributes
+    ----------
+    unmasked : ndarray
+        `(n,)` FSC of the region without the mask.
+    randomised : ndarray or None
+        `(n,)` FSC with random phases in the region from shell ``beyond`` on; None when there is none.
+    beyond : int
+        Index of the first shell (from 0) whose phases are random; ``n`` when there is none.
+    """
+
+    unmasked: np.ndarray
+    randomised: np.ndarray | None
+    beyond: int
 
 
 def prepare(
     a: np.ndarray, b: np.ndarray, grid: ShellGrid, mask: np.ndarray | None, correct: bool, seed: int
 ) -> Prepared:
-    """Transform two volumes with their mask, and with random phases where a correction is asked for.
+    """Transform two volumes with and without their mask.
 
     ``grid`` holds all directions, whatever the region the spectra are used in.
     """
-    if mask is None:
-        return Prepared((half_spectrum(a), half_spectrum(b)), (), grid.n, None, np.ones(grid.n))
-    pair = half_spectrum(masked(a, mask)), half_spectrum(masked(b, mask))
-    independent = independent_fraction(mask, grid)
-    if not correct:
-        return Prepared(pair, (), grid.n, None, independent)
     plain = half_spectrum(a), half_spectrum(b)
-    unmasked = correlation(*grid.correlate(*plain), grid.counts())
-    low = np.flatnonzero(unmasked < RANDOMISE_BELOW)
-    beyond = int(low[0]) if low.size else grid.n
+    if mask is None:
+        return Prepared(plain, plain, None, False, seed, np.ones(grid.n))
+    pair = half_spectrum(masked(a, mask)), half_spectrum(masked(b, mask))
+    return Prepared(pair, plain, mask, correct, seed, independent_fraction(mask, grid))
+
+
+def mask_share(prepared: Prepared, grid: ShellGrid) -> MaskShare:
+    """Measure in the region of ``grid`` what the mask correlates by itself, or carries in from outside."""
+    n = grid.counts()
+    unmasked = correlation(*grid.correlate(*prepared.plain), n)
+    beyond = first_low(unmasked)
     if beyond == grid.n:
-        return Prepared(pair, (), beyond, unmasked, independent)
-    rng = np.random.default_rng([seed, 7])
-    found: list[Pair] = []
+        return MaskShare(unmasked, None, beyond)
+    pairs = randomised_pairs(prepared, grid, [lambda z: grid.from_shell(z, beyond)])
+    found = [correlation(*grid.correlate(*pair), n) for _, pair in pairs]
+    return MaskShare(unmasked, np.mean(found, axis=0), beyond)
+
+
+def first_low(unmasked: np.ndarray) -> int:
+    """Index of the first shell under ``RANDOMISE_BELOW``; the number of shells when there is none."""
+    low = np.flatnonzero(unmasked < RANDOMISE_BELOW)
+    return int(low[0]) if low.size else unmasked.size
+
+
+def randomised_pairs(
+    prepared: Prepared, grid: ShellGrid, choices: Sequence[Choice]
+) -> Iterator[tuple[int, Pair]]:
+    """Masked half spectra with random phases at some points.
+
+    Yields
+    ------
+    number : int
+        Of the choice; every choice comes ``REALISATIONS`` times, with other phases.
+    pair : tuple of ndarray
+    """
+    from scipy import fft
+
+    rng = np.random.default_rng([prepared.seed, 7])
     for _ in range(REALISATIONS):
-        one, two = (_randomised(s, grid, beyond, mask, rng) for s in plain)
-        found.append((one, two))
-    return Prepared(pair, tuple(found), beyond, unmasked, independent)
+        # The phases of a real noise volume have the symmetry that a real volume needs.
+        noise = [fft.rfftn(rng.standard_normal(grid.shape, np.float32), workers=1) for _ in range(2)]
+        for number, choice in enumerate(choices):
+            one, two = (
+                _randomised(spectrum, other, grid, choice, prepared.mask)
+                for spectrum, other in zip(prepared.plain, noise, strict=True)
+            )
+            yield number, (one, two)
 
 
 def _randomised(
-    spectrum: np.ndarray, grid: ShellGrid, beyond: int, mask: np.ndarray, rng: np.random.Generator
+    spectrum: np.ndarray, noise: np.ndarray, grid: ShellGrid, choice: Choice, mask: np.ndarray | None
 ) -> np.ndarray:
-    """Half spectrum of the masked volume whose phases are random from shell ``beyond`` on."""
+    """Half spectrum of the masked volume that has the phases of ``noise`` at the points chosen."""
     from scipy import fft
 
-    # The phases of a real noise volume have the symmetry that a real volume needs.
-    noise = fft.rfftn(rng.standard_normal(grid.shape, np.float32), workers=1)
-    limit = (beyond + 0.5) * grid.width
     changed = spectrum.copy()
-    plane = grid.ky[:, None] ** 2 + grid.kx[None, :] ** 2
-    for z, kz in enumerate(grid.kz):
-        far = plane + kz**2 >= limit**2
-        size = np.maximum(np.abs(noise[z][far]), 1e-30)
-        changed[z][far] = (np.abs(spectrum[z][far]) * noise[z][far] / size).astype(COMPLEX)
+    for z in range(grid.shape[0]):
+        at = choice(z)
+        size = np.maximum(np.abs(noise[z][at]), 1e-30)
+        changed[z][at] = (np.abs(spectrum[z][at]) * noise[z][at] / size).astype(COMPLEX)
     return half_spectrum(masked(fft.irfftn(changed, s=grid.shape, workers=1), mask))
 
 
@@ -93,6 +153,7 @@ def corrected(total: np.ndarray, randomised: np.ndarray, beyond: int) -> np.ndar
     From the randomised frequency on; below, ``FSC_t`` itself (Chen et al., Ultramicroscopy 135
     (2013) 24). The mask mixes neighbouring shells, so the first one or two may come out low; to
     leave them out, as some programs do, would let a mask's correlation pass for signal there.
+    The formula takes what leaks in for fully correlated; where it is not, the result is too low.
 
     Parameters
     ----------

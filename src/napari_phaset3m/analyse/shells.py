@@ -165,6 +165,14 @@ class ShellGrid:
         points = np.flatnonzero(inside)
         return ShellPlane(points, shell[points], self._weight[points])
 
+    def from_shell(self, z: int, index: int) -> np.ndarray:
+        """`(ny, nx // 2 + 1)` bool: points (of the region) in shell ``index`` (from 0) or beyond.
+
+        Up to the corners of the box, past the last shell.
+        """
+        far = np.sqrt(self._in_plane + self.kz[z] ** 2) / self.width + 0.5 + 1e-9 >= index + 1
+        return np.asarray(far if self._region is None else far & self._region[z])
+
     def planes(self) -> Iterator[tuple[int, ShellPlane]]:
         """Every kz plane that holds a point, with its index."""
         for z in range(self.shape[0]):

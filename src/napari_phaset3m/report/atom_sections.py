@@ -204,27 +204,24 @@ def _distances(matches: Sequence[tuple[str, AtomMatch]]) -> Any:
 
 def scores(found: Sequence[Found | str]) -> list[Score]:
     """Atoms of the model that were found, and how far off, volume by volume."""
-    known = [one for one in found if isinstance(one, Found) and one.match is not None]
-    if not known:
+    if not any(isinstance(one, Found) and one.match is not None for one in found):
         return []
     best = [_deciding(one) if isinstance(one, Found) else None for one in found]
     name, first = next(pair for pair in best if pair is not None)
-    what = f"{name} atoms of the model found within {first.radius_angstrom:g} Å{_luck(known)}"
+    what = f"{name} atoms of the model found within {first.radius_angstrom:g} Å"
     counts = tuple(None if pair is None else float(len(pair[1].distance_angstrom)) for pair in best)
     rmsd = tuple(None if pair is None else pair[1].rmsd_angstrom for pair in best)
     random = f"{RANDOM_RMSD * first.radius_angstrom:.2f}"
     label = f"RMSD of those {name} atoms alone that were found (partners at random: {random})"
     distance = Score(label, "Å", rmsd, less_is_better=True)
-    return [Score(what, "", counts, total=float(first.n_model), finer=distance), distance]
+    total, luck = float(first.n_model), tuple(_luck(one) for one in found)
+    return [Score(what, "", counts, total=total, finer=distance, remarks=luck), distance]
 
 
-def _luck(found: Sequence[Found]) -> str:
-    """How many atoms of the model chance would find, for a label."""
-    chances = [_expected(one) for one in found]
-    if any(chance is None for chance in chances):
-        return ""
-    shown = list(dict.fromkeys(f"{chance:.0f}" for chance in chances))
-    return f" (by chance about {' / '.join(shown)})"
+def _luck(one: Found | str) -> str:
+    """How many atoms of the model chance would find, as a remark."""
+    chance = _expected(one) if isinstance(one, Found) and one.match is not None else None
+    return "" if chance is None else f", by chance {chance:.0f}"
 
 
 def _expected(one: Found) -> float | None:

@@ -24,14 +24,14 @@ def scores(reports: Sequence[BraggReport | str]) -> list[Score]:
     counts = [_count(one, families) if isinstance(one, BraggReport) else None for one in reports]
     what = "Bragg pairs over SNR 5 (height only)"
     if all(one.phases_checked for one in known):
-        what = f"Bragg pairs over SNR 5, phases agree between the halves{by_chance(known)}"
+        what = "Bragg pairs over SNR 5, phases agree between the halves"
     outside = OUTSIDE if known[0].in_wedge is not None else ""
     found = []
     for place, region in ((0, outside), (2, IN_WEDGE)):
         total = max((c[place + 1] for c in counts if c is not None), default=0)
         if total:
             values = tuple(None if c is None else float(c[place]) for c in counts)
-            found.append(Score(f"{what}{region}", "", values, total=float(total)))
+            found.append(Score(f"{what}{region}", "", values, total=float(total), remarks=by_chance(reports)))
     return found
 
 
@@ -55,13 +55,14 @@ def scores_by_truth(reports: Sequence[BraggReport | str], truth: BraggReport | s
         return []
     matched = [_matched(one, truth) if isinstance(one, BraggReport) else None for one in reports]
     finer = _phase_error(reports, truth, matched)
-    what = f"Bragg pairs of the truth found over SNR 5 with its phase{by_chance(known)}"
+    what = "Bragg pairs of the truth found over SNR 5 with its phase"
     found = []
     for region, where in _regions(truth):
         asked = truth.found & region
         if asked.any():
             values = tuple(None if m is None else float((asked & m.right).sum()) for m in matched)
-            found.append(Score(f"{what}{where}", "", values, total=float(asked.sum()), finer=finer))
+            total, remarks = float(asked.sum()), by_chance(reports)
+            found.append(Score(f"{what}{where}", "", values, total=total, finer=finer, remarks=remarks))
     wrong = tuple(None if m is None else float(m.wrong) for m in matched)
     label = "Bragg pairs over SNR 5 where the truth has none, or another phase"
     return [*found, Score(label, "", wrong, less_is_better=True), finer, _intensity(reports, truth, matched)]
@@ -140,12 +141,10 @@ def _pairs(report: BraggReport, truth: BraggReport, match: _Match) -> tuple[np.n
     return (report.phase_error_deg[at], report.pair_power[:, at]) if len(at) else None
 
 
-def by_chance(reports: Sequence[BraggReport]) -> str:
-    """How often phases agree off the lattice, where no peak is: the level that peaks must exceed."""
-    rates = [one.false_alarms.phase_rate for one in reports]
-    if any(rate is None for rate in rates):
-        return ""
-    return f" (at off-lattice points they do in {' / '.join(f'{rate:.0%}' for rate in rates)})"
+def by_chance(reports: Sequence[BraggReport | str]) -> tuple[str, ...]:
+    """How often each one's phases agree off the lattice, where no peak is: what peaks must exceed."""
+    rates = [None if isinstance(one, str) else one.false_alarms.phase_rate for one in reports]
+    return tuple("" if rate is None else f", off the lattice {rate:.0%}" for rate in rates)
 
 
 def _families(reports: Sequence[BraggReport]) -> set[str]:

@@ -70,12 +70,19 @@ class Judgement:
             return []
         found = self.match.comparisons
         mask = f", mask: {self.match.reference.mask_text}"
-        resolution = tuple(one.fsc.resolution("0.5").angstrom for one in found)
+        resolution = [one.fsc.resolution("0.5") for one in found]
+        bound = tuple(" or better" if one.at_least else "" for one in resolution)
         similar = tuple(one.ssim for one in found)
         return [
             Score(f"Correlation with the truth{mask}", "", tuple(one.correlation for one in found)),
             Score(self._mean_fsc_label(), "", tuple(mean_fsc(one.fsc) for one in found)),
-            Score(f"FSC with the truth first below 0.5 at{mask}", "Å", resolution, less_is_better=True),
+            Score(
+                f"FSC with the truth first below 0.5 at{mask}",
+                "Å",
+                tuple(one.angstrom for one in resolution),
+                less_is_better=True,
+                remarks=bound,
+            ),
             Score(f"SSIM with the truth{mask}", "", similar),
         ]
 

@@ -34,6 +34,8 @@ class Score:
         What a perfect volume would have.
     finer : Score or None
         What tells volumes apart that tie here: a count that is full says nothing more.
+    remarks : tuple of str
+        One per volume, written after its value; empty when there are none.
     """
 
     quality: str
@@ -42,6 +44,7 @@ class Score:
     less_is_better: bool = False
     total: float | None = None
     finer: Score | None = None
+    remarks: tuple[str, ...] = ()
 
     def leaders(self) -> tuple[int, ...]:
         """Indices of the best volumes: more than one where the digits that are shown are the same."""
@@ -66,18 +69,27 @@ class Score:
         of = "" if self.total is None else f" of {self.total:g}"
         return f"{shown}{of}{' ' + self.unit if self.unit else ''}"
 
+    def told(self, index: int) -> str:
+        """A value with its unit and what is remarked on it."""
+        return self.text(index) + (self.remarks[index] if self.remarks else "")
+
+    def beside(self, index: int) -> str:
+        """The same for a bar, the remark on a line of its own."""
+        remark = self.remarks[index].lstrip(", ") if self.remarks else ""
+        return f"{self.text(index)}\n{remark}" if remark else self.text(index)
+
     def statement(self, names: Sequence[str]) -> str:
         """Who is ahead, and by how much of whom; who ties, and what the finer figure says then."""
         leaders = self.leaders()
         if not leaders:
             return f"{self.quality}: no volume has a value."
         rest = [
-            f"{name} {self.text(i)}{self._margin(leaders[0], i)}"
+            f"{name} {self.told(i)}{self._margin(leaders[0], i)}"
             for i, name in enumerate(names)
             if i not in leaders
         ]
         if len(leaders) == 1:
-            told = f"{names[leaders[0]]} is ahead with {self.text(leaders[0])}"
+            told = f"{names[leaders[0]]} is ahead with {self.told(leaders[0])}"
         else:
             shared = ("both" if len(leaders) == 2 else "each") + f" {self.text(leaders[0])}"
             told = f"a tie of {_listed([names[i] for i in leaders])} ({shared})"
@@ -88,14 +100,15 @@ class Score:
         """What the finer figure says of those that tie."""
         assert self.finer is not None
         among = self.finer.among(leaders)
-        told = ", ".join(f"{names[i]} {self.finer.text(i)}" for i in leaders)
+        told = ", ".join(f"{names[i]} {self.finer.told(i)}" for i in leaders)
         ahead = among.leaders()
         who = f"{names[leaders[ahead[0]]]} is ahead" if len(ahead) == 1 else "a tie in this too"
         return f"In this tie, {self.finer.quality}: {told}; {who}."
 
     def among(self, chosen: Sequence[int]) -> Score:
         """The same quality of some of the volumes."""
-        return replace(self, values=tuple(self.values[i] for i in chosen), finer=None)
+        remarks = tuple(self.remarks[i] for i in chosen) if self.remarks else ()
+        return replace(self, values=tuple(self.values[i] for i in chosen), finer=None, remarks=remarks)
 
     def _margin(self, best: int, other: int) -> str:
         one, two = self.values[best], self.values[other]
@@ -114,6 +127,9 @@ class Score:
             **dict(zip(names, self.values, strict=True)),
             "perfect": self.total,
             "best": best,
+            "remarks": "; ".join(
+                f"{name}{remark}" for name, remark in zip(names, self.remarks, strict=False) if remark
+            ),
         }
 
 
@@ -143,17 +159,23 @@ def section(names: Sequence[str], scores: Sequence[Score], notes: Sequence[str] 
         figure = style.new_figure(10.2, _height(names, scores) * rows)
         grid = np.ravel(figure.subplots(rows, 2, squeeze=False))
         for axes, score in zip(grid, scores, strict=False):
-            values = [np.nan if v is None else v for v in score.values]
             unit = f" ({score.unit})" if score.unit else ""
             better = "less is better" if score.less_is_better else "more is better"
-            figures.plot_scores(axes, names, values, xlabel=better, total=score.total)
+            values = [np.nan if v is None else v for v in score.values]
+            figures.plot_scores(
+                axes, names, values, xlabel=better, total=score.total,
+                texts=[score.beside(i) for i in range(len(names))], full_if_none=score.less_is_better,
+            )  # fmt: skip
             axes.set_title(fill(f"{score.quality}{unit}", _TITLE), loc="left", fontsize=9.5)
         for axes in grid[len(scores) :]:
             axes.set_axis_off()
         return figure
 
     table = Table("better", "Each quality, volume by volume", [score.row(names) for score in scores])
-    text = "Each quality, volume by volume; a dashed outline is what a perfect volume would have."
+    text = (
+        "Each quality, volume by volume; a dashed outline is what a perfect volume would have, grey hatching "
+        "a volume without any value. Off the lattice: share of points without a peak whose phases agree too."
+    )
     data = {"scores": [score.row(names) for score in scores]}
     headline = " ".join(lines[:3])
     return Section("better", "By how much", (*lines, *notes), (Picture("better", text, draw, wide=True),),

@@ -99,20 +99,48 @@ def figure_transforms(
 
 
 def plot_scores(
-    axes: Any, names: Sequence[str], scores: Sequence[float], *, xlabel: str, total: float | None = None
+    axes: Any,
+    names: Sequence[str],
+    scores: Sequence[float],
+    *,
+    xlabel: str,
+    texts: Sequence[str],
+    total: float | None = None,
+    full_if_none: bool = False,
 ) -> None:
-    """One bar per volume with its value; ``total`` is drawn as the length a full bar would have."""
+    """One bar per volume with a text behind it.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    names, texts : sequence of str
+        One per volume; the text says its value.
+    scores : sequence of float
+        NaN: no value.
+    xlabel : str
+    total : float, optional
+        Drawn as the length that a full bar would have.
+    full_if_none : bool
+        Less is better: a volume without a value gets hatching all along, not the shortest bar.
+    """
     place = np.arange(len(names))[::-1]
     shown = [0.0 if not np.isfinite(score) else score for score in scores]
+    longest = max(len(line) for text in texts for line in text.splitlines())
+    room = max(1.25, 1 / (1 - min(0.7, 0.028 * longest)))
+    limit = room * max([*shown, total or 0, 1e-9])
     if total:
         axes.barh(place, total, height=0.6, facecolor="none", edgecolor=INK, lw=0.8, ls=(0, (3, 2)))
     axes.barh(place, shown, height=0.6, color=_bars(len(names)))
-    for y, score, width in zip(place, scores, shown, strict=True):
-        text = "none" if not np.isfinite(score) else f"{score:.3g}" + (f" of {total:g}" if total else "")
-        axes.annotate(text, (width, y), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    for y, score, text in zip(place, scores, texts, strict=True):
+        end = max(score, total or 0) if np.isfinite(score) else total or 0
+        box = None
+        if full_if_none and not np.isfinite(score):
+            axes.barh(y, limit, height=0.6, facecolor="0.93", edgecolor="0.6", hatch="////", lw=0)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axes.annotate(text, (end, y), (4, 0), textcoords="offset points", va="center", fontsize=8.5, bbox=box)
     axes.set_yticks(place, labels=[_short(name) for name in names])
     axes.set_xlabel(xlabel)
-    axes.set_xlim(0, 1.25 * max([*shown, total or 0, 1e-9]))
+    axes.set_xlim(0, limit)
     axes.grid(False, axis="y")
 
 
