@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,8 +19,10 @@ from napari_phaset3m.report.subject import Subject
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.session import NamedMask, RunRecord
+    from napari_phaset3m.session import NamedMask, RunRecord, Session
 
+#: Under which a session keeps its analysis.
+WORK = "analyse work"
 #: Voxels count as cubic, and as equal, up to this part.
 _SAME = 1e-3
 
@@ -107,6 +109,14 @@ class Inputs:
                 value = None if value is None else value.data
             parts.append(value.mask if name == "mask" and value is not None else value)
         return tuple(parts)
+
+
+def inputs_of(session: Session, *, series: bool) -> Inputs:
+    """Mask, cell, model and settings that an analysis uses at present, and the series where it applies."""
+    work = session.attachments.get(WORK)
+    chosen = Inputs() if work is None else work.inputs
+    shared = session.series if series else None
+    return replace(chosen, source=None, halves=None, mask=session.analysis_mask, series=shared)
 
 
 def same_stamp(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
 from napari_phaset3m.gui.analyse_compute import TOPICS, statement_of
-from napari_phaset3m.gui.analyse_inputs import Inputs, same_stamp, subject_of, why_not_mask
+from napari_phaset3m.gui.analyse_inputs import WORK, Inputs, same_stamp, subject_of, why_not_mask
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.worker import WindowWatch, in_background
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from napari_phaset3m.report.subject import Subject
     from napari_phaset3m.session import RunRecord, Session
-
-_KEY = "analyse work"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,18 +258,10 @@ class AnalyseWork(QObject):
 
 def work_of(session: Session, viewer: ViewerModel) -> AnalyseWork:
     """Return the analysis of a session, made on first use."""
-    found: AnalyseWork | None = session.attachments.get(_KEY)
+    found: AnalyseWork | None = session.attachments.get(WORK)
     if found is None:
-        found = session.attachments[_KEY] = AnalyseWork(session, viewer)
+        found = session.attachments[WORK] = AnalyseWork(session, viewer)
     return found
-
-
-def inputs_of(session: Session, *, series: bool) -> Inputs:
-    """Mask, cell, model and settings that an analysis uses at present, and the series where it applies."""
-    work: AnalyseWork | None = session.attachments.get(_KEY)
-    chosen = Inputs() if work is None else work.inputs
-    shared = session.series if series else None
-    return replace(chosen, source=None, halves=None, mask=session.analysis_mask, series=shared)
 
 
 def _compute(key: str, inputs: Inputs, earlier: dict[str, Any]) -> Outcome:

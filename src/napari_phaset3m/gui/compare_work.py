@@ -10,8 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
-from napari_phaset3m.gui.analyse_inputs import Inputs
-from napari_phaset3m.gui.analyse_work import inputs_of
+from napari_phaset3m.gui.analyse_inputs import Inputs, inputs_of
 from napari_phaset3m.gui.compare_report import find_peaks, write
 from napari_phaset3m.gui.compare_set import CompareSet
 from napari_phaset3m.gui.worker import in_background
