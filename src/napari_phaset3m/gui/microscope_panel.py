@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.align_widgets import enable, tool
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.ctf_view import TITLE, CtfView
+from napari_phaset3m.gui.ctf_words import words
 from napari_phaset3m.gui.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.editors import Fold
 from napari_phaset3m.gui.history_list import HistoryList, undo_keys
@@ -46,14 +47,8 @@ from napari_phaset3m.session import session_for
 if TYPE_CHECKING:
     import napari.components
 
-    from napari_phaset3m.prepare.ctf.result import ImageCtf
-
 #: Height of the picture of the rings, px.
 _RINGS = 210
-_METHODS = {
-    "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
-    "stated": "as the series states", "none": "nothing found",
-}  # fmt: skip
 
 
 class MicroscopePanel(QScrollArea):
@@ -280,25 +275,3 @@ class MicroscopePanel(QScrollArea):
         view = self.view()
         if view is not None:
             bring_forward(view)
-
-
-def words(image: ImageCtf) -> str:
-    """What was found for one image, with units and errors."""
-    parts = [f"Defocus {_with(image.defocus_angstrom / 10, image.defocus_error_angstrom / 10, 1)} nm"]
-    if image.c12_angstrom:
-        angle = f"{np.degrees(image.phi12_rad):.0f}°"
-        parts.append(f"C12 {_with(image.c12_angstrom / 10, image.c12_error_angstrom / 10, 1)} nm at {angle}")
-    if image.phase_shift_deg:
-        parts.append(f"phase shift {_with(image.phase_shift_deg, image.phase_shift_error_deg, 0)}°")
-    if image.method in ("thon", "exit wave"):
-        parts.append(f"confidence {image.confidence:.2f}")
-        if np.isfinite(image.resolution_angstrom):
-            parts.append(f"fitted to {image.resolution_angstrom:.2f} Å")
-    parts.append(_METHODS[image.method])
-    return "  ·  ".join(parts).replace("-", "−", 1) if image.defocus_angstrom < 0 else "  ·  ".join(parts)
-
-
-def _with(value: float, error: float, digits: int) -> str:
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")

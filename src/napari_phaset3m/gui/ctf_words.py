@@ -1,0 +1,37 @@
+"""What the fit of an image's contrast transfer says, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_phaset3m.prepare.ctf.result import ImageCtf
+
+_METHODS = {
+    "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
+    "stated": "as the series states", "none": "nothing found",
+}  # fmt: skip
+
+
+def words(image: ImageCtf) -> str:
+    """What was found for one image, with units and errors."""
+    parts = [f"Defocus {_with(image.defocus_angstrom / 10, image.defocus_error_angstrom / 10, 1)} nm"]
+    if image.c12_angstrom:
+        angle = f"{np.degrees(image.phi12_rad):.0f}°"
+        parts.append(f"C12 {_with(image.c12_angstrom / 10, image.c12_error_angstrom / 10, 1)} nm at {angle}")
+    if image.phase_shift_deg:
+        parts.append(f"phase shift {_with(image.phase_shift_deg, image.phase_shift_error_deg, 0)}°")
+    if image.method in ("thon", "exit wave"):
+        parts.append(f"confidence {image.confidence:.2f}")
+        if np.isfinite(image.resolution_angstrom):
+            parts.append(f"fitted to {image.resolution_angstrom:.2f} Å")
+    parts.append(_METHODS[image.method])
+    return "  ·  ".join(parts).replace("-", "−", 1) if image.defocus_angstrom < 0 else "  ·  ".join(parts)
+
+
+def _with(value: float, error: float, digits: int) -> str:
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {error:.{digits}f}" if np.isfinite(error) else "")
