@@ -18,12 +18,13 @@ TURNS, SCALES = np.array([0.3, 0.0, -0.3]), np.array([1.005, 1.0, 0.995])
 
 
 def foci_of(turns: np.ndarray, scales: np.ndarray, n_tilt: int = 5, dose: float | None = None) -> Any:
-    """Phase objects of 90 atoms, another one at each tilt; the atoms are moved and the pixel changed."""
+    """Phase objects of 90 atoms in a ball, tilted; the atoms are moved and the pixel changed."""
     rng = np.random.default_rng(0)
+    ball = rng.normal(size=(90, 3))
+    ball *= 14 * rng.random((90, 1)) ** (1 / 3) / np.linalg.norm(ball, axis=1, keepdims=True)
     images = np.empty((n_tilt, len(FOCI), SIZE, SIZE))
-    for tilt in range(n_tilt):
-        radius, angle = 14 * np.sqrt(rng.random(90)), 2 * np.pi * rng.random(90)
-        atoms = np.stack((radius * np.cos(angle), radius * np.sin(angle)), -1)
+    for tilt, angle in enumerate(np.radians(np.linspace(-30, 30, n_tilt))):
+        atoms = np.stack((ball[:, 0] * np.cos(angle) - ball[:, 2] * np.sin(angle), ball[:, 1]), -1)
         for focus, defocus in enumerate(FOCI):
             images[tilt, focus] = image(atoms, defocus, turns[focus], PIXEL / scales[focus])
     if dose is not None:
