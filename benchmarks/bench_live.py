@@ -4,7 +4,9 @@ A series of weak random images (256³ voxels as given) is run in the workspace, 
 view open. Live pictures are switched on for one sweep and off for the next. Compared are medians of the
 wall time of a sweep, and of the processor time that it takes outside the main thread, which another program
 on the machine disturbs less; the sweep after the start, which compiles, is left out. Processor time of the
-main thread is told apart: with software OpenGL it is mostly painting. Slots are timed as in ``bench_gui``.
+main thread is told apart. Software OpenGL paints in threads of its own, which count as "outside" too: what
+the solver's thread itself spends on a picture is timed where it is made, and told as its share of the sweeps
+with live pictures. Slots are timed as in ``bench_gui``.
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/bench_live.py``.
 """
 
@@ -32,6 +34,20 @@ def series_of(n: int, tilts: int) -> TiltFocalSeries:
         images=images, tilt_deg=np.linspace(-60, 60, tilts), pixel_size_angstrom=0.5, energy_ev=300e3,
         defocus_angstrom=[900.0], spherical_aberration_angstrom=2.3e7, metadata={"name": "random"},
     )  # fmt: skip
+
+
+def time_pictures(costs: list[float]) -> None:
+    """Note what each picture takes from the solver's thread, seconds."""
+    from napari_phaset3m.jobs import runner
+
+    made = runner.deliver_preview
+
+    def timed(event: Any, *rest: Any) -> None:
+        begun = time.monotonic()
+        made(event, *rest)
+        costs.append(event.seconds + time.monotonic() - begun)
+
+    runner.deliver_preview = timed
 
 
 class Meter:
@@ -124,19 +140,30 @@ def main() -> int:
     paint = Stopwatch()
     slots = Stopwatch(apart=paint)
     instrument(slots, paint)
+    pictures_s: list[float] = []
+    time_pictures(pictures_s)
     rows = drive(options, slots, paint)[1:]
     worst, painted = slots.worst("run"), paint.worst("run")
     cost = ratios(rows)
     pictures = sum(row["pictures"] for row in rows)
-    result = {"machine": about, "options": vars(options), "sweeps": rows, "cost": cost, "slots": worst[:15],
-              "painting": painted, "pressing_start": slots.worst("start")[:5]}  # fmt: skip
+    live_s = sum(row["wall_s"] for row in rows if row["live"])
+    share = sum(pictures_s[1:]) / live_s  # the first picture falls into the sweep that is left out
+    result = {
+        "machine": about, "options": vars(options), "sweeps": rows, "cost": cost, "pictures_s": pictures_s,
+        "share_of_live_sweeps": share, "slots": worst[:15], "painting": painted,
+        "pressing_start": slots.worst("start")[:5],
+    }  # fmt: skip
     write("live", result)
     columns = ("slot", "longest_ms", "processor_ms", "calls")
     for title, some in (("while running", worst[:12]), ("apart", painted)):
         print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in some)])
-    print(*cost.items(), f"{pictures} pictures in {len(rows)} sweeps", f"load {about['load_before']:.1f}",
-          f"-> {RESULTS}", sep="\n")  # fmt: skip
-    return 0 if worst[0]["longest_ms"] <= LIMIT_MS and cost["solver_processor_s"]["ratio"] <= 1.03 else 1
+    took = [round(seconds, 2) for seconds in pictures_s]
+    told = f"making them took {took} s, {100 * share:.1f} % of the live sweeps"
+    print(
+        *cost.items(), f"{pictures} pictures in {len(rows)} sweeps", told,
+        f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n",
+    )  # fmt: skip
+    return 0 if worst[0]["longest_ms"] <= LIMIT_MS and share <= 0.03 else 1
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ class FourierView(QWidget):
         canvas.set_tilt_range(None if record is None else record.tilt_range_deg)
         nyquist = 2 * frame.voxel_size_angstrom
         stage = "final" if frame.final else f"sweep {frame.sweep + 1}"
-        self.info.set_full_text(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
+        self.info.set_full_text(f"log power · {stage} · edge {nyquist:.2f} Å")
 
     def _on_view(self, text: str) -> None:
         if self.canvas is not None:

@@ -49,7 +49,7 @@ class FourierWedge:
             return
         lines = wedge_lines(tilt_range_deg, edge)
         low, high = tilt_range_deg
-        place = edge * np.array([0.12, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
+        place = edge * np.array([0.45, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
         if flat:
             middle = np.deg2rad((low + 180 + high) / 2)
             within = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])

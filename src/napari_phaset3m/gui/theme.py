@@ -27,6 +27,9 @@ PANEL_MAX_WIDTH = 360
 GROUP_SPACING = 10
 LINE_SPACING = 4
 
+#: By how much a text may be drawn wider than its metrics say, px.
+_LETTER_OVERHANG = 4
+
 #: Meaning to colour, for dark and for light backgrounds; all reach a contrast of 4.5.
 _ACCENTS = {
     "dark": {"error": "#ff8a80", "warning": "#ffc46b", "good": "#86d39a"},
@@ -247,4 +250,5 @@ class ElidedLabel(QLabel):
 
     def _elide(self) -> None:
         metrics = QFontMetrics(self.font())
-        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(10, self.width())))
+        room = max(10, self.width() - _LETTER_OVERHANG)
+        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, room))
