@@ -28,6 +28,8 @@ from napari_phaset3m.prepare.history import recorded
 
 #: How often the search says that it is alive, seconds.
 POLL_SECONDS = 0.3
+#: Nearer to a bound than this, in units of the range, counts as at it.
+_AT_BOUND = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +128,20 @@ def iterate_search(
         raise DivergedError(f"no trial could be judged; the last one: {why}")
     known = _model(proposer, book, wanted)
     volume = book.volumes.get(found.number)
+    notes = (*notes, *at_bounds(found, axes))
     result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
+
+
+def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
+    """A note for each parameter whose best value lies at a bound of its range, where it could go on."""
+    notes = []
+    for name, (low, high) in axes.limits.items():
+        value = found.values[name]
+        ends = [low] * (low > PARAMETERS[name].least) + [high]
+        if min(abs(value - end) for end in ends) < _AT_BOUND * (high - low):
+            notes.append(f"{name}: the best value, {value:g}, lies at a bound of its range; widen it")
+    return tuple(notes)
 
 
 def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:
