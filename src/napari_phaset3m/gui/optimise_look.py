@@ -72,6 +72,7 @@ class Look(QObject):
             self._put(halves(measured, model), text.replace("-", "−"))
         elif self._running is None:
             self._running = tilt
+            self._put(None, "Simulating the shown image …")
             job = partial(_told, found, self._work.volume_config, volume, tilt)
             in_background(job, self._on_pair, self._on_crash)
 
