@@ -294,3 +294,14 @@ def test_a_grid_ends_with_a_model_and_a_volume(true_series, short):
     np.testing.assert_allclose(part.mean, grid, rtol=1e-9)
     middle = slice_through(result.proposer, result.best.point, (0, 1), n=5).mean[1, 0]
     assert middle == pytest.approx((grid[0, 0] + grid[1, 0]) / 2)
+
+
+def test_a_best_value_at_a_bound_is_told(true_series, short):
+    far = Range(name="cs_angstrom", low=1.6e7, high=3e7)
+    result = drain(iterate_search(true_series, wanted(ranges=(far,), method="grid", calls=4), short)).result
+    assert any("lies at a bound of its range" in note for note in result.notes)
+    around = Range(name="cs_angstrom", low=0.8e7, high=1.6e7)
+    result = drain(
+        iterate_search(true_series, wanted(ranges=(around,), method="grid", calls=3), short)
+    ).result
+    assert not any("at a bound" in note for note in result.notes)

@@ -404,3 +404,16 @@ def test_the_automatic_step_is_found_in_the_linear_range(
     monkeypatch.setattr(stepsize, "_PROBE", stepsize._PROBE / 10)
     assert stepsize.largest_curvature(stage.solver, 0) == pytest.approx(found, rel=0.05)
     stage.solver.close()
+
+
+def test_a_finer_stage_goes_on_where_padding_is_another_share_of_the_box() -> None:
+    wanted = config(padding_px="auto", multiresolution=(2,), iterations=8)
+    stages = [Stage(series(), wanted, _cpu(), None, bin_) for bin_ in (2, 1)]
+    borders = [stage.problem.border for stage in stages]
+    for stage in stages:
+        stage.solver.close()
+    assert borders[1] != 2 * borders[0], "the case that is meant"
+    sweeps = reconstruct(series(), wanted, **CPU).sweeps
+    last = [sweep.error for sweep in sweeps if sweep.stage == "bin 2"][-1]
+    first = next(sweep.error for sweep in sweeps if sweep.stage == "bin 1")
+    assert first < 8 * last  # a stretched volume: 80

@@ -10,7 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.optimise_units import number
 from napari_phaset3m.gui.tilt_plot import PicturePlot
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.optimise.look import ShiftMap, shift_map, simulated
@@ -73,6 +72,7 @@ class Look(QObject):
             self._put(halves(measured, model), text.replace("-", "−"))
         elif self._running is None:
             self._running = tilt
+            self._put(None, "Simulating the shown image …")
             job = partial(_told, found, self._work.volume_config, volume, tilt)
             in_background(job, self._on_pair, self._on_crash)
 
@@ -137,7 +137,7 @@ def map_words(found: ShiftMap) -> str:
     (y, x), half = found.least_px, float(found.points_px[-1])
     if max(abs(y), abs(x)) >= half:
         return f"least beyond ±{half:.1f} px"
-    return f"least at y {number(y, 2)}, x {number(x, 2)} px"
+    return f"least at y {y:.2f}, x {x:.2f} px".replace("-0.00", "0.00").replace("-", "−")
 
 
 def _told(

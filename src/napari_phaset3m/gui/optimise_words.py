@@ -89,8 +89,9 @@ def found_words(found: Determined | None, result: AutoResult | SearchResult | No
     """What to know when reading the values and their errors; empty without a result."""
     if found is None:
         return "" if result is None else "\n".join(result.notes)
+    bounds = "\n".join(note for note in result.notes if "at a bound" in note) if result else ""
     freedom = f"{FREEDOM[0].upper()}{FREEDOM[1:]}."
-    return "\n".join(filter(None, (exchange_words(found), _BARS, freedom)))
+    return "\n".join(filter(None, (bounds, exchange_words(found), _BARS, freedom)))
 
 
 def failed_words(rounds: list[Round]) -> str:

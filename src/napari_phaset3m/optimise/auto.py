@@ -24,7 +24,7 @@ from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.objective import Objective, Outcome
-from napari_phaset3m.optimise.search import iterate_search
+from napari_phaset3m.optimise.search import at_bounds, iterate_search
 from napari_phaset3m.optimise.stages import AutoResult, Stage, State, changes
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
@@ -87,7 +87,7 @@ def iterate_auto(
     if not (finish is not None and finish.finish_requested()):
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
-    notes = tuple(dict.fromkeys([*(note for search in state.searches for note in search.notes), FREEDOM]))
+    notes = tuple(dict.fromkeys([*_noted(state), FREEDOM]))
     result = AutoResult(
         tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes, state.volume_bin
     )
@@ -96,6 +96,14 @@ def iterate_auto(
     told |= changes(series, state.series)
     done = state.series.replace(metadata=series.metadata)
     yield Done(recorded(done, "optimise auto", wanted, told), result)
+
+
+def _noted(state: State) -> Iterator[str]:
+    """Notes of the searches; on a bound only of the last one: each looks around the one before."""
+    for search in state.searches:
+        ended = at_bounds(search.best, search.axes)
+        last = search is state.searches[-1]
+        yield from (note for note in search.notes if last or note not in ended)
 
 
 def _score(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Outcome:

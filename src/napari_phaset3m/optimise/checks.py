@@ -150,6 +150,8 @@ def _doubtful(name: str, series: TiltFocalSeries, wanted: OptimiseConfig) -> lis
         notes.append("Cs and a common change of all defoci are partly exchangeable: read their errors as one")
     if name == "defocus_offset_angstrom" and wanted.trial.refine_defocus != "off":
         notes.append("defocus, refined in every trial, takes up part of its offset: a flat score is no fault")
+    if name == "b_factor_angstrom2":
+        notes.append("the B factor is told to about 1 Å² only: the model's own sampling damps as much")
     if name == "magnification":
         notes.append("magnification only shows against defocus and Cs: the volume scales along with it")
     if series.n_focus == 1 and PARAMETERS[name].kind == "optics":

@@ -176,7 +176,10 @@ class Objective:
             if isinstance(event, SweepDone):
                 last = event
             if isinstance(event, Finished):
-                assert last is not None and watch.problem is not None
+                assert last is not None
+                if event.reason == "diverged":
+                    return Outcome("diverged", message="the iteration diverged at the finest sampling")
+                assert watch.problem is not None
                 if last.held_out_error is None or not np.isfinite(last.held_out_error):
                     return Outcome("failed", message="no image is held out; raise holdout_fraction")
                 found = refined_of(watch.problem, series)

@@ -28,6 +28,10 @@ from napari_phaset3m.prepare.history import recorded
 
 #: How often the search says that it is alive, seconds.
 POLL_SECONDS = 0.3
+#: After so many trials in a row that promise little it ends: the model of few points changes its mind.
+_PATIENCE = 3
+#: Nearer to a bound than this, in units of the range, counts as at it.
+_AT_BOUND = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +130,20 @@ def iterate_search(
         raise DivergedError(f"no trial could be judged; the last one: {why}")
     known = _model(proposer, book, wanted)
     volume = book.volumes.get(found.number)
+    notes = (*notes, *at_bounds(found, axes))
     result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
+
+
+def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
+    """A note for each parameter whose best value lies at a bound of its range, where it could go on."""
+    notes = []
+    for name, (low, high) in axes.limits.items():
+        value = found.values[name]
+        ends = [low] * (low > PARAMETERS[name].least) + [high]
+        if min(abs(value - end) for end in ends) < _AT_BOUND * (high - low):
+            notes.append(f"{name}: the best value, {value:g}, lies at a bound of its range; widen it")
+    return tuple(notes)
 
 
 def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:
@@ -166,7 +182,7 @@ def _trials(
     wanted, axes, finish, stop = how
     running: dict[Future[Outcome], tuple[int, Point]] = {}
     number, clock = len(book.trials), time.monotonic()
-    reason = "calls"
+    reason, little = "calls", 0
     yield from (_progress(book, wanted, _seen(trial, book, proposer, axes)) for trial in book.trials)
     with ThreadPoolExecutor(wanted.workers) as pool:
         try:
@@ -186,7 +202,8 @@ def _trials(
                 for future in done:
                     trial = _kept(future.result(), running.pop(future), axes, book)
                     proposer.tell(trial.point, trial.score)
-                    reason = _ended(proposer, book, wanted) or reason
+                    little = little + 1 if _gains_little(proposer, book, wanted) else 0
+                    reason = "gain" if little >= _PATIENCE else reason
                     seconds = {"seconds": time.monotonic() - clock}
                     yield _progress(book, wanted, {**_seen(trial, book, proposer, axes), **seconds})
                 if not done:
@@ -218,7 +235,7 @@ def _kept(outcome: Outcome, asked: tuple[int, Point], axes: Axes, book: Journal)
     return trial
 
 
-def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | None:
+def _gains_little(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> bool:
     """Whether no further gain is expected, once the model has points to stand on.
 
     In noise most of a score is the noise of the held-out images, which no point lowers: what
@@ -226,9 +243,9 @@ def _ended(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> str | N
     """
     scores = [trial.score for trial in book.trials if trial.score is not None]
     if not scores or len(book.trials) < wanted.initial + 3:
-        return None
+        return False
     scale = min(min(scores), float(np.median(scores)) - min(scores))
-    return "gain" if proposer.expected_gain() < wanted.stop_gain * scale else None
+    return proposer.expected_gain() < wanted.stop_gain * scale
 
 
 def _seen(trial: Trial, book: Journal, proposer: Proposer, axes: Axes) -> dict[str, Any]:

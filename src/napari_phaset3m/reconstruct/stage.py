@@ -177,7 +177,6 @@ class Stage:
 
     def upsample(self, coefficients: Array, other: Stage) -> np.ndarray:
         """Result of this stage on a finer stage's grid, in that stage's unit."""
-        potential = asnumpy(self.solver.potential(coefficients)) * self.method.volts_per_unit
         if self.hooks:
             other.problem.shifts_px[...] = self.problem.shifts_px * (
                 self.problem.grid.pixel_size_angstrom / other.problem.grid.pixel_size_angstrom
@@ -185,11 +184,20 @@ class Stage:
             if self.problem.defocus_angstrom is not None and other.problem.defocus_angstrom is not None:
                 other.problem.defocus_angstrom[...] = self.problem.defocus_angstrom
             adopt_optics(other.problem, self.problem)
-        finer = fourier_resample(potential, other.method.volume_shape[1:])
-        finer /= other.method.volts_per_unit
+        finer = self._resampled(coefficients, other) / REAL(other.method.volts_per_unit)
         if self.config.constraints.positivity:
             np.maximum(finer, 0, out=finer)
         return other._coefficients(finer)
+
+    def _resampled(self, coefficients: np.ndarray, other: Stage) -> np.ndarray:
+        """Volts on the other stage's grid; without the padding where theirs is not as wide."""
+        potential, scale = asnumpy(self.solver.potential(coefficients)), self.method.volts_per_unit
+        shape, borders = other.method.volume_shape[1:], (self.problem.border, other.problem.border)
+        sides = zip(shape[1:], potential.shape[2:], strict=True)
+        if all(borders[0] * finer == borders[1] * coarse for finer, coarse in sides):
+            return fourier_resample(potential * REAL(scale), shape)
+        parts = [to_public(part, scale, borders[0]) for part in potential]
+        return np.stack([from_public(part, shape, borders[1], "volume") for part in parts])
 
     def public(self, coefficients: Array) -> tuple[np.ndarray, np.ndarray | None]:
         """`(nz, ny, nx)` potential and absorption (or None) in the method's unit."""
