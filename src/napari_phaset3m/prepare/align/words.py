@@ -25,9 +25,9 @@ def _focal(told: Mapping[str, Any]) -> str:
     turned, scaled = told["rotation_deg"], [100 * (m - 1) for m in told["magnification"]]
     turn_error = max((e for e in told["rotation_error_deg"] if e is not None), default=0.0)
     scale_error = 100 * max((e for e in told["magnification_error"] if e is not None), default=0.0)
-    text = f"foci turned by {_list(turned, 2)}° (± {turn_error:.2f})"
-    text += f", magnified by {_list(scaled, 2)} % (± {scale_error:.2f})"
-    return text if told.get("applied") else f"{text}: too little to resample for"
+    left = {True: "", False: ": too little, left"}
+    text = f"foci turned by {_list(turned, 2)}° (± {turn_error:.2f}){left[told['turned']]}"
+    return f"{text}; magnified by {_list(scaled, 2)} % (± {scale_error:.2f}){left[told['magnified']]}"
 
 
 def _list(values: Sequence[float], digits: int) -> str:
