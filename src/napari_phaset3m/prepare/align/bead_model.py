@@ -168,7 +168,7 @@ def _check(tracks: Tracks, start: Alignment) -> None:
         raise DataError(
             f"{len(seen)} beads were followed, and at least three are needed",
             field="beads",
-            remedy="Lower bead_threshold, give bead_diameter_angstrom, or leave the stage out",
+            remedy="Lower bead_threshold, give the diameter of the beads, or leave the stage out",
         )
     poor = np.flatnonzero((seen.sum(0) < 2) & start.used.any(1))
     if poor.size:
