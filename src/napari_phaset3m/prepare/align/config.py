@@ -45,7 +45,7 @@ class BeadsConfig(Model):
     )
     bead_contrast: Literal["dark", "bright"] = Field(
         "dark",
-        description="How beads look in the series: dark (TEM; HAADF that was inverted by dark_field), or bright",
+        description="How beads look in the series: dark (TEM, and HAADF inverted by dark_field) or bright",
     )
     bead_threshold: PositiveFloat = Field(
         6.0, description="Least strength of a bead, robust standard deviations of all maxima"
