@@ -87,6 +87,14 @@ def test_nothing_is_resampled_for_chance():
     np.testing.assert_array_equal(done.series.images, series.images)
 
 
+def test_one_tilt_does_not_tell_how_sure_it_is():
+    """A focal series alone: the numbers are told, the images stay."""
+    done = focal(foci_of(TURNS, SCALES, n_tilt=1))
+    told = done.result.stages[0].told
+    assert not done.result.alignment.turned and told["rotation_error_deg"] == [None] * 3
+    assert told["rotation_deg"][0] > 0.2 and "error not known" in told_words("focal", told)
+
+
 def test_it_can_be_left_out():
     done = focal(foci_of(TURNS, SCALES, n_tilt=3), focal_geometry=False)
     assert not done.result.alignment.turned and not done.result.stages[0].told

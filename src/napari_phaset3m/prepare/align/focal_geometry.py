@@ -34,6 +34,8 @@ TEXT = "Rotation and magnification between foci"
 ROUNDS, SWEEPS = 4, 30
 #: Tilts at most that are looked at, the lowest: there the specimen is thinnest.
 TILTS = 15
+#: Fewer tilts do not tell how sure the geometry is: it is told, and nothing is resampled.
+LEAST_TILTS = 3
 #: A round that changes less ends the search (radians, ratio).
 SETTLED = 5e-5
 #: Faded out at the border, part of the radius: derivatives of what the frame cuts are wrong there.
@@ -230,7 +232,7 @@ class _Equations:
         # From the scatter of the tilts: what the model lacks counts along with the noise.
         left = scores[tilts] - reduced[tilts] @ values
         spread = total @ (left.T @ left) @ total * tilts.size / max(tilts.size - 1, 1)
-        errors = np.sqrt(np.diag(spread if tilts.size > 1 else total))
+        errors = np.sqrt(np.diag(spread)) if tilts.size >= LEAST_TILTS else np.full(len(values), np.inf)
         rest = right[:, :free] - np.einsum("nij,j->ni", matrix[:, :free, free:], values)
         others = np.einsum("nij,nj->ni", inverse, rest)
         # All foci move at once: each by its part, or two of them would change places. A phase object
