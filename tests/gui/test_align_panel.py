@@ -53,6 +53,7 @@ class FakeEngine:
     def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
         self.rotation, self.steps, self.started_from = rotation, steps, None
         self.cs = self.local = None
+        self.stages: tuple[Stage, ...] = (Stage(),)
 
     def __call__(self, series, config, *, finish=None, device="auto"):
         start = Alignment.of(series)
@@ -74,7 +75,7 @@ class FakeEngine:
             after = after.replace(
                 spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
             )
-        yield Done(after, Result(found, local_px=self.local))
+        yield Done(after, Result(found, self.stages, self.local))
 
 
 @pytest.fixture
@@ -243,6 +244,15 @@ def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
     until_idle(qtbot, session)
     assert session.series is not before and not np.may_share_memory(session.series.images, before.images)
     assert session.series.tilt_axis_angle_deg == pytest.approx(3.0)
+
+
+def test_a_run_that_gains_nothing_changes_nothing(qtbot, panel, engine):
+    engine.stages = (Stage(kept=False),)
+    panel._session.series = noisy_series()
+    panel.run.click()
+    until_idle(qtbot, panel._session)
+    assert panel.work.draft is None and "Nothing was gained" in panel.bar.note.text()
+    assert "nothing to accept" in panel.ends.accept.toolTip()
 
 
 def test_stopped_run_leaves_the_alignment(qtbot, panel, engine):

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _ARROWS = {"up": ("↑", 0, 1), "left": ("←", 1, 0), "right": ("→", 1, 2), "down": ("↓", 1, 1)}
 
+_AXIS_TIP = (
+    "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the centre "
+    "across the axis. Its error is large where images were displaced at random."
+)
+
 
 def tool(text: str, tip: str = "", *, checkable: bool = False) -> QToolButton:
     """Make a flat button."""
@@ -131,18 +136,14 @@ class MoveBox(QWidget):
         line = QHBoxLayout()
         line.addLayout(pad)
         line.addLayout(right, 1)
-        self.numbers = label("", wrap=True)
-        self.numbers.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.numbers, self.axis = label("", wrap=True), label("", "muted", wrap=True)
+        for text in (self.numbers, self.axis):
+            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.axis.setToolTip(_AXIS_TIP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(line)
-        self.axis = label("", "muted", wrap=True)
-        self.axis.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.axis.setToolTip(
-            "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the "
-            "centre across the axis. Its error is large where images were displaced at random."
-        )
         for widget in (self.used, self.numbers, self.axis):
             layout.addWidget(widget)
 

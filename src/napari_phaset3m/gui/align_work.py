@@ -246,6 +246,11 @@ class AlignWork(QObject):
     def _take(self, name: str, done: Done) -> None:
         series, found = self._session.series, done.result.alignment
         self.stages = tuple(getattr(done.result, "stages", ()))
+        if self.stages and not any(getattr(stage, "kept", True) for stage in self.stages):
+            text = f"{stage_words(self.stages)}\nNothing was gained: the alignment stays as it is."
+            self.driver.say(TOPIC, text, "warning")
+            self.changed.emit()
+            return
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
         origin = Origin.of(done.series, done.result, series, self.config)

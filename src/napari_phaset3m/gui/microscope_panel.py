@@ -133,7 +133,7 @@ class MicroscopePanel(QScrollArea):
         for i, page in enumerate(self.pages):
             page.setVisible(i == index)
         if index == 0 and self.isVisible():
-            self._view_soon()
+            QTimer.singleShot(0, self._show_view)
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -263,15 +263,10 @@ class MicroscopePanel(QScrollArea):
         super().showEvent(event)
         self.work.request()
         if self.tabs.currentIndex() == 0:
-            self._view_soon()
-
-    def _view_soon(self) -> None:
-        """Make the plots after the panel has been drawn: both at once would hold the window."""
-        QTimer.singleShot(0, self._show_view)
+            QTimer.singleShot(0, self._show_view)
 
     def _show_view(self) -> None:
-        if not self.isVisible() or self.tabs.currentIndex() != 0:
-            return
-        view = self.view()
+        # In a turn of its own, after the panel has been drawn: both at once would hold the window.
+        view = self.view() if self.isVisible() and self.tabs.currentIndex() == 0 else None
         if view is not None:
             bring_forward(view)

@@ -19,6 +19,8 @@ from napari_phaset3m.prepare.align.gauge import without_freedoms
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import Done, Progress
 from napari_phaset3m.prepare.history import history
+from napari_phaset3m.simulate.api import simulate
+from napari_phaset3m.simulate.config import SimulationConfig
 
 FAST = {"match_bins": (4, 2), "match_rounds": 2}
 
@@ -133,7 +135,7 @@ def test_gradient_refines_rotation(shifted):
     )
     spoiled = apply(shifted.series, turned).replace(tilt_axis_angle_deg=0.0)
     only = {"refine_rotation": True, "refine_shifts": False, "refine_defocus": "off"}
-    settings = {**only, "gradient_bins": (3, 2), "gradient_rounds": 4}
+    settings = {**only, "gradient_bins": (2,), "gradient_rounds": 3}
     done = api.align(spoiled, config("gradient", gradient=settings))
     assert done.result.stages[0].kept
     left = done.result.alignment.rotation_deg + turned.rotation_deg
@@ -202,3 +204,31 @@ def test_perturbed_dev(shared_data, tmp_path, dose, shift_px, defocus):
     told = json.loads(subprocess.run(judge, capture_output=True, check=True, text=True).stdout)
     assert np.hypot(told["shift_resid_rms_px_Y"], told["shift_resid_rms_px_X"]) < shift_px
     assert told["defocus_resid_rms_A_gauge_removed"] < defocus
+
+
+def test_gradient_refines_tilt_angles_of_a_dense_series():
+    """Tilts in steps of 3 degrees, stated wrongly by 0.5; their mean cannot be known and stays."""
+    config = SimulationConfig.parse(
+        specimen={"kind": "co3o4", "diameter_angstrom": 14.0},
+        acquisition={
+            "image_size_px": 40, "pixel_size_angstrom": 0.6, "n_tilt": 41, "tilt_min_deg": -63,
+            "tilt_max_deg": 63, "defocus_angstrom": (700.0, 1500.0), "dose_per_image": None,
+        },
+        numerics={"supersampling": 2, "slice_thickness_angstrom": 1.5, "threads": 1},
+        seed=3,
+    )  # fmt: skip
+    series = simulate(config).series
+    wrong = np.random.default_rng(1).normal(0, 0.5, series.n_tilt)
+    wrong -= wrong.mean()
+    stated = series.replace(tilt_deg=series.tilt_deg + wrong)
+    only = {"refine_tilt": True, "refine_shifts": False, "refine_defocus": "off"}
+    settings = {**only, "gradient_bins": (2,), "gradient_rounds": 2}
+    done = api.align(
+        stated,
+        AlignConfig.parse(stages=("gradient",), gradient=settings, match={"match_bins": (2,)}, threads=1),
+    )
+    left = done.result.alignment.tilt_deg - series.tilt_deg
+    assert done.result.stages[0].kept and wrong.std() > 0.45
+    assert left.std() < 0.6 * wrong.std() and abs(left.mean()) < 1e-9
+    assert np.abs(np.corrcoef(left, wrong)[0, 1]) < 0.75  # not merely a part of the step
+    assert left[0] == pytest.approx(wrong[0], abs=0.05), "the outermost tilts stay"

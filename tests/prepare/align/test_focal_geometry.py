@@ -64,7 +64,7 @@ def turned():
 def test_rotation_and_magnification_come_back(turned):
     """0.3 degrees and 0.5 %: to 0.05 degrees and 0.1 %, with their sign."""
     stage = turned.result.stages[0]
-    assert stage.kept and stage.told["applied"]
+    assert stage.kept and stage.told["turned"] and stage.told["magnified"]
     found = turned.result.alignment
     np.testing.assert_allclose(found.rotation_deg, np.tile(TURNS, (5, 1)), atol=0.05)
     np.testing.assert_allclose(found.magnification, np.tile(SCALES, (5, 1)), atol=1e-3)
@@ -77,7 +77,7 @@ def test_images_are_resampled_onto_each_other(turned):
     given = foci_of(TURNS, SCALES).images[..., 12:-12, 12:-12]
     left = turned.series.images[..., 12:-12, 12:-12] - straight
     assert left.std() < 0.6 * (given - straight).std()
-    assert turned.series.metadata["history"][-1]["told"]["stages"][0]["told"]["applied"]
+    assert turned.series.metadata["history"][-1]["told"]["stages"][0]["told"]["turned"]
 
 
 def test_nothing_is_resampled_for_chance():
@@ -88,6 +88,14 @@ def test_nothing_is_resampled_for_chance():
     np.testing.assert_array_equal(done.series.images, series.images)
 
 
+def test_one_tilt_does_not_tell_how_sure_it_is():
+    """A focal series alone: the numbers are told, the images stay."""
+    done = focal(foci_of(TURNS, SCALES, n_tilt=1))
+    told = done.result.stages[0].told
+    assert not done.result.alignment.turned and told["rotation_error_deg"] == [None] * 3
+    assert told["rotation_deg"][0] > 0.2 and "error not known" in told_words("focal", told)
+
+
 def test_it_can_be_left_out():
     done = focal(foci_of(TURNS, SCALES, n_tilt=3), focal_geometry=False)
     assert not done.result.alignment.turned and not done.result.stages[0].told
@@ -96,4 +104,5 @@ def test_it_can_be_left_out():
 def test_words(turned):
     text = told_words("focal", turned.result.stages[0].told)
     assert "+0.3" in text and "−0.3" in text and "%" in text
+    assert "left" in told_words("focal", {**turned.result.stages[0].told, "turned": False})
     assert told_words("focal", {}) == "" == told_words("match", {"x": 1})

@@ -56,5 +56,7 @@ def test_images_left_out_do_not_count():
 def test_too_few_tilts_are_said():
     axis = TiltAxis.of(alignment(tilts=np.array([-10.0, 0, 10])), 1.0)
     assert axis.offset_px is None and "not known" in axis_words(axis.told())
+    still = alignment().replace(shifts_px=np.zeros((TILTS.size, 1, 2)))
+    assert TiltAxis.of(still, 1.0).offset_px is None, "never aligned: 0 is not a finding"
     words = axis_words(TiltAxis.of(alignment(), 2.0, 0.1).told())
     assert "+6.00" in words and "+12.0 Å" in words and "± 0.10°" in words

@@ -165,7 +165,11 @@ def _solved(model: _Model, tracks: Tracks) -> tuple[Any, np.ndarray]:
 def _check(tracks: Tracks, start: Alignment) -> None:
     seen = tracks.seen
     if len(seen) < 3:
-        raise DataError(f"{len(seen)} beads were followed", field="beads", remedy="At least three are needed")
+        raise DataError(
+            f"{len(seen)} beads were followed, and at least three are needed",
+            field="beads",
+            remedy="Lower bead_threshold, give the diameter of the beads, or leave the stage out",
+        )
     poor = np.flatnonzero((seen.sum(0) < 2) & start.used.any(1))
     if poor.size:
         raise DataError(

@@ -44,7 +44,8 @@ class BeadsConfig(Model):
         "auto", description="Diameter of the beads, Å; auto: the blobs that stand out most at the lowest tilt"
     )
     bead_contrast: Literal["dark", "bright"] = Field(
-        "dark", description="How beads look: dark (TEM) or bright (HAADF)"
+        "dark",
+        description="How beads look in the series: dark (TEM, and HAADF inverted by dark_field) or bright",
     )
     bead_threshold: PositiveFloat = Field(
         6.0, description="Least strength of a bead, robust standard deviations of all maxima"

@@ -34,13 +34,15 @@ TEXT = "Rotation and magnification between foci"
 ROUNDS, SWEEPS = 4, 30
 #: Tilts at most that are looked at, the lowest: there the specimen is thinnest.
 TILTS = 15
+#: Fewer tilts do not tell how sure the geometry is: it is told, and nothing is resampled.
+LEAST_TILTS = 3
 #: A round that changes less ends the search (radians, ratio).
 SETTLED = 5e-5
 #: Faded out at the border, part of the radius: derivatives of what the frame cuts are wrong there.
 FADED = 0.2
-#: What is less than this many standard deviations, or moves a corner by less than so many pixels, is
-#: left: it would not be worth a resampling.
-LEAST_SIGMAS, LEAST_PX = 3.0, 0.1
+#: What is less than this many standard deviations (the scatter of the tilts does not tell what a wrong Cs
+#: does at all of them), or moves a corner by less than so many pixels, is left: not worth a resampling.
+LEAST_SIGMAS, LEAST_PX = 5.0, 0.1
 #: Change of defocus for its derivative, and standard deviation of the stated ones' errors, angstrom.
 RAISE, DEFOCUS_SIGMA = 10.0, 80.0
 #: Farthest step of a shift in a round, pixels.
@@ -74,13 +76,14 @@ class FocalGeometry:
             "magnification_error": _known(self.scale_error),
         }
 
-    def matters(self, image_shape: tuple[int, int]) -> bool:
-        """Whether it is more than chance, and moves anything by a pixel's tenth."""
+    def believed(self, image_shape: tuple[int, int]) -> FocalGeometry:
+        """With 0 for all foci where none is surely turned (magnified), or none moves by a pixel's tenth."""
         corner = float(np.hypot(*image_shape)) / 2
-        moved = corner * np.hypot(self.turn_rad, self.scale)
-        turned = np.abs(self.turn_rad) > LEAST_SIGMAS * self.turn_error_rad
-        scaled = np.abs(self.scale) > LEAST_SIGMAS * self.scale_error
-        return bool(((turned | scaled) & (moved > LEAST_PX)).any())
+        turned, scaled = (
+            bool(((np.abs(value) > LEAST_SIGMAS * error) & (corner * np.abs(value) > LEAST_PX)).any())
+            for value, error in ((self.turn_rad, self.turn_error_rad), (self.scale, self.scale_error))
+        )
+        return replace(self, turn_rad=turned * self.turn_rad, scale=scaled * self.scale)
 
 
 def between_foci(work: Work, share: Share) -> Generator[Progress, None, Work]:
@@ -104,15 +107,16 @@ def between_foci(work: Work, share: Share) -> Generator[Progress, None, Work]:
         if work.finishing or largest < SETTLED:
             break
     assert found is not None
-    applied = found.matters(work.original.image_shape)
-    work = replace(work, told={**work.told, **found.told(), "applied": applied})
-    if not applied:
+    applied = found.believed(work.original.image_shape)
+    turned, scaled = bool(applied.turn_rad.any()), bool(applied.scale.any())
+    work = replace(work, told={**work.told, **found.told(), "turned": turned, "magnified": scaled})
+    if not (turned or scaled):
         return work
     moved = (small.alignment.shifts_px - begun.shifts_px / factor) * factor
     alignment = begun.replace(
         shifts_px=begun.shifts_px + moved,
-        rotation_deg=small.alignment.rotation_deg,
-        magnification=small.alignment.magnification,
+        rotation_deg=begun.rotation_deg + np.degrees(applied.turn_rad),
+        magnification=begun.magnification * np.exp(applied.scale),
     )
     work = work.at(alignment)
     yield Progress("Foci turned and magnified", share.at(1.0), detail(work))
@@ -228,7 +232,7 @@ class _Equations:
         # From the scatter of the tilts: what the model lacks counts along with the noise.
         left = scores[tilts] - reduced[tilts] @ values
         spread = total @ (left.T @ left) @ total * tilts.size / max(tilts.size - 1, 1)
-        errors = np.sqrt(np.diag(spread if tilts.size > 1 else total))
+        errors = np.sqrt(np.diag(spread)) if tilts.size >= LEAST_TILTS else np.full(len(values), np.inf)
         rest = right[:, :free] - np.einsum("nij,j->ni", matrix[:, :free, free:], values)
         others = np.einsum("nij,nj->ni", inverse, rest)
         # All foci move at once: each by its part, or two of them would change places. A phase object

@@ -18,6 +18,8 @@ from napari_phaset3m.prepare.align.model import Alignment
 
 #: Fewest tilts from which an offset, a place of the specimen and an error can be told.
 LEAST_TILTS = 4
+#: Tilts that differ by less were never aligned with each other, pixels.
+NO_SHIFTS_PX = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class TiltAxis:
     angle_error_deg : float or None
         One standard deviation; None: the angle was not searched.
     offset_px : float or None
-        From the image centre, at right angles to the axis, positive towards +x; None: too few tilts.
+        From the image centre, at right angles to the axis, positive towards +x; None: too few
+        tilts, or they were never aligned with each other.
     offset_error_px : float or None
         One standard deviation, from the scatter of the shifts about ``offset + x cos - z sin``: large
         where images were displaced at random.
@@ -75,7 +78,7 @@ class TiltAxis:
 
 def _constant(seen: np.ndarray, tilt: np.ndarray, weight: np.ndarray) -> tuple[float | None, float | None]:
     """The part that does not change with the tilt, and its standard deviation."""
-    if seen.size < LEAST_TILTS or np.ptp(tilt) == 0:
+    if seen.size < LEAST_TILTS or np.ptp(tilt) == 0 or np.ptp(seen) < NO_SHIFTS_PX:
         return None, None
     root = np.sqrt(weight)
     design = np.stack((np.ones_like(tilt), np.cos(tilt), -np.sin(tilt)), -1) * root[:, None]
@@ -88,10 +91,14 @@ def _constant(seen: np.ndarray, tilt: np.ndarray, weight: np.ndarray) -> tuple[f
 
 def axis_words(told: Mapping[str, Any]) -> str:
     """The axis in one line, from :meth:`TiltAxis.told`."""
-    text = f"Tilt axis {told['axis_angle_deg']:+.2f}°"
+    text = f"Tilt axis {_signed(told['axis_angle_deg'], 2)}°"
     if told.get("axis_error_deg") is not None:
         text += f" ± {told['axis_error_deg']:.2f}°"
     if told.get("axis_offset_px") is None:
-        return f"{text}, offset not known (too few tilts)".replace("-", "−")
-    text += f", offset {told['axis_offset_px']:+.2f} ± {told['axis_offset_error_px']:.2f} px"
-    return f"{text} ({told['axis_offset_angstrom']:+.1f} Å)".replace("-", "−")
+        return f"{text}, offset not known"
+    text += f", offset {_signed(told['axis_offset_px'], 2)} ± {told['axis_offset_error_px']:.2f} px"
+    return f"{text} ({_signed(told['axis_offset_angstrom'], 1)} Å)"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")

@@ -23,11 +23,17 @@ def _focal(told: Mapping[str, Any]) -> str:
     if "rotation_deg" not in told:
         return ""
     turned, scaled = told["rotation_deg"], [100 * (m - 1) for m in told["magnification"]]
-    turn_error = max((e for e in told["rotation_error_deg"] if e is not None), default=0.0)
-    scale_error = 100 * max((e for e in told["magnification_error"] if e is not None), default=0.0)
-    text = f"foci turned by {_list(turned, 2)}° (± {turn_error:.2f})"
-    text += f", magnified by {_list(scaled, 2)} % (± {scale_error:.2f})"
-    return text if told.get("applied") else f"{text}: too little to resample for"
+    left = {True: "", False: ": too little or too unsure, left"}
+    text = (
+        f"foci turned by {_list(turned, 2)}° {_within(told['rotation_error_deg'], 1)}{left[told['turned']]}"
+    )
+    text += f"; magnified by {_list(scaled, 2)} % {_within(told['magnification_error'], 100)}"
+    return text + left[told["magnified"]]
+
+
+def _within(errors: Sequence[float | None], factor: float) -> str:
+    known = [error for error in errors if error is not None]
+    return f"(± {factor * max(known):.2f})" if known else "(error not known)"
 
 
 def _list(values: Sequence[float], digits: int) -> str:
