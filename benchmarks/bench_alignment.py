@@ -184,10 +184,10 @@ def write(rows: list[dict[str, object]]) -> None:
 
 Made by `python benchmarks/bench_alignment.py`: 80² px, two foci, tilts every 4°, shifts of
 σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by σ = {DEFOCUS_SIGMA:g} Å for each tilt;
-doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` on what it
-gives (`match,gradient`; vesicles `match`: shifts, defocus). Shift errors are RMS, along (y) and across (x)
-the axis, without a translation of the specimen; the error of the axis is signed, and σ is what the program
-itself says about it.
+doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` from where
+it ends (`match,gradient`; vesicles only `match`: their pixels of 20 Å tell nothing of optics and defoci).
+Shift errors are RMS, along (y) and across (x) the axis, without a translation of the specimen; the error
+of the axis is signed, and σ is what the program itself says about it.
 
 **The axis is within {AXIS_ASKED_DEG:g}° in {good} of {len(rows)} series, and within two of its own σ in
 {honest}.**

@@ -11,15 +11,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+from scipy.ndimage import shift
+
 from align_real import etspy_shifts  # beside this script
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.prepare.align.api import align
+from napari_phaset3m.prepare.align.apply import resample
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.work import Share, Work, judge
 
-#: Axis of ETSpy's alignment in the raw images turned as at import (its sign is what is tried), degrees.
+#: Axis of ETSpy's alignment, degrees (its file says -2.79; :func:`etspy_sense` measures what that means).
 ETSPY_AXIS_DEG = 2.8
 CONFIG = AlignConfig(reference={"sweeps": 10})
 
@@ -38,9 +43,34 @@ def told(raw: TiltFocalSeries, name: str, alignment: Alignment) -> None:
     print(f"{name}: unpredicted {found.error:.5f}, information {found.information:.1f} nats", flush=True)
 
 
+def etspy_sense(place: Path) -> None:
+    """By which turn of the raw images ETSpy's aligned ones come out, in the sense of our ``rotation_deg``.
+
+    The turn by 90 degrees at import is a proper rotation, so that the sense is the same after it.
+    """
+    import h5py
+    import mrcfile
+
+    with h5py.File(place / "HAADF_Aligned.hspy") as file:
+        group = file["Experiments/__unnamed__"]
+        theirs, moved = group["data"][:], group["metadata/Tomography/_sig_shifts/data"][:]
+    with mrcfile.open(place / "HAADF.mrc", permissive=True) as file:
+        raw = np.asarray(file.data, np.float64)
+    inside = np.s_[40:-40, 40:-40]
+    window = np.outer(*(np.hanning(n - 80) for n in raw.shape[1:]))
+    for tilt in range(5, len(raw), 16):
+        for angle in (-ETSPY_AXIS_DEG, 0.0, ETSPY_AXIS_DEG):
+            cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+            turned = resample(shift(raw[tilt], moved[tilt], order=1), np.array([[cos, -sin], [sin, cos]]))
+            pair = [(one[inside] - one[inside].mean()) * window for one in (turned, theirs[tilt])]
+            alike = correlate(pair[0], pair[1], 8).height
+            print(f"ETSpy's image {tilt} against the raw one turned by {angle:+.1f}: {alike:.5f}")
+
+
 def main() -> None:
     """Print the table."""
     place = Path(sys.argv[1]) / "real" / "haadf_needle"
+    etspy_sense(place)
     raw = load_series(place / "HAADF.mrc", dark_field=True)
     given = Alignment.of(raw)
     theirs = given.replace(shifts_px=etspy_shifts(place)[:, None])

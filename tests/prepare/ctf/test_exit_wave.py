@@ -148,6 +148,16 @@ def test_particle_in_vacuum_with_wrong_cs(shared_data):
     assert abs(c12 - truth["C12_A"]) < 10
 
 
+@pytest.mark.parametrize(
+    ("shifts", "warned"), [(((0, 0), (0, 0), (0, 0)), False), (((0, 0), (3, -2), (-2, 4)), True)]
+)
+def test_foci_that_are_not_aligned_are_told(shifts, warned):
+    """A shift between foci passes for defocus; contrast reverses between them."""
+    given = groups(np.array([40.0, -30.0]), shifts=shifts, counts=60.0)
+    message = find_ctf(given, WAVE.model_copy(update={"exit_wave_steps": 1})).result.message
+    assert ("phaset3m align" in message) == warned
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("tag", "most"), [("", 20.0), ("_dose200", 25.0)])
 def test_all_tilts_of_the_perturbed_series(shared_data, tag, most):

@@ -87,6 +87,8 @@ def iterate_align(
     bin_ = judge_bin(work)
     results: list[StageResult] = []
     stages = stages_of(series, config)
+    if start is not None and config.stages == "auto":
+        stages = tuple(name for name in stages if name != "coarse")
     size = (1.0 - FIRST) / len(stages)
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(stages):

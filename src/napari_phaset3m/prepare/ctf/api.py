@@ -15,7 +15,7 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingPicture, ring_picture
 from napari_phaset3m.prepare.ctf.exit_wave import ExitWaveFit, can_serve
-from napari_phaset3m.prepare.ctf.finish import completed, outcome
+from napari_phaset3m.prepare.ctf.finish import completed, left_as_stated, misaligned, outcome
 from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra, limits, tile_for
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
@@ -67,6 +67,7 @@ def iterate_ctf(
         yield from _exit_wave(state, finish)
     images = completed(series, state.images)
     method, message = outcome(images, state.reason, state.refined)
+    message += misaligned(state.apart_px)
     result = CtfResult(
         images=images,
         tilt_deg=series.tilt_deg,
@@ -107,6 +108,7 @@ class _State:
     reason: str | None = None
     refined: bool = True
     cs: float | None = None
+    apart_px: float | None = None
 
     @property
     def used(self) -> np.ndarray:
@@ -222,6 +224,7 @@ def _needs_exit_wave(state: _State) -> bool:
 
 def _exit_wave(state: _State, finish: Finish | None) -> Iterator[Progress]:
     fit = ExitWaveFit(state.series, state.config, state.microscope)
+    state.apart_px = fit.apart_px()
     for text, fraction in fit.run(finish):
         yield Progress(text, fraction, {"defocus_angstrom": fit.defocus()})
     state.refined = fit.refined
@@ -236,7 +239,11 @@ def _exit_wave(state: _State, finish: Finish | None) -> Iterator[Progress]:
     for tilt in fit.tilts:
         for focus, step in zip(tilt.foci, tilt.steps, strict=True):
             found = _of_wave(fit, tilt, focus, float(step), shared)
-            state.images[tilt.number, focus] = found if fit.refined else _left(found, float(step), state)
+            state.images[tilt.number, focus] = (
+                found
+                if fit.refined
+                else left_as_stated(found, float(step), state.config.stated_error_angstrom)
+            )
 
 
 def _of_wave(fit: ExitWaveFit, tilt: Tilt, focus: int, step: float, shared: CtfValues) -> ImageCtf:
@@ -250,21 +257,6 @@ def _of_wave(fit: ExitWaveFit, tilt: Tilt, focus: int, step: float, shared: CtfV
         phi12_rad=shared.phi12_rad,
         confidence=tilt.confidence,
         resolution_angstrom=1 / fit.reached,
-    )
-
-
-def _left(found: ImageCtf, stated: float, state: _State) -> ImageCtf:
-    """What is less certain than what the series states must not take its place."""
-    note = f"noise leaves {found.defocus_error_angstrom:.0f} Å: the stated defocus is surer and stays"
-    return ImageCtf(
-        found.tilt,
-        found.focus,
-        method="stated",
-        defocus_angstrom=stated,
-        defocus_error_angstrom=state.config.stated_error_angstrom,
-        c12_angstrom=found.c12_angstrom,
-        phi12_rad=found.phi12_rad,
-        note=note,
     )
 
 

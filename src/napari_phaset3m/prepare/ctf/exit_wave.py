@@ -19,6 +19,7 @@ from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.ctf.apart import foci_apart
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.model import phi12_of
 from napari_phaset3m.prepare.ctf.wave_model import Shared, WaveModel
@@ -100,6 +101,11 @@ class ExitWaveFit:
         for tilt in self.tilts:
             found[tilt.number, tilt.foci] = tilt.steps + tilt.offset
         return found
+
+    def apart_px(self) -> float | None:
+        """How far apart the foci of a tilt lie, pixels of the series; None: noise hides it."""
+        apart = foci_apart(self.model, self.tilts, self.shared, self.limit)
+        return None if apart is None else apart * self.field[0] / self.shape[0]
 
     def _tilt(self, series: TiltFocalSeries, number: int) -> Tilt:
         assert series.used is not None and series.defocus_angstrom is not None

@@ -11,6 +11,9 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.result import ImageCtf
 
+#: Foci closer than this are aligned well enough for the exit wave to find the rest, pixels.
+MOST_APART_PX = 1.6
+
 Table = tuple[tuple[ImageCtf, ...], ...]
 
 
@@ -58,6 +61,21 @@ def _stand_in(series: TiltFocalSeries, table: list[list[ImageCtf]], tilt: int, f
     return replace(image, method="neighbours", defocus_angstrom=value)
 
 
+def left_as_stated(found: ImageCtf, stated: float, error: float) -> ImageCtf:
+    """What is less certain than what the series states must not take its place (all angstrom)."""
+    note = f"noise leaves {found.defocus_error_angstrom:.0f} Å: the stated defocus is surer and stays"
+    return ImageCtf(
+        found.tilt,
+        found.focus,
+        method="stated",
+        defocus_angstrom=stated,
+        defocus_error_angstrom=error,
+        c12_angstrom=found.c12_angstrom,
+        phi12_rad=found.phi12_rad,
+        note=note,
+    )
+
+
 def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]:
     """Method of most images, and what was found in words."""
     every = [image for row in images for image in row]
@@ -86,3 +104,13 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
     if len(trusted) < len(thon):
         text += " The others have confidence 0: look at their rings before using them."
     return "thon", text + tail
+
+
+def misaligned(apart_px: float | None) -> str:
+    """A warning where the foci of a tilt do not lie on each other, else nothing."""
+    if apart_px is None or apart_px < MOST_APART_PX:
+        return ""
+    return (
+        f" The foci of a tilt lie {apart_px:.1f} px apart, which passes for defocus: align the series first "
+        "(phaset3m align), then fit again."
+    )

@@ -1,0 +1,82 @@
+"""Where matching starts and ends, with which model, and defoci between trials."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.align.api import iterate_align, stages_of
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.defoci import posterior
+from napari_phaset3m.prepare.align.matching import match_bins
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.work import Work
+from napari_phaset3m.prepare.events import drain
+
+
+def series(pixel: float, size: int = 96, **more) -> TiltFocalSeries:
+    known = {"defocus_angstrom": np.full((5, 2), 900.0), "spherical_aberration_angstrom": 1.2e7}
+    return TiltFocalSeries(
+        images=np.ones((5, 2, size, size), np.float32),
+        tilt_deg=np.linspace(-40, 40, 5),
+        pixel_size_angstrom=pixel,
+        energy_ev=300e3,
+        **(known | more),
+    )
+
+
+def work(pixel: float) -> Work:
+    given = series(pixel)
+    return Work(given, AlignConfig(), Alignment.of(given))
+
+
+@pytest.mark.parametrize(("pixel", "finest"), [(0.5, 2), (0.7, 1), (1.0, 1), (1.3, 2)])
+def test_voxels_hold_the_lattice_where_pixels_do(pixel, finest):
+    """Voxels of 1.4 to 2.5 angstrom bend the volume, and the shifts with it."""
+    assert match_bins(work(pixel))[-1] == finest
+
+
+def test_known_shifts_are_not_looked_for_at_coarse_bins():
+    far = work(1.0)
+    near = far.near(np.full((5, 2, 2), 0.1))
+    assert match_bins(far)[0] == 8 and match_bins(near) == (1,)
+    assert far.near(np.full((5, 2, 2), np.nan)).reach_px is None
+
+
+def test_flat_waves_are_projected():
+    """20 angstrom pixels: the depth of the specimen does not show; 1 angstrom: it does."""
+    config = AlignConfig()
+    assert [forward_model(series(pixel), config) for pixel in (1.0, 20.0)] == ["multislice", "sirt"]
+    assert stages_of(series(1.0), config) == ("match", "gradient")
+    assert stages_of(series(20.0), config) == ("coarse", "match")
+    assert stages_of(series(20.0, defocus_angstrom=None), config) == ("coarse", "match")
+
+
+def test_defoci_are_found_between_trials():
+    """Many electrons: a likelihood narrower than the step of the trials."""
+    trials, true, sigma = np.arange(-5, 6) * 40.0, 17.0, 4.0
+    likelihood = -0.5 * ((trials - true) / sigma) ** 2
+    mean, weight = posterior(trials, likelihood, 80.0)
+    assert abs(mean - true) < 0.5
+    assert weight.sum() == pytest.approx(1) and weight @ trials == pytest.approx(mean, abs=0.5)
+
+
+def test_faint_images_leave_the_defocus_as_stated():
+    trials = np.arange(-5, 6) * 40.0
+    mean, weight = posterior(trials, np.zeros(11), 80.0)
+    assert abs(mean) < 1e-6 and weight.max() < 0.25
+
+
+def test_good_shifts_are_not_given_up_for_noise(shifted):
+    """Begun at the truth with its small errors, matching must not take the shifts that noise prefers."""
+    given = shifted.series
+    start = Alignment.of(given).replace(
+        shifts_px=shifted.shifts_px, shift_error_px=np.full(shifted.shifts_px.shape, 0.02)
+    )
+    config = AlignConfig.parse(stages=("match",), match={"match_rounds": 2}, threads=1)
+    done = drain(iterate_align(given, config, start=start))
+    shift, defocus = shifted.errors(done.result.alignment)
+    assert shift < 0.1
+    assert defocus < 0.7 * shifted.errors(start)[1]
