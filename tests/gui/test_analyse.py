@@ -20,6 +20,7 @@ pytest.importorskip("napari")
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series  # noqa: E402
 from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from napari_phaset3m.analyse.cell import Cell  # noqa: E402
@@ -249,6 +250,29 @@ def test_the_aperture_limits_the_transfer(window, qtbot):
     assert beyond.any() and not outcome.value.curves[0].transfer[beyond].any()
     assert optics_plots(outcome.value)[0].marks[0][0] <= expected * 1.0001
     assert "diffraction" in outcome.text
+
+
+def test_ssnr_of_any_set_of_defoci(window, qtbot):
+    _, panel, session = window
+    session.series = small_series()
+    first = compute(qtbot, panel, "optics")
+    own = first.value.together.defocus_angstrom
+    assert "nearest to 0°" in first.text
+    field = panel.ui.defoci
+    assert "nm" in field.placeholderText() and "underfocus" in field.toolTip()
+    QTest.keyClicks(field, "50, 90,120")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert panel.work.stale("optics") and field.text() == "50; 90; 120 nm"
+    outcome = compute(qtbot, panel, "optics")
+    assert outcome.value.together.defocus_angstrom == (500, 900, 1200)
+    assert [one.defocus_angstrom for one in outcome.value.curves] == [500, 900, 1200]
+    assert "50, 90, 120 nm" in outcome.text and "asked for" in outcome.text
+    field.setText("fifty")
+    field.editingFinished.emit()
+    assert "Defoci" in panel.ui.note.text() and panel.work.inputs.ssnr_defoci_angstrom == (500, 900, 1200)
+    field.clear()
+    field.editingFinished.emit()
+    assert compute(qtbot, panel, "optics").value.together.defocus_angstrom == own
 
 
 def test_a_line_that_is_drawn_has_its_profile(window, qtbot):
