@@ -52,8 +52,13 @@ def halves(name: str, folder: Path) -> tuple[HalvesResult, np.ndarray]:
 
 
 def measure(name: str, folder: Path) -> dict[str, FscCurve]:
-    """Print the resolutions; returns the curves."""
+    """Reconstruct the halves and correlate them."""
     result, tilts = halves(name, folder)
+    return correlate(name, result, tilts)
+
+
+def correlate(name: str, result: HalvesResult, tilts: np.ndarray) -> dict[str, FscCurve]:
+    """Print the resolutions; returns the curves."""
     one, two = result.volumes
     assert one is not None and two is not None and result.voxel_size_angstrom is not None
     voxel, width = result.voxel_size_angstrom, one.shape[2]
@@ -88,12 +93,16 @@ def draw(all_curves: dict[str, dict[str, FscCurve]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(
-        1, len(all_curves), figsize=(4.4 * len(all_curves), 3.6), squeeze=False, layout="constrained"
+        1, len(all_curves), figsize=(4.4 * len(all_curves), 4.4), squeeze=False, layout="constrained"
     )
     for axis, (name, curves) in zip(axes[0], all_curves.items(), strict=True):
         masked = curves["masked"]
         k = masked.frequency_per_angstrom * 10
-        axis.axhline(0, color="0.8", lw=0.8)
+        for label, colour, part in (("noise bound in the wedge", "0.93", "inside wedge"),
+                                    ("noise bound, all directions", "0.82", "masked")):  # fmt: skip
+            bound = curves[part].noise_bound
+            axis.fill_between(k, -bound, bound, color=colour, lw=0, label=label)
+        axis.axhline(0, color="0.6", lw=0.8)
         axis.plot(k, curves["unmasked"].fsc, color="#999999", label="unmasked")
         axis.plot(k, masked.fsc, color="#56B4E9", ls="--", label="masked")
         axis.plot(k, masked.best, color="#0072B2", lw=2, label="masked, corrected")
@@ -106,9 +115,10 @@ def draw(all_curves: dict[str, dict[str, FscCurve]], path: Path) -> None:
         told = "none" if found.angstrom is None else f"{found.angstrom / 10:.3g} nm"
         told += " or better" if found.at_least else ""
         axis.set_title(f"{name}, SIRT, odd / even tilts: {told} at 0.143", fontsize=9)
-        axis.set(xlabel="frequency, 1/nm", ylim=(-0.2, 1.03), xlim=(0, k[-1]))
+        axis.set(xlabel="frequency, 1/nm", ylim=(-0.5, 1.03), xlim=(0, k[-1]))
     axes[0][0].set_ylabel("Fourier shell correlation")
-    axes[0][-1].legend(fontsize=7, loc="upper right")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=5)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -42,6 +42,22 @@ def test_one_page_and_nothing_else(solved, tiny, tmp_path, capsys) -> None:
     assert str(tiny.resolve()) in text  # provenance
 
 
+def test_ssnr_is_of_the_defoci_asked_for(solved, tiny, tmp_path, capsys) -> None:
+    page = tmp_path / "out.html"
+    code, out, err = run(
+        capsys, solved, "--series", tiny, "--ssnr-defocus", "900,-200", "--report", page, "--json"
+    )
+    assert code == 0, err
+    section = json.loads(out)["sections"]["optics"]
+    assert any(told.startswith("Focal series at -20, 90 nm") for told in section["statements"])
+    assert [limits["defocus_angstrom"] for limits in section["limits"]] == [-200, 900]
+    assert "at the defoci asked for" in page.read_text(encoding="utf-8")
+    code, _, err = run(capsys, solved, "--series", tiny, "--ssnr-defocus", "much", "--report", page)
+    assert code != 0 and "--ssnr-defocus" in err and "500,1000" in err
+    code, _, err = run(capsys, solved, "--ssnr-defocus", "900", "--report", page)
+    assert code != 0 and "needs --series" in err
+
+
 def test_halves_give_a_resolution_with_everything_named(solved, tiny, tmp_path, capsys) -> None:
     folder = tmp_path / "out"
     code, out, err = run(

@@ -20,10 +20,11 @@ pytest.importorskip("napari")
 sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series  # noqa: E402
 from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from napari_phaset3m.analyse.cell import Cell  # noqa: E402
-from napari_phaset3m.analyse.fsc import fsc, masked_fsc  # noqa: E402
+from napari_phaset3m.analyse.fsc import fsc, masked_fsc, wedge_fsc  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.errors import ConfigError, DataError  # noqa: E402
 from napari_phaset3m.gui import analyse_work  # noqa: E402
@@ -33,9 +34,11 @@ from napari_phaset3m.gui.analyse_fourier3d import sphere_lines  # noqa: E402
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
 from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
 from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
+from napari_phaset3m.gui.analyse_plot import legend_html  # noqa: E402
 from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
 from napari_phaset3m.gui.fourier_wedge import wedge_lines  # noqa: E402
+from napari_phaset3m.gui.theme import theme_colours  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
 
@@ -176,9 +179,19 @@ def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
     ]
     assert [level for level, _ in first.levels] == [0.5, 0.143]
     np.testing.assert_array_equal(first.band[1], curve.noise_bound)
+    mark = first.marks[0][1].replace(" ", "&nbsp;")
+    assert mark.endswith("at&nbsp;0.143") and mark in legend_html(first, theme_colours())
     styles = {(one.colour, one.dash) for one in first.curves}
     assert len(styles) == 5 and len({one.dash for one in first.curves[:4]}) == 4
     assert [one.name for one in cones.curves] == ["measured directions", "missing wedge"]
+    assert "Å" in cones.ylabel
+    Result.wedge, Result.free = wedge_fsc(*pair, VOXEL, [-60, 60], mask=mask), curve
+    first, wedge, _ = fsc_plots(Result())
+    np.testing.assert_array_equal(wedge.band[1], Result.wedge.wedge.noise_bound)
+    assert [one.name for one in wedge.curves][-1] == "half-bit, wedge"
+    whites = [one.name for one in first.curves if one.colour < 0]
+    assert whites == ["half-bit"], "white broken lines cannot be told apart"
+    assert len({(one.colour, one.dash) for one in first.curves}) == len(first.curves)
     assert cones.curves[0].y == [0.5] and cones.curves[1].y == [0.0]  # 1/Å; no resolution at 0
 
 
@@ -249,6 +262,29 @@ def test_the_aperture_limits_the_transfer(window, qtbot):
     assert beyond.any() and not outcome.value.curves[0].transfer[beyond].any()
     assert optics_plots(outcome.value)[0].marks[0][0] <= expected * 1.0001
     assert "diffraction" in outcome.text
+
+
+def test_ssnr_of_any_set_of_defoci(window, qtbot):
+    _, panel, session = window
+    session.series = small_series()
+    first = compute(qtbot, panel, "optics")
+    own = first.value.together.defocus_angstrom
+    assert "nearest to 0°" in first.text
+    field = panel.ui.defoci
+    assert "nm" in field.placeholderText() and "underfocus" in field.toolTip()
+    QTest.keyClicks(field, "50, 90,120")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert panel.work.stale("optics") and field.text() == "50; 90; 120 nm"
+    outcome = compute(qtbot, panel, "optics")
+    assert outcome.value.together.defocus_angstrom == (500, 900, 1200)
+    assert [one.defocus_angstrom for one in outcome.value.curves] == [500, 900, 1200]
+    assert "50, 90, 120 nm" in outcome.text and "asked for" in outcome.text
+    field.setText("fifty")
+    field.editingFinished.emit()
+    assert "Defoci" in panel.ui.note.text() and panel.work.inputs.ssnr_defoci_angstrom == (500, 900, 1200)
+    field.clear()
+    field.editingFinished.emit()
+    assert compute(qtbot, panel, "optics").value.together.defocus_angstrom == own
 
 
 def test_a_line_that_is_drawn_has_its_profile(window, qtbot):
@@ -529,6 +565,25 @@ def test_families_are_marked_by_name_and_the_legend_escapes(window, qtbot):
     widget = view.widgets[0].findChild(pg.PlotWidget)
     labels = [item.label.toPlainText() for item in widget.getPlotItem().items if hasattr(item, "label")]
     assert "{422}" in labels
+
+
+def test_numbers_on_a_narrow_axis_keep_apart(window, qtbot):
+    import pyqtgraph as pg
+
+    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse_plot import CurveView
+
+    x = np.linspace(0, 0.96, 20)
+    view = CurveView()
+    qtbot.addWidget(view)
+    view.show_plots([CurvePlot(curves=(Curve("a", x, x),), xlabel="1/Å", ylabel="FSC", frequency=True)])
+    view.resize(150, 160)
+    view.show()
+    axis = view.widgets[0].getAxis("bottom")
+    assert isinstance(view.widgets[0], pg.PlotWidget)
+    for size in (70.0, 300.0):
+        step = axis.tickSpacing(0.0, 0.96, size)
+        assert len(step) == 1 and 26 <= step[0][0] / 0.96 * size <= 90
 
 
 def test_every_drawn_topic_has_its_plot_and_themes_change(window, qtbot):

@@ -11,7 +11,8 @@ import numpy as np
 from napari_phaset3m.analyse.ctf import CtfCurve, ctf
 from napari_phaset3m.analyse.fsc_curve import FscCurve
 from napari_phaset3m.core.optics import Microscope
-from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError, DataError
 
 #: Transfer below this fraction of what the envelope lets through counts as a gap.
 GAP = 0.1
@@ -100,6 +101,36 @@ class SsnrCurve:
         text = f"{len(gaps)} bands transfer less than {GAP:.0%}" if gaps else "no band is left out"
         listed = f" ({', '.join(fine)}{' ...' if len(gaps) > len(fine) else ''})" if fine else ""
         return f"Focal series at {foci} nm: {text}{listed}. {self.model}"
+
+
+def series_defoci(series: TiltFocalSeries, asked: Sequence[float] | None = None) -> tuple[np.ndarray, str]:
+    """Defoci to show the transfer of: those asked for, or the series' own at the tilt nearest to 0.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    asked : sequence of float, optional
+        Any set, angstrom, underfocus positive.
+
+    Returns
+    -------
+    defoci : ndarray
+        Sorted, angstrom.
+    where : str
+        What they are, in words.
+
+    Raises
+    ------
+    DataError
+        None were asked for, and the series states none.
+    """
+    if asked is not None and len(asked):
+        return np.sort(np.asarray(asked, float)), "at the defoci asked for"
+    if series.defocus_angstrom is None:
+        raise DataError("is missing in the series", field="defocus_values", remedy="Give it with --defocus")
+    tilt = int(np.argmin(np.abs(series.tilt_deg)))
+    where = f"at the tilt nearest to 0° ({series.tilt_deg[tilt]:g}°), defocus at the rotation centre"
+    return np.sort(series.defocus_angstrom[tilt]), where
 
 
 def focal_ssnr(

@@ -63,6 +63,8 @@ def _check(given: Mapping[str, Any]) -> None:
         raise ConfigError("--control: needs --halves tilts, foci or dose")
     if given["source"] and not given["halves"]:
         raise ConfigError("--from: only matters with --halves")
+    if given["ssnr_defoci"] and given["series"] is None:
+        raise DataError("needs --series", field="--ssnr-defocus", remedy="It states the microscope")
     if given["device"] not in ("auto", "cpu", "cuda"):
         raise DataError(f"is {given['device']!r}", field="--device", remedy="Use auto, cpu or cuda")
 
@@ -128,7 +130,7 @@ def _wish(given: Mapping[str, Any], subject: Subject) -> halving.Wish:
 
 
 def _settings(given: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
-    names = ("cell", "halves", "control", "seed", "aperture_mrad", "species", "max_atoms")
+    names = ("cell", "halves", "control", "seed", "aperture_mrad", "ssnr_defoci", "species", "max_atoms")
     return {name: given[name] for name in names} | {
         "slice_angstrom": subject.thickness_angstrom,
         "mask": subject.mask_text,

@@ -28,6 +28,7 @@ class Flag(NamedTuple):
     spelling: tuple[str, ...] = ()
 
 
+_FOCI = "Defoci of the SSNR and CTF curves, Å; several: separated by commas (default: the series' own)"
 _CELL = "Unit cell: edge(s) Å, angles °, centring, e.g. '8.084 F'; else fitted to the peaks"
 _MANY = "Keep the strongest so many atoms (default: all over Otsu's threshold)"
 _METHODS = (
@@ -57,6 +58,7 @@ ANALYSE = (
     Flag("series", Path, "The series it came from: missing wedge, SSNR, CTF, halves"),
     Flag("voxel", float, "Voxel, Å, in place of what the file states"),
     Flag("aperture_mrad", float, "Objective aperture, half-angle, mrad", spelling=("--aperture",)),
+    Flag("ssnr_defoci", str, _FOCI, metavar="VALUES", spelling=("--ssnr-defocus",)),
     Flag("profile", str, _PROFILE, metavar="X,Y,Z:X,Y,Z[:THICK]"),
     Flag("half1", Path, "First half volume", _HALVES),
     Flag("half2", Path, "Second half volume", _HALVES),

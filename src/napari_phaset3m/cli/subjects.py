@@ -67,6 +67,7 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
         "species": given["species"],
         "max_atoms": given["max_atoms"],
         "aperture_mrad": given.get("aperture_mrad"),
+        "ssnr_defoci_angstrom": _defoci(given.get("ssnr_defoci")),
     }
     if given["model"] is not None:
         from napari_phaset3m.simulate.specimens import read_xyz
@@ -75,6 +76,21 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["series"] is not None:
         fields["series"] = load_series(given["series"], **overrides.collect(given))
     return fields
+
+
+def _defoci(text: str | None) -> tuple[float, ...]:
+    """What --ssnr-defocus lists, angstrom; empty when it was not given."""
+    if text is None:
+        return ()
+    try:
+        values = tuple(float(part) for part in text.replace("−", "-").split(","))
+    except ValueError:
+        values = ()
+    if not values or not np.isfinite(values).all():
+        raise ConfigError(
+            f"--ssnr-defocus: is {text!r}. Give numbers in Å, separated by commas: 500,1000,1500"
+        )
+    return values
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

@@ -92,14 +92,16 @@ class FourierResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpticsResult:
-    """Contrast transfer of each focus, and the SSNR of all together."""
+    """Contrast transfer of each focus, and the SSNR of all together; ``where`` is what the foci are."""
 
     curves: tuple[Any, ...]
     together: Any
+    where: str
 
     def statement(self) -> str:
         """The set of defoci first."""
-        return "\n".join([self.together.statement(), *(curve.statement() for curve in self.curves)])
+        told = f"{self.where[:1].upper()}{self.where[1:]}."
+        return "\n".join([self.together.statement(), told, *(curve.statement() for curve in self.curves)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,19 +217,20 @@ def wedge(subject: Subject, inputs: Inputs, results: Results) -> Any:
 
 
 def optics(subject: Subject | None, inputs: Inputs, results: Results) -> OpticsResult:
-    """CTF curves at the tilt nearest to 0, and the SSNR of the set of defoci."""
+    """CTF curves and SSNR of the defoci asked for, or of the series' own at the tilt nearest to 0."""
     from napari_phaset3m.analyse.ctf import ctf, series_microscope
-    from napari_phaset3m.analyse.ssnr import focal_ssnr
+    from napari_phaset3m.analyse.ssnr import focal_ssnr, series_defoci
 
-    series = inputs.series
-    if series is None or series.defocus_angstrom is None:
-        raise DataError("is missing in the series", field="defocus_values", remedy="Enter it (step Series)")
+    series, asked = inputs.series, inputs.ssnr_defoci_angstrom
+    if series is None or (series.defocus_angstrom is None and not asked):
+        remedy = "Enter it (step Series), or write Defoci here"
+        raise DataError("is missing in the series", field="defocus_values", remedy=remedy)
     microscope = series_microscope(series)
-    defoci = np.sort(series.defocus_angstrom[int(np.argmin(np.abs(series.tilt_deg)))])
+    defoci, where = series_defoci(series, asked)
     options: dict[str, Any] = {"aperture_semiangle_mrad": inputs.aperture_mrad or None}
     options["pixel_size_angstrom"] = series.pixel_size_angstrom
     curves = tuple(ctf(microscope, float(value), **options) for value in defoci)
-    return OpticsResult(curves, focal_ssnr(microscope, defoci, **options))
+    return OpticsResult(curves, focal_ssnr(microscope, defoci, **options), where)
 
 
 def fourier(subject: Subject, inputs: Inputs, results: Results) -> FourierResult:
@@ -289,6 +292,6 @@ TOPICS: dict[str, Topic] = {
               (_V, "mask", "series"), wedge, ("bragg",)),
         Topic("profile", "Line profile", "Values along a line drawn in the viewer", (_V, "line"), profile),
         Topic("optics", "CTF and SSNR", "Contrast transfer of each focus, SSNR of all",
-              ("series", "aperture_mrad"), optics),
+              ("series", "aperture_mrad", "ssnr_defoci_angstrom"), optics),
     )
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_phaset3m.analyse.fsc import half_bit_threshold
 from napari_phaset3m.gui.analyse_compute import FscResult, OpticsResult
 
 Dash = Literal["solid", "dash", "dashdot", "dot"]
@@ -63,7 +64,10 @@ class CurvePlot:
     regions : tuple of (float, float)
         Shaded parts of x.
     band : tuple of ndarray or None
-        (x, bound): shaded from -bound to bound.
+        (x, bound): shaded from -bound to bound. Marks then stand in the legend, for the curves of such a
+        plot leave no room.
+    band_name : str
+        In the legend.
     y_range : tuple of float or None
     """
 
@@ -77,6 +81,7 @@ class CurvePlot:
     marks: tuple[tuple[float, str], ...] = ()
     regions: tuple[tuple[float, float], ...] = ()
     band: tuple[np.ndarray, np.ndarray] | None = None
+    band_name: str = "within the noise bound"
     y_range: tuple[float, float] | None = None
 
 
@@ -88,23 +93,21 @@ def fsc_plots(result: FscResult) -> list[CurvePlot]:
     """All directions with criteria and noise bound; the wedge; the cones."""
     plots = [_fsc_plot(result.curve, result.free)]
     if result.wedge is not None:
-        pair = (("measured directions", result.wedge.measured), ("missing wedge", result.wedge.wedge))
-        curves = [
-            Curve(name, curve.frequency_per_angstrom, curve.best, i, DASHES[i])
-            for i, (name, curve) in enumerate(pair)
-        ]
-        plots.append(
-            CurvePlot(
-                curves=tuple(curves),
-                xlabel=_FREQUENCY,
-                ylabel="FSC",
-                frequency=True,
-                levels=_CRITERIA,
-                y_range=(-0.15, 1.05),
-            )
-        )
+        plots.append(_wedge_plot(result.wedge))
     plots.append(_cone_plot(result.cones))
     return plots
+
+
+def _wedge_plot(both: Any) -> CurvePlot:
+    """Half-bit curve and noise bound are the wedge's: it holds fewer voxels, so they lie higher."""
+    pair, wedge = (("measured directions", both.measured), ("missing wedge", both.wedge)), both.wedge
+    k = wedge.frequency_per_angstrom
+    curves = [Curve(name, k, curve.best, i, DASHES[i]) for i, (name, curve) in enumerate(pair)]
+    curves.append(Curve("half-bit, wedge", k, half_bit_threshold(wedge.n_effective), -1, width=1.0))
+    return CurvePlot(
+        curves=tuple(curves), xlabel=_FREQUENCY, ylabel="FSC", frequency=True, levels=_CRITERIA,
+        band=(k, wedge.noise_bound), band_name="noise bound, wedge", y_range=(-0.15, 1.05),
+    )  # fmt: skip
 
 
 def _fsc_plot(curve: Any, free: Any = None) -> CurvePlot:
@@ -115,7 +118,7 @@ def _fsc_plot(curve: Any, free: Any = None) -> CurvePlot:
     else:
         parts = (
             ("corrected", curve.corrected, 2.5), ("masked", curve.fsc, 1.5),
-            ("no mask", curve.unmasked, 1.5), ("random phases", curve.randomised, 1.5),
+            ("no mask", curve.unmasked, 1.5), ("random phases", curve.randomised, 2.0),
         )  # fmt: skip
         curves = [
             Curve(name, k, y, i, DASHES[i], width=width)
@@ -123,10 +126,11 @@ def _fsc_plot(curve: Any, free: Any = None) -> CurvePlot:
             if y is not None
         ]
     if free is not None:
-        curves.append(Curve("without priors", free.frequency_per_angstrom, free.best, -1, "dash", width=2))
-    curves.append(Curve("half-bit", k, curve.threshold("half-bit"), -1, "dot", width=1.2))
+        curves.append(Curve("without priors", free.frequency_per_angstrom, free.best, 4, "dash", width=2))
+    curves.append(Curve("half-bit", k, curve.threshold("half-bit"), -1, width=1.0))
     found = curve.resolution("0.143")
-    text = "" if found.angstrom is None else f"{found.angstrom:.3g} Å{' or better' if found.at_least else ''}"
+    more = " or better" if found.at_least else ""
+    text = "" if found.angstrom is None else f"{found.angstrom:.3g} Å{more} at 0.143"
     return CurvePlot(
         curves=tuple(curves), xlabel=_FREQUENCY, ylabel="FSC", frequency=True, levels=_CRITERIA,
         marks=((1 / found.angstrom, text),) if found.angstrom is not None else (),
@@ -148,7 +152,7 @@ def _cone_plot(cones: Any) -> CurvePlot:
     )
     top = 1.08 * float(value.max(initial=0.1))
     return CurvePlot(
-        curves=curves, xlabel="angle to beam (°)", ylabel="resolution, 0.143", resolution_y=True,
+        curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
         y_range=(-0.04 * top, top),
     )  # fmt: skip
 

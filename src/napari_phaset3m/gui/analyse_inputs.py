@@ -85,6 +85,8 @@ class Inputs:
         Atoms that the volume should show.
     aperture_mrad : float
         Half-angle of the objective aperture; 0: none is known.
+    ssnr_defoci_angstrom : tuple of float
+        Defoci to show transfer and SSNR of; the series' own when empty.
     line : tuple or None
         Both ends (x, y, z) of the line profile, angstrom from the middle of the box.
     """
@@ -98,6 +100,7 @@ class Inputs:
     species: int = 2
     model: NamedModel | None = None
     aperture_mrad: float = 0.0
+    ssnr_defoci_angstrom: tuple[float, ...] = ()
     line: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def stamp(self, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -185,6 +188,7 @@ def subject_of(inputs: Inputs, told: Mapping[str, Any] | None = None) -> Subject
         species=inputs.species,
         model=None if inputs.model is None else inputs.model.atoms,
         aperture_mrad=inputs.aperture_mrad or None,
+        ssnr_defoci_angstrom=inputs.ssnr_defoci_angstrom,
         slice_angstrom=inputs.slice_angstrom,
     )
 

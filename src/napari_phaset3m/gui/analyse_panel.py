@@ -64,6 +64,7 @@ class AnalysePanel(QScrollArea):
         self.ui.species.setValue(self.work.inputs.species)
         self.ui.aperture.setValue(self.work.inputs.aperture_mrad)
         self.ui.choices.cell.setText(cell_text(self.work.inputs.cell))
+        self.ui.defoci.connect_to(self.work)
         self._connect()
         follow_theme(self, napari_viewer)
         self._list_sources()
@@ -94,7 +95,7 @@ class AnalysePanel(QScrollArea):
         for row in ui.rows.values():
             row.compute.connect(self._on_compute)
             row.show_.connect(self._on_show)
-        for said in (work.said, job.said, self.files.said):
+        for said in (work.said, job.said, self.files.said, ui.defoci.said):
             said.connect(ui.say)
         work.changed.connect(self._refresh)
         work.computed.connect(self._refresh)

@@ -14,6 +14,8 @@ from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
 from napari_phaset3m.gui.binding import outlive, plain_numbers
 from napari_phaset3m.gui.theme import Colours, on_theme_change, theme_colours
 
+#: Room for a number on the axis at the bottom, pixels.
+_LABEL_PX = 28
 _PENS = {
     "solid": Qt.PenStyle.SolidLine,
     "dash": Qt.PenStyle.DashLine,
@@ -57,7 +59,7 @@ class CurveView(QWidget):
 
     def _made(self, plot: CurvePlot) -> Any:
         pg, colours = self._pg, theme_colours()
-        widget = pg.PlotWidget(self, background=colours.background)
+        widget = pg.PlotWidget(self, background=colours.background, axisItems={"bottom": _sparse_axis()})
         outlive(widget)
         widget.setMenuEnabled(False)
         widget.hideButtons()
@@ -164,10 +166,14 @@ class CurveView(QWidget):
             axis.setStyle(tickFont=self._small())
             axis.setTicks([names, []])
         for number, (place, text) in enumerate(plot.marks):
+            if plot.band is not None:
+                pen = pg.mkPen(colours.curves[0], width=1, style=Qt.PenStyle.DashLine)
+                widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen))
+                continue
             pen = pg.mkPen(colours.faint, width=1)
             # neighbours are written at different heights, so that they can be read
             side = float(place > 0.6 * _end(plot))
-            height = 0.08 if plot.band is not None else 0.94 - 0.11 * (number % 4)
+            height = 0.94 - 0.11 * (number % 4)
             looks = {"position": height, "color": colours.text,
                      "anchors": [(side, 0.5)] * 2}  # fmt: skip
             # the label is a format string: {111} must not be filled in
@@ -181,12 +187,34 @@ def legend_html(plot: CurvePlot, colours: Colours) -> str:
     for curve in plot.curves:
         sample = _SYMBOL_TEXT[curve.symbol] if curve.symbol else _DASH_TEXT[curve.dash]
         parts.append(
-            f'<span style="color:{_colour(curve, colours)}"><b>{sample}</b></span> {escape(curve.name)}'
+            f'<span style="color:{_colour(curve, colours)}"><b>{sample}</b></span> {_whole(curve.name)}'
         )
     if plot.band is not None:
-        parts.append(f'<span style="color:{colours.faint}">■</span> within the noise bound')
+        parts.append(f'<span style="color:{colours.faint}">■</span> {_whole(plot.band_name)}')
+        parts += [
+            f'<span style="color:{colours.curves[0]}"><b>╎</b></span> {escape(text)}'
+            for _, text in plot.marks
+        ]
     joined = " &nbsp; ".join(part.replace(" ", "&nbsp;").replace("<span&nbsp;", "<span ") for part in parts)
     return f'<span style="font-size:8pt">{joined}</span>'
+
+
+def _whole(name: str) -> str:
+    """A name for the legend, escaped, that is not parted at its hyphens."""
+    return escape(name).replace("-", "\u2011")
+
+
+def _sparse_axis() -> Any:
+    """An axis at the bottom whose numbers keep apart however narrow the plot."""
+    import pyqtgraph as pg
+
+    class Sparse(pg.AxisItem):
+        def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+            least = (high - low) * _LABEL_PX / max(size, 1)
+            power = 10.0 ** np.floor(np.log10(max(least, 1e-12)))
+            return [(next(step * power for step in (1, 2, 5, 10) if step * power >= least * 0.999), 0.0)]
+
+    return Sparse("bottom")
 
 
 def _colour(curve: Curve, colours: Colours) -> str:

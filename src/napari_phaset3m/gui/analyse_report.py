@@ -64,6 +64,7 @@ def _settings(inputs: Inputs, subject: Subject) -> dict[str, Any]:
         "species": inputs.species,
         "model": None if inputs.model is None else inputs.model.name,
         "aperture_mrad": inputs.aperture_mrad or None,
+        "ssnr_defoci_angstrom": list(inputs.ssnr_defoci_angstrom) or "the series' own",
         "voxel_size_angstrom": subject.voxel_size_angstrom,
     }
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.analyse_compute import TOPICS, Topic
+from napari_phaset3m.gui.analyse_defoci import DefociField
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, label, rule, set_role
 
 
@@ -206,6 +207,8 @@ class AnalyseWidgets(QWidget):
         self.aperture.setKeyboardTracking(False)
         self.aperture.setToolTip("Half-angle of the objective aperture: the diffraction limit")
         self.rows["optics"].add(label("Objective aperture"), self.aperture)
+        self.defoci = DefociField()
+        self.rows["optics"].add(label("Defoci"), self.defoci)
         self.draw = _button("Draw line", "Draw a line in a slice; the one drawn last counts")
         self.rows["profile"].add(self.draw)
 

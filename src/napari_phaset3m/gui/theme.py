@@ -39,8 +39,8 @@ _ACCENTS = {
 
 #: Colours of curves that go together, told apart by colour-blind readers too (Okabe and Ito 2008).
 _CURVES = {
-    "dark": ("#56b4e9", "#e69f00", "#2fc59b", "#e69ac4"),
-    "light": ("#0072b2", "#b84d00", "#00755a", "#a34f7f"),
+    "dark": ("#56b4e9", "#e69f00", "#2fc59b", "#e69ac4", "#f0e442"),
+    "light": ("#0072b2", "#b84d00", "#00755a", "#a34f7f", "#6e6000"),
 }
 _FAINT = {"dark": "#8b9099", "light": "#76716f"}
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from napari_phaset3m.analyse.ctf import CtfCurve, ctf, series_microscope
 from napari_phaset3m.analyse.figures import optics, style
-from napari_phaset3m.analyse.ssnr import SsnrCurve, focal_ssnr
+from napari_phaset3m.analyse.ssnr import SsnrCurve, focal_ssnr, series_defoci
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError
 from napari_phaset3m.report.model import Picture, Section, Table, missing
 from napari_phaset3m.report.subject import Subject
 
@@ -23,17 +20,13 @@ def section(subject: Subject) -> Section:
     series = subject.series
     if series is None:
         return missing(KEY, TITLE, "the series is needed (--series)")
-    if series.defocus_angstrom is None:
-        raise DataError("is missing in the series", field="defocus_values", remedy="Give it with --defocus")
+    defoci, where = series_defoci(series, subject.ssnr_defoci_angstrom)
     microscope = series_microscope(series)
-    tilt = int(np.argmin(np.abs(series.tilt_deg)))
-    defoci = np.sort(series.defocus_angstrom[tilt])
     options: dict[str, Any] = {"pixel_size_angstrom": series.pixel_size_angstrom,
                                "aperture_semiangle_mrad": subject.aperture_mrad}  # fmt: skip
     curves = [ctf(microscope, float(value), **options) for value in defoci]
     together = focal_ssnr(microscope, defoci, **options)
     statements = [*(curve.statement() for curve in curves), together.statement(), _unknown(subject)]
-    where = f"at the tilt nearest to 0° ({series.tilt_deg[tilt]:g}°), defocus at the rotation centre"
     text = (
         f"SSNR of the focal series {where}, in units of the S/N of one image at full transfer. Grey: "
         "frequencies that the set of defoci leaves out."
@@ -49,7 +42,8 @@ def section(subject: Subject) -> Section:
         Table("ssnr", "SSNR of the focal series", together.rows(), True),
         Table("ctf", "Contrast transfer", _ctf_rows(curves), True),
     )
-    data = {"limits": [_limits(curve) for curve in curves], "ssnr_gaps_per_angstrom": together.gaps()}
+    data: dict[str, Any] = {"defoci_are": where}
+    data |= {"limits": [_limits(curve) for curve in curves], "ssnr_gaps_per_angstrom": together.gaps()}
     return Section(KEY, TITLE, tuple(s for s in statements if s), pictures, tables, data)
 
 

@@ -64,6 +64,8 @@ class Subject:
         thickness, angstrom.
     aperture_mrad : float, optional
         Half-angle of the objective aperture.
+    ssnr_defoci_angstrom : tuple of float
+        Defoci to show contrast transfer and SSNR of; the series' own when empty.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class Subject:
     slice_angstrom: float | None = None
     profile: tuple[Point, Point, float] | None = None
     aperture_mrad: float | None = None
+    ssnr_defoci_angstrom: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         others = {"mask": self.mask}
