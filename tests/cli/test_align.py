@@ -72,6 +72,8 @@ def test_config_file_and_flags(small, tmp_path, capsys):
         (["--stages", "match,match"], "once"),
         (["--stages", "optics"], "optics"),
         (["--match-rounds", "0"], "match_rounds"),
+        (["--stages", "beads", "--bead-diameter", "900"], "bead_diameter"),
+        (["--stages", "local", "--local-patch-size", "0.2"], "16 are needed"),
     ],
 )
 def test_mistakes_are_told_in_one_line(small, tmp_path, capsys, flags, said):
@@ -80,6 +82,37 @@ def test_mistakes_are_told_in_one_line(small, tmp_path, capsys, flags, said):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and said in lines[0].replace("-", "_") and lines[0].count("must be") <= 1
     assert not out.exists()
+
+
+def bead_series(path: Path) -> None:
+    """Six dark balls, 13 tilts, each image displaced by 2 px."""
+    from napari_phaset3m.core.series import TiltFocalSeries
+
+    tilts, rng = np.linspace(-36, 36, 13), np.random.default_rng(0)
+    balls = np.array([(0, 0, 2), (14, 9, -3), (-13, 12, 4), (-10, -15, -2), (16, -12, 1), (2, 18, -4)])
+    line = np.arange(64) - 31.5
+    images = 1 + rng.normal(0, 0.01, (13, 1, 64, 64))
+    for tilt, (sy, sx) in zip(range(13), rng.normal(0, 2, (13, 2)), strict=True):
+        angle = np.radians(tilts[tilt])
+        for x, y, z in balls:
+            across = x * np.cos(angle) - z * np.sin(angle) + sx
+            r2 = (line[None] - across) ** 2 + (line[:, None] - y - sy) ** 2
+            images[tilt, 0] -= 0.3 * np.exp(-r2 / 6)
+    save_series(TiltFocalSeries(images=images, tilt_deg=tilts, pixel_size_angstrom=8.0, energy_ev=3e5), path)
+
+
+def test_beads_are_told(tmp_path, capsys):
+    """How many beads, how large, and where the axis runs."""
+    path, out = tmp_path / "beads.h5", tmp_path / "out.h5"
+    bead_series(path)
+    flags = ["--stages", "beads", "--match-bins", "4", "--threads", "1"]
+    assert main(["align", str(path), "-o", str(out), *flags]) == 0
+    told = capsys.readouterr().out
+    assert "6 beads of" in told and "Tilt axis" in told and "offset" in told
+    assert main(["align", str(path), "-o", str(out), *flags, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["stages"][0]["told"]["n_beads"] == 6 and abs(record["axis_angle_deg"]) < 1
+    assert record["axis_offset_error_px"] > 0
 
 
 def test_output_may_not_be_the_input(small, capsys):
