@@ -20,6 +20,7 @@ from scipy.ndimage import affine_transform
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.coarse import iterate_coarse
+from napari_phaset3m.prepare.align.gauge import without_freedoms
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.simulate.api import simulate
@@ -127,6 +128,14 @@ def shift_errors(found: Alignment, shifts: np.ndarray) -> tuple[float, float]:
     return float(rms[0]), float(rms[1])
 
 
+def defocus_error(found: Alignment, shifts: np.ndarray, defocus: np.ndarray, pixel: float) -> float:
+    """Standard deviation of the defoci's errors, angstrom, without those that a translation explains."""
+    off = found.replace(shifts_px=found.shifts_px - shifts[:, None])
+    off = without_freedoms(off, pixel, float(found.tilt_deg.mean()))
+    assert off.defocus_angstrom is not None
+    return float((off.defocus_angstrom - defocus).std())
+
+
 def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
     """Rows of one specimen and range, all doses: the coarse stage, then the whole alignment after it."""
     series, defocus = simulated(name, reach)
@@ -136,7 +145,7 @@ def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
         done = drain(iterate_coarse(given))
         found = done.result.alignment
         after = align(given, start=found).result.alignment
-        wrong = [float((a.defocus_angstrom - defocus).std()) for a in (found, after)]
+        wrong = [defocus_error(a, shifts, defocus, series.pixel_size_angstrom) for a in (found, after)]
         values = (
             name, reach, dose or "noiseless", series.n_tilt, *shift_errors(found, shifts),
             float(np.sqrt((shifts**2).mean())), done.result.axis_angle_deg - AXIS_DEG,
