@@ -131,10 +131,10 @@ def draw(results: dict[str, dict[str, list[dict]]], path: Path) -> None:
         )
         row[1].axhline(0.5, color="0.6", lw=0.8)
         row[1].text(0.01, 0.51, "0.5", color="0.4", fontsize=8)
-        row[1].set(xlabel="frequency, fraction of Nyquist", ylabel="FSC with the model", ylim=(-0.3, 1.02))
+        row[1].set(xlabel="frequency, fraction of Nyquist", ylabel="FSC with the model", ylim=(-0.45, 1.02))
         row[1].axhline(0, color="0.6", lw=0.8)
         row[1].set_xlim(0, 1)
-        row[1].legend(fontsize=8, frameon=False, loc="lower left", ncols=2)
+        row[1].legend(fontsize=8, frameon=False, loc="lower left")
         row[0].legend(fontsize=8, framealpha=0.8, ncols=2)
         for axis in row:
             axis.grid(alpha=0.25, which="both")
