@@ -119,9 +119,9 @@ def draw(results: dict[str, dict[str, list[dict]]], path: Path) -> None:
             colour, dash = LOOKS[label]
             sweeps, rest = [s["sweeps"] for s in stages], [s["R"] for s in stages]
             if len(stages) == 1:
-                row[0].axhline(rest[0], color=colour, ls=dash, lw=1.4)
+                row[0].axhline(rest[0], color=colour, ls=dash, lw=1.4, label=label)
             else:
-                row[0].plot(sweeps, rest, color=colour, ls=dash, marker=".", lw=1.4)
+                row[0].plot(sweeps, rest, color=colour, ls=dash, marker=".", lw=1.4, label=label)
             row[1].plot(
                 stages[-1]["frequency"], stages[-1]["fsc"], color=colour, ls=dash, lw=1.4,
                 label=f"{label}" if len(stages) == 1 else f"{label}, {sweeps[-1]} sweeps",
@@ -131,9 +131,11 @@ def draw(results: dict[str, dict[str, list[dict]]], path: Path) -> None:
         )
         row[1].axhline(0.5, color="0.6", lw=0.8)
         row[1].text(0.01, 0.51, "0.5", color="0.4", fontsize=8)
-        row[1].set(xlabel="frequency, fraction of Nyquist", ylabel="FSC with the model", ylim=(-0.05, 1.02))
+        row[1].set(xlabel="frequency, fraction of Nyquist", ylabel="FSC with the model", ylim=(-0.45, 1.02))
+        row[1].axhline(0, color="0.6", lw=0.8)
         row[1].set_xlim(0, 1)
         row[1].legend(fontsize=8, frameon=False, loc="lower left")
+        row[0].legend(fontsize=8, framealpha=0.8, ncols=2)
         for axis in row:
             axis.grid(alpha=0.25, which="both")
     figure.tight_layout()
