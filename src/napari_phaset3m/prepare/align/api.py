@@ -92,6 +92,7 @@ def iterate_align(
     check_images(series)
     given = Work(series, config, start or Alignment.of(series), finish)
     if start is not None:
+        assert start.shift_error_px is not None
         given = given.near(start.shift_error_px)
     # Where the specimen lies among the voxels matters a little: judged where it will lie.
     work = given.at(given.alignment)
