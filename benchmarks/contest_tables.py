@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from contest import ALONE, CONSTRAINTS, DEFAULTS, GRID, LINEAR, SERIES, WIENER, Row, best
+from contest import (
+    ALONE,
+    ALONE_LONGER,
+    CONSTRAINTS,
+    DEFAULTS,
+    GRID,
+    LINEAR,
+    NOISY,
+    SERIES,
+    WIENER,
+    Row,
+    best,
+)
 
 #: Column: (heading, format, whether less is better).
 SHOWN: dict[str, tuple[str, str, bool]] = {
@@ -30,7 +42,10 @@ def label(method: str) -> str:
         OURS: "**PhaseT3M (multislice)**",
         ALONE: "multislice, positivity alone (the linear methods' prior)",
         "singleslice": "single-slice",
-        CONSTRAINTS[0]: "multislice, neither",
+        CONSTRAINTS[0]: "multislice, neither positivity nor sparsity",
+        CONSTRAINTS[1]: "multislice, positivity and the default atomic basis",
+        CONSTRAINTS[2]: "multislice, sparsity alone",
+        **dict.fromkeys(ALONE_LONGER, "the same, not stopped by held-out images"),
     }
     if method in named:
         return named[method]
@@ -38,7 +53,7 @@ def label(method: str) -> str:
     pairs = [part.split("=") for part in given if part != WIENER]
     told = ", ".join(f"{SHORT.get(key, key)} {value}" for key, value in pairs)
     if name in LINEAR and WIENER not in given:
-        told = "no CTF correction"
+        told = "no CTF correction"  # the only setting such rows have
     shown = {"multislice": "multislice", "tv": "TV", "singleslice": "single-slice"}.get(name, name.upper())
     return f"{shown} ({told})" if told else shown
 
@@ -60,9 +75,11 @@ def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def by_dose(rows: Sequence[Row], dose: str) -> str:
-    """Every fully scored method at a dose: defaults in order, then the best of each grid."""
+    """Every fully scored method at a dose: ours, linear ones by default, then the best of each grid."""
     own = {row["method"]: row for row in rows if row["dose"] == dose and row["co_atoms"]}
-    listed = [name for name in (*DEFAULTS, *CONSTRAINTS) if name in own]
+    ours = (OURS, "singleslice", ALONE, *ALONE_LONGER, *CONSTRAINTS)
+    listed = [name for name in (*ours, *DEFAULTS) if name in own]
+    listed = list(dict.fromkeys(listed))
     listed += [name for name in own if name not in listed]
     body = [[label(m), own[m]["sweeps"], *(text(own[m], c) for c in SHOWN)] for m in listed]
     return markdown(["method", "sweeps", *(head for head, _, _ in SHOWN.values())], body)
@@ -131,9 +148,8 @@ def tuned(rows: Sequence[Row]) -> str:
             return "—"
         return f"{text(plain, 'fsc_mean')} → {text(top, 'fsc_mean')}, {label(top['method'])}"
 
-    doses = ("200", "21.5")
-    body = [[label(f"{name}:{WIENER}"), *(cell(dose, name) for dose in doses)] for name in GRID]
-    return markdown(["method", *map(heading, doses)], body)
+    body = [[label(f"{name}:{WIENER}"), *(cell(dose, name) for dose in NOISY)] for name in GRID]
+    return markdown(["method", *map(heading, NOISY)], body)
 
 
 def tables(rows: Sequence[Row]) -> str:

@@ -1,4 +1,4 @@
-"""PhaseT3M against linear methods on data of known truth (``benchmarks/contest.py``), and what the docs say of it."""
+"""PhaseT3M against linear methods on data of known truth (benchmarks/contest.py), and the tables in docs."""
 
 from __future__ import annotations
 
@@ -61,18 +61,19 @@ class TestTables:
 
 @pytest.mark.slow
 def test_multislice_is_ahead_at_200_electrons(shared_data: Path) -> None:
-    """Seven minutes on a busy machine. Margins: a third to two thirds of what was measured (docs/methods.md)."""
+    """Minutes. The margin of the FSC is about half of what was measured (docs/methods.md)."""
     judge = contest.Judge()
-    names = ("multislice", "sirt:ctf_correction=wiener", "tv:ctf_correction=wiener", contest.NEITHER)
+    linear_ones = ("sirt:ctf_correction=wiener", "tv:ctf_correction=wiener")
+    names = ("multislice", *linear_ones, contest.ALONE, contest.NEITHER)
     got = {name: contest.measure(judge, "200", name, threads=1) for name in names}
-    ours, sirt, tv, free = ({k: float(got[n][k]) for k in contest.SCORES} for n in names)
+    ours, sirt, tv, positive, free = ({k: float(got[n][k]) for k in contest.SCORES} for n in names)
     for linear in (sirt, tv):
         assert ours["fsc_mean"] > linear["fsc_mean"] + 0.05
         assert ours["co_atoms"] > linear["co_atoms"]
         assert ours["rmsd_angstrom"] < linear["rmsd_angstrom"]
         assert ours["pairs"] > linear["pairs"]
         assert ours["phase_error_deg"] < linear["phase_error_deg"]
-    assert ours["pairs_in_wedge"] >= free["pairs_in_wedge"]
+    assert ours["pairs_in_wedge"] >= positive["pairs_in_wedge"] >= free["pairs_in_wedge"]
     # What was kept is what is measured.
     kept = contest.Results().row("200", "multislice")
     assert kept is not None
