@@ -172,9 +172,13 @@ class Results:
 
 def jobs(stage: str, results: Results) -> Iterator[tuple[str, str, bool]]:
     """(dose, method, FSC only) of a stage; the best of a grid is asked for when the grid is done."""
-    plain = {"defaults": DEFAULTS, "constraints": CONSTRAINTS, "alone": ALONE_LONGER}
+    plain = {
+        "defaults": (SERIES, DEFAULTS),
+        "constraints": (SERIES, CONSTRAINTS),
+        "alone": (NOISY, ALONE_LONGER),  # without noise all sweeps are made anyway
+    }
     if stage in plain:
-        yield from ((dose, method, False) for dose, method in product(SERIES, plain[stage]))
+        yield from ((dose, method, False) for dose, method in product(*plain[stage]))
         return
     for dose, name in product(NOISY, GRID):
         yield from ((dose, method, True) for method in grid(name))
