@@ -53,13 +53,25 @@ DEFAULTS = ("multislice", *(f"{name}:{WIENER}" for name in LINEAR), ALONE, "sing
 CONSTRAINTS = (NEITHER, "multislice:sparsity=0", "multislice:positivity=false")
 #: Where held-out images do not stop it: sweeps by truth, as for the linear methods.
 ALONE_LONGER = tuple(f"{ALONE}:iterations={sweeps}" for sweeps in (15, 45))
+SNR = ("1", "3", "10", "30")
 #: Settings tried by truth for the linear methods that lead somewhere, at the doses with noise.
 GRID: dict[str, dict[str, tuple[str, ...]]] = {
-    "tv": {"wiener_snr": ("1", "3", "10"), "tv_strength": ("0.002", "0.006", "0.02")},
-    "sirt": {"wiener_snr": ("1", "3", "10"), "iterations": ("10", "30", "60")},
-    "fbp": {"wiener_snr": ("1", "3", "10"), "filter_lowpass_angstrom": ("none", "1.3", "1.6")},
-    "cgls": {"wiener_snr": ("1", "3", "10"), "iterations": ("4", "8", "15")},
-    "resire": {"wiener_snr": ("1", "3", "10"), "iterations": ("30", "100")},
+    "tv": {"wiener_snr": SNR, "tv_strength": ("0.002", "0.006", "0.02")},
+    "sirt": {"wiener_snr": SNR, "iterations": ("10", "30", "60", "120")},
+    "fbp": {"wiener_snr": SNR, "filter_lowpass_angstrom": ("none", "1.3", "1.6", "2")},
+    "cgls": {"wiener_snr": SNR, "iterations": ("4", "8", "15")},
+    "resire": {"wiener_snr": SNR, "iterations": ("30", "100", "200")},
+}
+#: Where the best of the grid lay at its edge: further settings, by dose and method.
+EDGE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("200", "tv"): ("wiener_snr=100", "wiener_snr=100:tv_strength=0.02"),
+    ("200", "sirt"): ("wiener_snr=30:iterations=240", "wiener_snr=100:iterations=240"),
+    ("200", "resire"): ("wiener_snr=100:iterations=200", "wiener_snr=30:iterations=400"),
+    ("21.5", "tv"): ("wiener_snr=0.3",),
+    ("21.5", "sirt"): ("wiener_snr=0.3:iterations=120", "wiener_snr=1:iterations=240"),
+    ("21.5", "resire"): ("wiener_snr=0.3:iterations=200",),
+    ("21.5", "fbp"): ("wiener_snr=0.3:filter_lowpass_angstrom=1.6",),
+    ("21.5", "cgls"): ("wiener_snr=0.3:iterations=8",),
 }
 #: Column: (first words of the score's quality, its last words, what a perfect volume has).
 SCORES = {
@@ -181,7 +193,8 @@ def jobs(stage: str, results: Results) -> Iterator[tuple[str, str, bool]]:
         yield from ((dose, method, False) for dose, method in product(*plain[stage]))
         return
     for dose, name in product(NOISY, GRID):
-        yield from ((dose, method, True) for method in grid(name))
+        further = [f"{name}:{WIENER}:{given}" for given in EDGE.get((dose, name), ())]
+        yield from ((dose, method, True) for method in (*grid(name), *further))
         top = best(results.rows, dose, name)
         assert top is not None
         yield dose, top["method"], False
