@@ -137,11 +137,17 @@ class Judgement:
         return atom_sections.side_by_side(self.names, self.atoms)
 
 
-def judge(match: Contest, show: Callable[[str, float], None] | None = None) -> Judgement:
+def judge(
+    match: Contest,
+    show: Callable[[str, float], None] | None = None,
+    *,
+    truth: BraggReport | str | None = None,
+) -> Judgement:
     """Measure peaks and atoms of every volume.
 
     The first volume whose lattice is found lends its cell to the others when none was given: a
-    lattice is a property of the specimen, and each volume is asked for the same peaks.
+    lattice is a property of the specimen, and each volume is asked for the same peaks. ``truth`` are the
+    truth's own peaks (:attr:`Judgement.truth`), where they were measured before with the same cell.
     """
     bragg: list[BraggReport | str] = []
     atoms: list[Found | str] = []
@@ -157,9 +163,8 @@ def judge(match: Contest, show: Callable[[str, float], None] | None = None) -> J
             lender = one.name, found.lattice.cell
         atoms.append(_tried(partial(atom_sections.measure, subject)))
     lent = lender[0] if lender is not None and len(everyone) > 1 else None
-    truth = (
-        _tried(partial(bragg_sections.measure, _truth(match, everyone[0], lender))) if match.known else None
-    )
+    if truth is None and match.known:
+        truth = _tried(partial(bragg_sections.measure, _truth(match, everyone[0], lender)))
     return Judgement(match, tuple(bragg), tuple(atoms), lent, truth)
 
 
