@@ -120,9 +120,9 @@ def _journal(path: str | Path | None, number: int) -> Path | None:
 def _align(
     state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
 ) -> Iterator[Progress]:
-    """Start shifts: Gauss-Newton follows them only within about a feature."""
+    """Start shifts and optics: Gauss-Newton follows them only within about a feature."""
     begun = time.perf_counter()
-    steps = AlignConfig(stages=("match",), seed=wanted.search.seed, threads=config.threads)
+    steps = AlignConfig(seed=wanted.search.seed, threads=config.threads)
     for event in iterate_align(state.series, steps, finish=finish):
         if isinstance(event, Progress):
             yield Progress(f"Start shifts: {event.text}", 0.2 * event.fraction, event.detail)

@@ -113,7 +113,7 @@ def _scattering_bytes(size: Sizing, series: TiltFocalSeries, config: Reconstruct
     geometry, channels = size.geometry, 2 if config.absorption else 1
     nodes = config.quadrature_points if config.coherence == "incoherent" else 1
     sigma = basis_sigma(config, series, size.voxel_angstrom)
-    slots = min(resolve_threads(config), subset_size(config, series.n_tilt, sigma))
+    slots = min(resolve_threads(config), subset_size(config, series.n_tilt))
     per_slice = 8 + 4 * channels
     pixel = geometry.max_slices() * per_slice + series.n_focus * (nodes * 16 + 12) + 16
     waves = geometry.nx * geometry.ny * pixel

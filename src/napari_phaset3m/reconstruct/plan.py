@@ -16,10 +16,6 @@ from napari_phaset3m.reconstruct.solver import resolve_threads
 MAX_SWEEPS = 60
 #: Sweeps when the dose is known: by then the penalised misfit has converged (docs/decisions/0004).
 SWEEPS = 45
-#: A basis this wide (angstrom) stands for low dose, where more tilts per update average noise.
-WIDE_BASIS = 0.35
-#: Tilts per update there.
-ATOMIC_SUBSET = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ def make_plan(config: ReconstructionConfig, problem: Problem) -> Plan:
         notes.append("no focal spread is known: the beam is taken as temporally coherent")
     return Plan(
         n_sweeps,
-        subset_size(config, problem.tilts.size, sigma),
+        subset_size(config, problem.tilts.size),
         resolve_threads(config),
         sigma,
         holdout,
@@ -120,8 +116,8 @@ def _is_changed(config: ReconstructionConfig, path: str) -> bool:
     return bool(value != default)
 
 
-def subset_size(config: ReconstructionConfig, n_tilt: int, sigma: float | None) -> int:
-    """Tilts per update of a run over ``n_tilt`` tilts, with or without the atomic basis."""
+def subset_size(config: ReconstructionConfig, n_tilt: int) -> int:
+    """Tilts per update of a run over ``n_tilt`` tilts."""
     n, entry = max(1, n_tilt), METHODS[config.method]
     if config.subset_size == "all" or entry.whole:
         return n
@@ -129,8 +125,6 @@ def subset_size(config: ReconstructionConfig, n_tilt: int, sigma: float | None) 
         return min(n, config.subset_size)
     if entry.linear:
         return min(n, entry.subset or n)
-    if sigma and sigma >= WIDE_BASIS:
-        return min(n, ATOMIC_SUBSET)
     # Two tilts per update converge as fast as one and keep two threads busy; more
     # threads get more tilts, as long as a sweep stays a dozen updates.
     return min(n, max(2, min(resolve_threads(config), n // 12)))

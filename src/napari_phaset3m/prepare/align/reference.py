@@ -35,6 +35,8 @@ FLAT = 0.3
 ATOMIC_PIXEL = 0.8
 #: Coarsest voxel that is written as Gaussians, and their width (standard deviation), angstrom.
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
+#: Tilts per update of such a volume: its few sweeps average noise rather than converge.
+BASIS_SUBSET = 9
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
 #: Depth of a volume of one slice.
@@ -106,7 +108,10 @@ def reference_config(
         common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
     if kind != "sparse":
         return ReconstructionConfig.parse(**common)
-    return ReconstructionConfig.parse(**common, constraints=_constraints(series, config, voxel))
+    limits = _constraints(series, config, voxel)
+    if limits.atomic_basis_sigma_angstrom is not None:
+        common["subset_size"] = BASIS_SUBSET
+    return ReconstructionConfig.parse(**common, constraints=limits)
 
 
 def _constraints(series: TiltFocalSeries, config: AlignConfig, voxel: float) -> ConstraintConfig:
