@@ -78,7 +78,7 @@ SCORES = {
     "fsc_mean": ("FSC with the truth, plain mean", "", None),
     "co_atoms": ("Co atoms of the model found", "", 323),
     "rmsd_angstrom": ("RMSD of those Co atoms", "", None),
-    "pairs": ("Bragg pairs of the truth", ")", 137),
+    "pairs": ("Bragg pairs of the truth", "with its phase", 137),
     "pairs_in_wedge": ("Bragg pairs of the truth", ", in the missing wedge", 42),
     "false_pairs": ("Bragg pairs over SNR 5 where the truth has none", "", None),
     "phase_error_deg": ("Mean phase error", "", None),
