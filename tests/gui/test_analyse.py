@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -557,9 +558,11 @@ def test_families_are_marked_by_name_and_the_legend_escapes(window, qtbot):
     )
     text = legend_html(plot, theme_colours())
     assert "&lt;b&gt;&amp;" in text and "noise" in text
+    assert "{422}" in text, "a mark over a band is in the legend"
     view = CurveView()
     qtbot.addWidget(view)
-    view.show_plots([plot])
+    view.show_plots([replace(plot, band=None)])
+    assert "{422}" not in legend_html(replace(plot, band=None), theme_colours()), "it stands at its line"
     import pyqtgraph as pg
 
     widget = view.widgets[0].findChild(pg.PlotWidget)

@@ -60,6 +60,7 @@ def test_tilts_arrive_and_become_the_series(qtbot, dialog, viewer, tmp_path):
     drop(tmp_path, 9.0, size=16)
     qtbot.waitUntil(lambda: work.quick is not None, timeout=30_000)
     qtbot.waitUntil(lambda: dialog.table.rowCount() == 6, timeout=10_000)
+    qtbot.waitUntil(lambda: "being written" not in dialog.table.item(5, 2).text(), timeout=30_000)
     shown = [[dialog.table.item(r, c).text() for c in range(3)] for r in range(6)]
     assert [row[0] for row in shown] == ["−6.0°", "−3.0°", "0.0°", "3.0°", "6.0°", ""]
     assert "16 x 16" in shown[-1][2] and "5 tilts" in dialog.status.text()
