@@ -11,6 +11,8 @@ the docs have; ``--all FOLDER`` keeps every one.
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -202,6 +204,8 @@ def main() -> None:
     if options.all is not None:
         options.all.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")  # napari shows them on its canvas
+    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched, or seen
+    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
     camera = Photographer(options.series, options.sizes, options.output, options.all)
     if "series" in options.only:
         camera.series()

@@ -20,7 +20,7 @@ from napari_phaset3m.gui.peak_table import (
 from napari_phaset3m.gui.theme import label
 
 #: Width of the list, px.
-_WIDTH = 470
+_WIDTH = 510
 _HINT = (
     "Height alone proves no structure, and phases that agree with another reconstruction's prove neither: "
     "both may share what is wrong."
