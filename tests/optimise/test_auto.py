@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_phaset3m.errors import CancelledError
+from napari_phaset3m.optimise import auto as auto_module
 from napari_phaset3m.optimise.auto import FREEDOM, AutoConfig, iterate_auto
 from napari_phaset3m.optimise.auto_config import narrowed
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
@@ -72,6 +74,23 @@ def test_the_pipeline_finds_cs_with_error_bars(true_series, short):
     assert abs(found.spherical_aberration_angstrom - 1.2e7) < 0.1e7
     assert determined.names[:2] == ("defocus", "C30")
     assert abs(found.spherical_aberration_angstrom - 1.2e7) < 3 * determined.sigma_angstrom[1]
+
+
+@pytest.mark.parametrize(("optics", "refined"), [(("C30", "C12"), True), (("C12",), False), ((), False)])
+def test_the_start_leaves_optics_alone_that_are_not_asked_for(
+    true_series, short, monkeypatch, optics, refined
+):
+    asked = []
+
+    def align(series, config, **_):
+        asked.append(config)
+        raise CancelledError("seen")
+        yield
+
+    monkeypatch.setattr(auto_module, "iterate_align", align)
+    with pytest.raises(CancelledError):
+        drain(iterate_auto(true_series, auto(align="always", optics=optics), short))
+    assert asked[0].gradient.refine_optics is refined and asked[0].stages == "auto"
 
 
 def test_doses_of_single_images_are_found(true_series, short):

@@ -1,4 +1,4 @@
-"""The pipeline: start shifts, search of the shared optics, gradient, until held-out images gain no more.
+"""The pipeline: alignment, search of the shared optics, gradient, until held-out images gain no more.
 
 Gauss-Newton finds optics and alignment together within seconds once it starts near them;
 from farther away it ends in a false minimum whose held-out error is higher. So a search
@@ -54,7 +54,7 @@ def iterate_auto(
     Parameters
     ----------
     series : TiltFocalSeries
-        Where no shift is stated, projection matching finds them first.
+        Where no shift is stated, the alignment's default stages find shifts, defoci and optics first.
     wanted, config, finish
         As :func:`.search.iterate_search`.
     journal : path, optional
@@ -120,15 +120,18 @@ def _journal(path: str | Path | None, number: int) -> Path | None:
 def _align(
     state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
 ) -> Iterator[Progress]:
-    """Start shifts and optics: Gauss-Newton follows them only within about a feature."""
+    """Start shifts, and optics where both are free: Gauss-Newton follows them only within about a feature."""
     begun = time.perf_counter()
-    steps = AlignConfig(seed=wanted.search.seed, threads=config.threads)
+    both = {"C30", "C12"} <= set(wanted.optics)
+    steps = AlignConfig.parse(
+        seed=wanted.search.seed, threads=config.threads, gradient={"refine_optics": both}
+    )
     for event in iterate_align(state.series, steps, finish=finish):
         if isinstance(event, Progress):
-            yield Progress(f"Start shifts: {event.text}", 0.2 * event.fraction, event.detail)
+            yield Progress(f"Start: {event.text}", 0.2 * event.fraction, event.detail)
         else:
             score = _score(event.series, config, wanted).score
-            state.judge("shifts", event.series, score, time.perf_counter() - begun)
+            state.judge("align", event.series, score, time.perf_counter() - begun)
 
 
 def _search(
