@@ -196,6 +196,7 @@ def _geometry(
         "gradient_bins": wanted.bins or (1,),
         "refine_shifts": trial.refine_shifts,
         "refine_defocus": trial.refine_defocus,
+        "refine_optics": False,
         **{f"refine_{name}": True for name in wanted.geometry},
     }
     steps = AlignConfig.parse(

@@ -125,7 +125,8 @@ def _least(name: str, work: Work, before: Judged) -> float:
 
 
 def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
-    kept_optics = any(stage.name in ("optics", "gradient") and stage.kept for stage in stages)
+    finders = {"optics", "gradient"} if work.config.gradient.refine_optics else {"optics"}
+    kept_optics = any(stage.name in finders and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
     errors = [
         stage.told["axis_error_deg"] for stage in stages if stage.kept and "axis_error_deg" in stage.told
