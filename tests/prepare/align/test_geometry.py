@@ -62,7 +62,7 @@ def test_shift_derivative():
 
 @pytest.fixture
 def reference(shifted, volume_of):
-    made = Reference(shifted.series, AlignConfig(), 1, 1)
+    made = Reference(shifted.series, AlignConfig(threads=1), 1, 1)
     made._volume = volume_of(made, (0.0, 0.0, 0.0))
     yield made
     made.close()
