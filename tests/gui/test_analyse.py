@@ -30,12 +30,12 @@ from napari_phaset3m.gui import analyse_work  # noqa: E402
 from napari_phaset3m.gui.analyse_compute import TOPICS, Topic  # noqa: E402
 from napari_phaset3m.gui.analyse_curves import PLOTS, fsc_plots  # noqa: E402
 from napari_phaset3m.gui.analyse_fourier3d import sphere_lines  # noqa: E402
-from napari_phaset3m.gui.fourier_wedge import wedge_lines  # noqa: E402
 from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
 from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
 from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
 from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
+from napari_phaset3m.gui.fourier_wedge import wedge_lines  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
 

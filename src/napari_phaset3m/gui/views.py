@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 VIEWS_MAX_HEIGHT = 260
 VIEWS_MIN_HEIGHT = 200
 _FRAME = 8
+#: Part of the window that a view of many pictures (one with a true ``tall``) takes, and its bounds, px.
+TALL_PART, TALL_HEIGHT = 0.5, (300, 620)
 #: Tab, module below gui, class.
 VIEWS = (
     ("Fourier", "fourier_view", "FourierView"),
@@ -51,6 +53,7 @@ class ViewsWidget(QWidget):
         self.fold.clicked.connect(self._on_fold)
         self.tabs.setCornerWidget(self.fold, Qt.Corner.TopRightCorner)
         self.tabs.tabBarClicked.connect(self._on_tab)
+        self.tabs.currentChanged.connect(self._on_current)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.addWidget(self.tabs)
@@ -71,12 +74,24 @@ class ViewsWidget(QWidget):
             page = self.tabs.widget(index)
             page.setVisible(not collapsed and index == self.tabs.currentIndex())
         bar = self.tabs.tabBar().sizeHint().height() + _FRAME
-        self.setMinimumHeight(bar if collapsed else VIEWS_MIN_HEIGHT)
-        self.setMaximumHeight(bar if collapsed else VIEWS_MAX_HEIGHT - _FRAME)
+        least, most = (bar, bar) if collapsed else self._heights()
+        self.setMinimumHeight(least)
+        self.setMaximumHeight(most)
         self.fold.setArrowType(Qt.ArrowType.UpArrow if collapsed else Qt.ArrowType.DownArrow)
         self.fold.setToolTip("Unfold the views" if collapsed else "Fold the views away")
         self.fold.setAccessibleName(self.fold.toolTip())
         self.collapsed_changed.emit(collapsed)
+
+    def _heights(self) -> tuple[int, int]:
+        """Least and most, px, that the view in front needs."""
+        if not getattr(self.tabs.currentWidget(), "tall", False):
+            return VIEWS_MIN_HEIGHT, VIEWS_MAX_HEIGHT - _FRAME
+        wanted = min(max(round(TALL_PART * self.window().height()), TALL_HEIGHT[0]), TALL_HEIGHT[1])
+        return wanted, wanted
+
+    def _on_current(self, index: int) -> None:
+        if not self.collapsed:
+            self.collapse(False)
 
     def _on_fold(self) -> None:
         self.collapse(not self.collapsed)
