@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,17 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui import live_tilt
 from napari_phaset3m.gui.fourier_view import FourierView
 from napari_phaset3m.gui.fourier_wedge import in_plane, wedge_lines
 from napari_phaset3m.gui.live_slices import LiveSlices, cut
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
 from napari_phaset3m.gui.volume_modes import PROJECTION, SLICES, SURFACE
 from napari_phaset3m.jobs import runner as runner_module
+from napari_phaset3m.optimise.look import simulated
 from napari_phaset3m.session import session_for
 
 WAIT = 20_000
@@ -198,3 +204,69 @@ def test_nothing_is_cut_while_nobody_looks(qtbot, panel, viewer, monkeypatch):
     assert not view._busy and view._shown == (None, None)
     view.show()
     qtbot.waitUntil(lambda: len(view.pictures._images) == 6, timeout=WAIT)
+
+
+def truth(n: int = 24) -> tuple[TiltFocalSeries, np.ndarray]:
+    """Images of a blob off the axis, seen at three tilts, as sums along the beam."""
+    z, y, x = (np.indices((n, n, n), dtype=np.float32) - (n - 1) / 2).astype(np.float32)
+    volume = (0.01 * np.exp(-((x - 4) ** 2 + (y + 3) ** 2 + (z - 5) ** 2) / 8)).astype(np.float32)
+    images = np.repeat(1 - volume.sum(0)[None, None], 3, axis=0)
+    series = TiltFocalSeries(
+        images=images, tilt_deg=np.array([-20.0, 0.0, 20.0]), pixel_size_angstrom=0.5, energy_ev=300e3
+    )
+    return series, volume
+
+
+def test_the_projection_of_a_linear_method_is_compared_with_what_it_fits():
+    series, volume = truth()
+    config = ReconstructionConfig(method="sirt")
+    measured, model = simulated(series, config, volume, 1)
+    assert measured.shape == model.shape == (1, 24, 24)
+    np.testing.assert_allclose(measured[0], volume.sum(0), atol=1e-6)
+    np.testing.assert_allclose(model, measured, atol=0.02 * measured.max())
+    _, tilted = simulated(series, config, volume, 2)
+    middle = float((tilted[0].sum(0) * (np.arange(24) - 11.5)).sum() / tilted.sum())
+    turn = np.deg2rad(20.0)
+    assert middle == pytest.approx(4 * np.cos(turn) - 5 * np.sin(turn), abs=0.1)
+
+
+def test_tilt_view_follows_the_run_and_draws_the_difference(qtbot, viewer, panel, monkeypatch):
+    asked = []
+
+    def made(series, config, volume, tilt):
+        asked.append((threading.current_thread() is threading.main_thread(), tilt))
+        measured = np.full((2, 16, 16), 1.0, np.float32)
+        measured[1, 3, 5] = 1.5
+        return measured, np.full((2, 16, 16), 0.75, np.float32)
+
+    monkeypatch.setattr(live_tilt, "simulated", made)
+    session = session_for(viewer)
+    session.shown_image = (0, 1)
+    view = live_tilt.LiveTilt(session)
+    qtbot.addWidget(view)
+    view.show()
+    run_to_end(qtbot, panel)
+    qtbot.waitUntil(lambda: "final" in view.info.text() and not view._busy, timeout=WAIT)
+    assert asked and not any(main for main, _ in asked), "simulated in the main thread"
+    difference = view.plots["difference"].image.image
+    assert difference[3, 5] == pytest.approx(0.75) and difference[0, 0] == pytest.approx(0.25)
+    assert "focus 2 of 2" in view.info.text()
+    view.follow.setChecked(False)
+    session.shown_image = (2, 0)
+    qtbot.waitUntil(lambda: asked[-1][1] == 2 and "tilt 10.0°" in view.info.text(), timeout=WAIT)
+    view.hide()
+    before = len(asked)
+    run_to_end(qtbot, panel)
+    assert len(asked) == before, "simulated while nobody looks"
+
+
+def test_tilt_view_tells_why_there_is_no_picture(qtbot, viewer, panel, monkeypatch):
+    def refuses(*args):
+        raise DataError("has no defocus", field="defocus_angstrom")
+
+    monkeypatch.setattr(live_tilt, "simulated", refuses)
+    view = live_tilt.LiveTilt(session_for(viewer))
+    qtbot.addWidget(view)
+    view.show()
+    run_to_end(qtbot, panel)
+    qtbot.waitUntil(lambda: "has no defocus" in view.info.text(), timeout=WAIT)

@@ -46,6 +46,7 @@ class Fourier3D(FourierCanvas):
         self.shells.set_gl_state("translucent", depth_test=False)
         self.shells.order = 1
         self.shells.visible = False
+        self.wedge.beside = False
         self.level = 0.7
         self.mode = SURFACE
 

@@ -55,6 +55,7 @@ class FourierView(QWidget):
         self.peaks = PeaksView(session)
         self.peaks.hide()
         self.info = QLabel("The Fourier transform appears here while a run is going on")
+        self.info.setToolTip("Log power of the volume; the resolution at the edge of the box")
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
         for widget in (self.view, self.rings, self.wedge, self.peaks_button, self.info):
@@ -133,7 +134,7 @@ class FourierView(QWidget):
         canvas.set_tilt_range(None if record is None else record.tilt_range_deg)
         nyquist = 2 * frame.voxel_size_angstrom
         stage = "final" if frame.final else f"sweep {frame.sweep + 1}"
-        self.info.setText(f"log power · {stage} · edge of the box {nyquist:.2f} Å")
+        self.info.setText(f"{stage} · edge {nyquist:.2f} Å")
 
     def _on_view(self, text: str) -> None:
         if self.canvas is not None:

@@ -20,9 +20,12 @@ class FourierWedge:
     ----------
     scene : vispy node
         In 1/Å.
+    beside : bool
+        Write the angle beside the box instead of into the wedge, where bright power lies behind it
+        when it is seen along the beam.
     """
 
-    def __init__(self, scene: Any) -> None:
+    def __init__(self, scene: Any, *, beside: bool = True) -> None:
         from vispy.scene.visuals import Line, Text
 
         self.lines = Line(np.zeros((2, 3)), color=_COLOUR, width=2, connect="segments", parent=scene)
@@ -32,6 +35,7 @@ class FourierWedge:
             visual.order = order
             visual.visible = False
         self.tilt_range: tuple[float, float] | None = None
+        self.beside = beside
 
     def place(self, tilt_range_deg: tuple[float, float] | None, edge: float, *, flat: bool = False) -> None:
         """Take lowest and highest tilt (degrees; None: not known) of a transform that reaches to ``edge``.
@@ -53,7 +57,9 @@ class FourierWedge:
         place = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
         place = place if place[2] <= 0 else -place
         if flat:
-            lines, place = in_plane(lines), in_plane(place[None])[0]
+            lines = in_plane(lines)
+        if self.beside:
+            place = edge * np.array([1.08, -0.85, 0.0])
         self.lines.set_data(lines)
         self.label.pos = place
         self.label.text = f"missing wedge, {180 - (high - low):g}°"

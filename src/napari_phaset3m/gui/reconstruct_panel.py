@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -26,6 +28,7 @@ from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.forecast_line import ForecastLine
 from napari_phaset3m.gui.live_slices import show_slices
+from napari_phaset3m.gui.live_tilt import show_tilt
 from napari_phaset3m.gui.needed_fields import NeededFields, why_lacking
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
 from napari_phaset3m.gui.run_mask import RunMaskLine
@@ -111,7 +114,8 @@ class ReconstructPanel(QWidget):
         self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
         self._add_buttons(layout)
-        self.modes.slices_wanted.connect(self._on_slices)
+        self.modes.slices_wanted.connect(partial(self._on_pictures, show_slices))
+        self.modes.tilt_wanted.connect(partial(self._on_pictures, show_tilt))
         layout.addWidget(self.modes)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -185,10 +189,10 @@ class ReconstructPanel(QWidget):
             return
         self._driver.start()
 
-    def _on_slices(self) -> None:
+    def _on_pictures(self, show: Callable[..., None]) -> None:
         viewer = self._driver.publisher.viewer
         if viewer is not None:
-            show_slices(self._session, viewer)
+            show(self._session, viewer)
 
     def _on_refused(self, text: str) -> None:
         self._refused = text if not text else in_window(ConfigError(text))

@@ -119,15 +119,15 @@ class VolumeModes(QObject):
 
 
 class ModeRow(QWidget):
-    """A button for each mode.
+    """A button for each mode, and one for the images of the current tilt.
 
     Parameters
     ----------
     modes : VolumeModes
     """
 
-    #: Slices were asked for.
-    slices_wanted = Signal()
+    #: Slices, or the images of the current tilt, were asked for.
+    slices_wanted, tilt_wanted = Signal(), Signal()
 
     def __init__(self, modes: VolumeModes) -> None:
         super().__init__()
@@ -141,6 +141,10 @@ class ModeRow(QWidget):
             button.clicked.connect(lambda _=False, mode=mode: self._on_click(mode))
             self.row.addWidget(button)
         self.row.addStretch(1)
+        self.tilt = toggle("Tilt…", "The current tilt: measured, simulated, difference; below the canvas")
+        self.tilt.setCheckable(False)
+        self.tilt.clicked.connect(self.tilt_wanted)
+        self.row.addWidget(self.tilt)
         modes.changed.connect(self._refresh)
         self._refresh()
 
