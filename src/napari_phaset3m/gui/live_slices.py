@@ -14,7 +14,7 @@ from napari_phaset3m.gui.analyse_compute import SlicesResult
 from napari_phaset3m.gui.analyse_slices import SlicesView
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import publisher_for
-from napari_phaset3m.gui.theme import label, theme_colours
+from napari_phaset3m.gui.theme import curve_colours, label
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.worker import in_background
 
@@ -90,9 +90,8 @@ class CrossSlices(SlicesView):
         self.lines = []
         if self._result is None:
             return
-        colours = theme_colours()
-        pen = self._pg.mkPen(colours.curves[1], width=1)
-        hover = self._pg.mkPen(colours.curves[1], width=3)
+        colour = curve_colours("dark")[1]  # the pictures are dark in any theme
+        pen, hover = (self._pg.mkPen(colour, width=width) for width in (1, 3))
         for box, axes in zip(self.boxes, _ALONG_DOWN, strict=True):
             pair = []
             for angle, axis in zip((90, 0), axes, strict=True):
@@ -101,7 +100,18 @@ class CrossSlices(SlicesView):
                 box.addItem(line, ignoreBounds=True)
                 pair.append(line)
             self.lines.append((pair[0], pair[1]))
+            box.sigRangeChanged.connect(self._keep_inside)
+        self._keep_inside()
         self.set_point(self.point)
+
+    def _keep_inside(self, *_: object) -> None:
+        """End the lines where the pictures end; the view may be wider."""
+        for box, (_, rect), pair in zip(self.boxes, self._images, self.lines, strict=False):
+            (left, right), (top, bottom) = box.viewRange()
+            ends = ((rect.top() - top, rect.bottom() - top, bottom - top),)
+            ends += ((rect.left() - left, rect.right() - left, right - left),)
+            for line, (first, last, length) in zip(pair, ends, strict=True):
+                line.setSpan(max(0.0, first / length), min(1.0, last / length))
 
     def _on_dragged(self, axis: int, line: Any) -> None:
         self._move({axis: float(line.value())})
@@ -138,8 +148,8 @@ class LiveSlices(QWidget):
     Cut and transformed in a worker, one request at a time, the newest next; nothing while it is hidden.
     """
 
-    #: It wants to be as high as the window allows.
-    tall = True
+    #: Part of the window's height that it wants.
+    tall = 0.5
 
     def __init__(self, session: Session, viewer: ViewerModel) -> None:
         super().__init__()

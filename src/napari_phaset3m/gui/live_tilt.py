@@ -75,6 +75,9 @@ class LiveTilt(QWidget):
     Simulated in a worker, one at a time, with rests between (:data:`REST`); nothing while it is hidden.
     """
 
+    #: Part of the window's height that it wants.
+    tall = 0.36
+
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session

@@ -5,8 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QMainWindow,
+    QSizePolicy,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.gui.theme import PANEL_MIN_WIDTH, follow_theme
 from napari_phaset3m.session import session_for
@@ -18,8 +26,8 @@ if TYPE_CHECKING:
 VIEWS_MAX_HEIGHT = 260
 VIEWS_MIN_HEIGHT = 200
 _FRAME = 8
-#: Part of the window that a view of many pictures (one with a true ``tall``) takes, and its bounds, px.
-TALL_PART, TALL_HEIGHT = 0.5, (300, 620)
+#: Bounds, px, of a view that names the part of the window's height it wants, as ``tall``.
+TALL_HEIGHT = (300, 620)
 #: Tab, module below gui, class.
 VIEWS = (
     ("Fourier", "fourier_view", "FourierView"),
@@ -84,14 +92,24 @@ class ViewsWidget(QWidget):
 
     def _heights(self) -> tuple[int, int]:
         """Least and most, px, that the view in front needs."""
-        if not getattr(self.tabs.currentWidget(), "tall", False):
+        part = getattr(self.tabs.currentWidget(), "tall", 0.0)
+        if not part:
             return VIEWS_MIN_HEIGHT, VIEWS_MAX_HEIGHT - _FRAME
-        wanted = min(max(round(TALL_PART * self.window().height()), TALL_HEIGHT[0]), TALL_HEIGHT[1])
+        wanted = min(max(round(part * self.window().height()), TALL_HEIGHT[0]), TALL_HEIGHT[1])
         return wanted, wanted
 
     def _on_current(self, index: int) -> None:
         if not self.collapsed:
             self.collapse(False)
+            QTimer.singleShot(0, self._give_room)
+
+    def _give_room(self) -> None:
+        """Let the canvas have what the dock no longer needs: Qt by itself only ever makes it larger."""
+        dock, window = dock_of(self), self.window()
+        if dock is not None and isinstance(window, QMainWindow) and not dock.isFloating():
+            around = dock.height() - self.height() if dock.height() > self.height() else 0
+            height = self.maximumHeight() + min(around, 2 * _FRAME)
+            window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def _on_fold(self) -> None:
         self.collapse(not self.collapsed)
