@@ -51,6 +51,10 @@ class ViewsWidget(QWidget):
         # A long line in a view must not make the window wider than a small screen.
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.collapsed = False
+        self._room = QTimer(self)
+        self._room.setSingleShot(True)
+        self._room.setInterval(0)
+        self._room.timeout.connect(self._give_room)
         self._session = session_for(viewer)
         self.tabs = QTabWidget()
         for title, module, name in VIEWS:
@@ -89,6 +93,7 @@ class ViewsWidget(QWidget):
         self.fold.setToolTip("Unfold the views" if collapsed else "Fold the views away")
         self.fold.setAccessibleName(self.fold.toolTip())
         self.collapsed_changed.emit(collapsed)
+        self._room.start()
 
     def _heights(self) -> tuple[int, int]:
         """Least and most, px, that the view in front needs."""
@@ -101,15 +106,14 @@ class ViewsWidget(QWidget):
     def _on_current(self, index: int) -> None:
         if not self.collapsed:
             self.collapse(False)
-            QTimer.singleShot(0, self._give_room)
 
     def _give_room(self) -> None:
         """Let the canvas have what the dock no longer needs: Qt by itself only ever makes it larger."""
         dock, window = dock_of(self), self.window()
         if dock is not None and isinstance(window, QMainWindow) and not dock.isFloating():
-            around = dock.height() - self.height() if dock.height() > self.height() else 0
-            height = self.maximumHeight() + min(around, 2 * _FRAME)
-            window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
+            dock.setMinimumHeight(self.minimumHeight())
+            dock.setMaximumHeight(self.maximumHeight())
+            window.resizeDocks([dock], [self.maximumHeight()], Qt.Orientation.Vertical)
 
     def _on_fold(self) -> None:
         self.collapse(not self.collapsed)
