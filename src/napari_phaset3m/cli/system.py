@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,51 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from napari_phaset3m.core.install import install_command
+from napari_phaset3m.core.system import qt_bindings, system_report, system_text
 from napari_phaset3m.errors import DeviceError
-
-_BINDINGS = ("PyQt5", "PyQt6", "PySide6")
-_OPTIONAL = {
-    "pyfftw": "fast", "rsciio": "em-io", "ase": "atoms", "ome_zarr": "zarr",
-    "dask": "dask", "matplotlib": "figures", "imageio_ffmpeg": "film",
-}  # fmt: skip
-
-
-def _found(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
-
-
-def _report() -> dict[str, Any]:
-    from napari_phaset3m import __version__
-    from napari_phaset3m.core.backend import cuda_problem, resolve_device
-    from napari_phaset3m.core.fft import fft_backend
-
-    bindings = [name for name in _BINDINGS if _found(name)]
-    missing = {name: install_command(extra) for name, extra in _OPTIONAL.items() if not _found(name)}
-    if not bindings:
-        missing["Qt"] = install_command("pyqt5")
-    return {
-        "version": __version__,
-        "device": resolve_device("auto").label,
-        "cuda_problem": cuda_problem(),
-        "fft": fft_backend(),
-        "numba_cache": os.environ.get("NUMBA_CACHE_DIR") or "__pycache__ beside the package",
-        "qt": bindings,
-        "missing": missing,
-    }
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
     """Say which device and FFT are used, what is missing and the command that installs it."""
-    report = _report()
-    if as_json:
-        print(json.dumps(report, indent=2))
-        return
-    for key, value in report.items():
-        if key != "missing":
-            shown = ", ".join(value) if isinstance(value, list) else value
-            print(f"{key:<13} {shown or 'none'}")
-    for name, remedy in report["missing"].items():
-        print(f"missing       {name}: {remedy}")
+    report = system_report()
+    print(json.dumps(report, indent=2) if as_json else system_text(report))
 
 
 def has_display() -> bool:
@@ -66,7 +28,7 @@ def has_display() -> bool:
     named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in named):
         return False
-    if not any(_found(name) for name in _BINDINGS):
+    if not qt_bindings():
         return False
     code = "from qtpy.QtWidgets import QApplication; QApplication([])"
     try:
@@ -84,7 +46,7 @@ def window(otherwise: str = "") -> Any:
     DeviceError
         There is no Qt binding or no display.
     """
-    if not any(_found(name) for name in _BINDINGS):
+    if not qt_bindings():
         raise DeviceError(f"No Qt binding is installed. Install one: {install_command('pyqt5')}")
     if not has_display():
         raise DeviceError(f"napari needs a display, and Qt can open none here. {otherwise}".rstrip())

@@ -43,7 +43,7 @@ def show_atoms(publisher: LayerPublisher, atoms: Atoms, centre: tuple[float, ...
         looks={
             "size": 0.6 * atoms.min_distance_angstrom,
             "border_width": 0,
-            "out_of_slice_display": True,
+            "projection_mode": "rescale_spherical",  # a slice cuts the spheres
             "blending": "translucent_no_depth",  # else the volume hides what is inside of it
         },
         kind="points",
