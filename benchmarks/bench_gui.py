@@ -248,9 +248,7 @@ def main() -> int:
     """Run, print, write the result; 1 when a slot is over the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=30)
-    parser.add_argument(
-        "--edge", type=int, default=0, help="pixels along an edge; looks around while it runs"
-    )
+    parser.add_argument("--edge", type=int, default=0, help="pixels; looks around while it runs")
     parser.add_argument("--cold", action="store_true", help="compile the kernels anew, as on a first start")
     options = parser.parse_args()
     sweeps = options.sweeps

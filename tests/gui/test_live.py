@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _fake import FakeSolver, small_series
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
@@ -24,6 +25,7 @@ from napari_phaset3m.gui.fourier_view import FourierView
 from napari_phaset3m.gui.fourier_wedge import in_plane, wedge_lines
 from napari_phaset3m.gui.live_slices import LiveSlices, cut
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
+from napari_phaset3m.gui.views import VIEWS_MAX_HEIGHT, ViewsWidget
 from napari_phaset3m.gui.volume_modes import PROJECTION, SLICES, SURFACE
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.optimise.look import simulated
@@ -270,3 +272,42 @@ def test_tilt_view_tells_why_there_is_no_picture(qtbot, viewer, panel, monkeypat
     view.show()
     run_to_end(qtbot, panel)
     qtbot.waitUntil(lambda: "has no defocus" in view.info.text(), timeout=WAIT)
+
+
+def test_the_process_ends_after_what_is_computed_in_the_background(tmp_path):
+    done = tmp_path / "done"
+    script = f"""
+import time
+from pathlib import Path
+from qtpy.QtWidgets import QApplication
+from napari_phaset3m.gui.worker import in_background
+app = QApplication([])
+def slow():
+    time.sleep(0.7)
+    Path({str(done)!r}).touch()
+in_background(slow, print, print)
+time.sleep(0.1)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
+    assert ended.returncode == 0 and done.exists()
+
+
+def test_the_dock_gives_back_the_height_of_a_tall_view(qtbot, viewer):
+    window, dock, canvas = QMainWindow(), QDockWidget(), QWidget()
+    views = ViewsWidget(viewer)
+    tall = QWidget()
+    tall.tall = 0.5
+    views.tabs.addTab(tall, "tall")
+    window.setCentralWidget(canvas)
+    dock.setWidget(views)
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+    qtbot.addWidget(window)
+    window.resize(900, 760)
+    window.show()
+    views.tabs.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: views.height() <= VIEWS_MAX_HEIGHT, timeout=WAIT)
+    before = canvas.height()
+    views.tabs.setCurrentWidget(tall)
+    qtbot.waitUntil(lambda: views.height() == 380, timeout=WAIT)
+    views.tabs.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: canvas.height() == before, timeout=WAIT)

@@ -108,8 +108,10 @@ class CrossSlices(SlicesView):
         """End the lines where the pictures end; the view may be wider."""
         for box, (_, rect), pair in zip(self.boxes, self._images, self.lines, strict=False):
             (left, right), (top, bottom) = box.viewRange()
-            ends = ((rect.top() - top, rect.bottom() - top, bottom - top),)
-            ends += ((rect.left() - left, rect.right() - left, right - left),)
+            ends = (
+                (rect.top() - top, rect.bottom() - top, bottom - top),
+                (rect.left() - left, rect.right() - left, right - left),
+            )
             for line, (first, last, length) in zip(pair, ends, strict=True):
                 line.setSpan(max(0.0, first / length), min(1.0, last / length))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable
 from typing import Any
 from weakref import ReferenceType, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, QThreadPool, QTimer
 from superqt.utils import FunctionWorker, GeneratorWorker
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
 
+#: Longest that the end of the process waits for work in the background, ms.
+EXIT_WAIT_MS = 5000
 log = logging.getLogger(__name__)
 
 
@@ -105,8 +108,15 @@ def in_background(
     worker.returned.connect(on_result)
     worker.errored.connect(on_error)
     worker.warned.connect(_log_warning)
+    # Always the one registered last, so that it comes before FFTW's own, which frees what the work uses.
+    atexit.unregister(_await_workers)
+    atexit.register(_await_workers)
     worker.start()
     return worker
+
+
+def _await_workers() -> None:
+    QThreadPool.globalInstance().waitForDone(EXIT_WAIT_MS)
 
 
 def _log_warning(details: tuple[Any, ...]) -> None:
