@@ -35,10 +35,7 @@ TRUTH = report([50, 40, 1, 30])
 def test_a_peak_where_the_truth_has_none_counts_against_a_volume() -> None:
     good = report([9, 9, 1, 9], [1, 1, 0, 1], phase_error=[0, 10, 90, 20], power=[[4, 1, 0, 2], [4, 1, 0, 2]])
     loud = report(
-        [9, 9, 9, 9],
-        [1, -1, 1, 1],
-        phase_error=[0, 170, 0, 20],
-        power=[[4, 1, 9, 2], [4, 1, 0, 2]],
+        [9, 9, 9, 9], [1, -1, 1, 1], phase_error=[0, 170, 0, 20], power=[[4, 1, 9, 2], [4, 1, 0, 2]],
     )
     every, outside, wedge, wrong, error, intensity = scores_by_truth([good, loud], TRUTH)
     assert (every.values, every.total) == ((3.0, 2.0), 3.0)
