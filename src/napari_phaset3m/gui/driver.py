@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.live_tilt import SERIES_KEY
 from napari_phaset3m.gui.pictures import TICK_MS, PictureFeed
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
@@ -105,6 +106,7 @@ class JobDriver(QObject):
         self._starting, self._control = True, RunControl()
         session.progress = self._progress = None
         session.active_run = record.run_id
+        session.attachments[SERIES_KEY] = (record.run_id, session.series)
         session.add_run(record)
         session.message = "Preparing"
         # Each in a turn of its own, so that the window answers in between.

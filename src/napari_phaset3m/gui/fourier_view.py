@@ -56,6 +56,15 @@ class FourierView(QWidget):
         self.peaks = PeaksView(session)
         self.peaks.hide()
         self.info = ElidedLabel("Its transform appears here during a run")
+        self._lay_out()
+        self.view.currentTextChanged.connect(self._on_view)
+        self.rings.toggled.connect(self._on_rings)
+        self.wedge.toggled.connect(self._on_wedge)
+        self.peaks_button.toggled.connect(self.peaks.setVisible)
+        self.peaks.wanted.connect(self.fly_to)
+        follow(session.events.frame, self._on_frame)
+
+    def _lay_out(self) -> None:
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
         for widget in (self.view, self.rings, self.wedge, self.peaks_button):
@@ -70,12 +79,6 @@ class FourierView(QWidget):
         row.addLayout(self._place, 1)
         row.addWidget(self.peaks, 1)
         layout.addLayout(row, 1)
-        self.view.currentTextChanged.connect(self._on_view)
-        self.rings.toggled.connect(self._on_rings)
-        self.wedge.toggled.connect(self._on_wedge)
-        self.peaks_button.toggled.connect(self.peaks.setVisible)
-        self.peaks.wanted.connect(self.fly_to)
-        follow(session.events.frame, self._on_frame)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Ask for transforms; the canvas is built as soon as the window has its shape."""

@@ -197,6 +197,7 @@ class PicturePlot(QWidget):
 
         self._pg = pg
         self._labels = {"bottom": xlabel, "left": ylabel}
+        self._rect: tuple[float, ...] = ()
         self.title = label("", "muted")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(self)
@@ -233,7 +234,9 @@ class PicturePlot(QWidget):
         self.image.setImage(np.ascontiguousarray(data), levels=(low, max(high, low + 1e-9)))
         self.image.setRect(QRectF(*rect))
         self.image.setLookupTable(_lookup(colormap))
-        self.plot.setRange(QRectF(*rect), padding=0)
+        if rect != self._rect:  # what somebody zoomed in stays when a newer picture comes
+            self._rect = rect
+            self.plot.setRange(QRectF(*rect), padding=0)
 
     def _restyle(self) -> None:
         colours = theme_colours()

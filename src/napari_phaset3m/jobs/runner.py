@@ -227,7 +227,7 @@ def _light(
             clock.reported = clock.elapsed
             yield Progress(
                 run_id, event.sweep, event.step, clock.n_sweeps, clock.n_steps, event.error,
-                clock.elapsed, clock.remaining(event.sweep, event.step),
+                clock.elapsed, clock.remaining(event.sweep, event.step), event.tilt,
             )  # fmt: skip
 
 
