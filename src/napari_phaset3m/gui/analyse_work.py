@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_phaset3m.report.subject import Subject
     from napari_phaset3m.session import RunRecord, Session
 
-_KEY = "analyse work"
+#: Under which a session keeps its analysis.
+ANALYSIS = "analyse work"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,9 +261,9 @@ class AnalyseWork(QObject):
 
 def work_of(session: Session, viewer: ViewerModel) -> AnalyseWork:
     """Return the analysis of a session, made on first use."""
-    found: AnalyseWork | None = session.attachments.get(_KEY)
+    found: AnalyseWork | None = session.attachments.get(ANALYSIS)
     if found is None:
-        found = session.attachments[_KEY] = AnalyseWork(session, viewer)
+        found = session.attachments[ANALYSIS] = AnalyseWork(session, viewer)
     return found
 
 
