@@ -23,7 +23,7 @@ from napari_phaset3m.analyse.figures.publication import (
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui.paper_dialog import PaperDialog, open_paper
 from napari_phaset3m.gui.paper_subject import PaperSubject, subject_of_layer
-from napari_phaset3m.gui.theme import LINE_SPACING, label
+from napari_phaset3m.gui.theme import LINE_SPACING
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PANELS = {
     "fsc": ("FSC", "Correlation of the halves with its threshold"),
 }  # fmt: skip
 _NO_HALVES = "There are no halves of this volume: compute them in step Analyse, under Resolution"
-_FORMATS = {".svg": "SVG, letters stay letters", ".png": f"PNG, {PAPER_DPI} dpi", ".pdf": "PDF"}
+_FORMATS = {".svg": "SVG", ".png": f"PNG, {PAPER_DPI} dpi", ".pdf": "PDF"}
 
 
 class FigureDialog(PaperDialog):
@@ -70,14 +70,15 @@ class FigureDialog(PaperDialog):
         self.colours, self.format = QComboBox(), QComboBox()
         self.colours.addItems(COLOUR_MAPS)
         self.colours.setToolTip("Of the slices; all run evenly from dark to light and print in grey")
+        self.format.setToolTip("In SVG and PDF letters stay letters, which the journal can set")
         for suffix in FORMATS:
             self.format.addItem(_FORMATS[suffix], suffix)
-        self.form.addRow(label("Panels"), shown)
+        self.form.addRow("Panels", shown)
         for text, widget in (
             ("Thickness", self.thickness), ("Width", self.width_mm), ("Colours", self.colours),
             ("Format", self.format),
         ):  # fmt: skip
-            self.form.addRow(label(text), widget)
+            self.form.addRow(text, widget)
         for box in self.panels.values():
             box.toggled.connect(self.on_changed)
         for number in (self.thickness, self.width_mm):

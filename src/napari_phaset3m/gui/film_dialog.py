@@ -26,16 +26,15 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.figure_dialog import open_for_layer
 from napari_phaset3m.gui.paper_dialog import PaperDialog
 from napari_phaset3m.gui.paper_subject import PaperSubject
-from napari_phaset3m.gui.theme import label
 
 if TYPE_CHECKING:
     from napari_phaset3m.gui.paper_work import Job
 
-_KINDS = (("Turntable", "turntable"), ("Slices, one by one", "slices"), ("Sweeps of the run", "sweeps"))
+_KINDS = (("Turntable", "turntable"), ("Slice by slice", "slices"), ("Sweep by sweep", "sweeps"))
 _LOOKS = (("Maximum", "mip"), ("Surface", "surface"))
-_FORMATS = (("MP4 (H.264)", ".mp4"), ("GIF", ".gif"), ("Folder of PNG files", ""))
+_FORMATS = (("MP4", ".mp4"), ("GIF", ".gif"), ("Folder of PNGs", ""))
 _FILTERS = {".mp4": "MP4 (*.mp4)", ".gif": "GIF (*.gif)", "": "Folder of PNG files (*)"}
-_NO_SWEEPS = "No pictures of its sweeps were kept: run it in this window with live pictures"
+_NO_SWEEPS = "No pictures of its sweeps were kept: it ran without Live volume, or was over too soon, or in an earlier window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +78,14 @@ class FilmDialog(PaperDialog):
             ("Look", self.look, "Largest value along the line of sight, or the surface at Otsu's threshold"),
             ("Axis", self.axis, "Along which the slices follow each other; z is the beam at no tilt"),
             ("Length", self.seconds, "Of the film; pictures are held or passed over to fill it"),
-            ("Frames per second", self.rate, "15 is smooth for a turntable, 25 for a talk"),
+            ("Frames/s", self.rate, "15 is smooth for a turntable, 25 for a talk"),
             ("Longest edge", self.size_px, "Of a frame; edges are made even, as H.264 needs them"),
             ("", self.inverted, "For white slides"),
-            ("Format", self.format, "MP4 needs imageio-ffmpeg; GIF and PNG need nothing"),
+            ("Format", self.format, "MP4 is H.264 and needs imageio-ffmpeg; GIF and PNG need nothing"),
         )
         for text, widget, tip in rows:
             widget.setToolTip(tip)
-            self.form.addRow(label(text), widget)
+            self.form.addRow(text, widget)
         self.seconds.setDecimals(1)
         for number, limits, value, suffix in (
             (self.seconds, (0.5, 120.0), 6.0, " s"), (self.rate, (1, 60), 15, ""),

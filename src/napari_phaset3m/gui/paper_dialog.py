@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _SIZE = (860, 560)
-_FORM_WIDTH = 250
+_FORM_WIDTH = 290
 #: Seconds before an estimate of what is left is told.
 _SURE = 1.0
 
@@ -114,7 +114,10 @@ class PaperDialog(QDialog):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(4)
+        self.bar.setFixedHeight(4)
+        keeps_place = self.bar.sizePolicy()
+        keeps_place.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(keeps_place)
         self.save_button, self.cancel_button, self.close_button = (
             QPushButton(text) for text in ("Save…", "Cancel", "Close")
         )
@@ -181,7 +184,10 @@ class PaperDialog(QDialog):
         why = self.why_not()
         if not self.work.saving:
             self.say(why or self.told(), "warning" if why else "muted")
-        if not why:
+        if why:
+            self.work.cancel_preview()
+            self.picture.show_pixmap(QPixmap())
+        else:
             self.work.preview(self.preview_job())
 
     def _on_save(self) -> None:
@@ -218,6 +224,7 @@ class PaperDialog(QDialog):
         self.save_button.setToolTip(why or "Choose a name and write it")
         self.cancel_button.setVisible(saving)
         self.fields.setEnabled(not saving)
+        self.bar.setVisible(saving)
         if not saving:
             self.bar.setValue(0)
 

@@ -59,6 +59,11 @@ class PaperWork(QObject):
             self._end.set()
         self._timer.start()
 
+    def cancel_preview(self) -> None:
+        """There is nothing to preview."""
+        if not self.saving:
+            self.cancel()
+
     def save(self, job: Job) -> None:
         """Write a file; refused while one is being written."""
         if self.saving:

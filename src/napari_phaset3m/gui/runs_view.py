@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QMenu,
     QMessageBox,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.run_buttons import BUTTONS, delete_question, why_not, why_not_again
@@ -64,14 +64,14 @@ class RunsView(QWidget):
         self.table = self._make_table()
         self.note = label("", wrap=True)
         self.note.hide()
-        buttons = QHBoxLayout()
+        buttons = QFlowLayout()  # a narrow window shows them in two rows
         buttons.setContentsMargins(6, 0, 6, 0)
-        buttons.setSpacing(4)
+        buttons.setHorizontalSpacing(4)
+        buttons.setVerticalSpacing(4)
         for name, (text, tip) in BUTTONS.items():
             button = self._button(text, tip, getattr(self, f"_on_{name}"))
             setattr(self, f"{name}_button", button)
             buttons.addWidget(button)
-        buttons.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(4)
