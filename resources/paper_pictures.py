@@ -1,4 +1,4 @@
-"""Pictures of the windows Figure and Film for docs/figures_films.md, taken on a display (or under Xvfb).
+"""Pictures of the windows Figure, Film and System for the docs, taken on a display (or under Xvfb).
 
 xvfb-run -a -s "-screen 0 1366x768x24 +extension GLX" python resources/paper_pictures.py docs/images
 """
@@ -51,23 +51,20 @@ def _take(output: Path) -> None:
         note.close()
     runs = tabs.currentWidget()
     QTest.qWait(800)
-    _grab(output / "paper_runs.png")
     runs.figure_button.click()
-    _shown(session, "figure", output / "paper_figure.png")
+    _shown(session, "figure", output / "figure_window.png")
     runs.film_button.click()
     dialog = session.attachments["film dialog"]()
-    for kind in ("sweeps", "slices", "turntable"):
-        dialog.kind.setCurrentIndex(dialog.kind.findData(kind))
-        dialog.look.setCurrentIndex(dialog.look.findData("surface"))
-        _shown(session, "film", output / f"paper_film_{kind}.png", close=kind == "turntable")
+    dialog.kind.setCurrentIndex(dialog.kind.findData("sweeps"))
+    _shown(session, "film", output / "film_window.png")
     system = show_system(viewer)
     _wait(system.copy.isEnabled)
-    _of(system, output / "paper_system.png")
+    _of(system, output / "system.png")
     viewer.close()
     QApplication.processEvents()
 
 
-def _shown(session, name: str, path: Path, *, close: bool = True) -> None:
+def _shown(session, name: str, path: Path) -> None:
     from qtpy.QtTest import QTest
 
     dialog = session.attachments[f"{name} dialog"]()
@@ -76,8 +73,7 @@ def _shown(session, name: str, path: Path, *, close: bool = True) -> None:
     _wait(lambda: bool(drawn))
     QTest.qWait(300)
     _of(dialog, path)
-    if close:
-        dialog.close()
+    dialog.close()
 
 
 def _of(dialog, path: Path) -> None:

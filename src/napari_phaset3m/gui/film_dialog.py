@@ -34,7 +34,9 @@ _KINDS = (("Turntable", "turntable"), ("Slice by slice", "slices"), ("Sweep by s
 _LOOKS = (("Maximum", "mip"), ("Surface", "surface"))
 _FORMATS = (("MP4", ".mp4"), ("GIF", ".gif"), ("Folder of PNGs", ""))
 _FILTERS = {".mp4": "MP4 (*.mp4)", ".gif": "GIF (*.gif)", "": "Folder of PNG files (*)"}
-_NO_SWEEPS = "No pictures of its sweeps were kept: it ran without Live volume, or was over too soon, or in an earlier window"
+_NO_SWEEPS = (
+    "No pictures of its sweeps were kept: it ran without Live volume, was over too soon, or in another window"
+)
 
 
 @dataclass(frozen=True, slots=True)
