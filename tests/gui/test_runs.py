@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.gui.driver import driver_for  # noqa: E402
 from napari_phaset3m.gui.made_dialog import NOT_KNOWN, made_of_layer, made_of_run, show_made  # noqa: E402
+from napari_phaset3m.gui.run_buttons import BUTTONS  # noqa: E402
 from napari_phaset3m.gui.run_row import COLUMNS, row_of, thumbnail  # noqa: E402
 from napari_phaset3m.gui.run_words import setting_words  # noqa: E402
-from napari_phaset3m.gui.runs_view import BUTTONS, RunsView  # noqa: E402
+from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
 from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
 from napari_phaset3m.project.replay import command, python  # noqa: E402
 from napari_phaset3m.project.save_run import save_record  # noqa: E402

@@ -18,6 +18,7 @@ from napari_phaset3m.gui.pictures import TICK_MS, PictureFeed
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
 from napari_phaset3m.gui.run_words import closing_line, in_window
+from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import (
     absorption_key,
     import_for_display,
@@ -283,6 +284,7 @@ class JobDriver(QObject):
     def _on_removed(self, record: RunRecord) -> None:
         self.publisher.forget(record.run_id)
         self.publisher.forget(absorption_key(record.run_id))
+        sweep_pictures_of(self._session).forget(record.run_id)
 
     def _on_mask(self, mask: Any) -> None:
         note_mask(self._session)

@@ -8,6 +8,7 @@ from functools import partial
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.publisher import LayerPublisher
+from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import (
     PREVIEW_MAX_VOXELS,
     publish_absorption,
@@ -85,6 +86,7 @@ class PictureFeed(QObject):
 
     def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
         if frame.final or record.volume is None:  # the result may have overtaken a preview
+            sweep_pictures_of(self._session).add(frame)
             self.publish(record, frame)
             self._session.frame = frame
 
