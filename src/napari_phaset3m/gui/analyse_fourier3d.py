@@ -10,7 +10,6 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QPushButton,
     QSlider,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.analyse_compute import FourierResult
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
 from napari_phaset3m.gui.fourier_marks import circle
 from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
@@ -117,7 +117,7 @@ class FourierPage(QWidget):
         self.canvas: Fourier3D | None = None
         self._result: FourierResult | None = None
         self._shown: FourierResult | None = None
-        self.mode = QComboBox()
+        self.mode = ChoiceBox()
         self.mode.addItems([SURFACE, PROJECTION])
         self.mode.setToolTip("Surface of equal power, or maximum along the line of sight")
         self.level = QSlider(Qt.Orientation.Horizontal)

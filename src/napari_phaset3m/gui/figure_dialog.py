@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from qtpy.QtGui import QPixmap
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QVBoxLayout
 
 from napari_phaset3m.analyse.figures.publication import (
     COLOUR_MAPS,
@@ -21,6 +21,7 @@ from napari_phaset3m.analyse.figures.publication import (
     FigureSettings,
 )
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.paper_dialog import PaperDialog, open_paper
 from napari_phaset3m.gui.paper_subject import PaperSubject, subject_of_layer
 from napari_phaset3m.gui.theme import LINE_SPACING
@@ -67,7 +68,7 @@ class FigureDialog(PaperDialog):
         self.width_mm.setToolTip(
             "On paper: 88 for one column, 180 for two; below 130 plots get rows of their own"
         )
-        self.colours, self.format = QComboBox(), QComboBox()
+        self.colours, self.format = ChoiceBox(), ChoiceBox()
         self.colours.addItems(COLOUR_MAPS)
         self.colours.setToolTip("Of the slices; all run evenly from dark to light and print in grey")
         self.format.setToolTip("In SVG and PDF letters stay letters, which the journal can set")

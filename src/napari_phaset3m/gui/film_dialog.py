@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 import numpy as np
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox
 
 from napari_phaset3m.analyse.film.frames import (
     AXES,
@@ -23,6 +23,7 @@ from napari_phaset3m.analyse.film.frames import (
     turntable_film,
 )
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.figure_dialog import open_for_layer
 from napari_phaset3m.gui.paper_dialog import PaperDialog
 from napari_phaset3m.gui.paper_subject import PaperSubject
@@ -64,7 +65,7 @@ class FilmDialog(PaperDialog):
 
     def make_form(self) -> None:
         """Fill the form."""
-        self.kind, self.look, self.axis, self.format = (QComboBox() for _ in range(4))
+        self.kind, self.look, self.axis, self.format = (ChoiceBox() for _ in range(4))
         for box, items in (
             (self.kind, _KINDS), (self.look, _LOOKS), (self.format, _FORMATS),
             (self.axis, [(name, name) for name in AXES]),

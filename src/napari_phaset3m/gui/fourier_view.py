@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
 from napari_phaset3m.gui.peaks_view import PeaksView
 from napari_phaset3m.gui.theme import ElidedLabel
@@ -40,7 +41,7 @@ class FourierView(QWidget):
         self._session = session
         self.canvas: FourierCanvas | None = None
         self._shown: PreviewFrame | None = None
-        self.view = QComboBox()
+        self.view = ChoiceBox()
         self.view.addItems(list(VIEWS))
         self.view.setToolTip("Whole volume (maximum along the line of sight), or a central slice")
         self.rings = QCheckBox("Rings")

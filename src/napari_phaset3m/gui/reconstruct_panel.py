@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.forecast_line import ForecastLine
 from napari_phaset3m.gui.live_slices import show_slices
@@ -140,7 +140,7 @@ class ReconstructPanel(QWidget):
         return label
 
     def _add_device(self) -> None:
-        self.device = QComboBox()
+        self.device = ChoiceBox()
         for text, value in (("auto", "auto"), ("CPU", "cpu"), ("GPU (CUDA)", "cuda")):
             self.device.addItem(text, value)
         self.device.setToolTip("auto takes the GPU when one works; GPU never falls back to the CPU")
