@@ -33,6 +33,8 @@ _MARK_RADIUS = 0.05
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
 #: Where the shells' labels stand on the circle in x and z, degrees.
 _LABEL_ANGLES = (50.0, 15.0, -20.0, -50.0)
+#: Below this width labels are short, and the wedge's stands in the middle, px.
+NARROW_PX = 320
 #: Least and most of the table of peaks, px.
 TABLE_WIDTH = (230, 400)
 
@@ -88,8 +90,12 @@ class Fourier3D(FourierCanvas):
         if self._power is not None:
             self._frame()
 
+    def _narrow(self) -> bool:
+        return bool(self.widget.width() < NARROW_PX)
+
     def _frame(self) -> None:
         super()._frame()
+        self.wedge.centred = self._narrow()
         edge = 0.5 / self._geometry[1]
         self._solid.elevation, self._solid.azimuth = ELEVATION, AZIMUTH
         self._solid.scale_factor = 2 * edge * silhouette(ELEVATION, AZIMUTH)
@@ -99,8 +105,14 @@ class Fourier3D(FourierCanvas):
             turn = np.deg2rad(_LABEL_ANGLES[: len(rings)])
             around = np.stack([np.cos(turn), np.zeros(len(rings)), np.sin(turn)], axis=1)
             self.marks.labels.pos = around / np.asarray(rings)[:, None]
-            self.marks.labels.text = [f"{1 / d:.3g} 1/Å ({d:g} Å)" for d in rings]
+            self.marks.labels.text = [shell_name(d, short=self._narrow()) for d in rings]
         self.set_rings(self.rings_wanted)
+
+
+def shell_name(resolution_angstrom: float, *, short: bool) -> str:
+    """What stands at a shell; ``short`` where there is little room."""
+    long = f"{1 / resolution_angstrom:.3g} 1/Å ({resolution_angstrom:g} Å)"
+    return f"{resolution_angstrom:g} Å" if short else long
 
 
 def sphere_lines(radius: float) -> np.ndarray:

@@ -7,8 +7,6 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
 
-#: Space that the style leaves around the text, px.
-_INSET = 4
 #: What is around an entry of the open list: mark, margins and scroll bar, px.
 _LIST_FRAME = 48
 
@@ -22,8 +20,8 @@ class ChoiceBox(QComboBox):
         field = self.style().subControlRect(
             QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
         )
-        room = max(field.width() - _INSET, 0)
-        return str(self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room))
+        middle = Qt.TextElideMode.ElideMiddle
+        return str(self.fontMetrics().elidedText(option.currentText, middle, max(field.width(), 0)))
 
     def _option(self) -> Any:
         option = QStyleOptionComboBox()
