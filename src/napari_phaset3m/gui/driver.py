@@ -25,10 +25,10 @@ from napari_phaset3m.gui.volume_layer import (
     publish_empty,
     turn_to_volume,
 )
-from napari_phaset3m.gui.worker import JobWorker, PreviewFrame, WindowWatch, in_background, start_job
+from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
-from napari_phaset3m.jobs.runner import display_limits, new_run_id
+from napari_phaset3m.jobs.runner import new_run_id
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 from napari_phaset3m.session import RunRecord, Session
@@ -185,13 +185,9 @@ class JobDriver(QObject):
             self.pictures.show_absorption(record)
         if layer is not None:
             layer.visible = True
-        elif record.volume is not None and record.voxel_size_angstrom is not None:
-            data, voxel = record.volume, record.voxel_size_angstrom
-            frame = PreviewFrame(
-                record.run_id, len(record.sweeps), data, None, voxel, display_limits(data),
-                final=True, unit=record.unit,
-            )  # fmt: skip
-            self.pictures.publish(record, frame)
+        else:
+            self.pictures.show_result(record)
+        self.pictures.look_again(record)
 
     def _on_event(self, event: Any) -> None:
         session, run_id = self._session, self._session.active_run
