@@ -53,6 +53,7 @@ class Fourier3D(FourierCanvas):
         self.shells.visible = False
         self.level = 0.7
         self.mode = SURFACE
+        self._canvas.events.resize.connect(self._on_resize)
 
     def show_result(self, result: FourierResult) -> None:
         """Take a new log power with its tilts."""
@@ -93,6 +94,15 @@ class Fourier3D(FourierCanvas):
     def _narrow(self) -> bool:
         return bool(self.widget.width() < NARROW_PX)
 
+    def _on_resize(self, _event: Any) -> None:
+        if self._power is not None and self.wedge.centred != self._narrow():
+            self.wedge.centred = self._narrow()
+            self._name_shells()
+            self._place_wedge()
+
+    def _name_shells(self) -> None:
+        self.marks.labels.text = [shell_name(d, short=self._narrow()) for d in self.marks.resolutions]
+
     def _frame(self) -> None:
         super()._frame()
         self.wedge.centred = self._narrow()
@@ -105,7 +115,7 @@ class Fourier3D(FourierCanvas):
             turn = np.deg2rad(_LABEL_ANGLES[: len(rings)])
             around = np.stack([np.cos(turn), np.zeros(len(rings)), np.sin(turn)], axis=1)
             self.marks.labels.pos = around / np.asarray(rings)[:, None]
-            self.marks.labels.text = [shell_name(d, short=self._narrow()) for d in rings]
+            self._name_shells()
         self.set_rings(self.rings_wanted)
 
 

@@ -56,7 +56,7 @@ class FourierView(QWidget):
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
         self.peaks.hide()
-        self.info = ElidedLabel("The transform of a run, or of a shown result, appears here")
+        self.info = ElidedLabel("The transform of a result appears here")
         self._lay_out()
         self.view.currentTextChanged.connect(self._on_view)
         self.rings.toggled.connect(self._on_rings)
