@@ -136,7 +136,7 @@ def save(person: Person, viewer: Any, path: Path) -> None:
     runs = views.tabs.widget(place)
     runs.table.setCurrentItem(runs.table.topLevelItem(0))
     QFileDialog.getSaveFileName = staticmethod(lambda *_, **__: (str(path), "MRC (*.mrc)"))
-    person.click("Click 'Save volume…'", runs.save_button)
+    person.click("Click 'Export…'", runs.save_button)
     person.act("Type a name, Enter")
     person.wait(path.exists)
 

@@ -32,9 +32,11 @@ def _take(output: Path) -> None:
     from napari_phaset3m.config import ReconstructionConfig
     from napari_phaset3m.gui.driver import driver_for
     from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.sample import sample_path
     from napari_phaset3m.session import session_for
 
+    note_tour_offered()
     viewer = open_workspace(sample_path(), run=False, config=ReconstructionConfig(iterations=900))
     window, session = viewer.window._qt_window, session_for(viewer)
     window.setGeometry(0, 0, *SIZE)

@@ -30,11 +30,13 @@ def _take(output: Path) -> None:
 
     from napari_phaset3m.gui.launch import open_workspace
     from napari_phaset3m.gui.system_dialog import show_system
+    from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.presets import preset_config
     from napari_phaset3m.sample import sample_path
     from napari_phaset3m.session import session_for
 
     config = preset_config("quick")
+    note_tour_offered()
     viewer = open_workspace(sample_path(), run=False, config=config)
     window, session = viewer.window._qt_window, session_for(viewer)
     window.setGeometry(0, 0, *SIZE)

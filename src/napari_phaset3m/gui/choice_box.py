@@ -14,6 +14,11 @@ _LIST_FRAME = 48
 class ChoiceBox(QComboBox):
     """Qt's own cuts a long name off at the arrow, so that two runs of a series look alike."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Qt's default keeps the size of the first show, before napari's style made letters larger.
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+
     def shown_text(self) -> str:
         """The text as it is drawn, with … in the middle where it is too long."""
         option = self._option()
