@@ -203,6 +203,9 @@ def main() -> None:
     os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
     tutorial = Tutorial(options.output, Path(own))
     for part in options.only:
+        if part == "motion" and len(options.only) > 1:  # a series of its own, in a window of its own
+            tutorial.viewer.close()
+            tutorial = Tutorial(options.output, Path(own))
         getattr(tutorial, part)()
     tutorial.viewer.close()
 

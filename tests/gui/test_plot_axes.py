@@ -35,3 +35,19 @@ def test_decades_are_labelled_as_usual(qtbot):
     axis.setLogMode(y=True)
     levels = axis.tickValues(-4, 0, 180)
     assert "0.001" in [text for gap, level in levels for text in axis.tickStrings(level, 1.0, gap)]
+
+
+def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
+    from napari_phaset3m.gui.tilt_plot import TiltCurve, TiltPlot
+
+    plot, x = TiltPlot("defocus (nm)"), np.linspace(-60, 60, 5)
+    qtbot.addWidget(plot)
+    names = ("series", "focus 1", "focus 2", "focus 3", "doubtful", "by hand")
+    plot.show_curves([TiltCurve(name, x, x, None, n, n) for n, name in enumerate(names)])
+    plot.show()
+    heights = []
+    for width in (900, 300):
+        plot.resize(width, 200)
+        qtbot.waitUntil(lambda: plot.legend.height() >= plot.legend.heightForWidth(plot.legend.width()))
+        heights.append(plot.legend.height())
+    assert heights[1] > 1.5 * heights[0]

@@ -68,9 +68,11 @@ class TiltPlot(QWidget):
         self._curves: list[TiltCurve] = []
         self._items: dict[str, tuple[Any, Any]] = {}
         self._marked: float | None = None
-        self.legend = label("", "muted")
+        self.legend = label("", "muted", wrap=True)  # into a second line rather than cut off
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        as_high_as_needed = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        as_high_as_needed.setHeightForWidth(True)
+        self.legend.setSizePolicy(as_high_as_needed)
         self.plot = pg.PlotWidget(self)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
