@@ -120,6 +120,7 @@ def reconstruct(person: Person, workspace: Workspace, session: Any) -> None:
     """Reconstruct by SIRT, and save the volume."""
     person.click("Click step 'Reconstruct'", workspace.guide.buttons[4])
     panel = workspace.panel("Reconstruct").panel
+    person.wait(panel.start.isEnabled)  # the alignment may have to turn the images first
     person.click("Click 'Start reconstruction'", panel.start)
     person.wait(lambda: any(run.status == "finished" for run in session.runs))
     person.picture("first_volume")

@@ -32,7 +32,7 @@ class FourierWedge:
             visual.order = order
             visual.visible = False
         self.tilt_range: tuple[float, float] | None = None
-        #: Write the angle over the end of the tilt axis, where there is no room beside it.
+        #: Write the angle above it all, along the beam, where there is no room beside it.
         self.centred = False
 
     def place(self, tilt_range_deg: tuple[float, float] | None, edge: float, *, flat: bool = False) -> None:
@@ -51,8 +51,9 @@ class FourierWedge:
             return
         lines = wedge_lines(tilt_range_deg, edge)
         low, high = tilt_range_deg
-        side = 0.0 if self.centred else 0.45
-        place = edge * np.array([side, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
+        place = edge * np.array([0.45, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
+        if self.centred:
+            place = edge * np.array([0.0, 0.0, 1.12])
         if flat:
             middle = np.deg2rad((low + 180 + high) / 2)
             within = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
