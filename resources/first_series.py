@@ -10,6 +10,7 @@ Needs a display (xvfb-run will do).
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["PHASET3M_CACHE"] = f"{folder}/cache"  # nothing of the user's own projects is seen
         for name in ("HAADF.mrc", "HAADF.rawtlt", "HAADF.txt"):
             shutil.copy(given.data / name, folder)
         print(f"{go(Path(folder) / 'HAADF.mrc', given.output)} actions")
