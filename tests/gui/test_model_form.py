@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QLineEdit, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox
 
 pytest.importorskip("qtpy")
 pytestmark = pytest.mark.gui
