@@ -43,6 +43,7 @@ class FakeSolver:
     bin: int = 1
     held_out: bool = True
     absorption: bool = False
+    note: str = ""
     settings: dict[str, Any] = field(default_factory=lambda: {"slices": 8})
     fail_at: tuple[int, Exception] | None = None
     closed: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class FakeSolver:
                         reason = "finished early"
                         break
                 held = 0.6 / (sweep + 1) if self.held_out else None
-                done = SweepDone(sweep, 0.5 / (sweep + 1), held, 0.02, 0.01, 100_000_000)
+                done = SweepDone(sweep, 0.5 / (sweep + 1), held, 0.02, 0.01, 100_000_000, note=self.note)
                 sweeps.append(done)
                 yield done
                 if reason == "finished early":

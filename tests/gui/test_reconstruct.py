@@ -103,6 +103,12 @@ def test_run_finishes_and_shows_the_full_volume_with_units(qtbot, panel, viewer)
     assert panel.start.isEnabled() and "4 sweeps" in panel.numbers.text()
 
 
+def test_what_a_run_had_to_change_is_told_and_kept(qtbot, panel, fake):
+    fake.note = "GPU memory is short: 2 tilts at a time from here on"
+    record = run_to_end(qtbot, panel)
+    assert record.notes == ("a note", *[fake.note] * 4)
+
+
 def test_twice_in_a_row_gives_two_layers(qtbot, panel, viewer):
     first, second = run_to_end(qtbot, panel), run_to_end(qtbot, panel)
     assert first.run_id != second.run_id

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.analyse.cones import Cones, mask_shares
 from napari_phaset3m.analyse.fsc_curve import NO_MASK, TWO_VOLUMES, FscCurve, noise_bound
-from napari_phaset3m.analyse.fsc_masked import corrected, prepare
+from napari_phaset3m.analyse.fsc_masked import Prepared, corrected, prepare
 from napari_phaset3m.analyse.resolution import Criterion
 from napari_phaset3m.analyse.shells import ShellGrid, Voxel, checked_mask, checked_volume
 from napari_phaset3m.analyse.wedge import fourier_tilt_deg
@@ -189,39 +190,45 @@ def conical_fsc(
         raise DataError(f"has shape {b.shape}, but the first has {a.shape}", field="second volume")
     checked = None if mask is None else checked_mask(mask, a.shape)
     grid = ShellGrid(a.shape, voxel_size_angstrom)
-    prepared = prepare(a, b, grid, checked, checked is not None, seed)
     cones = Cones(grid, axes, half_angle_deg)
-    counts, total = cones.correlate(prepared.pair)
-    shares = mask_shares(prepared, cones) if checked is not None else None
-
-    def curve(i: int) -> FscCurve:
-        effective = counts[i] * prepared.independent
-        share = None if shares is None else shares[i]
-        fixed = None if share is None else total[i]
-        beyond = None
-        if share is not None and share.randomised is not None:
-            fixed = corrected(total[i], share.randomised, share.beyond)
-            beyond = float(grid.frequency[share.beyond])
-        x, y, z = axes[i]
-        return FscCurve(
-            frequency_per_angstrom=grid.frequency,
-            fsc=total[i],
-            n_voxels=counts[i],
-            noise_bound=noise_bound(effective),
-            corrected=fixed,
-            mask_name=(mask_name or "unnamed") if checked is not None else NO_MASK,
-            halves=halves,
-            region=f"cone of {half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})",
-            n_effective=effective,
-            unmasked=None if share is None else share.unmasked,
-            randomised=None if share is None else share.randomised,
-            randomised_beyond_per_angstrom=beyond,
-            above_noise=True,
-            notes=notes,
-        )
-
+    prepared = prepare(a, b, grid, checked, checked is not None, seed)
+    named = NO_MASK if checked is None else mask_name or "unnamed"
+    told = {"mask_name": named, "halves": halves, "notes": notes}
+    curves = _curves(grid, cones, prepared, masked=checked is not None, told=told)
     span = None if tilt_deg is None else (float(np.min(tilt_deg)), float(np.max(tilt_deg)))
-    return ConicalFsc(axes, half_angle_deg, tuple(curve(i) for i in range(len(axes))), span)
+    return ConicalFsc(axes, half_angle_deg, curves, span)
+
+
+def _curves(
+    grid: ShellGrid, cones: Cones, prepared: Prepared, *, masked: bool, told: dict[str, Any]
+) -> tuple[FscCurve, ...]:
+    """The curve of each cone; ``told`` is what all of them say of mask and halves."""
+    counts, total = cones.correlate(prepared.pair)
+    shares = mask_shares(prepared, cones) if masked else repeat(None, len(total))
+    found = []
+    for (x, y, z), count, fsc, share in zip(cones.axes, counts, total, shares, strict=True):
+        effective = count * prepared.independent
+        fixed, beyond = None if share is None else fsc, None
+        if share is not None and share.randomised is not None:
+            fixed = corrected(fsc, share.randomised, share.beyond)
+            beyond = float(grid.frequency[share.beyond])
+        found.append(
+            FscCurve(
+                frequency_per_angstrom=grid.frequency,
+                fsc=fsc,
+                n_voxels=count,
+                noise_bound=noise_bound(effective),
+                corrected=fixed,
+                region=f"cone of {cones.half_angle_deg:g}° around ({x:.2f}, {y:.2f}, {z:.2f})",
+                n_effective=effective,
+                unmasked=None if share is None else share.unmasked,
+                randomised=None if share is None else share.randomised,
+                randomised_beyond_per_angstrom=beyond,
+                above_noise=True,
+                **told,
+            )
+        )
+    return tuple(found)
 
 
 def _axes(directions: int | Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

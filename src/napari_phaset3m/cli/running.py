@@ -178,7 +178,7 @@ def _warn(done: Any, config: ReconstructionConfig) -> None:
 def _tell(event: Any, show: Show) -> bool:
     """Show one event; True when it means that computing has begun."""
     from napari_phaset3m.jobs import Progress
-    from napari_phaset3m.reconstruct.events import Started
+    from napari_phaset3m.reconstruct.events import Started, SweepDone
 
     if isinstance(event, Started):
         print(chosen(event.settings), file=sys.stderr)
@@ -188,6 +188,8 @@ def _tell(event: Any, show: Show) -> bool:
         text = f"Sweep {event.sweep + 1}/{event.n_sweeps}, error {event.error:.4f}"
         show(text, event.fraction)
         return True
+    elif isinstance(event, SweepDone) and event.note:
+        print(event.note, file=sys.stderr)
     return False
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -14,10 +13,10 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSlider,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_phaset3m.gui.analyse_compute import FourierResult
+from napari_phaset3m.gui.canvas_owner import CanvasOwner
 from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
 from napari_phaset3m.gui.fourier_marks import circle
@@ -131,12 +130,13 @@ def sphere_lines(radius: float) -> np.ndarray:
     return np.concatenate([flat, flat[:, [0, 2, 1]], flat[:, [2, 0, 1]]])
 
 
-class FourierPage(QWidget):
+class FourierPage(CanvasOwner):
     """The canvas with its controls, and the table of Bragg peaks beside it."""
+
+    canvas: Fourier3D | None
 
     def __init__(self) -> None:
         super().__init__()
-        self.canvas: Fourier3D | None = None
         self._result: FourierResult | None = None
         self._shown: FourierResult | None = None
         self.mode = ChoiceBox()
@@ -164,16 +164,15 @@ class FourierPage(QWidget):
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._lay_out()
         self._connect()
-        self._fill()
+        self.catch_up()
 
     def _lay_out(self) -> None:
         bar, row = QHBoxLayout(), QHBoxLayout()
         for widget in (self.mode, self.level, self.rings, self.wedge, self.whole):
             bar.addWidget(widget)
         bar.addStretch(1)
-        self._place = QVBoxLayout()
-        self._place.addWidget(self.hint)
-        row.addLayout(self._place, 1)
+        self.place.addWidget(self.hint)
+        row.addLayout(self.place, 1)
         row.addWidget(self.table, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -192,7 +191,7 @@ class FourierPage(QWidget):
     def show_result(self, result: FourierResult | None) -> None:
         """Show a transform as soon as somebody looks."""
         self._result = result
-        self._fill()
+        self.catch_up()
 
     def show_peaks(self, rows: list[dict[str, Any]] | None) -> None:
         """List peaks; None for none looked for."""
@@ -203,26 +202,15 @@ class FourierPage(QWidget):
     def showEvent(self, event: Any) -> None:
         """Build the canvas when it is first looked at."""
         super().showEvent(event)
-        self._fill()
+        self.catch_up()
 
     def release(self) -> None:
-        """Give the canvas back."""
-        old, self.canvas, self._shown = self.canvas, None, None
-        if old is not None:
-            self._place.removeWidget(old.widget)
-            old.close()
+        """Give the canvas back, and forget what it showed."""
+        super().release()
+        self._shown = None
 
-    def _on_lost(self) -> None:
-        if isalive(self):
-            self.release()
-            self._fill()
-
-    def closeEvent(self, event: Any) -> None:
-        """Release the canvas."""
-        self.release()
-        super().closeEvent(event)
-
-    def _fill(self) -> None:
+    def catch_up(self) -> None:
+        """Build the canvas if there is something to see and somebody looks."""
         there = self._result is not None
         self.hint.setVisible(not there)
         for widget in (self.mode, self.level, self.rings, self.wedge, self.whole):
@@ -232,12 +220,13 @@ class FourierPage(QWidget):
         if self._result is None or self._result is self._shown or not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas = Fourier3D(self._on_lost)
-            self.canvas.widget.setMinimumSize(120, 60)
-            self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-            self._place.addWidget(self.canvas.widget)
+            canvas = self.hold(Fourier3D(self.on_lost))
+            canvas.widget.setMinimumSize(120, 60)
+            canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        else:
+            canvas = self.canvas
         self._shown = self._result
-        self.canvas.show_result(self._result)
+        canvas.show_result(self._result)
         self._on_looks()
 
     def _on_looks(self, *_: object) -> None:

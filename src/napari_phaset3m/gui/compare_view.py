@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QKeySequence, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QShortcut, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QShortcut, QSizePolicy, QVBoxLayout
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.canvas_owner import CanvasOwner
 from napari_phaset3m.gui.compare_actions import CompareActions
 from napari_phaset3m.gui.compare_canvas import CompareCanvas
 from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, LETTERS, AlignRow, SlotRow, ViewRow
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 INVITATION = "Choose two volumes: results of this window, 3D layers, or files."
 
 
-class CompareView(QWidget):
+class CompareView(CanvasOwner):
     """A window for the comparison of two to four volumes.
 
     Parameters
@@ -37,11 +38,12 @@ class CompareView(QWidget):
         Whose session and layers are offered; its canvas is left alone.
     """
 
+    canvas: CompareCanvas | None
+
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
         super().__init__()
         self._session = session_for(napari_viewer)
         self.set = CompareSet(self._session, publisher_for(self._session, napari_viewer), self)
-        self.canvas: CompareCanvas | None = None
         self.panes: list[Pane] = []
         self._difference: Pane | None = None
         self._turn = 0
@@ -64,8 +66,8 @@ class CompareView(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.slots)
         layout.addWidget(self.controls)
-        self._place, middle = QVBoxLayout(), QHBoxLayout()
-        middle.addLayout(self._place, 1)
+        middle = QHBoxLayout()
+        middle.addLayout(self.place, 1)
         middle.addWidget(self.peaks)
         layout.addLayout(middle, 1)
         layout.addWidget(self.alignment)
@@ -99,7 +101,7 @@ class CompareView(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Build the canvas once the window has its shape, and catch up."""
         super().showEvent(event)
-        QTimer.singleShot(0, self._on_shown)
+        QTimer.singleShot(0, self.catch_up)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Compute nothing and hold no textures while nobody looks."""
@@ -108,22 +110,10 @@ class CompareView(QWidget):
         self._blink.stop()
         super().hideEvent(event)
 
-    def closeEvent(self, event: Any) -> None:
-        """Release the canvas; it is built again when the window is shown again."""
-        self.release()
-        super().closeEvent(event)
-
     def release(self) -> None:
-        """Give the canvas back."""
-        old, self.canvas, self.panes, self._difference = self.canvas, None, [], None
-        if old is not None:
-            self._place.removeWidget(old.widget)
-            old.close()
-
-    def _on_lost(self) -> None:
-        if isalive(self):
-            self.release()
-            self._on_shown()
+        """Give the canvas back, with its panes."""
+        super().release()
+        self.panes, self._difference = [], None
 
     def blink(self) -> None:
         """Go on to the next volume."""
@@ -132,12 +122,12 @@ class CompareView(QWidget):
         self._turn = (self._turn + 1) % len(self.panes)
         self._show_turn()
 
-    def _on_shown(self) -> None:
+    def catch_up(self) -> None:
+        """Build the canvas if somebody looks, else take up the blinking again."""
         if not self.isVisible():
             return
         if self.canvas is None:
-            self.canvas = CompareCanvas(self._on_lost)
-            self._place.addWidget(self.canvas.widget)
+            self.hold(CompareCanvas(self.on_lost))
             self._prepare()
             return
         self.set.wake()

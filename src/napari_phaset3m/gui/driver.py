@@ -19,12 +19,7 @@ from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
 from napari_phaset3m.gui.run_words import closing_line, in_window
 from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
-from napari_phaset3m.gui.volume_layer import (
-    absorption_key,
-    import_for_display,
-    publish_empty,
-    turn_to_volume,
-)
+from napari_phaset3m.gui.volume_layer import absorption_key, import_for_display, publish_empty, turn_to_volume
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
@@ -202,6 +197,9 @@ class JobDriver(QObject):
                 record.sweeps.append(event)
                 record.seconds += event.seconds
                 self._more_sweeps = True
+                if event.note:
+                    session.message = event.note
+                    session.update_run(run_id, notes=(*record.notes, event.note))
         elif isinstance(event, Waiting):
             session.message = event.message
             self._set_status(run_id, event.state)

@@ -6,14 +6,14 @@ so it never enters the main viewer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.canvas_owner import CanvasOwner
 from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
 from napari_phaset3m.gui.peaks_view import PeaksView
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.jobs import PreviewFrame
 
 
-class FourierView(QWidget):
+class FourierView(CanvasOwner):
     """Log power of the newest volume with resolution rings.
 
     Parameters
@@ -36,10 +36,11 @@ class FourierView(QWidget):
     While it is hidden nothing is computed or drawn for it.
     """
 
+    canvas: FourierCanvas | None
+
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.canvas: FourierCanvas | None = None
         self._shown: PreviewFrame | None = None
         self.view = ChoiceBox()
         self.view.addItems(list(VIEWS))
@@ -75,9 +76,8 @@ class FourierView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(bar)
-        self._place = QVBoxLayout()
         row = QHBoxLayout()
-        row.addLayout(self._place, 1)
+        row.addLayout(self.place, 1)
         row.addWidget(self.peaks, 1)
         layout.addLayout(row, 1)
 
@@ -85,49 +85,38 @@ class FourierView(QWidget):
         """Ask for transforms; the canvas is built as soon as the window has its shape."""
         super().showEvent(event)
         self._session.watch_fourier = True
-        QTimer.singleShot(0, self._on_shown)
+        QTimer.singleShot(0, self.catch_up)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Spare the transforms while nobody looks."""
         self._session.watch_fourier = False
         super().hideEvent(event)
 
-    def closeEvent(self, event: Any) -> None:
-        """Release the canvas."""
-        self.release()
-        super().closeEvent(event)
-
     def release(self) -> None:
-        """Give the canvas back; it is built again when needed."""
-        old, self.canvas, self._shown = self.canvas, None, None
-        if old is not None:
-            self._place.removeWidget(old.widget)
-            old.close()
-
-    def _on_lost(self) -> None:
-        if isalive(self):
-            self.release()
-            self._on_shown()
+        """Give the canvas back, and forget what it showed."""
+        super().release()
+        self._shown = None
 
     def fly_to(self, frequency: tuple[float, float, float], text: str = "") -> None:
         """Bring a frequency, (kz, ky, kx) in 1/Å, into the middle, circled and named."""
         if self.canvas is not None:
             self.canvas.fly_to(frequency, text)
 
-    def _on_shown(self) -> None:
+    def catch_up(self) -> None:
+        """Build the canvas if somebody looks, and show the newest frame."""
         if self.isVisible():
             self._build()
             self._on_frame()
 
     def _build(self) -> FourierCanvas:
         if self.canvas is None:
-            self.canvas = FourierCanvas(self._on_lost)
-            self.canvas.name = self.view.currentText()
-            self.canvas.rings_wanted = self.rings.isChecked()
-            self.canvas.wedge_wanted = self.wedge.isChecked()
-            self.canvas.widget.setMinimumHeight(60)
-            self.canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-            self._place.addWidget(self.canvas.widget)
+            canvas = self.hold(FourierCanvas(self.on_lost))
+            canvas.name = self.view.currentText()
+            canvas.rings_wanted = self.rings.isChecked()
+            canvas.wedge_wanted = self.wedge.isChecked()
+            canvas.widget.setMinimumHeight(60)
+            canvas.widget.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+            return canvas
         return self.canvas
 
     def _on_frame(self) -> None:

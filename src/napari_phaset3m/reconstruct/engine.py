@@ -138,9 +138,12 @@ class HostEngine:
 
     def take_gradient(self, scale: Array | float, basis: AtomicBasis | None) -> np.ndarray:
         """The gathered gradient by the coefficients, times ``scale``."""
-        total = np.asarray(self._slots.sum(0) * scale, REAL)
+        for other in self._slots[1:]:
+            self._slots[0] += other
+        self._slots[0] *= scale
+        total = self._slots[0].copy() if basis is None else np.asarray(basis.adjoint(self._slots[0]))
         self.discard()
-        return total if basis is None else np.asarray(basis.adjoint(total))
+        return total
 
     def descend(
         self,

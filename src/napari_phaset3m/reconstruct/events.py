@@ -97,6 +97,9 @@ class SweepDone:
         E.g. ``"bin 2"`` in a multi-resolution run, else ``""``.
     restarted : bool
         The step was made smaller or the momentum reset in this sweep.
+    note : str
+        What the run had to change in this sweep and the user should know, e.g. that less fits in the
+        GPU's memory than was planned; "" for nothing.
     """
 
     sweep: int
@@ -107,6 +110,7 @@ class SweepDone:
     memory_bytes: int
     stage: str = ""
     restarted: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _ELEMENTWISE = 1.8
 #: Volumes at once: the solver's two, what is handed out, the start or the best so far.
 _VOLUMES = 4
 #: Volumes that the total variation, a Butterworth filter and the atomic basis add.
-_TV_VOLUMES, _FILTER_VOLUMES, _BASIS_VOLUMES = 6, 2, 3
+_TV_VOLUMES, _FILTER_VOLUMES, _BASIS_VOLUMES = 6, 2, 2
 
 
 @dataclass(frozen=True, slots=True)

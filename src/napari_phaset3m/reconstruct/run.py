@@ -209,6 +209,7 @@ class Run:
             peak_memory_bytes(),
             label,
             restarted,
+            stage.take_note(),
         )
         self.history.append(done)
         # An undone sweep shows nothing: neither that the error falls no more nor a held-out gain.

@@ -130,6 +130,11 @@ class Stage:
         if self.hooks:
             remember(self.problem, state.memory)
 
+    def take_note(self) -> str:
+        """What the method had to change since this was last asked, for the user; "" for nothing."""
+        take = getattr(self.method, "take_note", None)
+        return "" if take is None else str(take())
+
     @property
     def label(self) -> str:
         """What its sweeps are told as."""

@@ -27,14 +27,24 @@ def largest_curvature(solver: Solver, seed: int) -> float:
     subset = probed_subset(solver)
     shape = solver.method.volume_shape
     base = asnumpy(solver.gradient(solver.engine.upload(np.zeros(shape, REAL)), subset)[0])
-    probe = np.random.default_rng([seed, 4]).standard_normal(shape).astype(REAL)
+    probe = _noise(shape, seed)
     curvature = 0.0
     for _ in range(_ROUNDS):
         probe *= _PROBE * np.sqrt(probe.size) / max(float(np.linalg.norm(probe)), 1e-30)
-        difference = asnumpy(solver.gradient(solver.engine.upload(probe), subset)[0]) - base
-        curvature = float(np.linalg.norm(difference) / np.linalg.norm(probe))
-        probe = difference
+        length, placed = float(np.linalg.norm(probe)), solver.engine.upload(probe)
+        del probe  # large volumes: no more of them at once than a sweep holds
+        probe = asnumpy(solver.gradient(placed, subset)[0])
+        del placed
+        probe -= base
+        curvature = float(np.linalg.norm(probe)) / length
     return curvature
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    rng, noise = np.random.default_rng([seed, 4]), np.empty(shape, REAL)
+    for plane in noise.reshape(-1, *shape[2:]):  # never all of it in double precision
+        plane[...] = rng.standard_normal(plane.shape)
+    return noise
 
 
 def probed_subset(solver: Solver) -> np.ndarray:

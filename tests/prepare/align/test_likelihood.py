@@ -60,6 +60,19 @@ def test_rings_that_are_not_predicted_weigh_nothing():
     assert weight[beyond].max() < 0.1
 
 
+def test_rounding_past_the_band_limit_is_not_scaled_up_to_the_noise():
+    # Single precision leaves 1e-6 of the mean beyond the band limit; images have noise there.
+    rng = np.random.default_rng(3)
+    inside = np.sqrt(GRID.k2) < 0.3
+    noise = np.fft.fft2(rng.normal(0, 1e-2, (30, *GRID.shape)))
+    rounding = np.fft.fft2(rng.normal(0, 1e-7, (30, *GRID.shape)))
+    predicted = np.where(inside, [spectrum(s, 0.0) for s in range(30)], rounding)
+    gain = measure_rings(GRID, predicted + noise, predicted).gain
+    rings = np.rint(np.sqrt(GRID.k2) * GRID.nx).astype(int)
+    np.testing.assert_allclose(gain[2 : rings[inside].max() - 1], 1, atol=0.02)
+    assert gain.max() < 1.1
+
+
 def test_information_counts_independent_numbers():
     # Gaussian channel: -1/2 ln(1 - r^2) for each of the n real numbers of an image.
     signal = np.array([np.fft.fft2(np.random.default_rng(s).standard_normal(GRID.shape)) for s in range(50)])

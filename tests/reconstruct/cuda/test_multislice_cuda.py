@@ -191,6 +191,8 @@ def test_a_batch_that_does_not_fit_is_halved(host_runtime, monkeypatch):
     monkeypatch.setattr(method.model, "images", crowded)
     assert method.accumulate_batch(volume, range(5), found) == pytest.approx(loss, rel=1e-5)
     assert method.batch == 2
+    assert method.take_note() == "GPU memory is short: 2 tilts at a time from here on"
+    assert method.take_note() == ""
     assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
     room = 0
     with pytest.raises(ResourceError, match=r"GPU memory: Out of memory.*device cpu"):

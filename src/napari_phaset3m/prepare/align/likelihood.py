@@ -19,6 +19,8 @@ from napari_phaset3m.core.grid import Grid
 
 #: Least part of a ring's power that counts as noise.
 _FLOOR = 0.02
+#: Standard deviations of chance below which a ring's correlation says nothing.
+_CHANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,26 @@ def measure_rings(grid: Grid, measured: np.ndarray, predicted: np.ndarray) -> Ri
 
     cross = ring((measured * predicted.conj()).real)
     own, power = ring(np.abs(predicted) ** 2), ring(np.abs(measured) ** 2)
-    gain = np.maximum(cross, 0) / np.maximum(own, 1e-30)
+    correlation = cross / np.sqrt(np.maximum(own * power, 1e-60))
+    gain = np.maximum(cross, 0) / np.maximum(own, 1e-30) * _beyond_chance(correlation, len(measured) * count)
     gain = np.convolve(np.pad(gain, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
     gain[0] = 0
     left = np.maximum(power - 2 * gain * cross + gain**2 * own, _FLOOR * power)
     noise = left / (len(measured) * np.maximum(count, 1))
     noise[noise <= 0] = max(float(noise.max()), 1e-30)
     gained = np.maximum(cross, 0) ** 2 / np.maximum(own, 1e-30)
-    correlation = cross / np.sqrt(np.maximum(own * power, 1e-60))
     return Rings(index, gain, noise, correlation, float(gained[1:].sum()), float(power[1:].sum()))
+
+
+def _beyond_chance(correlation: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Part of each ring's gain that is kept: none where chance would correlate as well.
+
+    A prediction that is only rounding (past the model's band limit) would else be scaled up to the
+    noise, and so would its derivatives.
+    """
+    agreed = np.clip(correlation, 0, 1) ** 2
+    likely = count * agreed / np.maximum(1 - agreed, 1e-12)
+    return np.asarray(1 - np.minimum(_CHANCE**2 / np.maximum(likely, 1e-12), 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class CudaMultisliceMethod:
         self._heights = [problem.geometry.slice_centres_angstrom(i) for i in range(self.n_tilt)]
         self._upload(channels)
         self._norms: dict[tuple[int, bool], float] = {}
+        self._note = ""
 
     def _upload(self, channels: int) -> None:
         xp, p = self.runtime.xp, self.problem
@@ -163,7 +164,13 @@ class CudaMultisliceMethod:
             # Only now: the error held on to what had been allocated.
             self.runtime.free_unused()
             self.batch = half = -(-len(group) // 2)
+            self._note = f"GPU memory is short: {half} tilt{'s' * (half > 1)} at a time from here on"
             waiting[:0] = [group[:half], group[half:]]
+
+    def take_note(self) -> str:
+        """What had to be changed since this was last asked; "" for nothing."""
+        note, self._note = self._note, ""
+        return note
 
     def accumulate_batch(self, volume: Array, tilts: Sequence[int], gradient: Array) -> float:
         """Add the gradient of several tilts to ``gradient``; returns their summed loss.
