@@ -12,6 +12,8 @@ from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.gui.loader import user_settings  # noqa: E402
 from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
+from napari_phaset3m.io.series import load_series  # noqa: E402
+from napari_phaset3m.sample import sample_path  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 
@@ -86,6 +88,7 @@ def test_with_the_tour_every_panel_has_room_in_a_window_of_768_px(make_napari_vi
     workspace = Workspace(viewer)
     viewer.window.add_dock_widget(workspace, name="Workspace (PhaseT3M)", area="right")
     workspace.tour.show()
+    session_for(viewer).series = load_series(sample_path())
     for name, *_ in PANELS:
         workspace.show_step(name)
         panel = workspace.panel(name)
