@@ -11,6 +11,9 @@ the longest pauses between two beats are told with what the threads did meanwhil
 of its own samples their stacks every 5 ms for this. Processor times within a pause tell
 computing from waiting: where the main thread had little and the process much, another thread
 held the interpreter's lock or the cores; where both had little, the machine was busy.
+With ``--edge 256`` the sample's images are repeated to fill so many pixels, and the live views are gone
+through while the run lasts: transform, surface, slices with their cross-hair dragged, current tilt.
+
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python
 benchmarks/bench_gui.py``.
 """
@@ -31,6 +34,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common import RESULTS, machine, print_table, write
@@ -146,7 +151,42 @@ def ready_panel(viewer: Any, session: Any) -> Any:
     return panel
 
 
-def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
+def enlarge(session: Any, edge: int) -> None:
+    """Repeat the images until they are `edge` pixels wide."""
+    images = session.series.images
+    side = [(0, max(0, edge - n)) for n in images.shape[-2:]]
+    session.series = session.series.replace(images=np.pad(images, [(0, 0), (0, 0), *side], mode="wrap"))
+
+
+def look_around(viewer: Any, panel: Any, seconds: float) -> None:
+    """Go through the live views by mouse, each for a while."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    def click(button: Any) -> None:
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        stay(seconds)
+
+    def stay(for_seconds: float) -> None:
+        end = time.monotonic() + for_seconds
+        until(lambda: time.monotonic() > end, for_seconds + 60)
+
+    session = panel._session
+    until(lambda: session.frame is not None, 300)
+    stay(seconds)
+    buttons = panel.modes.buttons
+    click(buttons["Surface"])
+    click(buttons["Slices"])
+    slices = session.attachments["view Slices"]()
+    for place in np.linspace(-20, 20, 40):
+        slices.pictures._move({0: place / 2, 2: place})
+        stay(0.1)
+    click(panel.modes.tilt)
+    stay(2 * seconds)
+    click(buttons["Projection"])
+
+
+def drive(sweeps: int, edge: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
     """Open the workspace, run the sample, and return the facts of the run."""
     from qtpy.QtCore import Qt, QTimer
     from qtpy.QtTest import QTest
@@ -157,6 +197,9 @@ def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
 
     viewer = open_workspace(SERIES, config=ReconstructionConfig(iterations=sweeps), run=False)
     session = session_for(viewer)
+    until(lambda: session.series is not None, 60)
+    if edge:
+        enlarge(session, edge)
 
     panel = ready_panel(viewer, session)
     pressed = time.monotonic()
@@ -176,6 +219,9 @@ def drive(sweeps: int, slots: Stopwatch, paint: Stopwatch) -> dict[str, Any]:
     QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     until(lambda: panel._driver._worker is not None, 60)
     slots.phase = paint.phase = "run"
+    if edge:
+        look_around(viewer, panel, 10.0)
+        panel._driver.finish()
     until(lambda: session.active_run is None, 600)
     slots.recording = paint.recording = False
     heart.stop()
@@ -202,6 +248,7 @@ def main() -> int:
     """Run, print, write the result; 1 when a slot is over the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=30)
+    parser.add_argument("--edge", type=int, default=0, help="pixels; looks around while it runs")
     parser.add_argument("--cold", action="store_true", help="compile the kernels anew, as on a first start")
     options = parser.parse_args()
     sweeps = options.sweeps
@@ -211,7 +258,7 @@ def main() -> int:
     paint = Stopwatch()
     slots = Stopwatch(apart=paint)
     instrument(slots, paint)
-    facts = drive(sweeps, slots, paint)
+    facts = drive(sweeps, options.edge, slots, paint)
     start, worst = slots.worst("start"), slots.worst("run")
     painted = paint.worst("run")
     longest = worst[0]["longest_ms"] if worst else 0.0
@@ -226,7 +273,8 @@ def main() -> int:
         "pressing_start": start,
         "painting": painted,
     }
-    write("gui-cold" if options.cold else "gui", result)
+    name = f"gui-{options.edge}" if options.edge else "gui"
+    write(f"{name}-cold" if options.cold else name, result)
     columns = ("slot", "longest_ms", "processor_ms", "calls")
     for title, rows in (("while running", worst[:15]), ("pressing start", start), ("apart", painted)):
         print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in rows)])

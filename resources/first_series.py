@@ -10,6 +10,7 @@ Needs a display (xvfb-run will do).
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -120,6 +121,7 @@ def reconstruct(person: Person, workspace: Workspace, session: Any) -> None:
     """Reconstruct by SIRT, and save the volume."""
     person.click("Click step 'Reconstruct'", workspace.guide.buttons[4])
     panel = workspace.panel("Reconstruct").panel
+    person.wait(panel.start.isEnabled)  # the alignment may have to turn the images first
     person.click("Click 'Start reconstruction'", panel.start)
     person.wait(lambda: any(run.status == "finished" for run in session.runs))
     person.picture("first_volume")
@@ -136,7 +138,7 @@ def save(person: Person, viewer: Any, path: Path) -> None:
     runs = views.tabs.widget(place)
     runs.table.setCurrentItem(runs.table.topLevelItem(0))
     QFileDialog.getSaveFileName = staticmethod(lambda *_, **__: (str(path), "MRC (*.mrc)"))
-    person.click("Click 'Save volume…'", runs.save_button)
+    person.click("Click 'Export…'", runs.save_button)
     person.act("Type a name, Enter")
     person.wait(path.exists)
 
@@ -148,6 +150,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "images")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["PHASET3M_CACHE"] = f"{folder}/cache"  # nothing of the user's own projects is seen
         for name in ("HAADF.mrc", "HAADF.rawtlt", "HAADF.txt"):
             shutil.copy(given.data / name, folder)
         print(f"{go(Path(folder) / 'HAADF.mrc', given.output)} actions")

@@ -87,6 +87,7 @@ def _take(output: Path) -> None:
         dialog.close()
         pump(1)
     viewer.layers.clear()
+    viewer.dims.ndisplay = 2
     tour_command(viewer)
     tour = tour_of(session_for(viewer))
     pump(1)

@@ -55,7 +55,22 @@ def cut_off(window: Any) -> list[str]:
             need, room = dock.minimumSizeHint().width(), dock.width()
         if need > room + 1:
             found.append(f"{dock.text()}: needs {need}, has {room}")
-    return found
+    return found + _wider_than_shown(window)
+
+
+def _wider_than_shown(window: Any) -> list[str]:
+    """Panels whose right edge lies below their scroll bar, with no bar to bring it to sight."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QScrollArea
+
+    never = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+    return [
+        f"{type(area).__name__}: needs {area.widget().width()}, has {area.viewport().width()}"
+        for area in window.findChildren(QScrollArea)
+        if area.isVisible() and area.widget() is not None and area.horizontalScrollBarPolicy() == never
+        and any(type(part).__module__.startswith("napari_phaset3m") for part in (area, *_above(area)))
+        and area.widget().width() > area.viewport().width() + 1
+    ]  # fmt: skip
 
 
 def _above(widget: Any) -> list[Any]:
@@ -97,7 +112,7 @@ def _take(options: argparse.Namespace) -> dict[str, Any]:
     until(lambda: session.series is not None)
     workspace = session.attachments["workspace"]()
     panels = {}
-    for step in ("Series", "Prepare", "Align", "Microscope", "Reconstruct"):
+    for step in ("Series", "Prepare", "Align", "Microscope", "Mask", "Analyse", "Reconstruct"):
         workspace.show_step(step)
         QTest.qWait(300)
         wait_for(lambda: not cut_off(window))

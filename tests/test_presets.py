@@ -41,6 +41,7 @@ def test_presets_are_valid_and_know_each_other_apart():
         assert set(changed_fields(config)).isdisjoint(KEPT)
     assert preset_config("nanoparticle") == ReconstructionConfig()
     vitrified = preset_config("vitrified")
+    assert vitrified.constraints.lowpass_angstrom == 40.0  # else 3 e/Å² is fitted as noise
     assert (
         not vitrified.constraints.positivity and vitrified.constraints.sparsity == 0 and vitrified.absorption
     )

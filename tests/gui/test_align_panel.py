@@ -325,6 +325,17 @@ def test_reprojection_and_plots(qtbot, panel):
     assert session.shown_image == (3, 0) and panel.nav.position() == (3, 0)
 
 
+def test_another_series_after_a_reprojection_opens(qtbot, panel):
+    """Its images are not as many: what was re-projected of the first must not be compared with it."""
+    session = panel._session
+    session.series = noisy_series(n=24, n_focus=1)
+    panel.check.predict.click()
+    until_idle(qtbot, session, 60_000)
+    assert panel.check_.predictions is not None
+    session.series = noisy_series(n=24, n_tilt=3, n_focus=1)
+    assert panel.check_.predictions is None and not panel.check_.stale()
+
+
 def test_arrow_keys_are_taken_only_while_wanted(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     made = AlignPanel(viewer)

@@ -86,3 +86,23 @@ def test_a_dock_that_floats_never_draws_what_is_gone(qtbot, caplog):
         qtbot.wait(60)
     assert holder.canvas.native._vispy_canvas is holder.canvas
     assert not [record.getMessage() for record in caplog.records if record.name.startswith("vispy")]
+
+
+def test_labels_of_a_narrow_transform_are_short_and_nothing_is_cut(qtbot):
+    from napari_phaset3m.gui.analyse_fourier3d import NARROW_PX, Fourier3D
+
+    owner = Owner()
+    canvas = Fourier3D(owner.on_lost)
+    canvas.widget.resize(NARROW_PX + 200, 240)
+    qtbot.addWidget(canvas.widget)
+    canvas.widget.show()
+    qtbot.waitExposed(canvas.widget)
+    power = np.random.default_rng(0).random((24, 24, 24)).astype(np.float32)
+    canvas.show(power, 0.5, (0.0, 1.0))
+    canvas.set_tilt_range((-60.0, 60.0))
+    assert all("1/Å" in text for text in canvas.marks.labels.text) and not canvas.wedge.centred
+    canvas.widget.resize(NARROW_PX - 100, 240)
+    qtbot.waitUntil(lambda: canvas.wedge.centred, timeout=5000)
+    assert canvas.marks.labels.text and not any("1/Å" in text for text in canvas.marks.labels.text)
+    assert canvas.wedge.label.anchors[0] == "center" and canvas.wedge.label.pos[0][0] == 0
+    canvas.close()

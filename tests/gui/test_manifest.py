@@ -47,11 +47,13 @@ def test_what_the_hub_shows_is_there(manifest):
     assert {"Homepage", "Documentation", "Bug Tracker", "Source Code"} <= set(project["urls"])
     assert manifest.categories and str(getattr(manifest.visibility, "value", manifest.visibility)) == "public"
     samples = manifest.contributions.sample_data
-    assert {sample.key for sample in samples} == {"co3o4", "hiv"}
+    assert {sample.key for sample in samples} == {"co3o4", "hiv", "measured"}
 
 
 def test_every_sample_opens(manifest):
     for sample in manifest.contributions.sample_data:
+        if sample.key == "measured":
+            continue  # a note, below
         command = next(c for c in manifest.contributions.commands if c.id == sample.command)
         module, name = command.python_name.split(":")
         ((data, options, kind),) = getattr(import_module(module), name)()
@@ -90,3 +92,29 @@ def test_every_panel_is_in_a_menu_by_itself(manifest):
     widgets = {widget.display_name: widget.command for widget in manifest.contributions.widgets}
     for name in ("Workspace", *(step for step, *_ in PANELS)):
         assert widgets[name] in in_menus, name
+
+
+@pytest.mark.gui
+@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
+def test_open_sample_says_where_measured_series_are(make_napari_viewer, qtbot):
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QLabel
+
+    from napari_phaset3m.gui.sample_note import PLACES
+    from napari_phaset3m.session import session_for
+
+    manager = npe2.PluginManager.instance()
+    if "napari-phaset3m" not in manager:
+        manager.discover()
+    viewer = make_napari_viewer()
+    viewer.open_sample("napari-phaset3m", "measured")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 0)
+    note = session_for(viewer).attachments["sample note"]()
+    assert note.isVisible()
+    told = " ".join(found.text() for found in note.findChildren(QLabel))
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    for place in PLACES:
+        assert place.address in told and place.what in told and place.address in page
+    qtbot.mouseClick(note.import_, Qt.MouseButton.LeftButton)
+    assert not note.isVisible() and session_for(viewer).attachments["import dialog"]().isVisible()

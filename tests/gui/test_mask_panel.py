@@ -442,3 +442,19 @@ def test_the_workspace_brings_it(make_napari_viewer, qtbot):
     session_for(viewer).mask = np.ones((4, 4, 4), np.float32)
     assert "✓" in workspace.guide.buttons[5].text()
     assert workspace.maximumWidth() <= 360 and workspace.panels[5].minimumSizeHint().width() <= 360
+
+
+def test_no_mask_covers_the_volume_of_another_step(make_napari_viewer, qtbot):
+    """The panel was looked at once, then left: a result that comes later is shown without a mask."""
+    viewer = make_napari_viewer(show=True)
+    panel, session = MaskPanel(viewer), session_for(viewer)
+    dock = viewer.window.add_dock_widget(panel, name="Mask", area="right")
+    qtbot.waitUntil(panel.isVisible)
+    dock.hide()
+    session.add_run(record())
+    session.update_run("one")
+    qtbot.wait(300)
+    assert panel._work.source is None and panel._work.publisher.layer(MASK) is None
+    dock.show()
+    until_done(qtbot, panel)
+    assert panel._work.publisher.layer(MASK) is not None

@@ -10,6 +10,7 @@ pytest.importorskip("qtpy")
 pytestmark = pytest.mark.gui
 
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt  # noqa: E402
+from napari_phaset3m.gui.choice_box import ChoiceBox  # noqa: E402
 from napari_phaset3m.gui.model_form import ModelForm  # noqa: E402
 from napari_phaset3m.prepare.align.config import AlignConfig  # noqa: E402
 from napari_phaset3m.prepare.ctf.config import CtfConfig  # noqa: E402
@@ -61,9 +62,9 @@ def change(form, path, value) -> None:
 def test_each_kind_has_its_widget_with_unit_and_bounds(form):
     kinds = {path: type(editor.widget) for path, editor in form.editors.items()}
     assert kinds == {
-        "method": QComboBox, "count": QSpinBox, "limit_angstrom": QDoubleSpinBox,
+        "method": ChoiceBox, "count": QSpinBox, "limit_angstrom": QDoubleSpinBox,
         "lowpass_angstrom": QDoubleSpinBox, "defocus_step_angstrom": QDoubleSpinBox, "focus": QLineEdit,
-        "mass": QComboBox, "smooth": QCheckBox, "bins": QLineEdit, "part.width_px": QSpinBox,
+        "mass": ChoiceBox, "smooth": QCheckBox, "bins": QLineEdit, "part.width_px": QSpinBox,
     }  # fmt: skip
     spin = form.editors["limit_angstrom"].widget
     assert spin.text() == "auto" and spin.suffix() == " Å"

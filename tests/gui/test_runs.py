@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.gui.driver import driver_for  # noqa: E402
 from napari_phaset3m.gui.made_dialog import NOT_KNOWN, made_of_layer, made_of_run, show_made  # noqa: E402
+from napari_phaset3m.gui.run_buttons import BUTTONS  # noqa: E402
 from napari_phaset3m.gui.run_row import COLUMNS, row_of, thumbnail  # noqa: E402
 from napari_phaset3m.gui.run_words import setting_words  # noqa: E402
-from napari_phaset3m.gui.runs_view import BUTTONS, RunsView  # noqa: E402
+from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
 from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
 from napari_phaset3m.project.replay import command, python  # noqa: E402
 from napari_phaset3m.project.save_run import save_record  # noqa: E402
@@ -180,3 +181,20 @@ def test_settings_are_named_as_in_the_form():
     assert words["Slices"] == "12" and words["Tilts per update"] == "all" and words["Voxel"] == "0.5 Å"
     assert words["Positive potential"] == "off" and words["Total variation"] == "0.2 V"
     assert setting_words(ReconstructionConfig()) == {}
+
+
+def test_a_result_that_is_shown_again_brings_its_transform(qtbot):
+    """After a project was reopened nothing has run yet: the views below the canvas follow what is shown."""
+    viewer = ViewerModel()
+    session = session_for(viewer)
+    driver = driver_for(session, viewer)
+    data = np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32)
+    record = RunRecord(
+        "old", ReconstructionConfig(), status="finished", volume=data, voxel_size_angstrom=2.0, unit="V"
+    )
+    session.add_run(record)
+    assert session.frame is None
+    driver.show(record)
+    qtbot.waitUntil(lambda: session.frame is not None, timeout=30_000)
+    frame = session.frame
+    assert frame.run_id == "old" and frame.final and frame.log_power is not None and frame.volume is data

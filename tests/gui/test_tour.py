@@ -12,6 +12,8 @@ from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.gui.loader import user_settings  # noqa: E402
 from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
+from napari_phaset3m.io.series import load_series  # noqa: E402
+from napari_phaset3m.sample import sample_path  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 
@@ -75,3 +77,22 @@ def test_the_tour_is_offered_once(qtbot):
             click(qtbot, take)
             assert workspace.tour.isVisible() and not workspace.bar.notes.shown()
     assert len(offered[0]) == 1 and not offered[1]
+
+
+@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
+def test_with_the_tour_every_panel_has_room_in_a_window_of_768_px(make_napari_viewer, qtbot):
+    """Else the layout lets its parts overlap."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.setGeometry(0, 0, 1366, 768)
+    workspace = Workspace(viewer)
+    viewer.window.add_dock_widget(workspace, name="Workspace (PhaseT3M)", area="right")
+    workspace.tour.show()
+    session_for(viewer).series = load_series(sample_path())
+    for name, *_ in PANELS:
+        workspace.show_step(name)
+        panel = workspace.panel(name)
+        qtbot.waitUntil(lambda it=panel: it.isVisible() and it.height() > 100)
+        qtbot.wait(50)
+        assert panel.minimumSizeHint().height() <= panel.height(), name
+        assert workspace.height() < 768

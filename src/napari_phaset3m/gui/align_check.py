@@ -50,7 +50,7 @@ class AlignCheck(QObject):
         self.look = Look()
         self.active = False
         self.text = self.error = ""
-        self.predictions: checks.Predictions | None = None
+        self._predictions: checks.Predictions | None = None
         self._of: Any = None
         self._pair: Pair | None = None
         self._second = False
@@ -100,9 +100,16 @@ class AlignCheck(QObject):
             and bool(np.may_share_memory(known.images, series.images))
         )  # fmt: skip
         if not same:
-            self.predictions = None
+            self._predictions = None
         self.request()
         self.changed.emit()
+
+    @property
+    def predictions(self) -> checks.Predictions | None:
+        """What was re-projected last; not of a series whose successor others have heard of already."""
+        found, now = self._predictions, self._work.alignment
+        fits = found is None or now is None or found.alignment.shifts_px.shape == now.shifts_px.shape
+        return found if fits else None
 
     def why_not_prediction(self) -> str:
         """Why nothing can be compared with a re-projection; empty when it can."""
@@ -200,7 +207,7 @@ class AlignCheck(QObject):
         self._work.driver.start(TOPIC, "Re-projection", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
-        self.predictions = done.result
+        self._predictions = done.result
         self.set_look(against="prediction")
 
     def stale(self) -> bool:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align_check import AlignCheck
 from napari_phaset3m.gui.align_work import AlignWork
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.tilt_plot import PicturePlot, TiltCurve, TiltPlot
 from napari_phaset3m.gui.worker import in_background
@@ -42,7 +43,7 @@ class AlignView(QWidget):
         self._session, self._work, self._check = session, work, check
         self._token = 0
         self._computing = self._again = False
-        self.page = QComboBox()
+        self.page = ChoiceBox()
         self.page.addItems(PAGES)
         self.page.setToolTip("What is drawn")
         self.row = QSlider(Qt.Orientation.Horizontal)

@@ -8,7 +8,6 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.align_pairs import AGAINST, MODES, Look
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class CheckBox(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mode, self.against = QComboBox(), QComboBox()
+        self.mode, self.against = ChoiceBox(), ChoiceBox()
         for mode, text in MODES.items():
             self.mode.addItem(text, mode)
         for against, text in AGAINST.items():
@@ -72,7 +72,7 @@ class CheckBox(QWidget):
         self.smooth.setDecimals(1)
         self.smooth.setSuffix(" px")
         self.smooth.setToolTip("Gaussian low-pass of both pictures, standard deviation in pixels")
-        self.model = QComboBox()
+        self.model = ChoiceBox()
         for text, key in (("SIRT", "sirt"), ("multislice", "multislice")):
             self.model.addItem(text, key)
         self.model.setToolTip("What makes the re-projections")
@@ -117,7 +117,7 @@ class MoveBox(QWidget):
             self.arrows[name].setAccessibleName(f"Move {name}")
             pad.addWidget(self.arrows[name], row, column)
         self.keys = tool("Arrow keys", checkable=True)
-        self.which = QComboBox()
+        self.which = ChoiceBox()
         self.which.addItem("this image", False)
         self.which.addItem("all foci of this tilt", True)
         self.which.setToolTip("What is moved")

@@ -9,7 +9,6 @@ import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QPushButton,
     QSlider,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.analyse_compute import FourierResult
 from napari_phaset3m.gui.canvas_owner import CanvasOwner
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import FourierCanvas, silhouette
 from napari_phaset3m.gui.fourier_marks import circle
 from napari_phaset3m.gui.peak_table import PeakTable, frequency_of, peak_name
@@ -32,6 +32,8 @@ _MARK_RADIUS = 0.05
 _SHELL_COLOUR = (1.0, 1.0, 1.0, 0.45)
 #: Where the shells' labels stand on the circle in x and z, degrees.
 _LABEL_ANGLES = (50.0, 15.0, -20.0, -50.0)
+#: Below this width labels are short, and the wedge's stands in the middle, px.
+NARROW_PX = 320
 #: Least and most of the table of peaks, px.
 TABLE_WIDTH = (230, 400)
 
@@ -50,6 +52,7 @@ class Fourier3D(FourierCanvas):
         self.shells.visible = False
         self.level = 0.7
         self.mode = SURFACE
+        self._canvas.events.resize.connect(self._on_resize)
 
     def show_result(self, result: FourierResult) -> None:
         """Take a new log power with its tilts."""
@@ -87,8 +90,21 @@ class Fourier3D(FourierCanvas):
         if self._power is not None:
             self._frame()
 
+    def _narrow(self) -> bool:
+        return bool(self.widget.width() < NARROW_PX)
+
+    def _on_resize(self, _event: Any) -> None:
+        if self._power is not None and self.wedge.centred != self._narrow():
+            self.wedge.centred = self._narrow()
+            self._name_shells()
+            self._place_wedge()
+
+    def _name_shells(self) -> None:
+        self.marks.labels.text = [shell_name(d, short=self._narrow()) for d in self.marks.resolutions]
+
     def _frame(self) -> None:
         super()._frame()
+        self.wedge.centred = self._narrow()
         edge = 0.5 / self._geometry[1]
         self._solid.elevation, self._solid.azimuth = ELEVATION, AZIMUTH
         self._solid.scale_factor = 2 * edge * silhouette(ELEVATION, AZIMUTH)
@@ -98,8 +114,14 @@ class Fourier3D(FourierCanvas):
             turn = np.deg2rad(_LABEL_ANGLES[: len(rings)])
             around = np.stack([np.cos(turn), np.zeros(len(rings)), np.sin(turn)], axis=1)
             self.marks.labels.pos = around / np.asarray(rings)[:, None]
-            self.marks.labels.text = [f"{1 / d:.3g} 1/Å ({d:g} Å)" for d in rings]
+            self._name_shells()
         self.set_rings(self.rings_wanted)
+
+
+def shell_name(resolution_angstrom: float, *, short: bool) -> str:
+    """What stands at a shell; ``short`` where there is little room."""
+    long = f"{1 / resolution_angstrom:.3g} 1/Å ({resolution_angstrom:g} Å)"
+    return f"{resolution_angstrom:g} Å" if short else long
 
 
 def sphere_lines(radius: float) -> np.ndarray:
@@ -117,7 +139,7 @@ class FourierPage(CanvasOwner):
         super().__init__()
         self._result: FourierResult | None = None
         self._shown: FourierResult | None = None
-        self.mode = QComboBox()
+        self.mode = ChoiceBox()
         self.mode.addItems([SURFACE, PROJECTION])
         self.mode.setToolTip("Surface of equal power, or maximum along the line of sight")
         self.level = QSlider(Qt.Orientation.Horizontal)

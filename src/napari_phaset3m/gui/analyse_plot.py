@@ -171,9 +171,11 @@ class CurveView(QWidget):
                 widget.addItem(pg.InfiniteLine(place, angle=90, pen=pen))
                 continue
             pen = pg.mkPen(colours.faint, width=1)
+            if plot.frequency and place > _end(plot):
+                continue  # its name would reach into what is shown, and be cut
             # neighbours are written at different heights, so that they can be read
             side = float(place > 0.6 * _end(plot))
-            height = 0.94 - 0.11 * (number % 4)
+            height = 0.94 - 0.11 * (number % 6)
             looks = {"position": height, "color": colours.text,
                      "anchors": [(side, 0.5)] * 2}  # fmt: skip
             # the label is a format string: {111} must not be filled in

@@ -30,6 +30,11 @@ class SlicesView(QWidget):
         self._pg = pg
         self._result: SlicesResult | None = None
         self._two_rows = False
+        self._made: tuple[Any, ...] = ()
+        #: Of the slices xy, xz, yz; in angstrom from the rotation centre.
+        self.boxes: list[Any] = []
+        #: Pictures and where they lie, slices first.
+        self._images: list[tuple[Any, QRectF]] = []
         self.graphics = pg.GraphicsLayoutWidget(self)
         outlive(self.graphics)
         layout = QVBoxLayout(self)
@@ -38,15 +43,24 @@ class SlicesView(QWidget):
         on_theme_change(self._draw)
 
     def show_slices(self, result: SlicesResult) -> None:
-        """Draw these."""
+        """Draw these; while size and layout stay, only the pictures are exchanged."""
         self._result = result
-        self._draw()
+        if self._made == self._kind():
+            self._fill()
+        else:
+            self._draw()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Put the transforms beside the slices or below them, wherever both are larger."""
         super().resizeEvent(event)
         if in_two_rows(self.width(), self.height()) != self._two_rows:
             self._draw()
+
+    def _kind(self) -> tuple[Any, ...]:
+        """What the scene was made for."""
+        found = self._result
+        shapes = () if found is None else (found.voxel_size_angstrom, *(p.shape for p in found.planes))
+        return (*shapes, self._two_rows, theme_colours())
 
     def _draw(self) -> None:
         found, colours = self._result, theme_colours()
@@ -55,21 +69,34 @@ class SlicesView(QWidget):
             return
         self.graphics.clear()
         self._two_rows = in_two_rows(self.width(), self.height())
+        self._made, self.boxes, self._images = self._kind(), [], []
         below = (2, 0) if self._two_rows else (0, 3)
         for column, (plane, name) in enumerate(zip(found.planes, _PLANES, strict=True)):
-            extent = [n * found.voxel_size_angstrom for n in plane.shape]
-            rect = QRectF(0, 0, extent[1], extent[0])
+            # the rotation centre is at 0, as in the viewer
+            high, wide = (n * found.voxel_size_angstrom for n in plane.shape)
+            rect = QRectF(-wide / 2, -high / 2, wide, high)
             box = self._box(0, column, f"{name[0]} →  {name[1]} ↓", colours)
-            self._image(box, plane, rect, found.limits, "gray")
+            self._image(box, rect, "gray")
             self._bar(box, rect)
+            self.boxes.append(box)
         for column, (power, name) in enumerate(zip(found.powers, _PLANES, strict=True)):
             steps = [1 / (n * found.voxel_size_angstrom) for n in power.shape]
             tops = [-(n // 2 + 0.5) * step for n, step in zip(power.shape, steps, strict=True)]
             rect = QRectF(tops[1], tops[0], power.shape[1] * steps[1], power.shape[0] * steps[0])
             box = self._box(below[0], below[1] + column, f"k{name[0]} →  k{name[1]} ↓", colours)
-            low, high = (float(v) for v in np.percentile(power, (40, 99.7)))
-            self._image(box, power, rect, (low, max(high, low + 0.1)), "inferno")
+            self._image(box, rect, "inferno")
             self._rings(box, 0.5 / found.voxel_size_angstrom)
+        self._fill()
+
+    def _fill(self) -> None:
+        found = self._result
+        assert found is not None
+        limits = [found.limits] * len(found.planes) + [power_limits(power) for power in found.powers]
+        for (image, rect), data, levels in zip(
+            self._images, (*found.planes, *found.powers), limits, strict=True
+        ):
+            image.setImage(np.ascontiguousarray(data), levels=levels)
+            image.setRect(rect)
 
     def _box(self, row: int, column: int, title: str, colours: Colours) -> Any:
         self.graphics.addLabel(title, row=row, col=column, color=colours.text, **_LETTERS)
@@ -79,19 +106,17 @@ class SlicesView(QWidget):
         self.graphics.ci.layout.setColumnPreferredWidth(column, 60)
         return box
 
-    def _image(
-        self, box: Any, data: np.ndarray, rect: QRectF, limits: tuple[float, float], colours: str
-    ) -> None:
-        image = self._pg.ImageItem(np.ascontiguousarray(data), axisOrder="row-major", levels=limits)
-        image.setRect(rect)
+    def _image(self, box: Any, rect: QRectF, colours: str) -> None:
+        image = self._pg.ImageItem(axisOrder="row-major")
         if colours != "gray":
             image.setLookupTable(_lookup(colours))
         box.addItem(image)
         box.setRange(rect, padding=0.0)
+        self._images.append((image, rect))
 
     def _bar(self, box: Any, rect: QRectF) -> None:
         length = round_length(rect.width() / 4)
-        left, bottom = 0.05 * rect.width(), 0.95 * rect.height()
+        left, bottom = rect.left() + 0.05 * rect.width(), rect.top() + 0.95 * rect.height()
         pen = self._pg.mkPen("w", width=4)
         box.addItem(self._pg.PlotCurveItem([left, left + length], [bottom, bottom], pen=pen))
         self._write(box, length_text(length), left, bottom, (0, 1))
@@ -110,6 +135,12 @@ class SlicesView(QWidget):
         item.setFont(font)
         item.setPos(x, y)
         box.addItem(item, ignoreBounds=True)
+
+
+def power_limits(power: np.ndarray) -> tuple[float, float]:
+    """Display range of a log power."""
+    low, high = (float(v) for v in np.percentile(power, (40, 99.7)))
+    return low, max(high, low + 0.1)
 
 
 def in_two_rows(width: int, height: int) -> bool:

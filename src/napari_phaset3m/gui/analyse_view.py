@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.analyse_compute import TOPICS
 from napari_phaset3m.gui.analyse_curves import PLOTS
@@ -13,6 +13,7 @@ from napari_phaset3m.gui.analyse_fourier3d import FourierPage
 from napari_phaset3m.gui.analyse_plot import CurveView
 from napari_phaset3m.gui.analyse_slices import SlicesView
 from napari_phaset3m.gui.analyse_work import AnalyseWork, Outcome
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 
@@ -41,7 +42,7 @@ class AnalyseView(QWidget):
         super().__init__()
         self._work = work
         self._drawn: Outcome | None = None
-        self.topic = QComboBox()
+        self.topic = ChoiceBox()
         for key, topic in TOPICS.items():
             self.topic.addItem(topic.title, key)
         self.topic.setAccessibleName("Topic")

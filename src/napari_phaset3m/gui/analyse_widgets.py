@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
@@ -21,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.analyse_compute import TOPICS, Topic
 from napari_phaset3m.gui.analyse_defoci import DefociField
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, label, rule, set_role
 
 
@@ -34,7 +34,7 @@ class ChoicesBox(QWidget):
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(LINE_SPACING)
         grid.setColumnStretch(1, 1)
-        self.volume = QComboBox()
+        self.volume = ChoiceBox()
         self.volume.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.volume.setPlaceholderText("No volume yet")
         self.volume.setAccessibleName("Volume to analyse")
@@ -110,7 +110,7 @@ class TopicRow(QWidget):
         line.addWidget(label(topic.title, "title"))
         line.addStretch(1)
         line.addWidget(self.run)
-        self.extras = QHBoxLayout()
+        self.extras = QVBoxLayout()
         self.extras.setSpacing(LINE_SPACING)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -121,10 +121,14 @@ class TopicRow(QWidget):
         self.run.clicked.connect(self._on_run)
 
     def add(self, *widgets: QWidget) -> None:
-        """Put own controls below the name."""
+        """Put a line of own controls below the name; one that can be as wide as there is room, is."""
+        line = QHBoxLayout()
+        line.setSpacing(LINE_SPACING)
         for widget in widgets:
-            self.extras.addWidget(widget)
-        self.extras.addStretch(1)
+            line.addWidget(widget)
+        if not isinstance(widgets[-1], QLineEdit):
+            line.addStretch(1)
+        self.extras.addLayout(line)
 
     def say(self, text: str, full: str = "", role: str = "") -> None:
         """Write what came out; all of it is the tooltip."""

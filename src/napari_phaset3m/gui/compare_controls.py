@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.analyse.turning import SEARCHED_DEG, Turning
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.compare_items import Candidate
 from napari_phaset3m.gui.compare_measure import DEFAULT_TURNING
 from napari_phaset3m.gui.compare_pane import VIEWS
@@ -54,7 +55,7 @@ class SlotRow(QWidget):
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         for letter in LETTERS:
-            name, box = label(letter), QComboBox()
+            name, box = label(letter), ChoiceBox()
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             box.setMinimumContentsLength(10)
             box.setAccessibleName(f"Volume {letter}")
@@ -135,7 +136,7 @@ class AlignRow(QWidget):
         super().__init__()
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self.box = QComboBox()
+        self.box = ChoiceBox()
         self.box.setAccessibleName("Alignment")
         self.box.setToolTip(
             f"How each volume is brought onto A for the numbers and the difference. A rotation of up to "
@@ -175,7 +176,7 @@ class ViewRow(QWidget):
         super().__init__()
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
-        self.layouts, self.view = QComboBox(), QComboBox()
+        self.layouts, self.view = ChoiceBox(), ChoiceBox()
         self.layouts.addItems(list(LAYOUTS))
         self.layouts.setToolTip(
             "Blink: in one place, in turn (key B). Difference: A minus B, aligned and scaled"

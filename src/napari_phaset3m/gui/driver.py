@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.live_tilt import SERIES_KEY
 from napari_phaset3m.gui.pictures import TICK_MS, PictureFeed
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
 from napari_phaset3m.gui.run_words import closing_line, in_window
+from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import absorption_key, import_for_display, publish_empty, turn_to_volume
-from napari_phaset3m.gui.worker import JobWorker, PreviewFrame, WindowWatch, in_background, start_job
+from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
-from napari_phaset3m.jobs.runner import display_limits, new_run_id
+from napari_phaset3m.jobs.runner import new_run_id
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 from napari_phaset3m.session import RunRecord, Session
@@ -100,6 +102,7 @@ class JobDriver(QObject):
         self._starting, self._control = True, RunControl()
         session.progress = self._progress = None
         session.active_run = record.run_id
+        session.attachments[SERIES_KEY] = (record.run_id, session.series)
         session.add_run(record)
         session.message = "Preparing"
         # Each in a turn of its own, so that the window answers in between.
@@ -177,13 +180,9 @@ class JobDriver(QObject):
             self.pictures.show_absorption(record)
         if layer is not None:
             layer.visible = True
-        elif record.volume is not None and record.voxel_size_angstrom is not None:
-            data, voxel = record.volume, record.voxel_size_angstrom
-            frame = PreviewFrame(
-                record.run_id, len(record.sweeps), data, None, voxel, display_limits(data),
-                final=True, unit=record.unit,
-            )  # fmt: skip
-            self.pictures.publish(record, frame)
+        else:
+            self.pictures.show_result(record)
+        self.pictures.look_again(record)
 
     def _on_event(self, event: Any) -> None:
         session, run_id = self._session, self._session.active_run
@@ -279,6 +278,7 @@ class JobDriver(QObject):
     def _on_removed(self, record: RunRecord) -> None:
         self.publisher.forget(record.run_id)
         self.publisher.forget(absorption_key(record.run_id))
+        sweep_pictures_of(self._session).forget(record.run_id)
 
     def _on_mask(self, mask: Any) -> None:
         note_mask(self._session)

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import LINE_SPACING, set_role
 
 
@@ -89,7 +90,7 @@ class Editor:
         self.widget.setObjectName(row.path)
 
     def _combo(self) -> QComboBox:
-        box = QComboBox()
+        box = ChoiceBox()
         for text, value in self.row.choices:
             box.addItem(text, value)
         box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

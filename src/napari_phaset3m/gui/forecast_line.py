@@ -68,6 +68,8 @@ class ForecastLine(QLabel):
         if self._session.series is None:
             return
         if self._running or self._session.active_run is not None:
+            if not self._running:
+                self.setText("Memory and time are worked out when the run has ended")
             self._timer.start()
             return
         self._running, self._key = True, self._inputs()

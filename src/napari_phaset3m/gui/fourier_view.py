@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout
 
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_owner import CanvasOwner
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.fourier_canvas import VIEWS, FourierCanvas
 from napari_phaset3m.gui.peaks_view import PeaksView
 from napari_phaset3m.gui.theme import ElidedLabel
@@ -41,7 +42,7 @@ class FourierView(CanvasOwner):
         super().__init__()
         self._session = session
         self._shown: PreviewFrame | None = None
-        self.view = QComboBox()
+        self.view = ChoiceBox()
         self.view.addItems(list(VIEWS))
         self.view.setToolTip("Whole volume (maximum along the line of sight), or a central slice")
         self.rings = QCheckBox("Rings")
@@ -56,7 +57,16 @@ class FourierView(CanvasOwner):
         self.peaks_button.setToolTip("Table of Bragg peaks; click one, and the view goes there")
         self.peaks = PeaksView(session)
         self.peaks.hide()
-        self.info = ElidedLabel("Its transform appears here during a run")
+        self.info = ElidedLabel("The transform of a result appears here")
+        self._lay_out()
+        self.view.currentTextChanged.connect(self._on_view)
+        self.rings.toggled.connect(self._on_rings)
+        self.wedge.toggled.connect(self._on_wedge)
+        self.peaks_button.toggled.connect(self.peaks.setVisible)
+        self.peaks.wanted.connect(self.fly_to)
+        follow(session.events.frame, self._on_frame)
+
+    def _lay_out(self) -> None:
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 2, 6, 0)
         for widget in (self.view, self.rings, self.wedge, self.peaks_button):
@@ -70,12 +80,6 @@ class FourierView(CanvasOwner):
         row.addLayout(self.place, 1)
         row.addWidget(self.peaks, 1)
         layout.addLayout(row, 1)
-        self.view.currentTextChanged.connect(self._on_view)
-        self.rings.toggled.connect(self._on_rings)
-        self.wedge.toggled.connect(self._on_wedge)
-        self.peaks_button.toggled.connect(self.peaks.setVisible)
-        self.peaks.wanted.connect(self.fly_to)
-        follow(session.events.frame, self._on_frame)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Ask for transforms; the canvas is built as soon as the window has its shape."""

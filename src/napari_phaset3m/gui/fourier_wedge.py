@@ -32,6 +32,8 @@ class FourierWedge:
             visual.order = order
             visual.visible = False
         self.tilt_range: tuple[float, float] | None = None
+        #: Write the angle above it all, along the beam, where there is no room beside it.
+        self.centred = False
 
     def place(self, tilt_range_deg: tuple[float, float] | None, edge: float, *, flat: bool = False) -> None:
         """Take lowest and highest tilt (degrees; None: not known) of a transform that reaches to ``edge``.
@@ -50,11 +52,14 @@ class FourierWedge:
         lines = wedge_lines(tilt_range_deg, edge)
         low, high = tilt_range_deg
         place = edge * np.array([0.45, -0.97, 0.0])  # at the end of the tilt axis, off the bright middle
+        if self.centred:
+            place = edge * np.array([0.0, 0.0, 1.12])
         if flat:
             middle = np.deg2rad((low + 180 + high) / 2)
             within = 0.85 * edge * np.array([np.cos(middle), 0.0, -np.sin(middle)])
             lines, place = in_plane(lines), in_plane((within if within[2] <= 0 else -within)[None])[0]
         self.lines.set_data(lines)
+        self.label.anchors = ("center" if self.centred and not flat else "left", "center")
         self.label.pos = place
         self.label.text = f"missing wedge, {180 - (high - low):g}°"
 

@@ -8,7 +8,6 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QPushButton,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.binding import format_bytes
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.forms import BY_NAME, Quantity, QuantityRow, show
 from napari_phaset3m.gui.import_work import ImportWork
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
@@ -181,7 +181,7 @@ class SizeBox(QWidget):
         self.bin.setRange(1, 64)
         self.bin.setPrefix("bin ")
         self.bin.setToolTip("Images are made smaller by this number while they are read")
-        self.method = QComboBox()
+        self.method = ChoiceBox()
         for text, key in (("Fourier", "fourier"), ("mean", "mean")):
             self.method.addItem(text, key)
         self.method.setToolTip("Fourier: cut the spectrum, nothing aliases; mean: average blocks of pixels")

@@ -43,6 +43,7 @@ class MaskPanel(QWidget):
         self._work = work_for(self._session, napari_viewer)
         self.actions_ = MaskActions(self._session, self._work)
         self._found: list[MaskSource] = []
+        self._left = False
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.ui = MaskWidgets()
@@ -115,8 +116,8 @@ class MaskPanel(QWidget):
     def _follow_source(self) -> None:
         """Keep the volume that is chosen up to date; choose the first when there was none."""
         work, known = self._work, self._work.source
-        if known is None:
-            work.set_source(self._found[0] if self._found else None)
+        if known is None:  # a mask that nobody asked for must not cover the volume of another step
+            work.set_source(self._found[0] if self._found and not self._left else None)
             return
         same = next((source for source in self._found if source.key == known.key), None)
         if same is None and known.live:  # the run has finished: its result takes over
@@ -282,10 +283,16 @@ class MaskPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Learn which window the mask belongs to, and catch up with a live preview."""
         super().showEvent(event)
+        self._left = False
         window = self.window()
         if isinstance(window, QMainWindow):
             self._work.watch_window(window)
         self._list_sources()
+
+    def hideEvent(self, event: Any) -> None:
+        """Another step is looked at."""
+        self._left = True
+        super().hideEvent(event)
 
     def closeEvent(self, event: Any) -> None:
         """Put the brush down; the mask stays."""

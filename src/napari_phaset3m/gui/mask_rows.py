@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.mask_numbers import NumberSlider, VectorEdit
 from napari_phaset3m.gui.theme import LINE_SPACING, ElidedLabel, label
 
@@ -158,7 +159,7 @@ class StepRow(QWidget):
         return spin
 
     def _combo(self, field: str, choices: Sequence[tuple[str, str]]) -> QComboBox:
-        combo = QComboBox()
+        combo = ChoiceBox()
         for text, value in choices:
             combo.addItem(text, value)
         tips = {"how": "What becomes of the mask so far", "value": "Otsu finds the level itself"}

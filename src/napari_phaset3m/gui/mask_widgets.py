@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, label, rule, set_role
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class MaskWidgets(QWidget):
         layout.addLayout(self._uses())
 
     def _volume(self) -> QHBoxLayout:
-        self.volume = QComboBox()
+        self.volume = ChoiceBox()
         self.volume.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.volume.setPlaceholderText("No volume yet")
         self.volume.setAccessibleName("Volume to make a mask of")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QPushButton,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.align_widgets import enable
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.editors import Fold
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
@@ -106,7 +106,7 @@ class OptimisePanel(QWidget):
         layout.addStretch(1)
 
     def _how(self) -> QHBoxLayout:
-        self.mode, self.calls = QComboBox(), QSpinBox()
+        self.mode, self.calls = ChoiceBox(), QSpinBox()
         self.mode.addItem("Search + gradient", True)
         self.mode.addItem("Search only", False)
         self.mode.setToolTip(

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.optimise_correlation import CorrelationTable
 from napari_phaset3m.gui.optimise_look import Look, ShiftPlot
 from napari_phaset3m.gui.optimise_units import shown_unit, title
@@ -50,7 +51,7 @@ class OptimiseView(QWidget):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.slice)
         self.stack.addWidget(self.map)
-        self.which, self.first, self.second = QComboBox(), QComboBox(), QComboBox()
+        self.which, self.first, self.second = ChoiceBox(), ChoiceBox(), ChoiceBox()
         self.first.setToolTip("Parameter along which the model of the error is shown")
         self.second.setToolTip("Second parameter, for a map")
         self.which.setToolTip("Which search")
@@ -58,7 +59,7 @@ class OptimiseView(QWidget):
         self.images.title.setWordWrap(True)
         self.shifts = ShiftPlot()
         self.look = Look(session, work, self)
-        self.right, self.side = QComboBox(), QStackedWidget()
+        self.right, self.side = ChoiceBox(), QStackedWidget()
         self.right.addItems(["Correlations", "Measured | simulated", "Error over shifts"])
         for page in (self.correlation, self.images, self.shifts):
             self.side.addWidget(page)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from dataclasses import replace
 from functools import partial
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.publisher import LayerPublisher
+from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import (
     PREVIEW_MAX_VOXELS,
     publish_absorption,
     publish_frame,
     turn_to_volume,
 )
+from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
+from napari_phaset3m.jobs.runner import make_frame
 from napari_phaset3m.session import RunRecord, Session
 
 #: The loop gets as much time for other things as painting the last picture took, but not more
@@ -24,6 +29,7 @@ LONGEST_REST_SECONDS = 0.2
 TURN_MS = 10
 #: How often the mailbox is looked at.
 TICK_MS = 200
+log = logging.getLogger(__name__)
 
 
 class PictureFeed(QObject):
@@ -75,6 +81,21 @@ class PictureFeed(QObject):
         """Show a frame in the viewer only."""
         self._note_layer(record, publish_frame(self._publisher, record, frame))
 
+    def show_result(self, record: RunRecord) -> None:
+        """Make the layer of a result anew."""
+        if record.volume is not None:
+            self.publish(record, result_frame(record))
+
+    def look_again(self, record: RunRecord) -> None:
+        """Show transform and slices of a result below the canvas, unless a run goes on."""
+        if record.volume is not None and self._session.active_run is None:
+            job = partial(result_frame, record, fourier=True)
+            in_background(job, partial(self._on_looked, record.run_id), _not_looked)
+
+    def _on_looked(self, run_id: str, frame: PreviewFrame) -> None:
+        if self._session.active_run is None and self._session.run(run_id) is not None:
+            self._session.frame = frame
+
     def show_absorption(self, record: RunRecord) -> None:
         """Show the absorptive part of a run, when it has one."""
         self._note_layer(record, publish_absorption(self._publisher, record))
@@ -85,6 +106,7 @@ class PictureFeed(QObject):
 
     def _show(self, record: RunRecord, frame: PreviewFrame) -> None:
         if frame.final or record.volume is None:  # the result may have overtaken a preview
+            sweep_pictures_of(self._session).add(frame)
             self.publish(record, frame)
             self._session.frame = frame
 
@@ -99,3 +121,13 @@ class PictureFeed(QObject):
     def _request(self) -> None:
         wanted = PREVIEW_MAX_VOXELS if self._session.live else 0
         self._control.request_preview(wanted, fourier=self._session.watch_fourier)
+
+
+def result_frame(record: RunRecord, *, fourier: bool = False) -> PreviewFrame:
+    """A picture of a result; ``fourier`` with its transform, which takes a worker's time."""
+    frame = make_frame(record, record.run_id, len(record.sweeps), fourier=fourier)
+    return replace(frame, final=True, unit=record.unit)
+
+
+def _not_looked(error: Exception) -> None:
+    log.warning("no transform of the result: %s", error)

@@ -30,9 +30,12 @@ class ErrorPlot(QWidget):
         super().__init__()
         import pyqtgraph as pg
 
+        from napari_phaset3m.gui.plot_axes import LogAxis, SweepAxis
+
         self._pg, self._session = pg, session
         self._curves: dict[str, tuple[Any, Any]] = {}
-        self.plot = pg.PlotWidget(self)
+        axes = {"bottom": SweepAxis("bottom"), "left": LogAxis("left")}
+        self.plot = pg.PlotWidget(self, axisItems=axes)
         outlive(self.plot)
         self.plot.setLogMode(y=True)
         self.plot.setMenuEnabled(False)

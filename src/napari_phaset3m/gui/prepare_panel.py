@@ -82,7 +82,7 @@ class PreparePanel(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setMinimumHeight(120)
+        area.setMinimumHeight(90)  # with the tour in a window of 768 px
         area.setWidget(steps)
         layout.addWidget(area, 1)
         self.run = QPushButton("Run")

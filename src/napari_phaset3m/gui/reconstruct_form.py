@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.editors import Editor, Fold, Row
 from napari_phaset3m.gui.model_rows import value_at, with_value
 from napari_phaset3m.gui.reconstruct_rows import (
@@ -74,7 +75,7 @@ class ReconstructForm(QWidget):
         self.refresh()
 
     def _make_preset(self) -> QComboBox:
-        box = QComboBox()
+        box = ChoiceBox()
         for name, preset in PRESETS.items():
             box.addItem(preset.label, name)
             box.setItemData(box.count() - 1, wrapped(preset.why), Qt.ItemDataRole.ToolTipRole)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -23,8 +24,11 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
+from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.driver import driver_for
 from napari_phaset3m.gui.forecast_line import ForecastLine
+from napari_phaset3m.gui.live_slices import show_slices
+from napari_phaset3m.gui.live_tilt import show_tilt
 from napari_phaset3m.gui.needed_fields import NeededFields, why_lacking
 from napari_phaset3m.gui.reconstruct_form import ReconstructForm
 from napari_phaset3m.gui.run_mask import RunMaskLine
@@ -37,6 +41,7 @@ from napari_phaset3m.gui.theme import (
     set_role,
     theme_colours,
 )
+from napari_phaset3m.gui.volume_modes import ModeRow, modes_for
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
@@ -60,6 +65,7 @@ class ReconstructPanel(QWidget):
         self._session = session
         self._driver = driver_for(session, viewer)
         self._refused = ""
+        self.modes = ModeRow(modes_for(session, viewer))
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self._build()
         follow(session.events.device, self._on_device_changed)
@@ -108,6 +114,9 @@ class ReconstructPanel(QWidget):
         self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
         self._add_buttons(layout)
+        self.modes.slices_wanted.connect(partial(self._on_pictures, show_slices))
+        self.modes.tilt_wanted.connect(partial(self._on_pictures, show_tilt))
+        layout.addWidget(self.modes)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
@@ -131,7 +140,7 @@ class ReconstructPanel(QWidget):
         return label
 
     def _add_device(self) -> None:
-        self.device = QComboBox()
+        self.device = ChoiceBox()
         for text, value in (("auto", "auto"), ("CPU", "cpu"), ("GPU (CUDA)", "cuda")):
             self.device.addItem(text, value)
         self.device.setToolTip("auto takes the GPU when one works; GPU never falls back to the CPU")
@@ -179,6 +188,11 @@ class ReconstructPanel(QWidget):
         if self.why_not_start():
             return
         self._driver.start()
+
+    def _on_pictures(self, show: Callable[..., None]) -> None:
+        viewer = self._driver.publisher.viewer
+        if viewer is not None:
+            show(self._session, viewer)
 
     def _on_refused(self, text: str) -> None:
         self._refused = text if not text else in_window(ConfigError(text))

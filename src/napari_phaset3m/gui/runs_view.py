@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QMenu,
     QMessageBox,
@@ -20,9 +19,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.compare_set import MOST
+from napari_phaset3m.gui.run_buttons import BUTTONS, delete_question, why_not, why_not_again
 from napari_phaset3m.gui.run_row import COLUMNS, TIPS, icon_size, row_of, thumbnail, tips_of
 from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import label
@@ -30,18 +30,11 @@ from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.project.save_run import save_record
 from napari_phaset3m.session import RunRecord, Session
 
+if TYPE_CHECKING:
+    from napari_phaset3m.gui.paper_dialog import PaperDialog
+
 FILTERS = "MRC (*.mrc);;TIFF (*.tif);;HDF5 (*.h5);;OME-Zarr (*.ome.zarr)"
 _SETTINGS = COLUMNS.index("Settings")
-#: What can be done with a run: name on the button, and what it does.
-BUTTONS = {
-    "show": ("Show", "Bring the volume back into the viewer"),
-    "settings": ("Use settings", "Put this run's settings into the Reconstruct panel"),
-    "again": ("Run again", "With the same settings and mask, on the series as it is now"),
-    "compare": ("Compare…", "Side by side with linked views; the older run is the reference"),
-    "made": ("How made…", "All that led to this volume, as text, command and Python"),
-    "save": ("Export…", "Save the volume as MRC, TIFF, HDF5 or OME-Zarr, with its record"),
-    "remove": ("Delete…", "Delete runs and their volumes; layers stay"),
-}
 _ID = Qt.ItemDataRole.UserRole
 
 
@@ -58,6 +51,8 @@ class RunsView(QWidget):
     again_button: QPushButton
     compare_button: QPushButton
     made_button: QPushButton
+    figure_button: QPushButton
+    film_button: QPushButton
     save_button: QPushButton
     remove_button: QPushButton
 
@@ -69,14 +64,14 @@ class RunsView(QWidget):
         self.table = self._make_table()
         self.note = label("", wrap=True)
         self.note.hide()
-        buttons = QHBoxLayout()
+        buttons = QFlowLayout()  # a narrow window shows them in two rows
         buttons.setContentsMargins(6, 0, 6, 0)
-        buttons.setSpacing(4)
+        buttons.setHorizontalSpacing(4)
+        buttons.setVerticalSpacing(4)
         for name, (text, tip) in BUTTONS.items():
             button = self._button(text, tip, getattr(self, f"_on_{name}"))
             setattr(self, f"{name}_button", button)
             buttons.addWidget(button)
-        buttons.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(4)
@@ -169,39 +164,10 @@ class RunsView(QWidget):
     # buttons
 
     def _refresh_buttons(self, *_: object) -> None:
-        record, several = self.selected(), self.all_selected()
-        reason = no_volume = "Select one run" if several else "Select a run first"
-        if record is not None:
-            reason = ""
-            no_volume = "" if record.volume is not None else "This run has no full-size volume"
-        busy = any(found.active for found in several)
-        for name, why in (
-            ("show", no_volume), ("save", no_volume), ("settings", reason),
-            ("again", reason or self._why_not_again(record)), ("compare", self._why_not_compare(several)),
-            ("made", reason or ("The run is under way" if busy else "")),
-            ("remove", ("" if several else reason) or ("The run is under way" if busy else "")),
-        ):  # fmt: skip
+        for name, why in why_not(self._session, self.all_selected()).items():
             button = getattr(self, f"{name}_button")
             button.setEnabled(not why)
             button.setToolTip(why or button.property("tip"))
-
-    def _why_not_again(self, record: RunRecord | None) -> str:
-        session = self._session
-        if record is None or session.attachments.get("driver") is None:
-            return "There is no viewer to run in"
-        if session.series is None or session.series_name != record.series_name:
-            return f"Open its series first: {record.series_name or 'it has no name'}"
-        if session.active_run is not None:
-            return "A run is under way"
-        steps = step_driver_for(session)
-        return f"{steps.title} is running" if steps.busy else ""
-
-    def _why_not_compare(self, several: list[RunRecord]) -> str:
-        if len(several) > MOST:
-            return f"At most {MOST} volumes can be compared"
-        if self._session.attachments.get("driver") is None:
-            return "There is no viewer to compare in"
-        return ""
 
     def _on_menu(self, place: Any) -> None:
         if self.table.itemAt(place) is None:
@@ -244,7 +210,7 @@ class RunsView(QWidget):
 
     def _on_again(self) -> None:
         record, session = self.selected(), self._session
-        if record is None or self._why_not_again(record):
+        if record is None or why_not_again(session, record):
             return
         session.config = record.config
         session.mask = None if record.mask is None else record.mask.mask
@@ -266,14 +232,26 @@ class RunsView(QWidget):
                 self._session.remove_run(record.run_id)
 
     def _sure(self, records: list[RunRecord]) -> bool:
-        what = "this run" if len(records) == 1 else f"these {len(records)} runs"
-        names = "\n".join(row_of(record)[1].replace("\n", " · ") for record in records[:6])
-        project = self._session.attachments.get("project")
-        kept = project is not None and project.folder is not None
-        whose = "Its volume is" if len(records) == 1 else "Their volumes are"
-        text = f"Delete {what}? {whose} deleted{' from the project too' if kept else ''}.\n\n{names}"
-        asked = QMessageBox.question(self, "Delete runs", text)
+        asked = QMessageBox.question(self, "Delete runs", delete_question(self._session, records))
         return bool(asked == QMessageBox.StandardButton.Yes)
+
+    def _on_figure(self) -> None:
+        from napari_phaset3m.gui.figure_dialog import FigureDialog
+
+        self._open_paper(FigureDialog)
+
+    def _on_film(self) -> None:
+        from napari_phaset3m.gui.film_dialog import FilmDialog
+
+        self._open_paper(FilmDialog)
+
+    def _open_paper(self, kind: type[PaperDialog]) -> None:
+        from napari_phaset3m.gui.paper_dialog import open_paper
+        from napari_phaset3m.gui.paper_subject import subject_of_run
+
+        record, viewer = self.selected(), self._viewer()
+        if record is not None and viewer is not None:
+            open_paper(viewer, subject_of_run(self._session, record), kind)
 
     def _on_save(self) -> None:
         record = self.selected()

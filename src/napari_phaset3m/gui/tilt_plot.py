@@ -68,9 +68,11 @@ class TiltPlot(QWidget):
         self._curves: list[TiltCurve] = []
         self._items: dict[str, tuple[Any, Any]] = {}
         self._marked: float | None = None
-        self.legend = label("", "muted")
+        self.legend = label("", "muted", wrap=True)  # into a second line rather than cut off
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        as_high_as_needed = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        as_high_as_needed.setHeightForWidth(True)
+        self.legend.setSizePolicy(as_high_as_needed)
         self.plot = pg.PlotWidget(self)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -197,6 +199,7 @@ class PicturePlot(QWidget):
 
         self._pg = pg
         self._labels = {"bottom": xlabel, "left": ylabel}
+        self._rect: tuple[float, ...] = ()
         self.title = label("", "muted")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(self)
@@ -233,7 +236,9 @@ class PicturePlot(QWidget):
         self.image.setImage(np.ascontiguousarray(data), levels=(low, max(high, low + 1e-9)))
         self.image.setRect(QRectF(*rect))
         self.image.setLookupTable(_lookup(colormap))
-        self.plot.setRange(QRectF(*rect), padding=0)
+        if rect != self._rect:  # what somebody zoomed in stays when a newer picture comes
+            self._rect = rect
+            self.plot.setRange(QRectF(*rect), padding=0)
 
     def _restyle(self) -> None:
         colours = theme_colours()

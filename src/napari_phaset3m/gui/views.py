@@ -5,8 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QDockWidget, QSizePolicy, QTabWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QMainWindow,
+    QSizePolicy,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.gui.theme import PANEL_MIN_WIDTH, follow_theme
 from napari_phaset3m.session import session_for
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 VIEWS_MAX_HEIGHT = 260
 VIEWS_MIN_HEIGHT = 200
 _FRAME = 8
+#: Bounds, px, of a view that names the part of the window's height it wants, as ``tall``.
+TALL_HEIGHT = (300, 620)
 #: Tab, module below gui, class.
 VIEWS = (
     ("Fourier", "fourier_view", "FourierView"),
@@ -41,6 +51,10 @@ class ViewsWidget(QWidget):
         # A long line in a view must not make the window wider than a small screen.
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.collapsed = False
+        self._room = QTimer(self)
+        self._room.setSingleShot(True)
+        self._room.setInterval(0)
+        self._room.timeout.connect(self._give_room)
         self._session = session_for(viewer)
         self.tabs = QTabWidget()
         for title, module, name in VIEWS:
@@ -51,6 +65,7 @@ class ViewsWidget(QWidget):
         self.fold.clicked.connect(self._on_fold)
         self.tabs.setCornerWidget(self.fold, Qt.Corner.TopRightCorner)
         self.tabs.tabBarClicked.connect(self._on_tab)
+        self.tabs.currentChanged.connect(self._on_current)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.addWidget(self.tabs)
@@ -71,12 +86,34 @@ class ViewsWidget(QWidget):
             page = self.tabs.widget(index)
             page.setVisible(not collapsed and index == self.tabs.currentIndex())
         bar = self.tabs.tabBar().sizeHint().height() + _FRAME
-        self.setMinimumHeight(bar if collapsed else VIEWS_MIN_HEIGHT)
-        self.setMaximumHeight(bar if collapsed else VIEWS_MAX_HEIGHT - _FRAME)
+        least, most = (bar, bar) if collapsed else self._heights()
+        self.setMinimumHeight(least)
+        self.setMaximumHeight(most)
         self.fold.setArrowType(Qt.ArrowType.UpArrow if collapsed else Qt.ArrowType.DownArrow)
         self.fold.setToolTip("Unfold the views" if collapsed else "Fold the views away")
         self.fold.setAccessibleName(self.fold.toolTip())
         self.collapsed_changed.emit(collapsed)
+        self._room.start()
+
+    def _heights(self) -> tuple[int, int]:
+        """Least and most, px, that the view in front needs."""
+        part = getattr(self.tabs.currentWidget(), "tall", 0.0)
+        if not part:
+            return VIEWS_MIN_HEIGHT, VIEWS_MAX_HEIGHT - _FRAME
+        wanted = min(max(round(part * self.window().height()), TALL_HEIGHT[0]), TALL_HEIGHT[1])
+        return wanted, wanted
+
+    def _on_current(self, index: int) -> None:
+        if not self.collapsed:
+            self.collapse(False)
+
+    def _give_room(self) -> None:
+        """Let the canvas have what the dock no longer needs: Qt by itself only ever makes it larger."""
+        dock, window = dock_of(self), self.window()
+        if dock is not None and isinstance(window, QMainWindow) and not dock.isFloating():
+            dock.setMinimumHeight(self.minimumHeight())
+            dock.setMaximumHeight(self.maximumHeight())
+            window.resizeDocks([dock], [self.maximumHeight()], Qt.Orientation.Vertical)
 
     def _on_fold(self) -> None:
         self.collapse(not self.collapsed)

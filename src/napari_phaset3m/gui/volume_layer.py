@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_phaset3m.gui.image_layer import IMAGES
-from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec
+from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher, LayerSpec
 from napari_phaset3m.io.volume import centred_origin
 from napari_phaset3m.jobs.runner import display_limits
 from napari_phaset3m.reconstruct.methods.registry import METHODS
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AXIS_LABELS = ("z", "y", "x")
 METHOD_LABELS = {name: entry.label.partition(" (")[0] for name, entry in METHODS.items()}
+#: By how much the lower display limit lies below the data, as a part of the range: not to be seen.
+_BELOW = 1e-6
 #: Longest edge of a preview, voxels.
 PREVIEW_MAX_VOXELS = 256
 
@@ -66,7 +68,14 @@ def publish_absorption(publisher: LayerPublisher, record: RunRecord) -> str | No
         **placement(data.shape, voxel),
         metadata=_metadata(record, "final", len(record.sweeps), record.unit, voxel) | {"role": "absorption"},
         limits=display_limits(data),
-        looks={"colormap": "inferno", "rendering": "mip", "blending": "additive", "opacity": 0.5},
+        # Put aside: over a noisy volume, or on a light canvas, its glow hides what matters.
+        looks={
+            "colormap": "inferno",
+            "rendering": "mip",
+            "blending": "additive",
+            "opacity": 0.5,
+            "visible": False,
+        },
     )
     layer = publisher.show(absorption_key(record.run_id), spec, exact=True)
     return None if layer is None else str(layer.name)
@@ -87,9 +96,18 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
         looks={"colormap": "gray", "rendering": "mip"},
     )
     alone = _alone(publisher)
+    _put_aside_earlier(publisher, record.run_id)
     publisher.show(record.run_id, spec, empty=True)
     if alone:
         publisher.reset_view()
+
+
+def _put_aside_earlier(publisher: LayerPublisher, run_id: str) -> None:
+    """Hide the volumes of other runs: a surface or projection of two in the same place is neither."""
+    for layer in () if publisher.viewer is None else publisher.viewer.layers:
+        told = layer.metadata.get(METADATA_KEY, {})
+        if told.get("role") in ("volume", "absorption") and told.get("run_id") != run_id:
+            layer.visible = False
 
 
 def turn_to_volume(publisher: LayerPublisher) -> bool:
@@ -123,9 +141,19 @@ def frame_spec(record: RunRecord, frame: PreviewFrame) -> LayerSpec:
         axis_labels=AXIS_LABELS,
         **placement(frame.volume.shape, frame.voxel_size_angstrom),
         metadata=_metadata(record, stage, frame.sweep, frame.unit, frame.voxel_size_angstrom),
-        limits=frame.limits,
+        limits=opaque(frame.limits),
         looks={"colormap": "gray", "rendering": "mip"},
     )
+
+
+def opaque(limits: tuple[float, float]) -> tuple[float, float]:
+    """Display limits with which napari's projection has no holes.
+
+    It is see-through where nothing along a ray lies above the lower limit: with positivity, wherever all
+    voxels are 0, which a light theme shows as white specks.
+    """
+    low, high = limits
+    return low - _BELOW * (high - low), high
 
 
 def layer_name(record: RunRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,8 @@ from superqt.utils import FunctionWorker, GeneratorWorker
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
 
+#: Longest that the end of the process waits for work in the background, ms.
+EXIT_WAIT_MS = 5000
 log = logging.getLogger(__name__)
 
 
@@ -110,8 +113,15 @@ def in_background(
     worker.returned.connect(on_result)
     worker.errored.connect(on_error)
     worker.warned.connect(_log_warning)
+    # Always the one registered last, so that it comes before FFTW's own, which frees what the work uses.
+    atexit.unregister(_await_workers)
+    atexit.register(_await_workers)
     worker.start()
     return worker
+
+
+def _await_workers() -> None:
+    QThreadPool.globalInstance().waitForDone(EXIT_WAIT_MS)
 
 
 def _log_warning(details: tuple[Any, ...]) -> None:

@@ -139,6 +139,10 @@ class Workspace(QWidget):
 
     def _restore_view(self, told: dict[str, Any]) -> None:
         restore_view(self._viewer, self._session, told)
+        driver = self._session.attachments.get("driver")
+        results = [record for record in self._session.runs if record.volume is not None]
+        if driver is not None and results:  # transform and slices of what was made last
+            driver.pictures.look_again(results[-1])
 
     def showEvent(self, event: Any) -> None:
         """Learn which window the project belongs to."""

@@ -45,6 +45,8 @@ class Progress:
         Computing time so far; pauses do not count.
     remaining_seconds : float or None
         Estimate for the sweeps that are left; None while too little is known.
+    tilt : int or None
+        Index of the tilt that was worked in last; None when not told.
     """
 
     run_id: str
@@ -55,6 +57,7 @@ class Progress:
     error: float
     elapsed_seconds: float
     remaining_seconds: float | None
+    tilt: int | None = None
 
     @property
     def fraction(self) -> float:

@@ -227,7 +227,7 @@ def _light(
             clock.reported = clock.elapsed
             yield Progress(
                 run_id, event.sweep, event.step, clock.n_sweeps, clock.n_steps, event.error,
-                clock.elapsed, clock.remaining(event.sweep, event.step),
+                clock.elapsed, clock.remaining(event.sweep, event.step), event.tilt,
             )  # fmt: skip
 
 
@@ -255,8 +255,11 @@ def final_frame(event: Finished, run_id: str) -> PreviewFrame:
     return replace(make_frame(event, run_id, sweep, fourier=True), final=True, unit=event.unit)
 
 
-def make_frame(event: Preview | Finished, run_id: str, sweep: int, *, fourier: bool) -> PreviewFrame:
-    """A frame with everything that is costly to work out for display."""
+def make_frame(event: Any, run_id: str, sweep: int, *, fourier: bool) -> PreviewFrame:
+    """A frame with everything that is costly to work out for display.
+
+    ``event`` has ``volume`` and ``voxel_size_angstrom``: a preview, an end, the record of a run.
+    """
     longest = FOURIER_LIVE_VOXELS if isinstance(event, Preview) else FOURIER_MAX_VOXELS
     power = shown_power(event.volume, longest) if fourier else None
     return PreviewFrame(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.grid import least, shift_errors
 from napari_phaset3m.prepare.align.likelihood import ShiftGrid
 from napari_phaset3m.reconstruct.methods import make_method
-from napari_phaset3m.reconstruct.methods.multislice import MultisliceMethod
+from napari_phaset3m.reconstruct.methods.linear import LinearMethod
 from napari_phaset3m.reconstruct.problem import build_problem
 from napari_phaset3m.reconstruct.volumes import from_public, to_public
 
@@ -42,13 +42,14 @@ def simulated(
     config : ReconstructionConfig
         The volume was reconstructed with it (slices, voxel, depth).
     volume : ndarray
-        `(nz, ny, nx)` volts.
+        `(nz, ny, nx)` in the method's unit (volts; a density per voxel of its own for linear methods).
     tilt : int
 
     Returns
     -------
     measured, simulated : ndarray
         `(n_focus, ny, nx)` intensities, incident 1; simulated ones lie, shifted, where the measured do.
+        Of linear methods `(1, ny, nx)`: what they fit, projections ``1 - I``, ``-ln I`` or phases.
 
     Raises
     ------
@@ -63,12 +64,18 @@ def simulated(
         update["depth_angstrom"] = nz * voxel
     run = config.model_copy(update=update)
     problem = build_problem(one_tilt(series, tilt), run)
-    method = cast(MultisliceMethod, make_method(problem, run, 1, resolve_device("cpu")))
-    engine = np.zeros(method.volume_shape, REAL)
-    shape = problem.geometry.volume_shape
-    engine[0] = from_public(volume, shape, problem.border, "volume") / method.volts_per_unit
-    seen = method.predict(engine, 0)
-    measured, found = (to_public(images, 1.0, problem.border) for images in (problem.images[0], seen))
+    method: Any = make_method(problem, run, 1, resolve_device("cpu"))
+    linear = isinstance(method, LinearMethod)
+    try:
+        engine = np.zeros(method.volume_shape, REAL)
+        shape = problem.geometry.volume_shape
+        engine[0] = from_public(volume, shape, problem.border, "volume") / method.volts_per_unit
+        seen = method.predict(engine, 0)
+        data = method.data if linear else problem.images[0]
+        measured, found = (to_public(images, 1.0, problem.border) for images in (data, seen))
+    finally:
+        if linear:
+            method.close()
     return measured, found
 
 

@@ -236,9 +236,9 @@ def _plot(axes: Any, name: str, volume: np.ndarray, voxel: float, unit: str, fsc
             axes.get_legend().remove()
     elif fsc is not None:
         plot_fsc(axes, fsc)
-        axes.legend(
-            loc="upper right", handlelength=1.6, labelspacing=0.3
-        )  # inside: a column has no room below
+        # inside, where it covers least: a column has no room below
+        looks = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 0.85}
+        axes.legend(loc="best", handlelength=1.6, labelspacing=0.3, **looks)
 
 
 def _letter(grid: Any, letters: Iterator[str]) -> None:

@@ -48,6 +48,18 @@ class Film:
         return (self.draw(number) for number in range(self.count))
 
 
+def stretched(film: Film, count: int) -> Film:
+    """A film of so many frames: each is held, or some are passed over.
+
+    Parameters
+    ----------
+    film : Film
+    count : int
+    """
+    _check(max(film.size), count)
+    return Film(count, film.size, lambda number: film.draw(number * film.count // count))
+
+
 def slice_film(
     volume: np.ndarray,
     voxel_size_angstrom: float,

@@ -1,0 +1,53 @@
+"""Axes of the error plot: whole sweeps, and labels that tell values apart within a decade."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyqtgraph")
+from napari_phaset3m.gui.plot_axes import LogAxis, SweepAxis
+
+
+def test_no_tick_lies_between_two_sweeps(qtbot):
+    axis = SweepAxis("bottom")
+    for last in (2, 4, 7, 30, 400):
+        values = [v for _, level in axis.tickValues(1, last, 600) for v in level]
+        assert len(values) >= 2 and all(v == round(v) for v in values), (last, values)
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.74, 0.96), (0.99, 1.0), (0.02, 0.11), (1.5e-4, 4e-4)])
+def test_less_than_a_decade_has_its_own_labels(qtbot, least, most):
+    axis = LogAxis("left")
+    axis.setLogMode(y=True)
+    levels = axis.tickValues(np.log10(least), np.log10(most), 180)
+    values = [v for _, level in levels for v in level]
+    told = [text for gap, level in levels for text in axis.tickStrings(level, 1.0, gap)]
+    assert len(told) >= 3 and len(set(told)) == len(told)
+    for value, text in zip(values, told, strict=True):
+        assert 0.999 * least <= 10**value <= 1.001 * most and float(text) == pytest.approx(
+            10**value, rel=1e-3
+        )
+
+
+def test_decades_are_labelled_as_usual(qtbot):
+    axis = LogAxis("left")
+    axis.setLogMode(y=True)
+    levels = axis.tickValues(-4, 0, 180)
+    assert "0.001" in [text for gap, level in levels for text in axis.tickStrings(level, 1.0, gap)]
+
+
+def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
+    from napari_phaset3m.gui.tilt_plot import TiltCurve, TiltPlot
+
+    plot, x = TiltPlot("defocus (nm)"), np.linspace(-60, 60, 5)
+    qtbot.addWidget(plot)
+    names = ("series", "focus 1", "focus 2", "focus 3", "doubtful", "by hand")
+    plot.show_curves([TiltCurve(name, x, x, None, n, n) for n, name in enumerate(names)])
+    plot.show()
+    heights = []
+    for width in (900, 300):
+        plot.resize(width, 200)
+        qtbot.waitUntil(lambda: plot.legend.height() >= plot.legend.heightForWidth(plot.legend.width()))
+        heights.append(plot.legend.height())
+    assert heights[1] > 1.5 * heights[0]
