@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -346,3 +347,20 @@ def test_nothing_is_opened_while_a_run_goes_on(qtbot, windows, tmp_path):
     assert "running" in project.error and project.working == ""
     session.update_run("r", status="stopped")
     session.active_run = None
+
+
+def test_errors_do_not_pile_up_and_go_when_saving_works_again(qtbot, windows, series_file, tmp_path):
+    """Four of them made the window taller than a small screen."""
+    _, workspace, session, project = windows()
+    load(qtbot, session, series_file)
+    folder = tmp_path / "p.phaset3m"
+    save_as(qtbot, project, folder)
+    shown = workspace.bar.notes.shown
+    for place in ("nowhere", "neither"):
+        project.save_as(tmp_path / place / "x.phaset3m")
+        qtbot.waitUntil(lambda p=place: any(p in note.text.text() for note in shown()), timeout=WAIT)
+        assert len(shown()) == 1 and shown()[0].text.text().startswith("Not saved")
+    shutil.rmtree(folder)  # an unplugged disk that comes back empty
+    project.save()
+    qtbot.waitUntil(lambda: (folder / "project.json").exists() and not shown(), timeout=WAIT)
+    assert (folder / "lock.json").exists() and not project.error

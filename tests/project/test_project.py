@@ -224,6 +224,20 @@ def test_deleted_runs_go_from_the_disk_and_others_are_not_written_again(series_f
     assert (folder / "runs" / "bb" / "volume.mrc").stat().st_mtime_ns == stamp
 
 
+def test_a_folder_that_was_gone_is_written_whole_again(series_file, tmp_path):
+    """An unplugged disk: the runs' records had been written once, and must not be taken for there."""
+    session = opened(series_file)
+    record = run_of(session, "aa")
+    folder = tmp_path / "p.phaset3m"
+    store = ProjectStore(folder)
+    store.save(take_snapshot(session))
+    shutil.rmtree(folder)
+    store.save(take_snapshot(session))
+    loaded = ProjectStore(folder).load()
+    assert not loaded.problems and [run.run_id for run in loaded.runs] == ["aa"]
+    np.testing.assert_array_equal(loaded.runs[0].volume, record.volume)
+
+
 def test_a_broken_off_saving_loses_nothing(series_file, tmp_path, monkeypatch):
     session = opened(series_file)
     folder = tmp_path / "p.phaset3m"

@@ -10,7 +10,7 @@ from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 
 Action = tuple[str, Callable[[], None]]
 #: More lines than these are not shown at a time.
-MOST = 4
+MOST = 3
 
 
 class Note(QWidget):
@@ -27,7 +27,7 @@ class Note(QWidget):
 
     def __init__(self, text: str, role: str, actions: Sequence[Action] = ()) -> None:
         super().__init__()
-        self.text = label(text, role, wrap=True)
+        self.role, self.text = role, label(text, role, wrap=True)
         self.dismiss = QToolButton()
         self.dismiss.setText("×")
         self.dismiss.setToolTip("Hide this message")
@@ -82,9 +82,9 @@ class Notes(QWidget):
         return [widget for widget in widgets if isinstance(widget, Note)]
 
     def add(self, text: str, role: str = "muted", actions: Sequence[Action] = ()) -> Note:
-        """Show a message; the same text takes the place of the one there is."""
+        """Show a message in place of the same text, and an error in place of the one before."""
         for note in self.shown():
-            if note.text.text() == text:
+            if note.text.text() == text or (role == "error" == note.role):
                 note.close_note()
         made = Note(text, role, actions)
         self._layout.addWidget(made)
@@ -92,7 +92,8 @@ class Notes(QWidget):
             self.shown()[0].close_note()
         return made
 
-    def clear(self) -> None:
-        """Take all of them away."""
+    def clear(self, beginning: str = "") -> None:
+        """Take all of them away, or those that begin so."""
         for note in self.shown():
-            note.close_note()
+            if note.text.text().startswith(beginning):
+                note.close_note()

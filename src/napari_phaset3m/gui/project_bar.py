@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.loader import FILE_FILTER
 from napari_phaset3m.gui.notes import Notes
-from napari_phaset3m.gui.project_driver import ProjectDriver
+from napari_phaset3m.gui.project_driver import NOT_SAVED, ProjectDriver
 from napari_phaset3m.gui.project_work import recent_projects
 from napari_phaset3m.gui.theme import ElidedLabel, label, set_role
 from napari_phaset3m.project.model import SUFFIX
@@ -115,14 +115,15 @@ class ProjectBar(QWidget):
         self.name.set_full_text(driver.name, place)
         if driver.working:
             text, role = f"{driver.working} …", "muted"
-        elif driver.error.startswith("Not saved"):
-            text, role = "Not saved", "error"
+        elif driver.error.startswith(NOT_SAVED):
+            text, role = NOT_SAVED, "error"
         elif driver.read_only:
             text, role = "Read-only", "warning"
         elif driver.dirty:
             text, role = "Changed", "muted"
         else:
             word = "Autosaved" if driver.folder is None else "Saved"
+            self.notes.clear(NOT_SAVED)
             text, role = f"{word} {driver.saved_at}" if driver.saved_at else "", "muted"
         set_role(self.state, role)
         self.state.setText(text)

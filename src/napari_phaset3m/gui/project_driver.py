@@ -37,6 +37,8 @@ _KEY = "project"
 DELAY_MS = 1500
 #: After a failure it is tried again so much later, ms.
 RETRY_MS = 30_000
+#: How it begins when saving failed.
+NOT_SAVED = "Not saved"
 
 
 class ProjectDriver(ProjectState):
@@ -146,7 +148,7 @@ class ProjectDriver(ProjectState):
         (saved, error), (store, folder) = answer, self._ended()
         if saved is None:
             self.dirty = True
-            self._fail(f"Not saved: {' '.join(str(error).split())}")
+            self._fail(f"{NOT_SAVED}: {' '.join(str(error).split())}")
             if folder == self.folder and not self._closed:
                 self._timer.start(RETRY_MS)
             return
@@ -171,6 +173,8 @@ class ProjectDriver(ProjectState):
                 self._lock.take(self.token)
                 if before is not None and is_unnamed(before.folder):
                     remove_soon(before.folder)
+        elif self._lock is not None and not self._lock.path.exists():
+            self._lock.take(self.token)  # the folder was gone for a while: an unplugged disk
         if folder is not None:
             self.folder, self.read_only = folder, False
 

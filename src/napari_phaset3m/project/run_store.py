@@ -60,7 +60,7 @@ class RunStore:
             mask = record.mask
             save_mask(folder / MASK, mask.mask, mask.voxel_size_angstrom[0], recipe=mask.recipe or None)
         text = json.dumps(self._as_dict(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        if self._told.get(record.run_id) != text:
+        if self._told.get(record.run_id) != text or not (folder / RUN).exists():
             write_text(folder / RUN, text)
             self._told[record.run_id] = text
 
