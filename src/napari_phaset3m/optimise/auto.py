@@ -41,6 +41,9 @@ FREEDOM = (
     "and it stays as stated"
 )
 
+#: Matching at full sampling gains where noise is strong even at this bin (at 200 e/Å² it gained nothing).
+_FINE_NOISE_BIN = 2
+
 
 def iterate_auto(
     series: TiltFocalSeries,
@@ -220,7 +223,7 @@ def _fine(
     """Matching at full sampling, where noise lets nothing coarser see all that the images tell."""
     trial = wanted.search.trial
     refined = trial.refine_shifts and trial.refine_defocus == "tilt"
-    if not (wanted.fine_rounds and refined and is_noisy(state.series, 1)):
+    if not (wanted.fine_rounds and refined and is_noisy(state.series, _FINE_NOISE_BIN)):
         return
     begun, both = time.perf_counter(), {"C30", "C12"} <= set(wanted.optics)
     how = (wanted.search.seed, config.threads, finish)
