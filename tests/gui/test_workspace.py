@@ -140,3 +140,26 @@ def test_imports_are_kept_out_of_collections_unless_a_viewer_is_there(monkeypatc
         assert gc.get_freeze_count() > 100_000
     finally:
         gc.unfreeze()
+
+
+def test_panels_opened_by_themselves_are_tabs_and_the_window_keeps_its_height(make_napari_viewer, qtbot):
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_phaset3m.gui.mask_panel import MaskPanel
+    from napari_phaset3m.gui.series_panel import SeriesPanel
+
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.setGeometry(0, 0, 1366, 768)
+    made = Workspace(viewer)
+    docks = [viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")]
+    qtbot.waitUntil(lambda: made._views is not None, timeout=10_000)
+    for kind in (SeriesPanel, MaskPanel):
+        docks.append(viewer.window.add_dock_widget(kind(viewer), name=kind.__name__, area="right"))
+        qtbot.wait(100)
+    assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+    assert window.height() <= 768 and docks[-1].widget().isVisible()
+    made.show_step("Mask")  # within the workspace a panel stays where it is
+    qtbot.wait(100)
+    assert made.panel("Mask").window() is window and len(window.findChildren(QDockWidget)) >= 4
+    assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])

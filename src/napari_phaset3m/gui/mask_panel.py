@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from napari_phaset3m.gui.mask_recipe import RecipeEditor
 from napari_phaset3m.gui.mask_sources import MaskSource, sources
 from napari_phaset3m.gui.mask_widgets import MaskWidgets
 from napari_phaset3m.gui.mask_work import work_for
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, set_role
+from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, set_role
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class MaskPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.ui)
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._list_sources()
         self._refresh()
 
@@ -63,8 +65,8 @@ class MaskPanel(QWidget):
         ui.open.clicked.connect(self._on_open)
         ui.undo.clicked.connect(work.undo)
         ui.redo.clicked.connect(work.redo)
-        ui.paint.clicked.connect(self._on_paint)
-        ui.erase.clicked.connect(self._on_erase)
+        ui.paint.clicked.connect(partial(self._brush, erase=False))
+        ui.erase.clicked.connect(partial(self._brush, erase=True))
         ui.use.clicked.connect(self.actions_.use_in_reconstruction)
         ui.analyse.clicked.connect(self.actions_.use_for_analysis)
         ui.crop.clicked.connect(self._on_crop)
@@ -194,13 +196,7 @@ class MaskPanel(QWidget):
         end_painting(self._work.publisher)
         self.actions_.clear()
 
-    def _on_paint(self) -> None:
-        self._brush(erase=False)
-
-    def _on_erase(self) -> None:
-        self._brush(erase=True)
-
-    def _brush(self, *, erase: bool) -> None:
+    def _brush(self, *_: object, erase: bool) -> None:
         layer: Any = self._work.publisher.layer(MASK)
         if layer is not None and str(layer.mode) == ("erase" if erase else "paint"):
             end_painting(self._work.publisher)
