@@ -10,7 +10,7 @@ import pytest
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.backend import Device
-from napari_phaset3m.jobs import Mailbox, Progress, RunControl, Stopped, Waiting, device_lock, run
+from napari_phaset3m.jobs import Mailbox, Progress, RunControl, Stopped, Waiting, device_lock, frames, run
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.reconstruct.events import Finished, Started, SweepDone
 
@@ -155,9 +155,9 @@ def test_limits_are_robust():
     volume = np.zeros((40, 40, 40), np.float32)
     volume[15:25, 15:25, 15:25] = 2.0
     volume[0, 0, 0] = 1e6
-    low, high = runner_module.display_limits(volume)
+    low, high = frames.display_limits(volume)
     assert low == 0.0 and high == pytest.approx(2.0)
-    assert runner_module.display_limits(np.zeros((4, 4, 4), np.float32))[1] > 0
+    assert frames.display_limits(np.zeros((4, 4, 4), np.float32))[1] > 0
 
 
 def test_previews_take_a_small_share_of_the_run_whoever_asks_for_more(fake, monkeypatch):

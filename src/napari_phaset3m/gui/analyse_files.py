@@ -124,7 +124,7 @@ class AnalyseFiles(QObject):
 
 def _volume(path: Path) -> tuple[Volume, Path, tuple[float, float]]:
     from napari_phaset3m.io.volume import load_volume, require_cubic
-    from napari_phaset3m.jobs.runner import display_limits
+    from napari_phaset3m.jobs.frames import display_limits
 
     volume = load_volume(path)
     require_cubic(path)

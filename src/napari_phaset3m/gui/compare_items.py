@@ -101,7 +101,7 @@ class Candidate:
 
 def shot_of(content: Content) -> Shot:
     """Work out what showing a volume needs; for a worker thread."""
-    from napari_phaset3m.jobs.runner import power_limits, shown_power
+    from napari_phaset3m.jobs.frames import power_limits, shown_power
 
     volume = np.ascontiguousarray(content.volume, np.float32)
     flat = volume.reshape(-1)

@@ -152,7 +152,7 @@ class MaskActions(QObject):
         self.said.emit(" ".join(str(error).split()) or type(error).__name__, "error")
 
     def _show(self, volume: Volume, path: Path) -> None:
-        from napari_phaset3m.jobs.runner import display_limits
+        from napari_phaset3m.jobs.frames import display_limits
 
         edge = (volume.voxel_size_angstrom,) * 3
         spec = LayerSpec(

@@ -18,7 +18,7 @@ from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.step_events import Job, Update
 from napari_phaset3m.gui.volume_layer import AXIS_LABELS, placement, turn_to_volume
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.jobs.runner import display_limits
+from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.optimise.auto import AutoResult
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.search import SearchResult

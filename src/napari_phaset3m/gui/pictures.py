@@ -21,7 +21,7 @@ from napari_phaset3m.gui.volume_layer import (
 )
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
-from napari_phaset3m.jobs.runner import make_frame
+from napari_phaset3m.jobs.frames import make_frame
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:

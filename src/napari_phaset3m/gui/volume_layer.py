@@ -10,7 +10,7 @@ import numpy as np
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher, LayerSpec
 from napari_phaset3m.io.volume import centred_origin
-from napari_phaset3m.jobs.runner import display_limits
+from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:

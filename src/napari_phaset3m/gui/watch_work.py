@@ -15,7 +15,7 @@ from napari_phaset3m.gui.publisher import LayerSpec, publisher_for
 from napari_phaset3m.gui.volume_layer import AXIS_LABELS, import_for_display, placement, turn_to_volume
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl
-from napari_phaset3m.jobs.runner import display_limits
+from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.jobs.watch import (
     Looked,
     QuickFailed,

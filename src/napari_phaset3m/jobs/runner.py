@@ -1,7 +1,7 @@
 """Drive one reconstruction for a command line, a notebook or a window.
 
 The solver's events come in; light events, time estimates and mailbox frames go
-out. Everything costly (binning, Fourier transforms, percentiles) happens here,
+out. Everything costly (:mod:`.frames`: transforms, percentiles) happens here,
 in the thread that iterates this generator.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from napari_phaset3m.core.backend import Device, DeviceName, release_memory
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.jobs.device_lock import device_lock
+from napari_phaset3m.jobs.frames import final_frame, make_frame
 from napari_phaset3m.jobs.mailbox import Mailbox
 from napari_phaset3m.jobs.messages import JobEvent, PreviewFrame, Progress, Stopped, Waiting
 from napari_phaset3m.reconstruct.events import (
@@ -42,9 +43,6 @@ PROGRESS_SECONDS = 0.05
 PREVIEW_SHARE = 39.0
 #: ... but not for longer than this, so that a picture comes now and then however busy the machine, seconds.
 PREVIEW_PAUSE_SECONDS = 60.0
-#: Longest edge of a volume whose Fourier transform is shown, voxels: while running and at the end.
-FOURIER_LIVE_VOXELS = 128
-FOURIER_MAX_VOXELS = 256
 
 
 @dataclass
@@ -247,57 +245,3 @@ def deliver_preview(
         mailbox.put(make_frame(event, run_id, event.sweep, fourier=fourier))
     cost = event.seconds + time.monotonic() - begun
     control.preview_delivered(pause_seconds=min(PREVIEW_SHARE * cost, PREVIEW_PAUSE_SECONDS))
-
-
-def final_frame(event: Finished, run_id: str) -> PreviewFrame:
-    """The full-size volume of a finished run, ready to be shown."""
-    sweep = event.sweeps[-1].sweep if event.sweeps else 0
-    return replace(make_frame(event, run_id, sweep, fourier=True), final=True, unit=event.unit)
-
-
-def make_frame(event: Any, run_id: str, sweep: int, *, fourier: bool) -> PreviewFrame:
-    """A frame with everything that is costly to work out for display.
-
-    ``event`` has ``volume`` and ``voxel_size_angstrom``: a preview, an end, the record of a run.
-    """
-    longest = FOURIER_LIVE_VOXELS if isinstance(event, Preview) else FOURIER_MAX_VOXELS
-    power = shown_power(event.volume, longest) if fourier else None
-    return PreviewFrame(
-        run_id,
-        sweep,
-        event.volume,
-        power,
-        event.voxel_size_angstrom,
-        display_limits(event.volume),
-        (0.0, 1.0) if power is None else power_limits(power),
-    )
-
-
-def shown_power(volume: np.ndarray, longest: int = FOURIER_MAX_VOXELS) -> np.ndarray:
-    """Log power of the central part of a volume, at most ``longest`` voxels along an edge.
-
-    Cropping keeps the frequencies up to Nyquist, which binning would lose.
-    """
-    from napari_phaset3m.analyse.fourier import log_power
-
-    centre = tuple(slice((n - min(n, longest)) // 2, (n + min(n, longest)) // 2) for n in volume.shape)
-    power: np.ndarray = log_power(volume[centre])
-    return power
-
-
-def display_limits(volume: np.ndarray) -> tuple[float, float]:
-    """Low (0 where nothing is negative) and the 99.95th percentile, from a thinned copy."""
-    low, high = np.percentile(_thinned(volume), (1.0, 99.95))
-    low = 0.0 if low > -0.05 * abs(high) else float(low)
-    return (low, float(high)) if high > low else (low, low + 1e-6)
-
-
-def power_limits(power: np.ndarray) -> tuple[float, float]:
-    """Low above the diffuse background and high below the strongest peaks."""
-    low, high = (float(v) for v in np.percentile(_thinned(power), (60.0, 99.99)))
-    return (low, high) if high > low else (low, low + 1e-6)
-
-
-def _thinned(volume: np.ndarray) -> np.ndarray:
-    stride = max(1, round(float(volume.size / 500_000) ** (1 / 3)))
-    return volume[::stride, ::stride, ::stride]
