@@ -23,6 +23,8 @@ from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.session import Session, session_for  # noqa: E402
 
+from ._fake import small_series  # noqa: E402
+
 
 def make_series(**more) -> TiltFocalSeries:
     return TiltFocalSeries(
@@ -163,3 +165,20 @@ def test_panels_opened_by_themselves_are_tabs_and_the_window_keeps_its_height(ma
     qtbot.wait(100)
     assert made.panel("Mask").window() is window and len(window.findChildren(QDockWidget)) >= 4
     assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+
+
+def test_a_sample_opened_beside_a_series_is_offered(make_napari_viewer, qtbot):
+    from napari_phaset3m.sample import co3o4_sample, sample_path
+
+    viewer = make_napari_viewer()
+    made = Workspace(viewer)
+    viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")
+    session = session_for(viewer)
+    session.series = small_series()
+    ((data, options, _),) = co3o4_sample()
+    viewer.add_image(data, **options)
+    (note,) = [one for one in made.bar.notes.shown() if "co3o4_sample.h5 is a layer only" in one.text.text()]
+    assert session.series.n_tilt != 31
+    note.buttons[0].click()
+    qtbot.waitUntil(lambda: session.series.n_tilt == 31, timeout=30_000)
+    qtbot.waitUntil(lambda: session.series_path == sample_path() and len(viewer.layers) == 1, timeout=10_000)

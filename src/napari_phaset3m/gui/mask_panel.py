@@ -119,13 +119,17 @@ class MaskPanel(QWidget):
         """Keep the volume that is chosen up to date; choose the first when there was none."""
         work, known = self._work, self._work.source
         if known is None:  # a mask that nobody asked for must not cover the volume of another step
-            work.set_source(self._found[0] if self._found and not self._left else None)
+            work.set_source(self._found[0] if self._found and not self._unseen() else None)
             return
         same = next((source for source in self._found if source.key == known.key), None)
         if same is None and known.live:  # the run has finished: its result takes over
             same = self._found[0] if self._found else None
         if same is not None and not painting(work.publisher.layer(MASK)):
             work.set_source(same) if self._may_follow(same) else None
+
+    def _unseen(self) -> bool:
+        # A dock behind another one's tab stays "visible" for Qt, outside of the window.
+        return self._left or (self.isVisible() and self.visibleRegion().isEmpty())
 
     def _may_follow(self, source: MaskSource) -> bool:
         # A live preview is followed while the panel is looked at, and one mask after the other.
