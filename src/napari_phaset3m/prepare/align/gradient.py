@@ -49,7 +49,8 @@ def refine(work: Work, share: Share) -> StageEvents:
     bins = match_bins(work)[-1:] if settings.gradient_bins == "auto" else settings.gradient_bins
     plan = [bin_ for bin_ in bins for _ in range(settings.gradient_rounds)]
     passed: list[Work] = []
-    known = work.reach_px is not None and images and not geometry
+    # Known since an earlier alignment, and not matched since.
+    known = work.reach_px is not None and "match" not in work.config.stages and images and not geometry
     anew = len(plan) // 2 if settings.refine_optics and not geometry and not known else 0
     for number, bin_ in enumerate(plan):
         part = share.part(number, len(plan))
