@@ -161,6 +161,14 @@ def _measured(pair: tuple[str, float]) -> list[dict[str, object]]:
     return list(measure(*pair))
 
 
+def bounds() -> dict[tuple[str, str, str], float]:
+    """What axis_bound.py found, degrees, by specimen, range and dose."""
+    with (ROOT / "benchmarks" / "results" / "axis_bound.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = ("specimen", "tilt_range_deg", "dose_e_per_a2")
+    return {(r[names[0]], r[names[1]], r[names[2]]): float(r["bound_deg"]) for r in rows}
+
+
 def write(rows: list[dict[str, object]]) -> None:
     """The CSV file and the table for people."""
     with (ROOT / "benchmarks" / "results" / "alignment.csv").open("w", newline="") as file:
@@ -174,15 +182,19 @@ def write(rows: list[dict[str, object]]) -> None:
         "coarse y, x, px",
         "axis, °",
         "its σ, °",
+        "bound of σ, °",
         "whole y, x, px",
         "defocus, Å",
     )
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    least = bounds()
     for row in rows:
+        held = least.get((str(row["specimen"]), str(row["tilt_range_deg"]), str(row["dose_e_per_a2"])))
         cells = (
             row["specimen"], f"±{row['tilt_range_deg']:g}° ({row['n_tilt']})", row["dose_e_per_a2"],
             f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}", f"{row['axis_error_deg']:+.2f}",
-            f"{row['axis_sigma_deg']:.2f}", f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
+            f"{row['axis_sigma_deg']:.2f}", "–" if held is None else f"{held:.2f}",
+            f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
             f"{row['defocus_before_angstrom']:.0f} → {row['defocus_rms_angstrom']:.0f}",
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -194,9 +206,10 @@ def write(rows: list[dict[str, object]]) -> None:
 Made by `python benchmarks/bench_alignment.py`: 80² px, two foci, tilts every 4°, shifts of
 σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by σ = {DEFOCUS_SIGMA:g} Å for each tilt;
 doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` from where
-it ends (`match,gradient`; vesicles only `match`: their pixels of 20 Å tell nothing of optics and defoci).
+it ends (`gradient`; vesicles `match`: their pixels of 20 Å tell nothing of optics and defoci).
 Shift errors are RMS, along (y) and across (x) the axis, without a translation of the specimen; the error
-of the axis is signed, and σ is what the program itself says about it.
+of the axis is signed, σ is what the program itself says about it, and "bound of σ" the least that a method
+can reach which knows only the power spectrum of the specimen (`python benchmarks/axis_bound.py`).
 
 **The axis is within {AXIS_ASKED_DEG:g}° in {good} of {len(rows)} series, and within two of its own σ in
 {honest}.**

@@ -12,6 +12,7 @@ from napari_phaset3m.prepare.align.defoci import posterior
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.stages import after_start
 from napari_phaset3m.prepare.align.work import Work
 from napari_phaset3m.prepare.events import drain
 
@@ -54,6 +55,12 @@ def test_flat_waves_are_projected():
     assert stages_of(series(20.0, defocus_angstrom=None), config) == ("coarse", "match")
 
 
+def test_known_shifts_are_refined_and_not_matched():
+    assert after_start(("match", "gradient"), known=True) == ("gradient",)
+    assert after_start(("match", "gradient"), known=False) == ("match", "gradient")
+    assert after_start(("coarse", "match"), known=True) == ("match",)
+
+
 def test_defoci_are_found_between_trials():
     """Many electrons: a likelihood narrower than the step of the trials."""
     trials, true, sigma = np.arange(-5, 6) * 40.0, 17.0, 4.0
@@ -80,3 +87,19 @@ def test_good_shifts_are_not_given_up_for_noise(shifted):
     shift, defocus = shifted.errors(done.result.alignment)
     assert shift < 0.1
     assert defocus < 0.7 * shifted.errors(start)[1]
+
+
+def test_defoci_are_found_where_shifts_are_known(shifted):
+    """What "auto" means after a start with errors: defoci are found, and shifts stay as good as they were."""
+    given, rng = shifted.series, np.random.default_rng(5)
+    start = Alignment.of(given).replace(
+        shifts_px=shifted.shifts_px + rng.normal(0, 0.1, shifted.shifts_px.shape),
+        shift_error_px=np.full(shifted.shifts_px.shape, 0.05),
+    )
+    config = AlignConfig.parse(match={"match_bins": (1,)}, gradient={"gradient_rounds": 4}, threads=1)
+    stages = after_start(("match", "gradient"), known=True)
+    done = drain(iterate_align(given, config.model_copy(update={"stages": stages}), start=start))
+    shift, defocus = shifted.errors(done.result.alignment)
+    assert [stage.kept for stage in done.result.stages] == [True]
+    assert shift < 0.06
+    assert defocus < 15

@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
-from napari_phaset3m.prepare.align.stages import STAGES, check_stages, stages_of
+from napari_phaset3m.prepare.align.stages import STAGES, after_start, check_stages, stages_of
 from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.align.work import Judged, Share, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
@@ -88,7 +88,7 @@ def iterate_align(
     results: list[StageResult] = []
     stages = stages_of(series, config)
     if start is not None and config.stages == "auto":
-        stages = tuple(name for name in stages if name != "coarse")
+        stages = after_start(stages, known=given.reach_px is not None)
     size = (1.0 - FIRST) / len(stages)
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(stages):

@@ -49,7 +49,9 @@ def refine(work: Work, share: Share) -> StageEvents:
     bins = match_bins(work)[-1:] if settings.gradient_bins == "auto" else settings.gradient_bins
     plan = [bin_ for bin_ in bins for _ in range(settings.gradient_rounds)]
     passed: list[Work] = []
-    anew = len(plan) // 2 if settings.refine_optics and not geometry else 0
+    # Known since an earlier alignment, and not matched since.
+    known = work.reach_px is not None and "match" not in work.config.stages and images and not geometry
+    anew = len(plan) // 2 if settings.refine_optics and not geometry and not known else 0
     for number, bin_ in enumerate(plan):
         part = share.part(number, len(plan))
         if number and number == anew:
@@ -57,6 +59,9 @@ def refine(work: Work, share: Share) -> StageEvents:
             work = yield from rematch(work, bin_, part.part(0, 2))
             part = part.part(1, 2)
         halves = [part.part(0, 2), part.part(1, 2)] if images and geometry else [part, part]
+        if known:
+            # Shifts were good to begin with: from round to round they would drift, smoothly over the tilts.
+            work = work.at(work.alignment.replace(shifts_px=start.shifts_px))
         if images:
             work = yield from _images(work, bin_, number, halves[0])
         if geometry:

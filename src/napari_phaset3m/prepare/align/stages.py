@@ -40,6 +40,23 @@ def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
     return ("match", "gradient") if tells(Work(series, config, Alignment.of(series))) else ("match",)
 
 
+def after_start(stages: tuple[str, ...], *, known: bool) -> tuple[str, ...]:
+    """Those that are left where another alignment is the start.
+
+    Where it tells how good its shifts are, steps inside the reconstruction are enough, and safer: matching
+    to volumes of a few sweeps lets single tilts run into false minima (docs/alignment.md).
+
+    Parameters
+    ----------
+    stages : tuple of str
+        What :func:`stages_of` gives for "auto".
+    known : bool
+        The errors of the shifts are known.
+    """
+    left = tuple(name for name in stages if name != "coarse")
+    return ("gradient",) if known and "gradient" in left else left
+
+
 def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> str:
     """Why a stage cannot be run on a series; empty when it can.
 
