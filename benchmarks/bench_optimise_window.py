@@ -24,12 +24,14 @@ SMALL = (1366, 768)
 
 def opened(series: Path, size: tuple[int, int]) -> tuple[Any, Any, Any]:
     """Viewer, session and panel, at the tab Optimise."""
+    from napari.settings import get_settings
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
 
     from napari_phaset3m.gui.launch import open_workspace
     from napari_phaset3m.session import session_for
 
+    get_settings().application.gui_notification_level = "error"  # PyQt5's end is not what pictures are about
     viewer = open_workspace(series, run=False)
     viewer.window._qt_window.resize(*size)
     session = session_for(viewer)

@@ -45,4 +45,5 @@ def test_shown_numbers_read_back(value):
 
 
 def test_shown_values_are_rounded():
+    assert [show(a, "°") for a in (-0.000488, 59.9996, -1.2345)] == ["0", "60", "−1.234"]
     assert show(900.0000001, "nm") == "90" and show(2.3e7, "mm") == "2.3" and show_number(-0.0) == "0"

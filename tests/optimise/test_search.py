@@ -199,6 +199,9 @@ def test_a_journal_of_something_else_is_refused(tmp_path):
         Journal(path, "mark")
     with pytest.raises(DataError, match="another series"):
         Journal(path, "other", resume=True)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": "0.0.9"}))
+    with pytest.raises(DataError, match=r"another version \(written by 0.0.9, .*start anew"):
+        Journal(path, "other", resume=True)
     path.write_text(json.dumps([1, 2]))
     with pytest.raises(DataError, match="no journal"):
         Journal(path, "mark", resume=True)

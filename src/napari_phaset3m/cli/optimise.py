@@ -43,6 +43,7 @@ class _PipelineFlags(Model):
     geometry: tuple[str, ...] = Field((), description=_described("geometry"))
     dose: bool = Field(False, description=_described("dose"))
     rounds: int = Field(2, description=_described("rounds"))
+    fine_rounds: int = Field(6, description=_described("fine_rounds"))
     error_groups: int = Field(5, description=_described("error_groups"))
 
 

@@ -115,7 +115,7 @@ def _with_prediction(
 
 def angle_text(alignment: Alignment, tilt: int) -> str:
     """Tilt angle for a readout."""
-    return f"{alignment.tilt_deg[tilt]:.1f}°".replace("-", "−")
+    return f"{round(float(alignment.tilt_deg[tilt]), 1) + 0.0:.1f}°".replace("-", "−")
 
 
 def _pair(token: int, a: np.ndarray, b: np.ndarray, mode: Mode, pixel: float, text: str) -> Pair:

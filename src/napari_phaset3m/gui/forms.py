@@ -21,6 +21,8 @@ FACTORS: dict[str, float] = {
     "pm": 0.01, "Å": 1.0, "A": 1.0, "nm": 10.0, "µm": 1e4, "um": 1e4, "μm": 1e4, "mm": 1e7,
     "V": 1.0, "kV": 1e3, "MV": 1e6, "eV": 1.0, "meV": 1e-3, "e/Å²": 1.0, "°": 1.0, "": 1.0,
 }  # fmt: skip
+#: An angle of a stage is not known better than a thousandth of a degree: -0.000488° is shown as 0.
+ANGLE_DECIMALS = 3
 _KINDS = (
     frozenset(("pm", "Å", "A", "nm", "µm", "um", "μm", "mm")),
     frozenset(("V", "kV", "MV")),
@@ -80,21 +82,24 @@ QUANTITIES = (
 BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
 
 
-def show_number(value: float, digits: int = 4) -> str:
-    """Write a number without exponent or trailing zeros, rounded to ``digits`` significant ones."""
+def show_number(value: float, digits: int = 4, decimals: int | None = None) -> str:
+    """Write a number without exponent or trailing zeros.
+
+    Rounded to ``digits`` significant ones, and to no more than ``decimals`` behind the point, where given.
+    """
     if not np.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    text = f"{value:.{places}f}"
+    text = f"{value:.{places if decimals is None else min(places, decimals)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text.replace("-", "−")
 
 
 def show(value: float, unit: str, digits: int = 4) -> str:
     """Write a value, given in the inner unit, as a number in ``unit`` (which is not appended)."""
-    return show_number(value / FACTORS[unit], digits)
+    return show_number(value / FACTORS[unit], digits, ANGLE_DECIMALS if unit == "°" else None)
 
 
 def parse_number(text: str, unit: str) -> float:

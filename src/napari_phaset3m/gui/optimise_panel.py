@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 _NO_FILE = "Trials are not kept"
 _GRADIENT = (
-    "align", "optics", "bins", "sweeps", "geometry", "dose", "rounds", "least_gain", "error_groups",
+    "align", "optics", "bins", "sweeps", "geometry", "dose", "rounds", "least_gain",
+    "fine_rounds", "error_groups",
 )  # fmt: skip
 
 

@@ -7,13 +7,13 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.gui.forms import show, show_number
+from napari_phaset3m.gui.forms import show
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 
 
 def tilt_text(series: TiltFocalSeries, tilt: int) -> str:
     """Tilt angle for a readout."""
-    return f"{show_number(float(series.tilt_deg[tilt]))}°"
+    return f"{show(float(series.tilt_deg[tilt]), '°')}°"
 
 
 def focus_text(series: TiltFocalSeries, tilt: int, focus: int) -> str:

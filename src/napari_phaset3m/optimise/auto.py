@@ -20,9 +20,11 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.auto_config import AutoConfig
 from napari_phaset3m.optimise.checks import check_stated
+from napari_phaset3m.optimise.fine import iterate_fine
 from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.levels import levelled
+from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.search import at_bounds, iterate_search
 from napari_phaset3m.optimise.stages import AutoResult, Stage, State, changes
@@ -38,6 +40,9 @@ FREEDOM = (
     "a constant tilt offset only turns the volume about the tilt axis: no image tells it, "
     "and it stays as stated"
 )
+
+#: Matching at full sampling gains where noise is strong even at this bin (at 200 e/Å² it gained nothing).
+_FINE_NOISE_BIN = 2
 
 
 def iterate_auto(
@@ -85,6 +90,7 @@ def iterate_auto(
     wanted = wanted.with_defocus(state.series)
     wanted = yield from _rounds(state, wanted, config, (finish, journal, resume))
     if not (finish is not None and finish.finish_requested()):
+        yield from _fine(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
     notes = tuple(dict.fromkeys([*_noted(state), FREEDOM]))
@@ -209,6 +215,24 @@ def _geometry(
             score = _score(event.series, config, wanted).score
             told = _turned(event.result.alignment)
             state.judge("geometry", event.series, score, time.perf_counter() - begun, told)
+
+
+def _fine(
+    state: State, wanted: AutoConfig, config: ReconstructionConfig, finish: Finish | None
+) -> Iterator[Progress]:
+    """Matching at full sampling, where noise lets nothing coarser see all that the images tell."""
+    trial = wanted.search.trial
+    refined = trial.refine_shifts and trial.refine_defocus == "tilt"
+    if not (wanted.fine_rounds and refined and is_noisy(state.series, _FINE_NOISE_BIN)):
+        return
+    begun, both = time.perf_counter(), {"C30", "C12"} <= set(wanted.optics)
+    how = (wanted.search.seed, config.threads, finish)
+    for event in iterate_fine(state.series, wanted.fine_rounds, how, optics=both):
+        if isinstance(event, Progress):
+            yield Progress(event.text, 0.9, event.detail)
+        else:
+            score = _score(event.series, config, wanted).score
+            state.judge("fine", event.series, score, time.perf_counter() - begun)
 
 
 def _turned(found: Alignment) -> dict[str, float]:

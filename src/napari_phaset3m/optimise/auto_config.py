@@ -33,6 +33,11 @@ class AutoConfig(Model):
     )
     dose: bool = Field(False, description="Refine the dose of each image after the gradient stage")
     rounds: PositiveInt = Field(2, description="Rounds of search and gradient, at most")
+    fine_rounds: int = Field(
+        6,
+        ge=0,
+        description="Rounds of matching at full sampling at the end, in strong noise; 0: none",
+    )
     error_groups: int = Field(
         5, ge=0, description="Parts of the images left out in turn for the error bars; 0 or 1: curvature only"
     )

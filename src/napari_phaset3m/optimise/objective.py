@@ -115,14 +115,15 @@ class Objective:
     trial : TrialConfig
     seed : int
         Which images are held out.
-    threads : int or "auto"
+    threads : int, optional
+        Instead of the config's.
     """
 
     series: TiltFocalSeries
     config: ReconstructionConfig
     trial: TrialConfig
     seed: int = 0
-    threads: int | Literal["auto"] = "auto"
+    threads: int | None = None
     cancelled: Callable[[], bool] = field(default=lambda: False)
 
     @property
@@ -146,7 +147,7 @@ class Objective:
             changes: dict[str, Any] = {
                 "voxel_angstrom": series.pixel_size_angstrom * self.trial.bin,
                 "multiresolution": self.trial.coarser,
-                "threads": self.threads,
+                "threads": self.threads or config.threads,
             }
             if "iterations" not in values:
                 changes["iterations"] = self.trial.sweeps

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def iterate_search(
     book = Journal(Path(journal) if journal else None, signature(series, config, wanted), resume=resume)
     proposer = make_proposer(wanted, [(trial.point, trial.score) for trial in book.trials])
     stop = Flag()
-    threads: int | Literal["auto"] = "auto" if wanted.workers == 1 else 1
+    threads = None if wanted.workers == 1 else 1
     objective = Objective(series, config, wanted.trial, wanted.seed, threads, stop.is_set)
     reason = yield from _trials(objective, proposer, book, (wanted, axes, finish, stop))
     found = best(book.trials)

@@ -126,12 +126,15 @@ class Journal:
             head = None
         if not isinstance(head, dict) or head.get("format") != _FORMAT:
             raise DataError("is no journal of trials", path=path, remedy="Name the file of an earlier search")
-        if head["signature"] != mark:
+        if head.get("signature") != mark:
+            other, here = head.get("version", "unknown"), package_version()
+            version = "" if other == here else f", or of another version (written by {other}, this is {here})"
+            remedy = "Continue with the same ones, or name another file to start anew"
             raise DataError(
-                "is of another series, range or setting",
+                f"is of another series, range or setting{version}",
                 path=path,
                 field="signature",
-                remedy="Continue with the same ones, or start another file",
+                remedy=remedy,
             )
         kept = lines[:1]
         for line in lines[1:]:

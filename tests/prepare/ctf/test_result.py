@@ -71,6 +71,13 @@ def test_astigmatism_of_a_series_is_averaged_by_components():
     assert c12 == pytest.approx(50, abs=0.1) and min(phi12, np.pi - phi12) < 0.01
 
 
+def test_the_stated_astigmatism_is_told_where_nothing_was_fitted():
+    rows = [[ImageCtf(t, 0, method="stated", defocus_angstrom=1.0, c12_angstrom=84.0, phi12_rad=1.1)]
+            for t in range(3)]  # fmt: skip
+    result = CtfResult(tuple(map(tuple, rows)), np.arange(3.0), PLAIN, "exit_wave", "")
+    assert result.astigmatism() == pytest.approx((84.0, 1.1))
+
+
 @pytest.mark.parametrize("place", [(3, 0), (0, 1), (-1, 0)])
 def test_edit_of_no_image(place):
     with pytest.raises(DataError, match="3 tilts and 1 foci"):

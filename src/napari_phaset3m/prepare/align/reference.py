@@ -28,7 +28,7 @@ from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.stage import Stage
 
 #: What keeps a reference volume in bounds, see :class:`Reference`.
-Kind = Literal["sparse", "plain", "thin", "joint"]
+Kind = Literal["sparse", "plain", "thin", "joint", "fine"]
 #: Phase (rad) that the wave gains at most within a box that may be taken as flat.
 FLAT = 0.3
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
@@ -37,12 +37,13 @@ ATOMIC_PIXEL = 0.8
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Tilts per update of such a volume: its few sweeps average noise rather than converge.
 BASIS_SUBSET = 9
+#: A "fine" volume: its L1 penalty (sparser than a reconstruction, it predicts better), and sweeps.
+FINE_SPARSITY, FINE_SWEEPS = 1.7, 10
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
 #: Depth of a volume of one slice.
 THIN_VOXELS = 4
-#: A volume whose misfit falls by more than this part of it per sweep gets more of them, up to so many times
-#: as many as were asked for.
+#: A volume whose misfit falls by more than this part per sweep gets up to so many times the sweeps.
 STILL, LONGEST = 0.05, 2
 
 
@@ -104,6 +105,9 @@ def reference_config(
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)
+    if kind == "fine":
+        common["iterations"] = sweeps or FINE_SWEEPS
+        return ReconstructionConfig.parse(**common, constraints=ConstraintConfig(sparsity=FINE_SPARSITY))
     if kind == "thin":
         common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
     if kind != "sparse":
@@ -136,10 +140,10 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
-    kind : {"sparse", "plain", "thin", "joint"}
-        Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and
-        so the size of derivatives; or the same in one slice, a phase object for the images of one tilt;
-        or those of :func:`joint_config`.
+    kind : {"sparse", "plain", "thin", "joint", "fine"}
+        Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and so the
+        size of derivatives; the same in one slice, a phase object for the images of one tilt; those of
+        :func:`joint_config`; or those of a reconstruction, sparser still.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from napari_phaset3m.prepare.align.defoci import defocus_sigma, evidence, poster
 from napari_phaset3m.prepare.align.likelihood import Rings, ShiftGrid, measure_rings, moments
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared, SharedEquations
-from napari_phaset3m.prepare.align.reference import Reference
+from napari_phaset3m.prepare.align.reference import Kind, Reference
 from napari_phaset3m.prepare.align.work import Share, Work, built, deal
 from napari_phaset3m.prepare.events import Progress
 
@@ -55,6 +55,8 @@ class Plan:
         Look at what all images share as well.
     text : str
         For the progress.
+    kind : str
+        Of the reference volumes.
     """
 
     bin_: int
@@ -62,6 +64,7 @@ class Plan:
     seed: tuple[int, ...]
     text: str
     optics: bool = False
+    kind: Kind = "sparse"
 
 
 def run_round(work: Work, start: Alignment, plan: Plan, share: Share) -> Generator[Progress, None, Found]:
@@ -77,7 +80,8 @@ def run_round(work: Work, start: Alignment, plan: Plan, share: Share) -> Generat
     parts = deal(series.used, work.config.reference.folds, plan.by_tilt, work.rng(*plan.seed))
     task = _Task(work, start, plan)
     for number, held in enumerate(parts):
-        reference = Reference(series.replace(used=series.used & ~held), work.config, plan.bin_)
+        rest = series.replace(used=series.used & ~held)
+        reference = Reference(rest, work.config, plan.bin_, kind=plan.kind)
         try:
             yield from built(reference, plan.text, share.part(number, len(parts)))
             task.look(reference, held)

@@ -54,7 +54,8 @@ def optics(work: Work, share: Share) -> StageEvents:
         text = f"Cs {here.values[0] * 1e-7:.2f} mm"
         trial = replace(work, original=here.put(work.original))
         for n in range(TRIAL_ROUNDS):
-            trial = yield from _round(trial, start, (stated, spread), (5, number, n), part.part(n, 3), text)
+            plan = _plan(trial, (5, number, n), text)
+            trial = yield from shared_round(trial, start, (stated, spread), plan, part.part(n, 3))
         judged = yield from judge(trial, match_bins(work)[-1], part.part(2, 3), text)
         if best is None or judged.information > best[0].information:
             best = (judged, trial)
@@ -66,7 +67,8 @@ def optics(work: Work, share: Share) -> StageEvents:
         if work.finishing:
             break
         part = rest.part(n, rounds)
-        work = yield from _round(work, start, (stated, spread), (6, n), part, "Cs and astigmatism")
+        plan = _plan(work, (6, n), "Cs and astigmatism")
+        work = yield from shared_round(work, start, (stated, spread), plan, part)
         passed.append(work)
         yield Progress(f"Cs {Shared.of(work.original).values[0] * 1e-7:.2f} mm", part.at(1.0), detail(work))
     return mean_of(passed[len(passed) // 2 :]) if passed else work
@@ -99,15 +101,22 @@ def priors(work: Work) -> np.ndarray:
     return np.array([sigma, *[settings.optics_astigmatism_sigma_angstrom] * 2])
 
 
-def _round(
-    work: Work,
-    start: Alignment,
-    about: tuple[Shared, np.ndarray],
-    seed: tuple[int, ...],
-    share: Share,
-    text: str,
+def shared_round(
+    work: Work, start: Alignment, about: tuple[Shared, np.ndarray], plan: Plan, share: Share
 ) -> Generator[Progress, None, Work]:
-    plan = Plan(match_bins(work)[-1], seed[-1] % 2 == 1, seed, text, optics=True)
+    """One round of matching, and one step of what all images share.
+
+    Parameters
+    ----------
+    work : Work
+    start : Alignment
+        What the priors of shifts and defoci are about.
+    about : tuple
+        What those of the optics are about, and `(3,)` their standard deviations (:func:`priors`).
+    plan : Plan
+        That looks at the optics.
+    share : Share
+    """
     found = yield from run_round(work, start, plan, share)
     work = taken(work, [found])
     assert found.optics is not None
@@ -116,3 +125,7 @@ def _round(
     if alignment.defocus_angstrom is not None and defocus_sigma(work):
         alignment = alignment.replace(defocus_angstrom=alignment.defocus_angstrom + follow[:, None])
     return replace(work, original=now.put(work.original), alignment=alignment)
+
+
+def _plan(work: Work, seed: tuple[int, ...], text: str) -> Plan:
+    return Plan(match_bins(work)[-1], seed[-1] % 2 == 1, seed, text, optics=True)

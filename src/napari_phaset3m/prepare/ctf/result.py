@@ -171,8 +171,11 @@ class CtfResult:
         return replace(self, images=tuple(map(tuple, table)))
 
     def astigmatism(self) -> tuple[float, float]:
-        """C12 (angstrom) and phi12 (rad) of the series: median over the images, by components."""
-        fitted = self._fitted()
+        """C12 (angstrom) and phi12 (rad) of the series: median over the images, by components.
+
+        Where no fit can be trusted, that of the images whose stated numbers stay.
+        """
+        fitted = self._fitted() or [image for image in self if image.method == "stated"]
         if not fitted:
             return 0.0, 0.0
         cos = float(np.median([i.c12_angstrom * np.cos(2 * i.phi12_rad) for i in fitted]))
