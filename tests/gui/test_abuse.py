@@ -33,6 +33,7 @@ from napari_phaset3m.gui import project_driver  # noqa: E402
 from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
 from napari_phaset3m.gui.publisher import METADATA_KEY  # noqa: E402
 from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
+from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.io import atomic  # noqa: E402
 from napari_phaset3m.project import ProjectStore  # noqa: E402
@@ -179,6 +180,36 @@ def test_changing_the_theme_mid_run(no_thread_left, window):
         window.goes_on()
     window.click(window.panel.finish)
     assert window.until_ended().status == "finished"
+
+
+def test_live_views_survive_what_is_done_to_them(no_thread_left, own_cache, window, qtbot):
+    """Slices and the tilt's images: layers deleted, theme changed, dock floated and closed, mid-run."""
+    window.viewer.window._qt_window.show()
+    qtbot.waitUntil(lambda: window.workspace._views is not None, timeout=WAIT)
+    window.start()
+    window.until_running()
+    modes = window.panel.modes
+    window.click(modes.buttons["Slices"])
+    window.click(modes.tilt)
+    window.goes_on()
+    assert timed(window.viewer.layers.clear) < HANG
+    window.click(modes.buttons["Surface"])
+    window.viewer.theme = "light"
+    dock = dock_of(window.workspace._views)
+    for away in (True, False):
+        dock.setFloating(away)
+        qtbot.wait(100)
+    dock.close()
+    window.goes_on()
+    window.workspace.show_views()
+    window.click(modes.buttons["Projection"])
+    window.goes_on()
+    window.click(window.panel.finish)
+    assert timed(window.until_ended) < HANG
+    record = window.session.runs[-1]
+    assert record.status == "finished" and [la.data is record.volume for la in window.volumes()] == [True]
+    assert timed(window.viewer.close) < HANG
+    qtbot.waitUntil(lambda: not [t for t in threading.enumerate() if "project" in t.name], timeout=WAIT)
 
 
 @pytest.mark.parametrize("last", ["the first", "the other"])

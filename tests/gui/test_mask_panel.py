@@ -14,6 +14,7 @@ pytestmark = [
 pytest.importorskip("napari")
 
 from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtGui import QRegion  # noqa: E402
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from napari_phaset3m.analyse.masks import Recipe, Soft, Sphere, automatic  # noqa: E402
@@ -282,7 +283,8 @@ def test_large_volumes_are_shown_binned_first(empty, qtbot, monkeypatch):
 
 def test_the_live_preview_is_followed_and_its_mask_fits_the_run(empty, qtbot):
     _, panel, session = empty
-    panel.isVisible = lambda: True  # a hidden panel does not follow
+    # a hidden panel does not follow, nor one behind another's tab
+    panel.isVisible, panel.visibleRegion = lambda: True, lambda: QRegion(0, 0, 9, 9)
     session.series = series()
     session.add_run(record(status="running", volume=None))
     session.active_run = "one"

@@ -211,11 +211,25 @@ def test_stop_before_the_first_picture_takes_the_empty_layer_away(qtbot, panel, 
     assert run_to_end(qtbot, panel).status == "finished"
 
 
+def test_earlier_volumes_are_put_aside_for_a_run_and_come_back_when_it_shows_nothing(qtbot, panel, viewer):
+    run_to_end(qtbot, panel)
+    (first,) = volumes(viewer)
+    panel.start.click()
+    qtbot.waitUntil(lambda: len(volumes(viewer)) == 2 or not panel._driver.busy, timeout=WAIT)
+    assert not first.visible
+    panel.stop.click()
+    qtbot.waitUntil(lambda: panel._session.active_run is None, timeout=WAIT)
+    shown = [layer.visible for layer in volumes(viewer)]
+    assert shown == [True] or shown == [False, True]  # stopped before the first picture, or after it
+    run_to_end(qtbot, panel)
+    assert [layer.visible for layer in volumes(viewer)][-1] and not first.visible
+
+
 def test_trouble_with_the_canvas_does_not_hang_the_run(qtbot, panel, monkeypatch):
     def broken(*args):
         raise OSError("no canvas")
 
-    monkeypatch.setattr("napari_phaset3m.gui.driver.publish_empty", broken)
+    monkeypatch.setattr("napari_phaset3m.gui.pictures.publish_empty", broken)
     with qtbot.captureExceptions() as told:
         record = run_to_end(qtbot, panel)
     assert record.status == "finished" and [str(entry[1]) for entry in told] == ["no canvas"]

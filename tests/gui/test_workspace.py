@@ -23,6 +23,8 @@ from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.session import Session, session_for  # noqa: E402
 
+from ._fake import small_series  # noqa: E402
+
 
 def make_series(**more) -> TiltFocalSeries:
     return TiltFocalSeries(
@@ -140,3 +142,43 @@ def test_imports_are_kept_out_of_collections_unless_a_viewer_is_there(monkeypatc
         assert gc.get_freeze_count() > 100_000
     finally:
         gc.unfreeze()
+
+
+def test_panels_opened_by_themselves_are_tabs_and_the_window_keeps_its_height(make_napari_viewer, qtbot):
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_phaset3m.gui.mask_panel import MaskPanel
+    from napari_phaset3m.gui.series_panel import SeriesPanel
+
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.setGeometry(0, 0, 1366, 768)
+    made = Workspace(viewer)
+    docks = [viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")]
+    qtbot.waitUntil(lambda: made._views is not None, timeout=10_000)
+    for kind in (SeriesPanel, MaskPanel):
+        docks.append(viewer.window.add_dock_widget(kind(viewer), name=kind.__name__, area="right"))
+        qtbot.wait(100)
+    assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+    assert window.height() <= 768 and docks[-1].widget().isVisible()
+    made.show_step("Mask")  # within the workspace a panel stays where it is
+    qtbot.wait(100)
+    assert made.panel("Mask").window() is window and len(window.findChildren(QDockWidget)) >= 4
+    assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+
+
+def test_a_sample_opened_beside_a_series_is_offered(make_napari_viewer, qtbot):
+    from napari_phaset3m.sample import co3o4_sample, sample_path
+
+    viewer = make_napari_viewer()
+    made = Workspace(viewer)
+    viewer.window.add_dock_widget(made, name="Workspace (PhaseT3M)", area="right")
+    session = session_for(viewer)
+    session.series = small_series()
+    ((data, options, _),) = co3o4_sample()
+    viewer.add_image(data, **options)
+    (note,) = [one for one in made.bar.notes.shown() if "co3o4_sample.h5 is a layer only" in one.text.text()]
+    assert session.series.n_tilt != 31
+    note.buttons[0].click()
+    qtbot.waitUntil(lambda: session.series.n_tilt == 31, timeout=30_000)
+    qtbot.waitUntil(lambda: session.series_path == sample_path() and len(viewer.layers) == 1, timeout=10_000)

@@ -23,8 +23,9 @@ from napari_phaset3m.gui.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.loader import SAVE_FILTER, loader_for, suffix_of
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.step_driver import NO_SERIES
-from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule
+from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, rule
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 from napari_phaset3m.session import session_for
@@ -60,7 +61,7 @@ class AlignPanel(QScrollArea):
         self._build()
         self.keys = CanvasKeys(napari_viewer, self._slots())
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._refresh()
 
     def _build(self) -> None:

@@ -23,7 +23,8 @@ from napari_phaset3m.gui.analyse_widgets import AnalyseWidgets
 from napari_phaset3m.gui.analyse_work import work_of
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.mask_sources import MaskSource, sources
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
+from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class AnalysePanel(QScrollArea):
         self.ui.choices.cell.setText(cell_text(self.work.inputs.cell))
         self.ui.defoci.connect_to(self.work)
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._list_sources()
         self._refresh()
 

@@ -19,7 +19,7 @@ from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.run_mask import mask_in_use, note_mask
 from napari_phaset3m.gui.run_words import closing_line, in_window
 from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
-from napari_phaset3m.gui.volume_layer import absorption_key, import_for_display, publish_empty, turn_to_volume
+from napari_phaset3m.gui.volume_layer import absorption_key, import_for_display, turn_to_volume
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.jobs import RunControl, run
 from napari_phaset3m.jobs.messages import Progress, Stopped, Waiting
@@ -119,7 +119,7 @@ class JobDriver(QObject):
     def _put_layer(self, record: RunRecord, series: TiltFocalSeries) -> None:
         try:
             if self._session.live and not self._control.stopped:
-                publish_empty(self.publisher, record, series)
+                self.pictures.put_layer(record, series)
         finally:
             QTimer.singleShot(0, partial(self._launch, record, series))
 
@@ -268,7 +268,7 @@ class JobDriver(QObject):
         self._worker = None
         record = session.run(run_id)
         if run_id is not None:
-            self.publisher.remove(run_id, only_empty=True)
+            self.pictures.clear_empty(run_id)
         session.active_run = None
         if run_id is not None and record is not None and record.active:
             self._on_stopped(run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from napari_phaset3m.gui.mask_recipe import RecipeEditor
 from napari_phaset3m.gui.mask_sources import MaskSource, sources
 from napari_phaset3m.gui.mask_widgets import MaskWidgets
 from napari_phaset3m.gui.mask_work import work_for
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, set_role
+from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, set_role
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class MaskPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.ui)
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._list_sources()
         self._refresh()
 
@@ -63,8 +65,8 @@ class MaskPanel(QWidget):
         ui.open.clicked.connect(self._on_open)
         ui.undo.clicked.connect(work.undo)
         ui.redo.clicked.connect(work.redo)
-        ui.paint.clicked.connect(self._on_paint)
-        ui.erase.clicked.connect(self._on_erase)
+        ui.paint.clicked.connect(partial(self._brush, erase=False))
+        ui.erase.clicked.connect(partial(self._brush, erase=True))
         ui.use.clicked.connect(self.actions_.use_in_reconstruction)
         ui.analyse.clicked.connect(self.actions_.use_for_analysis)
         ui.crop.clicked.connect(self._on_crop)
@@ -117,13 +119,17 @@ class MaskPanel(QWidget):
         """Keep the volume that is chosen up to date; choose the first when there was none."""
         work, known = self._work, self._work.source
         if known is None:  # a mask that nobody asked for must not cover the volume of another step
-            work.set_source(self._found[0] if self._found and not self._left else None)
+            work.set_source(self._found[0] if self._found and not self._unseen() else None)
             return
         same = next((source for source in self._found if source.key == known.key), None)
         if same is None and known.live:  # the run has finished: its result takes over
             same = self._found[0] if self._found else None
         if same is not None and not painting(work.publisher.layer(MASK)):
             work.set_source(same) if self._may_follow(same) else None
+
+    def _unseen(self) -> bool:
+        # A dock behind another one's tab stays "visible" for Qt, outside of the window.
+        return self._left or (self.isVisible() and self.visibleRegion().isEmpty())
 
     def _may_follow(self, source: MaskSource) -> bool:
         # A live preview is followed while the panel is looked at, and one mask after the other.
@@ -194,13 +200,7 @@ class MaskPanel(QWidget):
         end_painting(self._work.publisher)
         self.actions_.clear()
 
-    def _on_paint(self) -> None:
-        self._brush(erase=False)
-
-    def _on_erase(self) -> None:
-        self._brush(erase=True)
-
-    def _brush(self, *, erase: bool) -> None:
+    def _brush(self, *_: object, erase: bool) -> None:
         layer: Any = self._work.publisher.layer(MASK)
         if layer is not None and str(layer.mode) == ("erase" if erase else "paint"):
             end_painting(self._work.publisher)

@@ -29,13 +29,13 @@ from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_form import ModelForm
 from napari_phaset3m.gui.optimise_panel import OptimisePanel
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.step_driver import NO_SERIES
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
     LINE_SPACING,
     PANEL_MAX_WIDTH,
     PANEL_MIN_WIDTH,
-    follow_theme,
     label,
     rule,
     set_role,
@@ -73,7 +73,7 @@ class MicroscopePanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._build()
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._refresh()
         self.work.request()
 

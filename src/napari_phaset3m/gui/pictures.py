@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
@@ -14,6 +15,7 @@ from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import (
     PREVIEW_MAX_VOXELS,
     publish_absorption,
+    publish_empty,
     publish_frame,
     turn_to_volume,
 )
@@ -21,6 +23,11 @@ from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs import Mailbox, PreviewFrame, RunControl
 from napari_phaset3m.jobs.frames import make_frame
 from napari_phaset3m.session import RunRecord, Session
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_phaset3m.core.series import TiltFocalSeries
 
 #: The loop gets as much time for other things as painting the last picture took, but not more
 #: than this: the volume is to follow at least once per second.
@@ -48,11 +55,24 @@ class PictureFeed(QObject):
         self._control = RunControl()
         self.mailbox: Mailbox[PreviewFrame] = Mailbox()
         self._next_request = 0.0
+        self._aside: list[Layer] = []
 
     def begin(self, control: RunControl) -> None:
         """Serve another run; its first picture is asked for at once."""
         self._control, self.mailbox, self._next_request = control, Mailbox(), 0.0
         self._request()
+
+    def put_layer(self, record: RunRecord, series: TiltFocalSeries) -> None:
+        """Make the layer of a run that is about to start, in place of those of earlier runs."""
+        self._aside = publish_empty(self._publisher, record, series)
+
+    def clear_empty(self, run_id: str) -> None:
+        """Take the layer of a run away in which nothing was ever shown, and show what it stood in for."""
+        aside, self._aside = self._aside, []
+        self._publisher.remove(run_id, only_empty=True)
+        if self._publisher.layer(run_id) is None:
+            for layer in aside:
+                layer.visible = True
 
     def tick(self) -> None:
         """Look into the mailbox; to be called every :data:`TICK_MS`."""

@@ -15,6 +15,7 @@ from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
 from napari_phaset3m.gui.model_rows import with_value
 from napari_phaset3m.gui.motion_view import TITLE, MotionView
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.prepare_rows import REGION, StepRow
 from napari_phaset3m.gui.prepare_work import PREVIEW, TOPIC, prepare_work_for, why_incomplete
 from napari_phaset3m.gui.rectangle import RectangleDrawer
@@ -24,7 +25,6 @@ from napari_phaset3m.gui.theme import (
     LINE_SPACING,
     PANEL_MAX_WIDTH,
     PANEL_MIN_WIDTH,
-    follow_theme,
     label,
     rule,
     set_role,
@@ -62,7 +62,7 @@ class PreparePanel(QWidget):
         self.bar = JobBar(self.driver, TOPIC)
         self._build()
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._refresh()
 
     def _build(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QScrollArea
 
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH
 from napari_phaset3m.session import session_for
@@ -32,3 +33,4 @@ class ReconstructDock(QScrollArea):
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.panel = ReconstructPanel(session_for(napari_viewer), napari_viewer)
         self.setWidget(self.panel)
+        as_panel(self, napari_viewer)

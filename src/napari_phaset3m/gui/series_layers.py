@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.binding import follow
@@ -26,7 +28,7 @@ def source_of(layer: Layer) -> Path | None:
 
 
 class SeriesLayers(QObject):
-    """Loads the series of such a layer when none is open; the layer gives way to the panel's own image.
+    """Loads the series of such a layer when none is open, else offers it; the panel's own image takes over.
 
     Parameters
     ----------
@@ -49,9 +51,21 @@ class SeriesLayers(QObject):
         self._take(event.value)
 
     def _take(self, layer: Layer) -> None:
-        path = source_of(layer)
-        if path is not None and self._session.series is None and not self._loader.busy:
+        path, session = source_of(layer), self._session
+        if path is None or self._loader.busy:
+            return
+        if session.series is None:
             self._loader.load(path)
+        elif path != session.series_path:
+            self._offer(path)
+
+    def _offer(self, path: Path) -> None:
+        """Another series is open: it stays, unless the user wants the new one in its place."""
+        kept = self._session.attachments.get("workspace")
+        workspace = kept() if kept is not None else None
+        if workspace is not None and isalive(workspace):
+            text = f"{path.name} is a layer only: the workspace still has {self._session.series_name}."
+            workspace.bar.notes.add(text, "warning", [("Open it here", partial(self._loader.load, path))])
 
     def _on_loaded(self) -> None:
         # In a turn of its own: whoever put the layer in may not be done with it.

@@ -17,12 +17,13 @@ from napari_phaset3m.gui.image_table import ImageTable
 from napari_phaset3m.gui.import_dialog import open_import
 from napari_phaset3m.gui.loader import one_line
 from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.series_file import SeriesFile
 from napari_phaset3m.gui.series_layers import SeriesLayers
 from napari_phaset3m.gui.series_view import SeriesView, same_images
 from napari_phaset3m.gui.step_driver import step_driver_for
-from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
+from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH
 from napari_phaset3m.gui.tour import tour_command
 from napari_phaset3m.gui.watch_dialog import open_watch
 from napari_phaset3m.session import session_for
@@ -56,7 +57,7 @@ class SeriesPanel(QWidget):
         self.view, self.table, self.form = SeriesView(), ImageTable(), MetadataForm()
         self._build()
         self._connect()
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self._on_series(self._session.series)
         self._layers = SeriesLayers(self._session, napari_viewer, self)
 

@@ -14,6 +14,8 @@ from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_phaset3m.config import ReconstructionConfig
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.jobs.messages import PreviewFrame
@@ -81,8 +83,11 @@ def publish_absorption(publisher: LayerPublisher, record: RunRecord) -> str | No
     return None if layer is None else str(layer.name)
 
 
-def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFocalSeries) -> None:
-    """Put a run's layer in before it starts: making one takes longer than a running run may be held up."""
+def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFocalSeries) -> list[Layer]:
+    """Put a run's layer in before it starts: making one takes longer than a running run may be held up.
+
+    Returns the layers of earlier runs that were hidden for it.
+    """
     full, voxel = expected_volume(series, record.config)
     factor = -(-max(full) // PREVIEW_MAX_VOXELS)
     shape = tuple(max(1, n // factor) for n in full)
@@ -96,18 +101,23 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
         looks={"colormap": "gray", "rendering": "mip"},
     )
     alone = _alone(publisher)
-    _put_aside_earlier(publisher, record.run_id)
+    aside = _put_aside_earlier(publisher, record.run_id)
     publisher.show(record.run_id, spec, empty=True)
     if alone:
         publisher.reset_view()
+    return aside
 
 
-def _put_aside_earlier(publisher: LayerPublisher, run_id: str) -> None:
+def _put_aside_earlier(publisher: LayerPublisher, run_id: str) -> list[Layer]:
     """Hide the volumes of other runs: a surface or projection of two in the same place is neither."""
+    aside = []
     for layer in () if publisher.viewer is None else publisher.viewer.layers:
         told = layer.metadata.get(METADATA_KEY, {})
-        if told.get("role") in ("volume", "absorption") and told.get("run_id") != run_id:
+        other = told.get("role") in ("volume", "absorption") and told.get("run_id") != run_id
+        if other and layer.visible:
             layer.visible = False
+            aside.append(layer)
+    return aside
 
 
 def turn_to_volume(publisher: LayerPublisher) -> bool:

@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.key_sheet import show_keys
 from napari_phaset3m.gui.keys import help_key, keys_for
+from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.project_bar import ProjectBar
 from napari_phaset3m.gui.project_driver import project_for
 from napari_phaset3m.gui.project_view import restore_view
 from napari_phaset3m.gui.step_guide import StepGuide
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, rule, set_role
 from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
@@ -81,7 +82,7 @@ class Workspace(QWidget):
         self.guide.chosen.connect(self.show_step)
         self.project.opened.connect(self._on_opened)
         self._session.attachments[_SELF] = ref(self)
-        follow_theme(self, napari_viewer)
+        as_panel(self, napari_viewer)
         self.show_step("Series" if self._session.active_run is None else "Reconstruct")
         follow(self._session.events.series, self._fit)
         follow(self._session.events.active_run, self._fit)
