@@ -85,12 +85,13 @@ class GaussNewton:
         for tilt in found:
             change[tilt.number] = tilt.step(shared)
         if self.config.refine_shifts:
-            problem.shifts_px[...] += np.clip(change[..., :2], -MAX_SHIFT_PX, MAX_SHIFT_PX)
+            step = problem.gains.taken("shifts", change[..., :2])
+            problem.shifts_px[...] += np.clip(step, -MAX_SHIFT_PX, MAX_SHIFT_PX)
             remove_specimen_shift(problem)
         if self.config.refine_defocus != "off":
             assert problem.defocus_angstrom is not None
-            limit = MAX_DEFOCUS_ANGSTROM
-            problem.defocus_angstrom[...] += np.clip(change[..., 2], -limit, limit)
+            step, limit = problem.gains.taken("defocus", change[..., 2]), MAX_DEFOCUS_ANGSTROM
+            problem.defocus_angstrom[...] += np.clip(step, -limit, limit)
 
     def _shared_step(self, tilts: list[_Tilt], problem: Problem, noise: float) -> np.ndarray:
         optics = self.config.refine_optics
@@ -113,7 +114,7 @@ class GaussNewton:
         first = 0
         for name in self.config.refine_optics:
             assert problem.microscope is not None
-            change = step[first : first + count(name)]
+            change = problem.gains.taken(name, step[None, first : first + count(name)])[0]
             most = largest_change(problem.grid, problem.microscope, name)
             change = change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-30))
             problem.microscope = changed(problem.microscope, name, change)

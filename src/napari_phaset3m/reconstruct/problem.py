@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.resample import fourier_resample, resample_axis
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.reconstruct.gain import Gains
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 
@@ -65,6 +66,8 @@ class Problem:
         Width of the atomic basis, None for free voxels.
     border : int
         Padding on each side, pixels.
+    gains : Gains
+        How much of a refiner's steps is taken.
     """
 
     grid: Grid
@@ -80,6 +83,7 @@ class Problem:
     total_dose: float | None
     basis_sigma_angstrom: float | None
     border: int
+    gains: Gains = field(default_factory=Gains)
 
     @property
     def electrons_per_pixel(self) -> float | None:

@@ -79,12 +79,14 @@ def remember(problem: Problem, memory: dict[str, Array]) -> None:
         memory["refined_defocus_angstrom"] = problem.defocus_angstrom.copy()
     if problem.microscope is not None:
         memory["refined_optics"] = _optics_array(problem.microscope)
+    problem.gains.remember(memory)
 
 
 def recall(problem: Problem, memory: dict[str, Array]) -> None:
     """Take back what :func:`remember` put there."""
     shifts, defocus = memory.pop("refined_shifts_px", None), memory.pop("refined_defocus_angstrom", None)
     optics = memory.pop("refined_optics", None)
+    problem.gains.recall(memory)
     if shifts is not None:
         problem.shifts_px[...] = shifts
     if defocus is not None and problem.defocus_angstrom is not None:
