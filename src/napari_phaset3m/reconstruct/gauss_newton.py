@@ -114,7 +114,7 @@ class GaussNewton:
         first = 0
         for name in self.config.refine_optics:
             assert problem.microscope is not None
-            change = problem.gains.taken(name, step[None, first : first + count(name)])[0]
+            change = step[first : first + count(name)]
             most = largest_change(problem.grid, problem.microscope, name)
             change = change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-30))
             problem.microscope = changed(problem.microscope, name, change)
