@@ -23,8 +23,7 @@ from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 AUTO_HOLDOUT = 0.08
 #: Coarsest voxel at which single atoms can be told apart, angstrom.
 ATOMIC_VOXEL = 0.8
-#: Up to a total dose (e/angstrom^2), width of the atomic basis (Gaussian standard
-#: deviation, angstrom); docs/decisions/0004.
+#: Up to a total dose (e/angstrom^2), Gaussian width of the atomic basis (angstrom); docs/decisions/0004.
 BASIS_FOR_DOSE = ((6000.0, 0.36), (60_000.0, 0.20))
 
 
@@ -130,8 +129,7 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
         what = "ctf_correction" if is_linear(config) else "multislice"
         _need(series.defocus_angstrom, "defocus_values", "--defocus", what)
         _need(series.spherical_aberration_angstrom, "spherical_aberration", "--cs", what)
-    size = sizing(series, config, bin_)
-    voxel = size.voxel_angstrom
+    voxel = (size := sizing(series, config, bin_)).voxel_angstrom
     images, pixel_weight = _padded(_resampled(series, size), size.border)
     grid = Grid(images.shape[2], images.shape[3], voxel)
     sigma = basis_sigma(config, series, voxel)
@@ -286,8 +284,7 @@ def image_weights(series: TiltFocalSeries, held_out: np.ndarray, *, by_dose: boo
         `(n_tilt, n_focus)` bool. What is held out of a tilt is made up for by its other
         images, so that it does not unbalance the tilts.
     by_dose : bool
-        A tilt weighs as the dose of its used images does, 1 on average; else every tilt
-        weighs 1.
+        A tilt weighs as the dose of its used images does, 1 on average; else each weighs 1.
     """
     assert series.used is not None
     dose = np.where(series.used, 1.0 if series.dose_per_image is None else series.dose_per_image, 0.0)
