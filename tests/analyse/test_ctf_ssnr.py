@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from napari_phaset3m.analyse import ssnr
 from napari_phaset3m.analyse.ctf import ctf, series_microscope
 from napari_phaset3m.analyse.fsc import fsc
 from napari_phaset3m.analyse.ssnr import focal_ssnr, shot_noise_ratio, ssnr_from_fsc
@@ -104,6 +105,11 @@ def test_more_defoci_fill_the_gaps():
     assert "100, 250, 900 nm" in three.statement()
     json.dumps(three.as_dict())
     assert "ssnr_image_2_at_2500_angstrom" in three.rows()[0]
+
+
+def test_a_narrow_gap_is_told_as_one_length():
+    assert ssnr.band_words(1.281, 1.284) == "1.28 Å"
+    assert ssnr.band_words(1.28, 1.31) == "1.28–1.31 Å"
 
 
 def test_shot_noise_from_the_dose():

@@ -97,10 +97,16 @@ class SsnrCurve:
         """Defoci and gaps in one sentence."""
         foci = ", ".join(f"{value / 10:.0f}" for value in self.defocus_angstrom)
         gaps = self.gaps()
-        fine = [f"{1 / b:.2f}-{1 / a:.2f} Å" for a, b in gaps if a > 0][:4]
+        fine = [band_words(1 / b, 1 / a) for a, b in gaps if a > 0][:4]
         text = f"{len(gaps)} bands transfer less than {GAP:.0%}" if gaps else "no band is left out"
         listed = f" ({', '.join(fine)}{' ...' if len(gaps) > len(fine) else ''})" if fine else ""
         return f"Focal series at {foci} nm: {text}{listed}. {self.model}"
+
+
+def band_words(fine: float, coarse: float) -> str:
+    """``1.28 Å`` or ``1.28–1.31 Å``: lengths that look alike are told once."""
+    ends = list(dict.fromkeys(f"{length:.2f}" for length in (fine, coarse)))
+    return f"{'–'.join(ends)} Å"
 
 
 def series_defoci(series: TiltFocalSeries, asked: Sequence[float] | None = None) -> tuple[np.ndarray, str]:
