@@ -5,28 +5,20 @@ xvfb-run -a -s "-screen 0 1366x768x24 +extension GLX" python resources/live_pict
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workspace_pictures import _grab, _notification, _wait
+from workspace_pictures import _grab, _notification, _wait, take_pictures
 
 SIZE = (1366, 768)
 
 
 def main() -> None:
-    given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("output", type=Path)
-    output = given.parse_args().output
-    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched
-    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
-    _take(output)
+    take_pictures(__doc__, _take)
 
 
-def _take(output: Path) -> None:
+def _take(output: Path, _own: Path) -> None:
     from qtpy.QtTest import QTest
 
     from napari_phaset3m.config import ReconstructionConfig

@@ -5,26 +5,18 @@ xvfb-run -a -s "-screen 0 1366x768x24 +extension GLX" python resources/paper_pic
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 from pathlib import Path
 
-from workspace_pictures import _grab, _measure, _notification, _run, _wait
+from workspace_pictures import _grab, _measure, _notification, _run, _wait, take_pictures
 
 SIZE = (1366, 768)
 
 
 def main() -> None:
-    given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("output", type=Path)
-    output = given.parse_args().output
-    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched
-    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
-    _take(output)
+    take_pictures(__doc__, _take)
 
 
-def _take(output: Path) -> None:
+def _take(output: Path, _own: Path) -> None:
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 

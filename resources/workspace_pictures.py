@@ -15,12 +15,17 @@ SIZE = (1600, 1000)
 
 
 def main() -> None:
-    given = argparse.ArgumentParser(description=__doc__)
+    take_pictures(__doc__, _take)
+
+
+def take_pictures(what: str | None, take: Callable[[Path, Path], None]) -> None:
+    """Command line of a script that takes pictures: ``take(output, folder of its own settings)``."""
+    given = argparse.ArgumentParser(description=what)
     given.add_argument("output", type=Path)
     output = given.parse_args().output
     own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched
     os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
-    _take(output, Path(own))
+    take(output, Path(own))
 
 
 def _wait(until: Callable[[], bool], seconds: int = 600) -> None:
