@@ -197,7 +197,7 @@ def test_auto_search_apply_compare_revert(qtbot, panel, viewer):
     assert session.series.metadata["history"][-1]["step"] == "optimise auto"
     panel.revert.click()
     assert session.series is before and panel.apply.isEnabled()
-    assert work.volume is not None, "no gradient stage was kept"
+    assert work.volume is not None
     view = OptimiseView(session, work)
     qtbot.addWidget(view)
     view.show()

@@ -14,6 +14,7 @@ from napari_phaset3m.optimise.jackknife import deal, with_scatter
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy, noise_share
 from napari_phaset3m.optimise.objective import Objective, Outcome, together
+from napari_phaset3m.optimise.stages import Judged, State
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
@@ -137,3 +138,20 @@ def test_values_by_name(true_series):
     got = values_of(true_series, ("defocus", "C30", "C12 cos", "C12 sin", "focal_spread"))
     turn = 2 * 0.5
     np.testing.assert_allclose(got, [650, 1.2e7, 60 * np.cos(turn), 60 * np.sin(turn), 20], rtol=1e-6)
+
+
+def test_there_is_a_volume_of_what_was_kept_at_the_finest_sampling(true_series):
+    start, coarse, fine = (np.full((2, 2, 2), value) for value in (1.0, 2.0, 3.0))
+    state = State(true_series, 0.5, volume=start, volume_bin=2)
+    state.judge("search", true_series, Judged(0.6, coarse, 2), 0.0)
+    assert state.volume is start, "what was undone shows nothing"
+    state.judge("align", true_series, Judged(0.4, coarse, 2), 0.0)
+    assert state.volume is coarse
+    state.judge("gradient", true_series, Judged(0.3, fine, 1), 0.0)
+    state.judge("dose", true_series, Judged(0.2, coarse, 2), 0.0)
+    assert state.volume is fine and state.volume_bin == 1 and state.score == 0.2
+
+
+def test_auto_gives_a_volume_where_no_stage_gained(true_series, short):
+    result = drain(iterate_auto(true_series, auto(sweeps=2), short)).result
+    assert result.volume is not None and result.volume.shape[-1] == true_series.image_shape[-1]

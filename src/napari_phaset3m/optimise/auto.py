@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.search import at_bounds, iterate_search
-from napari_phaset3m.optimise.stages import AutoResult, Stage, State, changes
+from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
@@ -80,16 +81,16 @@ def iterate_auto(
     wanted, config = wanted or AutoConfig(), config or ReconstructionConfig()
     check_stated(series)
     yield Progress("Judging what the series states", 0.0)
-    first = _score(series, config, wanted)
+    first = _trial(series, config, wanted)
     if first.score is None:
         raise ConfigError(f"the stated parameters cannot be judged: {first.message}")
-    state = State(series, first.score)
+    state = State(series, first.score, volume=first.volume, volume_bin=wanted.search.trial.bin)
     unaligned = series.shifts_px is None or not np.any(series.shifts_px)
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
     wanted = wanted.with_defocus(state.series)
     wanted = yield from _rounds(state, wanted, config, (finish, journal, resume))
-    if not (finish is not None and finish.finish_requested()):
+    if finish is None or not finish.finish_requested():
         yield from _fine(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
@@ -112,8 +113,13 @@ def _noted(state: State) -> Iterator[str]:
         yield from (note for note in search.notes if last or note not in ended)
 
 
-def _score(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Outcome:
+def _trial(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Outcome:
     return Objective(series, config, wanted.search.trial, wanted.search.seed)({})
+
+
+def _judged(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Judged:
+    made = _trial(series, config, wanted)
+    return Judged(made.score, made.volume, wanted.search.trial.bin)
 
 
 def _journal(path: str | Path | None, number: int) -> Path | None:
@@ -129,15 +135,14 @@ def _align(
     """Start shifts, and optics where both are free: Gauss-Newton follows them only within about a feature."""
     begun = time.perf_counter()
     both = {"C30", "C12"} <= set(wanted.optics)
-    steps = AlignConfig.parse(
-        seed=wanted.search.seed, threads=config.threads, gradient={"refine_optics": both}
-    )
+    gradient_ = {"refine_optics": both}
+    steps = AlignConfig.parse(seed=wanted.search.seed, threads=config.threads, gradient=gradient_)
     for event in iterate_align(state.series, steps, finish=finish):
         if isinstance(event, Progress):
             yield Progress(f"Start: {event.text}", 0.2 * event.fraction, event.detail)
         else:
-            score = _score(event.series, config, wanted).score
-            state.judge("align", event.series, score, time.perf_counter() - begun)
+            judged = _judged(event.series, config, wanted)
+            state.judge("align", event.series, judged, time.perf_counter() - begun)
 
 
 def _search(
@@ -155,10 +160,8 @@ def _search(
             yield Progress(f"Search: {event.text}", part[0] + 0.5 * part[1] * event.fraction, event.detail)
         else:
             state.searches.append(event.result)
-            best = event.result.best
-            kept = state.judge("search", event.series, best.score, time.perf_counter() - begun)
-            if kept and event.result.volume is not None:
-                state.volume, state.volume_bin = event.result.volume, event.result.volume_bin
+            judged = Judged(event.result.best.score, event.result.volume, event.result.volume_bin)
+            state.judge("search", event.series, judged, time.perf_counter() - begun)
 
 
 def _gradient(
@@ -168,8 +171,7 @@ def _gradient(
     finish: Finish | None,
     part: tuple[float, float],
 ) -> Generator[Progress, None, None]:
-    begun = time.perf_counter()
-    found = None
+    begun, found = time.perf_counter(), None
     for event in _refine(state.series, wanted, config, finish):
         if isinstance(event, Progress):
             yield Progress(event.text, part[0] + (0.5 + 0.45 * event.fraction) * part[1], event.detail)
@@ -179,16 +181,15 @@ def _gradient(
         return
     series = found.series
     yield Progress("Judging the refined parameters", part[0] + 0.97 * part[1])
-    score = _score(series, config, wanted).score
+    judged = replace(_judged(series, config, wanted), volume=found.result.volume, volume_bin=1)
     state.determined = found.result.determined
-    if state.judge("gradient", series, score, time.perf_counter() - begun):
-        state.volume, state.volume_bin = found.result.volume, 1
+    state.judge("gradient", series, judged, time.perf_counter() - begun)
     levels = found.result.levels
     if levels is not None:
         begun, series = time.perf_counter(), levelled(state.series, levels)
-        score = _score(series, config, wanted).score
+        judged = _judged(series, config, wanted)
         told = {"dose_rms_percent": 100 * float(np.sqrt(((levels[series.used] - 1) ** 2).mean()))}
-        state.judge("dose", series, score, time.perf_counter() - begun, told)
+        state.judge("dose", series, judged, time.perf_counter() - begun, told)
 
 
 def _geometry(
@@ -212,9 +213,9 @@ def _geometry(
         if isinstance(event, Progress):
             yield Progress(f"Geometry: {event.text}", at, event.detail)
         else:
-            score = _score(event.series, config, wanted).score
+            judged = _judged(event.series, config, wanted)
             told = _turned(event.result.alignment)
-            state.judge("geometry", event.series, score, time.perf_counter() - begun, told)
+            state.judge("geometry", event.series, judged, time.perf_counter() - begun, told)
 
 
 def _fine(
@@ -231,8 +232,8 @@ def _fine(
         if isinstance(event, Progress):
             yield Progress(event.text, 0.9, event.detail)
         else:
-            score = _score(event.series, config, wanted).score
-            state.judge("fine", event.series, score, time.perf_counter() - begun)
+            judged = _judged(event.series, config, wanted)
+            state.judge("fine", event.series, judged, time.perf_counter() - begun)
 
 
 def _turned(found: Alignment) -> dict[str, float]:
@@ -269,7 +270,7 @@ def _rounds(
         if finer is not None and number + 1 < wanted.rounds:
             wanted = finer
             yield Progress("Judging at a finer sampling", part[0] + part[1])
-            state.score = _score(state.series, config, wanted).score or state.score
+            state.begin_again(_judged(state.series, config, wanted))
     return wanted
 
 

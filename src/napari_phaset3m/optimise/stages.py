@@ -48,7 +48,8 @@ class AutoResult:
         Standard deviations from leaving out parts of the images, and from what search and gradient
         disagree by; correlations from the curvature at the end of the last gradient stage.
     volume : ndarray or None
-        `(nz, ny, nx)` volts, of the last search or gradient stage that was kept.
+        `(nz, ny, nx)` volts, at the finest sampling that a kept stage was made or judged at, by the
+        last of these; None only if no trial ended.
     volume_bin : int
         Binning of the images that it was made from.
     notes : tuple of str
@@ -60,6 +61,25 @@ class AutoResult:
     volume: np.ndarray | None
     notes: tuple[str, ...]
     volume_bin: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What a stage's parameters came to.
+
+    Attributes
+    ----------
+    score : float or None
+        Held-out error; None: it cannot be told.
+    volume : ndarray or None
+        `(nz, ny, nx)` volts.
+    volume_bin : int
+        Binning of the images that it was made from.
+    """
+
+    score: float | None
+    volume: np.ndarray | None
+    volume_bin: int
 
 
 @dataclass(eq=False)
@@ -76,7 +96,7 @@ class State:
     determined
         Of the last gradient stage.
     volume, volume_bin
-        Of the last search or gradient stage that was kept.
+        See :class:`AutoResult`.
     ways : dict
         What the last search and the last gradient stage stated, kept or not.
     """
@@ -94,19 +114,31 @@ class State:
         self,
         name: str,
         series: TiltFocalSeries,
-        score: float | None,
+        judged: Judged,
         seconds: float,
         told: dict[str, float] | None = None,
     ) -> bool:
         """Keep a stage's series when held-out images are explained better; ``told``: further changes."""
         self.ways[name] = series
+        score = judged.score
         kept = score is not None and score < self.score
         change = changes(self.series, series) | (told or {})
         self.stages.append(Stage(name, self.score, score, change, kept, seconds))
         if kept:
             assert score is not None
             self.series, self.score = series, score
+            self.show(judged)
         return kept
+
+    def begin_again(self, judged: Judged) -> None:
+        """Go on from what trials of another kind make of the same parameters."""
+        self.score = judged.score or self.score
+        self.show(judged)
+
+    def show(self, judged: Judged) -> None:
+        """Its volume is that of the state from now on, unless a finer one stands."""
+        if judged.volume is not None and (self.volume is None or judged.volume_bin <= self.volume_bin):
+            self.volume, self.volume_bin = judged.volume, judged.volume_bin
 
 
 def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]:
