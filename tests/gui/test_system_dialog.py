@@ -12,7 +12,12 @@ from napari.components import ViewerModel  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_phaset3m.core import system  # noqa: E402
+from napari_phaset3m.gui import opengl  # noqa: E402
+from napari_phaset3m.gui.pictures import PictureFeed  # noqa: E402
+from napari_phaset3m.gui.publisher import LayerPublisher  # noqa: E402
 from napari_phaset3m.gui.system_dialog import show_system  # noqa: E402
+from napari_phaset3m.jobs import RunControl  # noqa: E402
+from napari_phaset3m.session import Session  # noqa: E402
 
 
 def test_it_tells_and_copies_what_doctor_prints(qtbot, capsys, monkeypatch):
@@ -27,6 +32,25 @@ def test_it_tells_and_copies_what_doctor_prints(qtbot, capsys, monkeypatch):
     qtbot.addWidget(dialog)
     assert not dialog.copy.isEnabled(), "nothing to copy yet"
     qtbot.waitUntil(dialog.copy.isEnabled, timeout=10_000)
-    assert dialog.text.toPlainText() == printed
+    shown = dialog.text.toPlainText()
+    kept = [line for line in shown.splitlines() if not line.startswith("opengl ")]
+    assert "\n".join(kept) == printed and len(shown.splitlines()) == len(kept) + 1
     dialog.copy.click()
-    assert QApplication.clipboard().text() == printed
+    assert QApplication.clipboard().text() == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels", "words"),
+    [
+        ("llvmpipe (LLVM 15.0.6, 256 bits)", 128, "in software"),
+        ("NVIDIA RTX A4000/PCIe/SSE2", 256, "NVIDIA RTX A4000/PCIe/SSE2"),
+        ("", 256, "none found"),
+    ],
+)
+def test_pictures_are_coarser_where_the_processor_paints(monkeypatch, name, voxels, words):
+    monkeypatch.setattr(opengl, "renderer", lambda: name)
+    feed = PictureFeed(Session(), LayerPublisher(ViewerModel()))
+    control = RunControl()
+    feed.begin(control)
+    assert control.preview_max_voxels() == voxels
+    assert words in opengl.opengl_words()

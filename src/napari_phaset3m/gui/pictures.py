@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_phaset3m.gui.opengl import preview_voxels
 from napari_phaset3m.gui.publisher import LayerPublisher
 from napari_phaset3m.gui.sweep_pictures import sweep_pictures_of
 from napari_phaset3m.gui.volume_layer import (
-    PREVIEW_MAX_VOXELS,
     publish_absorption,
     publish_empty,
     publish_frame,
@@ -139,7 +139,7 @@ class PictureFeed(QObject):
             self._request()
 
     def _request(self) -> None:
-        wanted = PREVIEW_MAX_VOXELS if self._session.live else 0
+        wanted = preview_voxels() if self._session.live else 0
         self._control.request_preview(wanted, fourier=self._session.watch_fourier)
 
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.core.system import system_report, system_text
 from napari_phaset3m.gui.dialogs import show_dialog
+from napari_phaset3m.gui.opengl import opengl_words
 from napari_phaset3m.gui.theme import GROUP_SPACING, follow_theme, label
 from napari_phaset3m.gui.worker import in_background
 
@@ -46,7 +47,9 @@ class SystemDialog(QDialog):
         self.text.setAccessibleName("System")
         self.text.setPlaceholderText("Looking …")
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        self.note = label("What the program found here; the same as phaset3m doctor.", "muted", wrap=True)
+        self.note = label(
+            "What the program found here; the same as phaset3m doctor, and what paints.", "muted", wrap=True
+        )
         self.copy, self.close_ = QPushButton("Copy"), QPushButton("Close")
         self.copy.setToolTip("Put this text into the clipboard, e.g. for a bug report")
         self.copy.setEnabled(False)
@@ -65,7 +68,7 @@ class SystemDialog(QDialog):
         in_background(system_report, self._on_report, self._on_error)
 
     def _on_report(self, report: dict[str, Any]) -> None:
-        self.text.setPlainText(system_text(report))
+        self.text.setPlainText(system_text(report | {"opengl": opengl_words()}))
         self.copy.setEnabled(True)
 
     def _on_error(self, error: Exception) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_phaset3m.gui.image_layer import IMAGES
+from napari_phaset3m.gui.opengl import preview_voxels
 from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher, LayerSpec
 from napari_phaset3m.io.volume import centred_origin
 from napari_phaset3m.jobs.frames import display_limits
@@ -25,8 +26,6 @@ AXIS_LABELS = ("z", "y", "x")
 METHOD_LABELS = {name: entry.label.partition(" (")[0] for name, entry in METHODS.items()}
 #: By how much the lower display limit lies below the data, as a part of the range: not to be seen.
 _BELOW = 1e-6
-#: Longest edge of a preview, voxels.
-PREVIEW_MAX_VOXELS = 256
 
 
 def publish_frame(publisher: LayerPublisher, record: RunRecord, frame: PreviewFrame) -> str | None:
@@ -89,7 +88,7 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
     Returns the layers of earlier runs that were hidden for it.
     """
     full, voxel = expected_volume(series, record.config)
-    factor = -(-max(full) // PREVIEW_MAX_VOXELS)
+    factor = -(-max(full) // preview_voxels())
     shape = tuple(max(1, n // factor) for n in full)
     spec = LayerSpec(
         data=np.zeros(shape, np.float32),
