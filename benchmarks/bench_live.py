@@ -5,8 +5,8 @@ view open. Live pictures are switched on for one sweep and off for the next. Com
 wall time of a sweep, and of the processor time that it takes outside the main thread, which another program
 on the machine disturbs less; the sweep after the start, which compiles, is left out. Processor time of the
 main thread is told apart. Software OpenGL paints in threads of its own, which count as "outside" too: what
-the solver's thread itself spends on a picture is timed where it is made, and told as its share of the sweeps
-with live pictures. Slots are timed as in ``bench_gui``.
+the solver's thread itself spends on a picture is timed where it is made, and told as its share of the run:
+the rest that follows a picture passes in sweeps without pictures as well. Slots are timed as in ``bench_gui``.
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/bench_live.py``.
 """
 
@@ -104,6 +104,9 @@ def drive(options: argparse.Namespace, slots: Stopwatch, paint: Stopwatch) -> li
     session = session_for(viewer)
     session.device, session.series = "cpu", series_of(options.size, options.tilts)
     panel = ready_panel(viewer, session)
+    for button in (panel.modes.buttons[options.view], *([panel.modes.tilt] if options.tilt else [])):
+        if not button.isChecked():
+            QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     meter = Meter(session)
     slots.recording = paint.recording = True
     slots.phase = paint.phase = "start"
@@ -134,6 +137,8 @@ def main() -> int:
     parser.add_argument("--sweeps", type=int, default=25)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--method", default="multislice")
+    parser.add_argument("--view", choices=("Projection", "Surface", "Slices"), default="Projection")
+    parser.add_argument("--tilt", action="store_true", help="show the current tilt as well")
     parser.add_argument("--patience", type=float, default=3000)
     options = parser.parse_args()
     about = machine()
@@ -146,19 +151,21 @@ def main() -> int:
     worst, painted = slots.worst("run"), paint.worst("run")
     cost = ratios(rows)
     pictures = sum(row["pictures"] for row in rows)
-    live_s = sum(row["wall_s"] for row in rows if row["live"])
-    share = sum(pictures_s[1:]) / live_s  # the first picture falls into the sweep that is left out
+    # The rest after a picture, a multiple of its cost, passes in sweeps without pictures as well.
+    all_s = sum(row["wall_s"] for row in rows)
+    share = sum(pictures_s[1:]) / all_s  # the first picture falls into the sweep that is left out
     result = {
         "machine": about, "options": vars(options), "sweeps": rows, "cost": cost, "pictures_s": pictures_s,
-        "share_of_live_sweeps": share, "slots": worst[:15], "painting": painted,
+        "share_of_the_run": share, "slots": worst[:15], "painting": painted,
         "pressing_start": slots.worst("start")[:5],
     }  # fmt: skip
-    write("live", result)
+    name = "live" if options.view == "Projection" else f"live-{options.view.lower()}"
+    write(f"{name}-tilt" if options.tilt else name, result)
     columns = ("slot", "longest_ms", "processor_ms", "calls")
     for title, some in (("while running", worst[:12]), ("apart", painted)):
         print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in some)])
     took = [round(seconds, 2) for seconds in pictures_s]
-    told = f"making them took {took} s, {100 * share:.1f} % of the live sweeps"
+    told = f"making them took {took} s, {100 * share:.1f} % of the run"
     print(
         *cost.items(), f"{pictures} pictures in {len(rows)} sweeps", told,
         f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n",
