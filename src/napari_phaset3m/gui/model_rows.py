@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -179,10 +179,22 @@ def with_value(config: Any, path: str, value: Any) -> Any:
     ConfigError
         The value is refused; the message names the field.
     """
+    return with_values(config, {path: value})
+
+
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """A validated copy with some fields (dotted paths) changed at once.
+
+    Raises
+    ------
+    ConfigError
+        They are refused; the message names the field.
+    """
     data = config.model_dump()
-    *parents, name = path.split(".")
-    target = data
-    for parent in parents:
-        target = target[parent]
-    target[name] = value
+    for path, value in values.items():
+        *parents, name = path.split(".")
+        target = data
+        for parent in parents:
+            target = target[parent]
+        target[name] = value
     return type(config).parse(**data)
