@@ -58,6 +58,7 @@ def in_step_words(error: Exception) -> str:
 @lru_cache(maxsize=1)
 def _series_flags() -> dict[str, str]:
     of_option = {flag: label_of(name) for name, flag in OPTIONS.items()}
+    of_option["--tilt-axis-angle"] = "Tilt axis"  # so called at import
     return of_option | {FIELDS[q.name][1]: q.label for q in QUANTITIES}
 
 

@@ -214,10 +214,12 @@ class PreparePanel(QWidget):
             (self.before, not work.after, f"Show the image before {what}"),
             (self.after, work.after, f"Show the image after {what}"),
         ):
+            button.setVisible(not work.error)  # the text, which says why, takes the line
             button.setEnabled(not why)
             button.setToolTip(why or tip)
             button.setChecked(on and not why)
-        set_role(self.preview_text, "error" if work.error else "muted")
+        wrong = work.error and STEPS[work.watched].preview is not None
+        set_role(self.preview_text, "error" if wrong else "muted")
         last = self._session.history.current
         if work.watched:
             told = "working it out …" if work.computing else STEPS[work.watched].label

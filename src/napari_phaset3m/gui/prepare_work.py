@@ -78,6 +78,7 @@ class PrepareWork(QObject):
             self._generation = self._session.history.generation
             self.motion = {}
         self.after = True
+        self._settle()
         self.request()
         self.changed.emit()
 
