@@ -160,7 +160,11 @@ def _steps(default: Any, real: bool, factor: float) -> tuple[int, float]:
     size = abs(default / factor) if isinstance(default, int | float) and default else 1.0
     power = math.floor(math.log10(size)) if size > 0 else 0
     step = 10.0 ** (power - 1 if size < 2 * 10.0**power else power)
-    return max(1, 2 - power), max(step, 1e-6)
+    decimals = max(1, 2 - power)
+    if isinstance(default, int | float):  # −1.665 is not shown as −1.67
+        exact = (n for n in range(decimals, 5) if math.isclose(round(default / factor, n), default / factor))
+        decimals = next(exact, decimals)
+    return decimals, max(step, 1e-6)
 
 
 def value_at(config: Model, path: str) -> Any:
