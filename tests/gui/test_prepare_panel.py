@@ -356,3 +356,10 @@ def test_errors_name_what_the_panel_shows_and_go_once_it_is_mended(qtbot, panel)
     assert panel.bar.note.text().startswith("Preparation: Crop · Region: 0,0,400,400 reaches out")
     row.form.type_value("region_px", (4, 4, 16, 16))
     assert panel.bar.note.text() == ""
+
+
+def test_a_default_is_shown_with_all_its_digits(panel):
+    row = panel.rows["dose"]
+    row.heading.click()
+    assert row.form.editors["b"].widget.value() == pytest.approx(-1.665)
+    assert row.form.editors["b"].row.label == "Curve b"
