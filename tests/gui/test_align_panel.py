@@ -127,7 +127,11 @@ def test_check_is_on_the_canvas_while_the_panel_is_looked_at(qtbot, panel, viewe
     qtbot.waitUntil(lambda: layer.data is not before, timeout=10_000)
     assert "has no next tilt" in panel.check.text.text()
     panel.hide()
-    assert shown(panel) is None
+    assert not shown(panel).visible
+    qtbot.waitUntil(lambda: shown(panel) is None, timeout=10_000)  # in a slot of its own
+    panel.show()
+    wait_shown(qtbot, panel)
+    panel.hide()
     panel.show()
     wait_shown(qtbot, panel)
 

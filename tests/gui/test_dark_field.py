@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
+from napari_phaset3m.gui.import_dialog import ImportDialog  # noqa: E402
 from napari_phaset3m.gui.loader import loader_for  # noqa: E402
 from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
@@ -44,6 +45,25 @@ def test_a_stem_series_is_asked_about_and_reconstructed_linearly(qtbot, stack):
     assert images[:, 16, 16].mean() < 0.2 and abs(images[:, :4].mean() - 1) < 0.05
     assert session.config.method == "sirt" and "SIRT" in session.message
     assert session.series.energy_ev == 200e3 and not ask.isVisible()
+
+
+def test_the_import_asks_too(qtbot, stack):
+    viewer = napari_components.ViewerModel()
+    session, dialog = session_for(viewer), ImportDialog(viewer)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    dialog.work.look([stack])
+    qtbot.waitUntil(lambda: not dialog.work.looking, timeout=20_000)
+    dialog.work.edit(confirm=[q.field for q in dialog.work.plan.questions], energy_ev=200e3)
+    assert not dialog.as_dark_field.isVisible()
+    qtbot.mouseClick(dialog.go, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)
+    assert "dark-field" in dialog.problem.text() and session.series is None
+    qtbot.mouseClick(dialog.as_dark_field, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.series is not None and not dialog.work.busy, timeout=20_000)
+    images = session.series.images[:, 0]
+    assert images[:, 16, 16].mean() < 0.2 and abs(images[:, :4].mean() - 1) < 0.05
+    assert session.config.method == "sirt" and stack.with_name("stem_imported.h5").exists()
 
 
 def test_the_choice_of_a_linear_method_is_kept(qtbot, stack):

@@ -192,7 +192,7 @@ def test_settings_are_checked(qtbot, panel):
     low = panel.form.editors["defocus_min_angstrom"].widget
     assert low.suffix() == " nm" and low.value() == pytest.approx(10.0)
     low.setValue(9000.0)
-    assert "defocus_max" in panel.form.problem.text() and not panel.fit.isEnabled()
+    assert "Defocus max" in panel.form.problem.text() and not panel.fit.isEnabled()
     low.setValue(20.0)
     assert panel.work.config.defocus_min_angstrom == pytest.approx(200.0) and panel.fit.isEnabled()
 

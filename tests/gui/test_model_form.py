@@ -106,7 +106,7 @@ def test_what_is_typed_becomes_the_model(form, path, typed, expected):
 
 def test_what_is_refused_is_told_and_not_taken(form):
     change(form, "bins", "8, four")
-    assert "bins" in form.problem.text() and form.config.bins == "auto"
+    assert "Bins" in form.problem.text() and form.config.bins == "auto"
     change(form, "bins", "auto")
     assert form.problem.isHidden()
 

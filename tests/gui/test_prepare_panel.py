@@ -61,7 +61,7 @@ def test_ticked_steps_run_in_order_and_are_undone(qtbot, panel):
     qtbot.mouseClick(panel.run, Qt.MouseButton.LeftButton)
     until_idle(qtbot, session)
     # 16 px of taper are more than half of a binned image of 16 px: the first step stays, the second is told
-    assert names(session) == ["Opened", "Fourier bin"] and "taper.width_px" in panel.bar.note.text()
+    assert names(session) == ["Opened", "Fourier bin"] and "Soft edge · Width: " in panel.bar.note.text()
     assert session.series.image_shape == (16, 16) and session.series.pixel_size_angstrom == 1.0
     assert [entry["step"] for entry in session.series.metadata["history"]] == ["bin"]
     panel.history.undo.click()
@@ -100,7 +100,7 @@ def test_a_refused_parameter_is_told_in_place(qtbot, panel):
     line = form.editors["region_px"].widget
     line.setText("1, 2, three, 4")
     line.editingFinished.emit()
-    assert not form.problem.isHidden() and "region_px" in form.problem.text()
+    assert not form.problem.isHidden() and "Region: must" in form.problem.text()
     line.setText("4, 6, 16, 20")
     line.editingFinished.emit()
     assert form.problem.isHidden() and panel.work.configs["crop"].region_px == (4, 6, 16, 20)
@@ -317,3 +317,49 @@ def test_closing_the_window_stops_what_runs(qtbot, make_napari_viewer):
     qtbot.waitUntil(lambda: log == ["closed"], timeout=10_000)
     qtbot.waitUntil(lambda: not driver.busy, timeout=10_000)
     made.deleteLater()
+
+
+def test_an_entry_that_waits_for_another_counts_once_that_is_given(qtbot, panel):
+    panel._session.series = noisy_series()
+    row = panel.rows["normalise"]
+    row.heading.click()
+    level = row.form.editors["level"].widget
+    level.setCurrentIndex(level.findText("region"))
+    assert row.refused.startswith("Region: is needed for Level = region")
+    qtbot.mouseClick(row.tick, Qt.MouseButton.LeftButton)
+    # what is shown is not what would be run
+    assert not panel.run.isEnabled() and panel.run.toolTip().startswith("Normalise: Region: is needed")
+    panel._on_drawn("normalise", (2, 3, 8, 9))
+    config = panel.work.configs["normalise"]
+    assert (config.level, config.region_px) == ("region", (2, 3, 8, 9)) and not row.refused
+    assert level.currentText() == "region" and panel.run.isEnabled()
+    line = row.form.editors["region_px"].widget
+    line.setText("-1,0,8,8")
+    line.editingFinished.emit()
+    assert row.refused.startswith("Region: must be 4 whole numbers") and not panel.run.isEnabled()
+    line.setText("0,0,8,8")
+    line.editingFinished.emit()
+    assert panel.work.configs["normalise"].region_px == (0, 0, 8, 8) and panel.run.isEnabled()
+
+
+def test_errors_name_what_the_panel_shows_and_go_once_it_is_mended(qtbot, panel):
+    session = panel._session
+    session.series = noisy_series()
+    row = panel.rows["crop"]
+    row.heading.click()
+    row.form.type_value("region_px", (0, 0, 400, 400))
+    qtbot.waitUntil(lambda: "reaches out of the image" in panel.preview_text.text(), timeout=10_000)
+    assert panel.preview_text.text().startswith("Crop · Region: 0,0,400,400 reaches out")
+    qtbot.mouseClick(row.tick, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run, Qt.MouseButton.LeftButton)
+    until_idle(qtbot, session)
+    assert panel.bar.note.text().startswith("Preparation: Crop · Region: 0,0,400,400 reaches out")
+    row.form.type_value("region_px", (4, 4, 16, 16))
+    assert panel.bar.note.text() == ""
+
+
+def test_a_default_is_shown_with_all_its_digits(panel):
+    row = panel.rows["dose"]
+    row.heading.click()
+    assert row.form.editors["b"].widget.value() == pytest.approx(-1.665)
+    assert row.form.editors["b"].row.label == "Curve b"

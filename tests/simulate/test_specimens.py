@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.simulate import specimens
 from napari_phaset3m.simulate.build import build_particle, build_specimen, particle_rotation
-from napari_phaset3m.simulate.carbon import CARBON_PER_DENSITY, random_sequential
+from napari_phaset3m.simulate.carbon import CARBON_PER_DENSITY, _kept_in_order, random_sequential
 from napari_phaset3m.simulate.config import SimulationConfig, SpecimenConfig
 
 
@@ -86,6 +86,17 @@ def test_random_sequential_addition_keeps_its_distance_across_the_period():
     assert (points >= low).all() and (points <= high).all()
     gaps, _ = cKDTree(points - low, boxsize=[0, 30.0, 0]).query(points - low, k=2)
     assert gaps[:, 1].min() >= 1.4
+
+
+def test_points_yield_to_kept_ones_before_them_as_if_added_one_by_one():
+    points = np.random.default_rng(1).random((400, 3))
+    pairs = cKDTree(points).query_pairs(0.15, output_type="ndarray")
+    kept: list[int] = []
+    for index, point in enumerate(points):
+        if all(np.linalg.norm(point - points[other]) > 0.15 for other in kept):
+            kept.append(index)
+    assert 50 < len(kept) < 350
+    np.testing.assert_array_equal(np.flatnonzero(_kept_in_order(400, pairs)), kept)
 
 
 def carbon_config(**carbon):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.gui.align_pairs import Look, Pair, make_pair
@@ -81,6 +82,7 @@ class AlignCheck(QObject):
             return
         self.active = on
         if on:
+            self._work.publisher.remove(CHECK)  # one that waits to be removed is hidden
             self.request()
             return
         self._token += 1
@@ -89,9 +91,16 @@ class AlignCheck(QObject):
         self._pair = None
         publisher = self._work.publisher
         images, ours = publisher.layer(IMAGES), publisher.layer(CHECK)
-        publisher.remove(CHECK)
         if images is not None and ours is not None:  # the images were put aside for the check
             images.visible = True
+        if ours is not None:
+            ours.visible = False
+            # napari collects garbage on each removal (0.1 s): not in the slot that shows another panel
+            QTimer.singleShot(0, self._remove_hidden)
+
+    def _remove_hidden(self) -> None:
+        if isalive(self) and not self.active:
+            self._work.publisher.remove(CHECK)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         known, self._of = self._of, series

@@ -18,6 +18,9 @@ _ANGLES = Quantity(
 _BY_KEY = {quantity.key: quantity for quantity in (*QUANTITIES, _ANGLES)}
 _EXAMPLES = {"pixel_size": "e.g. 0.52", "energy": "e.g. 300", "tilt_angles": "e.g. -60:60:2"}
 
+#: What opening images as dark field does.
+INVERTS = "Invert the images, so that linear methods (SIRT, WBP …) get what they project"
+
 
 class AskBar(QWidget):
     """One question at a time: name of the field, a line, its unit, and a button."""
@@ -80,9 +83,7 @@ class AskBar(QWidget):
         for widget in (self.line, self.unit, self.problem):
             widget.hide()
         self.button.setText("Open as dark field")
-        self.button.setToolTip(
-            "Invert the images, so that linear methods (SIRT, WBP …) get what they project"
-        )
+        self.button.setToolTip(INVERTS)
         self.show()
 
     def _value(self, quantity: Quantity) -> Any:

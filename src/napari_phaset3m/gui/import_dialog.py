@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.ask_bar import INVERTS
 from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.import_picture import CropPicture
 from napari_phaset3m.gui.import_table import ImportTable
@@ -91,6 +93,10 @@ class ImportDialog(QDialog):
         layout.setSpacing(GROUP_SPACING)
         layout.addLayout(head)
         layout.addWidget(self.problem)
+        self.as_dark_field = QPushButton("Import as dark field")
+        self.as_dark_field.setToolTip(INVERTS)
+        self.as_dark_field.setAutoDefault(False)
+        layout.addWidget(self.as_dark_field, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self.invitation, 1)
         layout.addWidget(self.split, 4)
         layout.addLayout(self._foot())
@@ -146,6 +152,7 @@ class ImportDialog(QDialog):
         self.folder.clicked.connect(self._on_folder)
         self.browse.clicked.connect(self._on_browse)
         self.go.clicked.connect(work.start)
+        self.as_dark_field.clicked.connect(partial(work.start, dark_field=True))
         self.cancel.clicked.connect(self._on_cancel)
         self.table.selected.connect(work.show_row)
         self.table.images.edited.connect(work.set_plan)
@@ -242,6 +249,7 @@ class ImportDialog(QDialog):
     def _refresh_buttons(self) -> None:
         work, why = self.work, self.work.why_not()
         self.go.setEnabled(not why)
+        self.as_dark_field.setVisible(work.no_background and bool(work.error) and not why)
         self.go.setToolTip(why or "Load the images, write both files and open the series")
         self.bar.setVisible(work.busy)
         self.cancel.setText("Stop" if work.busy else "Close")

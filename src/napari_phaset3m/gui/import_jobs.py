@@ -61,16 +61,24 @@ def picture_of(
 
 
 def run_import(
-    plan: ImportPlan, config: ImportConfig, path: Path | None, movies: MovieConfig, *, control: RunControl
+    plan: ImportPlan,
+    config: ImportConfig,
+    path: Path | None,
+    movies: MovieConfig,
+    *,
+    control: RunControl,
+    dark_field: bool = False,
 ) -> Iterator[LoadProgress | Imported]:
-    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given.
+    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given; STEM images are inverted.
 
     Yields
     ------
     LoadProgress, and Imported at last unless it was stopped
     """
     series: TiltFocalSeries | None = None
-    events: Any = iterate_load(plan, config, movies=movies)
+    events: Any = iterate_load(
+        plan, config, movies=movies, overrides={"dark_field": True} if dark_field else {}
+    )
     try:
         for event in events:
             if isinstance(event, Loaded):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.import_jobs import Imported, looked, picture_of, run_import
-from napari_phaset3m.gui.loader import remember
+from napari_phaset3m.gui.loader import remember, suit_dark_field
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
@@ -52,6 +52,8 @@ class ImportWork(QObject):
         self.target: Path | None = None
         self.error = ""
         self.message = ""
+        #: The last import failed because images have no level that could be scaled to 1.
+        self.no_background = False
         self.looking = False
         self.row = 0
         self._token = self._picture_token = 0
@@ -176,11 +178,12 @@ class ImportWork(QObject):
         needed, there = self.memory()
         return "" if needed <= there else "It would not fit in the memory: bin or crop"
 
-    def start(self) -> None:
-        """Load and write in the background."""
+    def start(self, *_: object, dark_field: bool = False) -> None:
+        """Load and write in the background; ``dark_field`` inverts STEM images."""
         if self.why_not() or self.plan is None:
             return
         self._control, self.error, self.message = RunControl(), "", ""
+        self.no_background = False
         self._worker = start_job(
             run_import,
             self.plan,
@@ -188,6 +191,7 @@ class ImportWork(QObject):
             self.target,
             self.movies,
             control=self._control,
+            dark_field=dark_field,
             window=self._window,
             title="An import",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
@@ -210,9 +214,13 @@ class ImportWork(QObject):
             remember(event.path)
             self.message = "Imported" if event.path is None else f"Imported; written {event.path.name}"
             session.message = self.message
+            suit_dark_field(session)
 
     def _on_error(self, error: Exception) -> None:
         text = " ".join(str(error).split()) or type(error).__name__
+        self.no_background = isinstance(error, DataError) and error.field == "tilt_series"
+        if self.no_background:
+            text = f"{text.partition('. Give')[0]}. Are the images dark-field (HAADF-STEM)?"
         known = isinstance(error, PhaseT3MError | MemoryError | OSError)
         self.error = text if known else f"{type(error).__name__}: {text}"
         if not known:

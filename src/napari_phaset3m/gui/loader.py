@@ -110,16 +110,9 @@ class SeriesLoader(QObject):
         self._session.series_overrides = self.overrides
         self._session.series_path = self.path
         self._session.series = series
-        self._suit_dark_field(series)
+        suit_dark_field(self._session)
         remember(self.path)
         self.loaded.emit()
-
-    def _suit_dark_field(self, series: TiltFocalSeries) -> None:
-        """Images of STEM have no phase to retrieve: a linear method is chosen for them."""
-        config = self._session.config
-        if series.normalisation == "dark_field" and not METHODS[config.method].linear:
-            self._session.config = config.model_copy(update={"method": "sirt"})
-            self._session.message = "Dark field: method SIRT was chosen, as there is no phase to retrieve"
 
     def _on_saved(self, outcome: tuple[Path, Exception | None]) -> None:
         path, error = outcome
@@ -201,6 +194,15 @@ def recent() -> list[str]:
     value = _settings().value("recent", []) or []
     paths = [value] if isinstance(value, str) else list(value)
     return [path for path in paths if Path(path).exists()]
+
+
+def suit_dark_field(session: Session) -> None:
+    """Images of STEM have no phase to retrieve: a linear method is chosen for them."""
+    config, series = session.config, session.series
+    stem = series is not None and series.normalisation == "dark_field"
+    if stem and not METHODS[config.method].linear:
+        session.config = config.model_copy(update={"method": "sirt"})
+        session.message = "Dark field: method SIRT was chosen, as there is no phase to retrieve"
 
 
 def remember(path: Path | None) -> None:

@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.editors import Editor, Fold
-from napari_phaset3m.gui.model_rows import is_file, label_of, rows_of, sections_of, value_at, with_value
+from napari_phaset3m.gui.field_words import in_words
+from napari_phaset3m.gui.model_rows import is_file, label_of, rows_of, sections_of, value_at, with_values
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role, theme_colours
 
 #: Width of the names beside the fields, px.
@@ -50,6 +51,8 @@ class ModelForm(QWidget):
         super().__init__()
         self._config, self._hidden, self._titles = config, hidden, titles or {}
         self.editors: dict[str, Editor] = {}
+        #: Fields that show what was refused: it counts as soon as the others let it.
+        self._refused: set[str] = set()
         self.folds: dict[str, Fold] = {}
         self.problem = label("", "error", wrap=True)
         self.problem.hide()
@@ -68,6 +71,7 @@ class ModelForm(QWidget):
     def show_config(self, config: Model) -> None:
         """Show another model of the same type."""
         self._config = config
+        self._refused.clear()
         for path, editor in self.editors.items():
             editor.show_value(value_at(config, path))
             editor.widget.setStyleSheet("")
@@ -130,20 +134,44 @@ class ModelForm(QWidget):
         button.clicked.connect(browse)
         return both
 
+    def type_value(self, path: str, value: Any) -> None:
+        """Put a value into a field as if it had been typed."""
+        self.editors[path].show_value(value)
+        self._take(path)
+
     def _on_edited(self, *_: object) -> None:
-        path = self.sender().objectName()
-        editor = self.editors[path]
-        try:
-            config = with_value(self._config, path, editor.value())
-        except ConfigError as error:
-            editor.widget.setStyleSheet(f"border: 1px solid {theme_colours().error};")
-            self._say(str(error))
-            return
-        editor.widget.setStyleSheet("")
-        self._say("")
+        self._take(self.sender().objectName())
+
+    def _take(self, path: str) -> None:
+        """Make what is shown the value, if it can be."""
+        before = set(self._refused)
+        self._refused.discard(path)
+        config, problem = self._with_shown({path, *self._refused})
+        if problem and self._refused:  # by itself it may be fine
+            config, alone = self._with_shown({path})
+        else:
+            alone = problem
+        if not problem:
+            self._refused.clear()
+        elif alone:
+            self._refused.add(path)
+            problem = alone
+        frame = f"border: 1px solid {theme_colours().error};"
+        for name in before ^ self._refused:
+            self.editors[name].widget.setStyleSheet(frame if name in self._refused else "")
+        self._say(problem)
         if config != self._config:
             self._config = config
             self.edited.emit(config)
+
+    def _with_shown(self, paths: set[str]) -> tuple[Any, str]:
+        """The model with these fields as they are shown, and why that is refused (then as it was)."""
+        config = self._config
+        labels = {path: editor.row.label for path, editor in self.editors.items()}
+        try:
+            return with_values(config, {path: self.editors[path].value() for path in paths}), ""
+        except ConfigError as error:
+            return config, in_words(error, labels)
 
     def _say(self, text: str) -> None:
         self.problem.setText(text)

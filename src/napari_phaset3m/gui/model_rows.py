@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -160,7 +160,11 @@ def _steps(default: Any, real: bool, factor: float) -> tuple[int, float]:
     size = abs(default / factor) if isinstance(default, int | float) and default else 1.0
     power = math.floor(math.log10(size)) if size > 0 else 0
     step = 10.0 ** (power - 1 if size < 2 * 10.0**power else power)
-    return max(1, 2 - power), max(step, 1e-6)
+    decimals = max(1, 2 - power)
+    if isinstance(default, int | float):  # −1.665 is not shown as −1.67
+        exact = (n for n in range(decimals, 5) if math.isclose(round(default / factor, n), default / factor))
+        decimals = next(exact, decimals)
+    return decimals, max(step, 1e-6)
 
 
 def value_at(config: Model, path: str) -> Any:
@@ -179,10 +183,22 @@ def with_value(config: Any, path: str, value: Any) -> Any:
     ConfigError
         The value is refused; the message names the field.
     """
+    return with_values(config, {path: value})
+
+
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """A validated copy with some fields (dotted paths) changed at once.
+
+    Raises
+    ------
+    ConfigError
+        They are refused; the message names the field.
+    """
     data = config.model_dump()
-    *parents, name = path.split(".")
-    target = data
-    for parent in parents:
-        target = target[parent]
-    target[name] = value
+    for path, value in values.items():
+        *parents, name = path.split(".")
+        target = data
+        for parent in parents:
+            target = target[parent]
+        target[name] = value
     return type(config).parse(**data)

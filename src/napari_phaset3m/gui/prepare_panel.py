@@ -13,7 +13,6 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.history_list import HistoryList
 from napari_phaset3m.gui.image_nav import ImageNav
 from napari_phaset3m.gui.job_bar import JobBar
-from napari_phaset3m.gui.model_rows import with_value
 from napari_phaset3m.gui.motion_view import TITLE, MotionView
 from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.prepare_rows import REGION, StepRow
@@ -109,6 +108,7 @@ class PreparePanel(QWidget):
             row.edited.connect(self.work.set_config)
             row.opened.connect(self._on_opened)
             row.draw.connect(self._on_draw)
+            row.refusal.connect(self._on_refusal)
         self.before.clicked.connect(self._on_before)
         self.after.clicked.connect(self._on_after)
         self.run.clicked.connect(self._on_run)
@@ -137,6 +137,18 @@ class PreparePanel(QWidget):
             bar = self._area.verticalScrollBar()
             bar.setValue(min(self.rows[name].y(), bar.maximum()))
 
+    def _on_refusal(self, text: str) -> None:
+        self._refresh()
+        if text:
+            QTimer.singleShot(0, self._bring_up_problem)
+
+    def _bring_up_problem(self) -> None:
+        """Scroll so that it is seen why an entry is refused."""
+        row = self.rows.get(self.work.watched) if isalive(self) else None
+        if row is not None and row.form is not None and row.refused:
+            self._area.widget().layout().activate()
+            self._area.ensureWidgetVisible(row.form.problem, 0, 4)
+
     def _on_run(self) -> None:
         for row in self.rows.values():
             row.close_body()
@@ -159,7 +171,9 @@ class PreparePanel(QWidget):
         self.rectangle.begin(name, getattr(self.work.configs[name], REGION))
 
     def _on_drawn(self, name: str, region: tuple[int, int, int, int]) -> None:
-        self.work.set_config(name, with_value(self.work.configs[name], REGION, region))
+        form = self.rows[name].form
+        if form is not None:  # with what is waiting there for a rectangle
+            form.type_value(REGION, region)
 
     def why_not(self) -> str:
         """Why nothing can be run now; empty when it can."""
@@ -167,7 +181,10 @@ class PreparePanel(QWidget):
         why = self.driver.why_not()
         if why or not chosen:
             return why or "Tick a step first"
-        missing = [(STEPS[name].label, why_incomplete(self.work.configs[name])) for name in chosen]
+        missing = [
+            (STEPS[name].label, self.rows[name].refused or why_incomplete(self.work.configs[name]))
+            for name in chosen
+        ]
         return next((f"{title}: {text}" for title, text in missing if text), "")
 
     def _refresh(self, *_: object) -> None:
@@ -197,10 +214,12 @@ class PreparePanel(QWidget):
             (self.before, not work.after, f"Show the image before {what}"),
             (self.after, work.after, f"Show the image after {what}"),
         ):
+            button.setVisible(not work.error)  # the text, which says why, takes the line
             button.setEnabled(not why)
             button.setToolTip(why or tip)
             button.setChecked(on and not why)
-        set_role(self.preview_text, "error" if work.error else "muted")
+        wrong = work.error and STEPS[work.watched].preview is not None
+        set_role(self.preview_text, "error" if wrong else "muted")
         last = self._session.history.current
         if work.watched:
             told = "working it out …" if work.computing else STEPS[work.watched].label

@@ -30,6 +30,8 @@ class StepRow(QWidget):
     edited = Signal(str, object)
     #: The step was opened or closed.
     opened = Signal(str, bool)
+    #: Why an entry is refused; empty when all is well again.
+    refusal = Signal(str)
     #: A rectangle is to be drawn for it.
     draw = Signal(str)
 
@@ -81,6 +83,7 @@ class StepRow(QWidget):
         column.addWidget(label(self.entry.help, "muted", wrap=True))
         self.form = ModelForm(self._config)
         self.form.edited.connect(self._on_edited)
+        self.form.refused.connect(self.refusal)
         column.addWidget(self.form)
         if REGION in type(self._config).model_fields:
             self.draw_button = QPushButton("Draw rectangle")
@@ -109,6 +112,11 @@ class StepRow(QWidget):
         self.tick.setChecked(on)
         self.tick.blockSignals(blocked)
         self.tick.setToolTip(f"Needs: {why_not}" if why_not else "Run this step")
+
+    @property
+    def refused(self) -> str:
+        """Why an entry that is shown is not taken; empty when all are."""
+        return self.form.problem.text() if self.form is not None else ""
 
     def close_body(self) -> None:
         """Fold the parameters away without telling anybody."""

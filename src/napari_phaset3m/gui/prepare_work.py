@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.field_words import in_step_words
 from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec, publisher_for
 from napari_phaset3m.gui.step_driver import NO_SERIES, StepDriver, step_driver_for
@@ -77,12 +78,14 @@ class PrepareWork(QObject):
             self._generation = self._session.history.generation
             self.motion = {}
         self.after = True
+        self._settle()
         self.request()
         self.changed.emit()
 
     def set_config(self, name: str, config: Model) -> None:
         """Change a step's parameters."""
         self.configs[name] = config
+        self._settle()
         if name == self.watched:
             self.request()
         self.changed.emit()
@@ -90,7 +93,14 @@ class PrepareWork(QObject):
     def choose(self, name: str, on: bool) -> None:
         """Say whether a step is to be run."""
         (self.chosen.add if on else self.chosen.discard)(name)
+        self._settle()
         self.changed.emit()
+
+    def _settle(self) -> None:
+        """Take away what was said against choices that are others now."""
+        topic, _, role = self.driver.last_said
+        if not self.driver.busy and (topic, role) == (TOPIC, "error"):
+            self.driver.say(TOPIC, "")
 
     def selected(self) -> list[str]:
         """Steps that are to be run, in order."""
@@ -244,7 +254,7 @@ def why_incomplete(config: Model) -> str:
     try:
         type(config).parse(**config.model_dump())
     except PhaseT3MError as error:
-        return str(error)
+        return in_step_words(error)
     return ""
 
 
@@ -260,5 +270,5 @@ def _previewed(
     try:
         image = entry.preview(series, config, *place)
     except PhaseT3MError as error:
-        return token, None, series, " ".join(str(error).split())
+        return token, None, series, in_step_words(error)
     return token, np.ascontiguousarray(image, np.float32), series, ""

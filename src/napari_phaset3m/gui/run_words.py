@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any
 
 from napari_phaset3m.config import ReconstructionConfig, Schedule, changed_fields
-from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui.editors import Row
+from napari_phaset3m.gui.field_words import in_words
 from napari_phaset3m.gui.forms import QUANTITIES
 from napari_phaset3m.gui.reconstruct_rows import ALL
 from napari_phaset3m.session import RunRecord
@@ -21,8 +20,6 @@ _REASONS = {
     "finished early": "finished early, volume kept",
     "diverged": "diverged; the last good volume is kept",
 }
-_FLAG = re.compile(r"--[a-z][a-z0-9-]*[a-z0-9]")
-_PATH = re.compile(r"(?:(?<=^)|(?<=; ))([a-z0-9_.]+): ")
 
 
 @lru_cache(maxsize=1)
@@ -37,13 +34,8 @@ def _labels() -> tuple[dict[str, str], dict[str, str]]:
 
 def in_window(error: Exception) -> str:
     """An error as one line that names the fields as the window does."""
-    quantity = next((q for q in QUANTITIES if q.key == getattr(error, "field", None)), None)
-    if isinstance(error, DataError) and quantity is not None and error.path is None:
-        return f"{quantity.label} {error.problem}. Give it in the Series step, under Microscope"
-    text = " ".join(str(error).split()) or type(error).__name__
     of_flag, of_path = _labels()
-    text = _PATH.sub(lambda m: f"{of_path.get(m[1], m[1])}: ", text)
-    return _FLAG.sub(lambda m: f"“{of_flag[m[0]]}”" if m[0] in of_flag else m[0], text)
+    return in_words(error, of_path, of_flag)
 
 
 def closing_line(record: RunRecord) -> str:

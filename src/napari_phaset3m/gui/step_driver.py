@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
+from napari_phaset3m.gui.field_words import in_step_words
 from napari_phaset3m.gui.step_events import Job, StepDone, Update, run_jobs
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, start_job
 from napari_phaset3m.jobs import RunControl
@@ -163,7 +164,7 @@ class StepDriver(QObject):
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, CancelledError):
             return
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = in_step_words(error)
         known = isinstance(error, PhaseT3MError | MemoryError)
         self.say(self.topic, f"{self.title}: {text if known else f'{type(error).__name__}: {text}'}", "error")
         if not known:

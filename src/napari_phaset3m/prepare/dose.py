@@ -38,11 +38,15 @@ _LINE = 8192
 class CriticalDose(Model):
     """Curve of the critical dose."""
 
-    a: PositiveFloat = Field(0.245, description="Ne = a k^b + c at 300 kV: a, e/Å² (k in 1/Å)")
-    b: float = Field(-1.665, le=0, description="Ne = a k^b + c: b")
-    c: float = Field(2.81, ge=0, description="Ne = a k^b + c: c, e/Å²")
+    a: PositiveFloat = Field(
+        0.245, title="Curve a", description="Ne = a k^b + c at 300 kV: a, e/Å² (k in 1/Å)"
+    )
+    b: float = Field(-1.665, le=0, title="Curve b", description="Ne = a k^b + c: b")
+    c: float = Field(2.81, ge=0, title="Curve c", description="Ne = a k^b + c: c, e/Å²")
     scale: PositiveFloat = Field(
-        1.0, description="Factor on the critical dose of this specimen (more than 1: less sensitive)"
+        1.0,
+        title="Curve scale",
+        description="Factor on the critical dose of this specimen (more than 1: less sensitive)",
     )
 
 

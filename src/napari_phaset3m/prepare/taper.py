@@ -53,7 +53,7 @@ def _window(series: TiltFocalSeries, config: TaperConfig) -> np.ndarray:
     if 2 * config.width_px > min(series.image_shape):
         ny, nx = series.image_shape
         raise DataError(
-            f"of {config.width_px} px is more than half of the image ({ny} x {nx})",
+            f"{config.width_px} px is more than half of the image ({ny} x {nx})",
             field="taper.width_px",
             remedy="Use a narrower edge",
         )

@@ -21,21 +21,36 @@ def random_sequential(
     Random sequential addition (Widom, J. Chem. Phys. 44 (1966) 3888).
     """
     size = np.asarray(high, np.float64) - low
-    points = np.empty((0, 3))
     period = [0.0, float(size[1]), 0.0]
-    while len(points) < n:
-        fresh = rng.random((int(1.3 * (n - len(points))) + 64, 3)) * size
-        if len(points):
-            gap, _ = cKDTree(points, boxsize=period).query(fresh, distance_upper_bound=distance)
+    batches: list[np.ndarray] = []
+    trees: list[cKDTree] = []  # of the first batch, which holds most points, and of all later ones
+    while (missing := n - sum(map(len, batches))) > 0:
+        fresh = rng.random((int(1.3 * missing) + 64, 3)) * size
+        for tree in trees:
+            gap, _ = tree.query(fresh, distance_upper_bound=distance)
             fresh = fresh[np.isinf(gap)]
         pairs = cKDTree(fresh, boxsize=period).query_pairs(distance, output_type="ndarray")
-        pairs = np.sort(pairs, axis=1)
-        dropped = np.zeros(len(fresh), bool)
-        for first, second in pairs[np.argsort(pairs[:, 1], kind="stable")]:
-            if not dropped[first]:  # the later point yields
-                dropped[second] = True
-        points = np.concatenate([points, fresh[~dropped]])
-    return np.asarray(points[:n] + low)
+        batches.append(fresh[_kept_in_order(len(fresh), pairs)])
+        recent = np.concatenate(batches[1:] or batches)
+        trees = [*trees[:1], cKDTree(recent, boxsize=period)]
+    return np.asarray(np.concatenate(batches)[:n] + low)
+
+
+def _kept_in_order(n: int, pairs: np.ndarray) -> np.ndarray:
+    """`(n,)` bool: points that stay when, one after the other, each yields to a kept one before it.
+
+    ``pairs`` are points too near each other. In every round the points that no earlier one can still
+    oust stay, and oust their neighbours: the answer of the sequential rule in a few vectorised rounds.
+    """
+    first, second = np.sort(pairs, axis=1).T
+    dropped = np.zeros(n, bool)
+    while first.size:
+        waiting = np.zeros(n, bool)
+        waiting[second] = True
+        dropped[second[~waiting[first]]] = True
+        open_ = ~(dropped[first] | dropped[second])
+        first, second = first[open_], second[open_]
+    return ~dropped
 
 
 def carbon_film(

@@ -19,7 +19,7 @@ def exit_wave(width_angstrom: float, sampling_angstrom: float, thickness_angstro
     count = round(1.9 * CARBON_PER_DENSITY * float(np.prod(box)))
     places = random_sequential(np.zeros(3), box, count, 1.4, np.random.default_rng(seed))
     places[:, 2] = np.clip(places[:, 2], 1e-3, thickness_angstrom - 1e-3)
-    atoms = Atoms("C" * count, positions=places, cell=box, pbc=True)
+    atoms = Atoms(numbers=np.full(count, 6), positions=places, cell=box, pbc=True)
     points = round(width_angstrom / sampling_angstrom)
     slices = max(1, round(thickness_angstrom / 10))
     potential = abtem.Potential(

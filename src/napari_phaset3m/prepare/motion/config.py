@@ -24,17 +24,22 @@ class MotionConfig(Model):
     )
     bfactor_px2: Annotated[float, Field(ge=0)] | Auto = Field(
         "auto",
+        title="B factor (px²)",
         description="Low-pass exp(−B k²/4) of the correlation, pixels² (k in 1/pixel); auto: from the "
         "signal-to-noise ratio of the movie at each frequency",
     )
     smooth: bool = Field(
-        True, description="Draw noisy shifts to a smooth track, as far as the movie's own scatter supports it"
+        True,
+        title="Smooth track",
+        description="Draw noisy shifts to a smooth track, as far as the movie's own scatter supports it",
     )
     bin: PositiveInt | Auto = Field(
         "auto",
         description="Fourier bin of what is aligned, not of the sum; auto: at most 2048 pixels",
     )
-    hot: bool = Field(True, description="Replace hot and dead pixels of the sum in every frame first")
+    hot: bool = Field(
+        True, title="Hot pixels", description="Replace hot and dead pixels of the sum in every frame first"
+    )
     gain: str | None = Field(None, description="Gain reference that multiplies each frame; none: 1")
     dose_per_frame: PositiveFloat | None = Field(
         None, description="e/Å² per frame, for dose weighting; none: frames are summed as they are"

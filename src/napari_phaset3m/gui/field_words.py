@@ -1,0 +1,76 @@
+"""Errors of the engine in the words of the panels: labels for the names of fields, no flags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from napari_phaset3m.config import Model
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui.forms import QUANTITIES
+from napari_phaset3m.gui.model_rows import label_of, rows_of, sections_of
+from napari_phaset3m.io.raw import FIELDS, OPTIONS
+
+_FLAG = re.compile(r"--[a-z][a-z0-9-]*[a-z0-9]")
+#: What a line, or a part of one, is about; and a field that is compared with a value.
+_SUBJECT = re.compile(r"(?:(?<=^)|(?<=; ))([a-z0-9_.]+): ")
+_COMPARED = re.compile(r"(?<![\w.])([a-z0-9_.]+)(?= = )")
+#: A name that is no English word; none in the path of a file.
+_NAME = re.compile(r"(?<![\w./\\-])([a-z][a-z0-9]*(?:[._][a-z0-9]+)+)(?![\w/\\-])(?!\.\w)")
+
+
+def in_words(error: Exception, of_path: Mapping[str, str], of_flag: Mapping[str, str] | None = None) -> str:
+    """An error as one line that names the fields as the window does.
+
+    Parameters
+    ----------
+    error : Exception
+    of_path : mapping
+        What the window calls a setting, by the name (dotted path) that the engine has for it.
+    of_flag : mapping, optional
+        What it calls a flag of the command line; without: fields of the series.
+    """
+    quantity = next((q for q in QUANTITIES if q.key == getattr(error, "field", None)), None)
+    if isinstance(error, DataError) and quantity is not None and error.path is None:
+        return f"{quantity.label} {error.problem}. Give it in the Series step, under Microscope"
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = _SUBJECT.sub(lambda m: f"{of_path.get(m[1], m[1])}: ", text)
+    for pattern in (_COMPARED, _NAME):
+        text = pattern.sub(lambda m: of_path.get(m[1], m[1]), text)
+    flags = _series_flags() if of_flag is None else of_flag
+    return _FLAG.sub(lambda m: f"“{flags[m[0]]}”" if m[0] in flags else m[0], text)
+
+
+def labels_of(model: type[Model], prefix: str = "") -> dict[str, str]:
+    """Label of each field of a model and of its sections, by dotted path."""
+    found = {row.path: row.label for row, _ in rows_of(model, prefix)}
+    for name, part in sections_of(model).items():
+        found |= labels_of(part, f"{prefix}{name}.")
+    return found
+
+
+def in_step_words(error: Exception) -> str:
+    """An error of Prepare, Align or Microscope, in the words of these panels."""
+    return in_words(error, _step_labels())
+
+
+@lru_cache(maxsize=1)
+def _series_flags() -> dict[str, str]:
+    of_option = {flag: label_of(name) for name, flag in OPTIONS.items()}
+    of_option["--tilt-axis-angle"] = "Tilt axis"  # so called at import
+    return of_option | {FIELDS[q.name][1]: q.label for q in QUANTITIES}
+
+
+@lru_cache(maxsize=1)
+def _step_labels() -> dict[str, str]:
+    from napari_phaset3m.prepare.align.config import AlignConfig
+    from napari_phaset3m.prepare.ctf.config import CtfConfig
+    from napari_phaset3m.prepare.steps import STEPS
+
+    found = labels_of(AlignConfig) | labels_of(CtfConfig)
+    for name, entry in STEPS.items():
+        labels = labels_of(entry.config)
+        found |= labels | {f"{name}.{path}": f"{entry.label} · {label}" for path, label in labels.items()}
+        found[name] = entry.label
+    return found
