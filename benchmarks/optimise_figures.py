@@ -77,8 +77,8 @@ def shift_map(ax: Any) -> None:
     off[IMAGE] += PUT_OFF
     at, left = places[IMAGE], without_place(off, series.tilt_deg)
     rms = np.sqrt((left**2).mean((0, 1)))
-    told = f"image off by {np.round(off[IMAGE], 3)} px, {np.round(left[IMAGE], 3)} without the specimen's place"
-    print(f"1e: {told}; all images {np.round(rms, 3)} px RMS (y, x)")
+    print(f"1e: image off by {np.round(off[IMAGE], 3)} px (y, x)")
+    print(f"without the specimen's place {np.round(left[IMAGE], 3)}, all images {np.round(rms, 3)} RMS")
     edge = points[[0, -1]] + np.array([-0.5, 0.5]) * (points[1] - points[0])
     shown = ax.imshow(maps[IMAGE], origin="lower", extent=(*edge, *edge), cmap="viridis")
     ax.plot(-PUT_OFF[1], -PUT_OFF[0], "o", mfc="none", mec=RED, ms=13, label="true")

@@ -106,7 +106,7 @@ def test_least_of_an_error_map():
 
 
 def test_error_map_leaves_out_what_the_model_cannot_predict():
-    """Strong frequencies of the corners, and a faint alias of theirs in the prediction, do not shift the minimum."""
+    """Strong frequencies of the corners, and a faint alias of them, do not shift the minimum."""
     places = ShiftGrid.make(GRID, 2, 0.5)
     image = np.fft.ifft2(spectrum(3)).real
     x, y = np.arange(GRID.nx)[:, None], np.arange(GRID.ny)

@@ -96,7 +96,7 @@ def shift_errors(measured: np.ndarray, predicted: np.ndarray, places: ShiftGrid)
 def compared(nx: int, ny: int) -> np.ndarray:
     """`(nx, ny)` bool: frequencies up to Nyquist.
 
-    In the corners beyond, the wave of the model has none: predictions are aliases there, and shift the minimum.
+    The model's wave has none in the corners beyond: predictions are aliases there, and shift the minimum.
     """
     return np.asarray(np.hypot(np.fft.fftfreq(nx)[:, None], np.fft.fftfreq(ny)) <= 0.5)
 
