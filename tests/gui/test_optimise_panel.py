@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ from napari_phaset3m.gui.optimise_table import FROM, NAME, STATED, TO  # noqa: E
 from napari_phaset3m.gui.optimise_units import parsed, shown, with_error  # noqa: E402
 from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, slice_curves  # noqa: E402
 from napari_phaset3m.gui.optimise_words import (  # noqa: E402
+    bound_words,
     comparison_rows,
     determined_rows,
     exchange_words,
     failed_words,
 )
 from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
+from napari_phaset3m.gui.tilt_plot import TiltPlot, name_axis  # noqa: E402
 from napari_phaset3m.optimise.auto import AutoConfig  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
@@ -340,6 +343,25 @@ def test_curves():
     lines = failed_words([first, second]).splitlines()
     assert lines == ["1 trial diverged, passed over", "1 trial ran out of memory, passed over: needs 9 GiB"]
     assert failed_words([second]) == ""
+
+
+def test_a_bound_is_told_in_the_unit_that_is_shown():
+    axes = SimpleNamespace(limits={"cs_angstrom": (2.2e7, 3.2e7)})
+    search = SimpleNamespace(best=trial(0, 0.0, 0.5, 2.2e7), axes=axes)
+    assert bound_words(search) == "Cs: the best value, 2.2 mm, lies at a bound of its range; widen it"
+    search.best = trial(0, 0.3, 0.5, 2.5e7)
+    assert bound_words(search) == ""
+
+
+def test_another_name_of_an_axis_is_in_the_middle(qtbot):
+    plot = TiltPlot("y", "x")
+    qtbot.addWidget(plot)
+    plot.resize(300, 200)
+    plot.show()
+    name_axis(plot.plot, "left", "A longer name (Å)")
+    axis = plot.plot.getAxis("left")
+    middle = axis.label.pos().y() - axis.label.boundingRect().width() / 2
+    assert abs(middle - axis.size().height() / 2) <= 1
 
 
 def test_words():
