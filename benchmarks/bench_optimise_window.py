@@ -29,14 +29,19 @@ def opened(series: Path, size: tuple[int, int]) -> tuple[Any, Any, Any]:
     from qtpy.QtTest import QTest
 
     from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.gui.notes import Notes
+    from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.session import session_for
 
     get_settings().application.gui_notification_level = "error"  # PyQt5's end is not what pictures are about
+    note_tour_offered()
     viewer = open_workspace(series, run=False)
     viewer.window._qt_window.resize(*size)
     session = session_for(viewer)
     until(lambda: session.series is not None, 60)
     workspace = next(w for w in viewer.window.dock_widgets.values() if hasattr(w, "guide"))
+    for notes in workspace.findChildren(Notes):
+        notes.clear()  # of what other windows left
     QTest.mouseClick(workspace.guide.buttons[3], Qt.MouseButton.LeftButton)
     whole = workspace.panel("Microscope")
     until(lambda: whole is not None and whole.isVisible(), 30)

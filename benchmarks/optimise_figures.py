@@ -63,24 +63,40 @@ def defocus(ax: Any, series: TiltFocalSeries) -> None:
 
 
 def shift_map(ax: Any) -> None:
-    """1e."""
+    """1e, and how far the parabolas of all images are off."""
     series = true_series()
     shifts = np.array(series.shifts_px)
     shifts[IMAGE] += PUT_OFF
     steps = AlignConfig.parse(stages=("grid",), grid={"grid_rounds": 1})
     events = list(iterate_align(series.replace(shifts_px=shifts), steps))
-    # The map that was made, also where the stage is undone because one image of 81 moved.
-    maps = [e.detail["error_map"] for e in events if isinstance(e, Progress) and "error_map" in e.detail]
-    seen = maps[-1][IMAGE]
-    points = (np.arange(len(seen)) - (len(seen) - 1) / 2) * steps.grid.grid_step_px
-    at, _, _ = least(seen, points, 96 * 96 // 4)
+    # The maps that were made, also where the stage is undone because one image of 81 moved.
+    maps = [e.detail["error_map"] for e in events if isinstance(e, Progress) and "error_map" in e.detail][-1]
+    points = (np.arange(maps.shape[-1]) - (maps.shape[-1] - 1) / 2) * steps.grid.grid_step_px
+    places = np.array([[least(seen, points, 1)[0] for seen in tilt] for tilt in maps])
+    off = places.copy()
+    off[IMAGE] += PUT_OFF
+    at, left = places[IMAGE], without_place(off, series.tilt_deg)
+    rms = np.sqrt((left**2).mean((0, 1)))
+    print(f"1e: image off by {np.round(off[IMAGE], 3)} px (y, x)")
+    print(f"without the specimen's place {np.round(left[IMAGE], 3)}, all images {np.round(rms, 3)} RMS")
     edge = points[[0, -1]] + np.array([-0.5, 0.5]) * (points[1] - points[0])
-    shown = ax.imshow(seen, origin="lower", extent=(*edge, *edge), cmap="viridis")
+    shown = ax.imshow(maps[IMAGE], origin="lower", extent=(*edge, *edge), cmap="viridis")
     ax.plot(-PUT_OFF[1], -PUT_OFF[0], "o", mfc="none", mec=RED, ms=13, label="true")
     ax.plot(at[1], at[0], "+", color="white", ms=11, label=f"parabola ({at[0]:.2f}, {at[1]:.2f}) px")
-    ax.set(xlabel="shift x (px)", ylabel="shift y (px)", title="1e")
+    title = f"1e (all images: {rms[0]:.2f}, {rms[1]:.2f} px RMS off)"
+    ax.set(xlabel="shift x (px)", ylabel="shift y (px)", title=title)
     ax.legend(fontsize=8, labelcolor="white", facecolor="#333333", framealpha=0.7)
     ax.figure.colorbar(shown, ax=ax, label="reconstruction error", shrink=0.8)
+
+
+def without_place(shifts: np.ndarray, tilt_deg: np.ndarray) -> np.ndarray:
+    """`(n_tilt, n_focus, 2)` errors of shifts less what only moves the specimen (score_align.py)."""
+    angle, left = np.radians(tilt_deg)[:, None] + 0 * shifts[..., 0], np.array(shifts)
+    left[..., 0] -= left[..., 0].mean()
+    free = np.column_stack([np.cos(angle).ravel(), np.sin(angle).ravel()])
+    fitted = free @ np.linalg.lstsq(free, left[..., 1].ravel(), rcond=None)[0]
+    left[..., 1] -= fitted.reshape(angle.shape)
+    return left
 
 
 def convergence(ax: Any, searches: list[list[dict[str, Any]]]) -> None:

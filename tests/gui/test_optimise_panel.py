@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ from napari_phaset3m.gui.optimise_table import FROM, NAME, STATED, TO  # noqa: E
 from napari_phaset3m.gui.optimise_units import parsed, shown, with_error  # noqa: E402
 from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, slice_curves  # noqa: E402
 from napari_phaset3m.gui.optimise_words import (  # noqa: E402
+    bound_words,
     comparison_rows,
     determined_rows,
     exchange_words,
     failed_words,
 )
 from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
+from napari_phaset3m.gui.tilt_plot import TiltPlot, name_axis  # noqa: E402
 from napari_phaset3m.optimise.auto import AutoConfig  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
@@ -326,19 +329,46 @@ def test_curves():
     first = Round([trial(0, 0.5, 0.4, 2e7), trial(1, 0.2, None, 1.4e7), trial(2, 0.7, 0.3, 2.4e7)],
                   {"cs_angstrom": (1e7, 3e7)})  # fmt: skip
     second = Round([trial(0, 0.5, 0.6, 2.4e7)], {"cs_angstrom": (1.9e7, 2.9e7)})
-    points, best, later, _ = convergence_curves([first, second])
+    points, best, later, _, failed = convergence_curves([first, second])
     np.testing.assert_array_equal(best.y, [0.4, 0.4, 0.3])
     assert np.isnan(points.y[1]) and later.x.tolist() == [4.0]
+    assert failed.name == "failed" and (failed.x.tolist(), failed.y.tolist()) == ([2.0], [0.6])
+    assert len(convergence_curves([second])) == 2
+    nothing = Round([trial(0, 0.5, None, 2e7)], {"cs_angstrom": (1e7, 3e7)})
+    assert convergence_curves([nothing])[-1].y.tolist() == [1.0]
     names = {curve.name: curve for curve in slice_curves(first, 0)}
     assert names["trials"].x.tolist() == [2.0, 2.4] and names["best"].y.tolist() == [0.3]
-    assert failed_words([first, second]) == "1 trial diverged, passed over: diverged"
+    assert failed_words([first, second]) == "1 trial diverged, passed over"
+    first.trials.append(Trial(3, (0.1,), {"cs_angstrom": 1e7}, "out of memory", message="needs 9 GiB"))
+    lines = failed_words([first, second]).splitlines()
+    assert lines == ["1 trial diverged, passed over", "1 trial ran out of memory, passed over: needs 9 GiB"]
     assert failed_words([second]) == ""
+
+
+def test_a_bound_is_told_in_the_unit_that_is_shown():
+    axes = SimpleNamespace(limits={"cs_angstrom": (2.2e7, 3.2e7)})
+    search = SimpleNamespace(best=trial(0, 0.0, 0.5, 2.2e7), axes=axes)
+    assert bound_words(search) == "Cs: the best value, 2.2 mm, lies at a bound of its range; widen it"
+    search.best = trial(0, 0.3, 0.5, 2.5e7)
+    assert bound_words(search) == ""
+
+
+def test_another_name_of_an_axis_is_in_the_middle(qtbot):
+    plot = TiltPlot("y", "x")
+    qtbot.addWidget(plot)
+    plot.resize(300, 200)
+    plot.show()
+    name_axis(plot.plot, "left", "A longer name (Å)")
+    axis = plot.plot.getAxis("left")
+    middle = axis.label.pos().y() - axis.label.boundingRect().width() / 2
+    assert abs(middle - axis.size().height() / 2) <= 1
 
 
 def test_words():
     assert shown("cs_angstrom", 2.7e7) == "2.7" and parsed("cs_angstrom", "2.7 mm") == pytest.approx(2.7e7)
     assert parsed("c12_cos_angstrom", "−6,5 nm") == pytest.approx(-65.0) and parsed("step", "x") is None
     assert with_error(2.3127, 0.041) == "2.313 ± 0.041" and with_error(-3.0, None) == "−3"
+    assert with_error(0.5, 22.0) == "0.5 ± 22" and with_error(0.0, 3.0) == "0.0 ± 3.0"
     correlation = np.array([[1, -0.97, 0.1], [-0.97, 1, 0], [0.1, 0, 1]])
     found = Determined(("defocus", "C30", "C12 cos"), np.array([12.0, 4e5, 1.0]), correlation, np.zeros(1))
     series = noisy_series(aberrations={"C12": 60.0, "phi12": 0.0})

@@ -150,6 +150,17 @@ def test_failed_points_are_told_without_harm():
     assert np.isfinite(proposer.expected_gain())
 
 
+def test_points_that_fail_before_any_score_are_not_asked_for_again():
+    """A start in a range where every reconstruction diverges spent all its trials at one point."""
+    proposer = make_proposer(wanted(initial=3))
+    asked = []
+    for score in (None, None, None, None, 0.2, 0.4):
+        asked.append(proposer.ask()[0])
+        proposer.tell(asked[-1], score)
+    assert len(set(asked)) == len(asked)
+    np.testing.assert_allclose(np.exp(proposer.optimizer.yi), [0.4] * 4 + [0.2, 0.4])
+
+
 def test_logarithmic_axes_go_there_and_back(true_series, short):
     item = Range(name="focal_spread_angstrom", low=2.0, high=200.0, scale="log")
     axes = Axes(true_series, short, wanted(ranges=(item,)))

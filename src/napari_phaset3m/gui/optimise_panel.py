@@ -225,7 +225,7 @@ class OptimisePanel(QWidget):
         self.words.setVisible(bool(self.words.text()))
         enable(self.apply, work.why_not_apply(), "Write what was found into the series (can be undone)")
         enable(self.revert, work.why_not_revert(), "Take back what was applied, or drop what was found")
-        none = "The best trial is of an earlier run, which kept no volume" if work.result else "Start first"
+        none = "No volume of the best trial was kept: reconstruct" if work.result else "Start first"
         none = none if work.volume is None else ""
         enable(self.volume, none, "Put the volume at the best point into the viewer")
         both = work.start_series is not None and work.found is not None

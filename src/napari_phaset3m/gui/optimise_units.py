@@ -62,8 +62,9 @@ def parsed(name: str, text: str) -> float | None:
 
 
 def with_error(value: float, sigma: float | None) -> str:
-    """``2.31 ± 0.04``: as many digits as the error has two of."""
+    """``2.31 ± 0.04``: as many digits as the error has two of; what would be 0 keeps its first one."""
     if sigma is None or not math.isfinite(sigma) or sigma <= 0:
         return number(value)
     digits = min(8, max(0, 1 - math.floor(math.log10(sigma))))
-    return f"{value:.{digits}f} ± {sigma:.{digits}f}".replace("-", "−")
+    text = f"{value:.{digits}f}" if round(value, digits) or not value else number(value, 1)
+    return f"{text} ± {sigma:.{digits}f}".replace("-", "−")

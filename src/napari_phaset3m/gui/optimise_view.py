@@ -19,8 +19,7 @@ from napari_phaset3m.gui.optimise_correlation import CorrelationTable
 from napari_phaset3m.gui.optimise_look import Look, ShiftPlot
 from napari_phaset3m.gui.optimise_units import shown_unit, title
 from napari_phaset3m.gui.optimise_words import determined_of
-from napari_phaset3m.gui.theme import theme_colours
-from napari_phaset3m.gui.tilt_plot import PicturePlot, TiltCurve, TiltPlot
+from napari_phaset3m.gui.tilt_plot import PicturePlot, TiltCurve, TiltPlot, name_axis
 from napari_phaset3m.optimise.parameters import PARAMETERS
 
 if TYPE_CHECKING:
@@ -125,9 +124,7 @@ class OptimiseView(QWidget):
             self._work.request_map(number, (one, other))
             self._draw_map(now, (number, one, other))
         else:
-            self.slice.plot.getAxis("bottom").setLabel(
-                title(PARAMETERS[names[one]]), color=theme_colours().text
-            )
+            name_axis(self.slice.plot, "bottom", title(PARAMETERS[names[one]]))
             self.slice.show_curves(slice_curves(now, one))
         self.stack.setCurrentWidget(self.map if pair else self.slice)
         self.correlation.show_found(determined_of(self._work.result))
@@ -151,15 +148,13 @@ class OptimiseView(QWidget):
         names = [now.names[axis] for axis in asked[1:]]
         (x0, x1), (y0, y1) = ([v / shown_unit(n)[1] for v in now.limits[n]] for n in names)
         for side, name in zip(("bottom", "left"), names, strict=True):
-            self.map.plot.getAxis(side).setLabel(
-                title(PARAMETERS[name], short=True), color=theme_colours().text
-            )
+            name_axis(self.map.plot, side, title(PARAMETERS[name], short=True))
         mean = known[1].mean.T
         self.map.show_picture(
             mean, (x0, y0, x1 - x0, y1 - y0), (float(mean.min()), float(mean.max())), "viridis"
         )
         self.map.plot.invertY(False)
-        self.map.title.setText(f"held-out error, model: {mean.min():.4f} (dark) to {mean.max():.4f}")
+        self.map.title.setText(f"error {mean.min():.4f} (dark) to {mean.max():.4f}")
 
     def _fill(self, box: QComboBox, texts: list[str], *, last: bool = False) -> None:
         if [box.itemText(i) for i in range(box.count())] == texts:
@@ -181,7 +176,17 @@ def convergence_curves(rounds: list[Round]) -> list[TiltCurve]:
         curves.append(TiltCurve(f"trials{many}", x, scores, None, number, number))
         lowest = np.fmin.accumulate(scores) if len(scores) else scores
         curves.append(TiltCurve(f"best{many}", x, lowest, None, number, -1))
-    return curves
+    return curves + _failed(rounds)
+
+
+def _failed(rounds: list[Round]) -> list[TiltCurve]:
+    """The trials without a score, as high as the worst of all."""
+    scores = np.array([np.nan if t.score is None else t.score for now in rounds for t in now.trials], float)
+    missing = np.flatnonzero(np.isnan(scores))
+    if not missing.size:
+        return []
+    worst = 1.0 if missing.size == scores.size else np.nanmax(scores)
+    return [TiltCurve("failed", missing + 1.0, np.full(missing.size, worst), None, -1, 5)]
 
 
 def slice_curves(now: Round, axis: int) -> list[TiltCurve]:

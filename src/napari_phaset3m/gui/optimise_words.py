@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_phaset3m.gui.optimise_units import number, shown_unit, with_error
+from napari_phaset3m.gui.optimise_units import number, shown, shown_unit, with_error
 from napari_phaset3m.optimise.auto import FREEDOM, AutoResult, Stage
 from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
+from napari_phaset3m.optimise.search import SearchResult, at_bounds, bounded
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.gui.optimise_rounds import Round
-    from napari_phaset3m.optimise.search import SearchResult
 
 #: Of a name in :class:`Determined`: what to call it, unit, that unit in angstrom.
 _SHARED = {
@@ -87,21 +87,39 @@ def exchange_words(found: Determined | None) -> str:
 
 def found_words(found: Determined | None, result: AutoResult | SearchResult | None) -> str:
     """What to know when reading the values and their errors; empty without a result."""
+    if result is None:
+        return ""
+    last = result if isinstance(result, SearchResult) else next(reversed(result.searches), None)
+    bounds, own = ("", ()) if last is None else (bound_words(last), at_bounds(last.best, last.axes))
     if found is None:
-        return "" if result is None else "\n".join(result.notes)
-    bounds = "\n".join(note for note in result.notes if "at a bound" in note) if result else ""
+        return "\n".join(filter(None, (*(note for note in result.notes if note not in own), bounds)))
     freedom = f"{FREEDOM[0].upper()}{FREEDOM[1:]}."
     return "\n".join(filter(None, (bounds, exchange_words(found), _BARS, freedom)))
 
 
+def bound_words(search: SearchResult) -> str:
+    """A line for each parameter whose best value lies at a bound of its range."""
+    return "\n".join(
+        f"{PARAMETERS[name].label}: the best value, {shown(name, search.best.values[name])} "
+        f"{shown_unit(name)[0]}".rstrip()
+        + ", lies at a bound of its range; widen it"
+        for name in bounded(search.best, search.axes)
+    )
+
+
 def failed_words(rounds: list[Round]) -> str:
-    """How many trials could not be judged, and why; empty when all could."""
-    failed = [trial for now in rounds for trial in now.trials if trial.score is None]
-    if not failed:
-        return ""
-    why = failed[-1].message or failed[-1].status
-    count = "1 trial" if len(failed) == 1 else f"{len(failed)} trials"
-    return f"{count} {failed[-1].status}, passed over: {why}"
+    """How many trials could not be judged, with the last reason of each kind; empty when all could."""
+    kinds: dict[str, list[str]] = {}
+    for now in rounds:
+        for trial in now.trials:
+            if trial.score is None:
+                kinds.setdefault(trial.status, []).append(trial.message)
+    lines = []
+    for status, reasons in kinds.items():
+        count = "1 trial" if len(reasons) == 1 else f"{len(reasons)} trials"
+        ended = status if status.startswith(("diverged", "failed")) else f"ran {status}"
+        lines.append(f"{count} {ended}, passed over{': ' if reasons[-1] else ''}{reasons[-1]}")
+    return "\n".join(lines)
 
 
 def stage_rows(stages: tuple[Stage, ...]) -> Rows:

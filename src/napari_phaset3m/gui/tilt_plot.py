@@ -182,6 +182,13 @@ class TiltPlot(QWidget):
             self.plot.enableAutoRange()
 
 
+def name_axis(plot: Any, side: str, text: str) -> None:
+    """Name an axis of a plot; pyqtgraph leaves another name where the middle of the old one was."""
+    axis = plot.getAxis(side)
+    axis.setLabel(text, color=theme_colours().text)
+    axis.resizeEvent()
+
+
 class PicturePlot(QWidget):
     """An image with axes.
 

@@ -12,7 +12,7 @@ from napari_phaset3m.core.backend import resolve_device
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.prepare.align.grid import least, shift_errors
+from napari_phaset3m.prepare.align.grid import compared, least, shift_errors
 from napari_phaset3m.prepare.align.likelihood import ShiftGrid
 from napari_phaset3m.reconstruct.methods import make_method
 from napari_phaset3m.reconstruct.methods.linear import LinearMethod
@@ -124,5 +124,5 @@ def shift_map(
     places = ShiftGrid.make(Grid(nx, ny, 1.0), radius_px / scale, step_px / scale)
     error = shift_errors(one, other, places)[0]
     points = places.points * scale
-    moved, sigma, _ = least(error, points, measured.size)
+    moved, sigma, _ = least(error, points, int(compared(nx, ny).sum()))
     return ShiftMap(error, points, moved, sigma)

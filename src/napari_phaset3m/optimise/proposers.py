@@ -118,6 +118,8 @@ class Bayesian:
         from skopt import Optimizer
 
         self._worst: float | None = None
+        #: Which of the told points failed.
+        self._failed: list[int] = []
         self.optimizer: Any = Optimizer(
             [(0.0, 1.0)] * n_axis,
             _process(n_axis, config.seed),
@@ -135,22 +137,26 @@ class Bayesian:
             return [tuple(map(float, point)) for point in self.optimizer.ask(n_points=n, strategy="cl_min")]
 
     def tell(self, point: Point, score: float | None) -> None:
-        """See :class:`Proposer`; a failed point counts as the worst so far, so that it is avoided."""
+        """See :class:`Proposer`; failed points count as the worst so far, so that they are avoided.
+
+        Before there is a score they count as 1, an empty volume's: points not told would be asked again.
+        """
+        known = self.optimizer.yi
         if score is None:
-            if self._worst is None:
-                return
-            score = self._worst
-        self._worst = score if self._worst is None else max(self._worst, score)
+            self._failed.append(len(known))
+            score = 1.0 if self._worst is None else self._worst
+        elif self._worst is None or score > self._worst:
+            self._worst = score
+            for number in self._failed:
+                known[number] = _logarithm(score)
         with _one_thread():
-            self.optimizer.tell(list(point), float(np.log(max(score, _LEAST))))
+            self.optimizer.tell(list(point), _logarithm(score))
 
     @classmethod
     def fitted(cls, config: OptimiseConfig, told: Sequence[tuple[Point, float | None]]) -> Bayesian:
         """A process that knows these trials, for a look at what another way of searching found."""
         found = cls(len(config.ranges), config)
-        known = [
-            (list(point), float(np.log(max(score, _LEAST)))) for point, score in told if score is not None
-        ]
+        known = [(list(point), _logarithm(score)) for point, score in told if score is not None]
         if len(known) > 1:
             found.optimizer._n_initial_points = 0
             with _one_thread():
@@ -176,6 +182,10 @@ class Bayesian:
             lowest = float(np.min(self.optimizer.yi))
             gains = gaussian_ei(points, self.optimizer.models[-1], y_opt=lowest, xi=0)
         return float(np.max(gains) * np.exp(lowest))
+
+
+def _logarithm(score: float) -> float:
+    return float(np.log(max(score, _LEAST)))
 
 
 def _process(n_axis: int, seed: int) -> Any:

@@ -135,15 +135,22 @@ def iterate_search(
     yield Done(best_series(series, config, found, wanted), result)
 
 
-def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
-    """A note for each parameter whose best value lies at a bound of its range, where it could go on."""
-    notes = []
+def bounded(found: Trial, axes: Axes) -> list[str]:
+    """The parameters whose best value lies at a bound of its range, where it could go on."""
+    names = []
     for name, (low, high) in axes.limits.items():
-        value = found.values[name]
         ends = [low] * (low > PARAMETERS[name].least) + [high]
-        if min(abs(value - end) for end in ends) < _AT_BOUND * (high - low):
-            notes.append(f"{name}: the best value, {value:g}, lies at a bound of its range; widen it")
-    return tuple(notes)
+        if min(abs(found.values[name] - end) for end in ends) < _AT_BOUND * (high - low):
+            names.append(name)
+    return names
+
+
+def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
+    """A note for each parameter that is :func:`bounded`."""
+    return tuple(
+        f"{name}: the best value, {found.values[name]:g}, lies at a bound of its range; widen it"
+        for name in bounded(found, axes)
+    )
 
 
 def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.core.grid import Grid
-from napari_phaset3m.prepare.align.grid import least
+from napari_phaset3m.prepare.align.grid import compared, least, shift_errors
 from napari_phaset3m.prepare.align.likelihood import ShiftGrid, measure_rings, moments, parabola
 
 GRID = Grid(32, 32, 1.0)
@@ -103,3 +103,16 @@ def test_least_of_an_error_map():
     np.testing.assert_allclose(shift, (0.62, -0.31), atol=0.05)
     # The sum rises by the variance of one number, value / n, one standard deviation away.
     assert sigma[0] == pytest.approx(np.sqrt(value / 1000 / 0.2), rel=0.02)
+
+
+def test_error_map_leaves_out_what_the_model_cannot_predict():
+    """Strong frequencies of the corners, and a faint alias of them, do not shift the minimum."""
+    places = ShiftGrid.make(GRID, 2, 0.5)
+    image = np.fft.ifft2(spectrum(3)).real
+    x, y = np.arange(GRID.nx)[:, None], np.arange(GRID.ny)
+    corner = image.std() * np.cos(2 * np.pi * 14 / 32 * (x + y))
+    alias = 0.1 * np.roll(corner, 1, axis=1)
+    error = shift_errors((image + corner)[None], (image + alias)[None], places)[0]
+    found, _, value = least(error, places.points, int(compared(GRID.nx, GRID.ny).sum()))
+    np.testing.assert_allclose(found, 0, atol=0.02)
+    assert value < 1e-6

@@ -51,7 +51,7 @@ def _round(work: Work, number: int, share: Share) -> StageEvents:
                 for focus, seen in zip(*_errors(reference, tilt, places, held[tilt]), strict=True):
                     maps[tilt, focus] = seen
                     moved, width, residual[tilt, focus] = least(
-                        seen, points, reference.grid.nx * reference.grid.ny
+                        seen, points, int(compared(reference.grid.nx, reference.grid.ny).sum())
                     )
                     shifts[tilt, focus] += moved
                     sigma[tilt, focus] = width
@@ -84,13 +84,21 @@ def shift_errors(measured: np.ndarray, predicted: np.ndarray, places: ShiftGrid)
     Returns
     -------
     ndarray
-        `(n, y, x)` sums of squares over those of an empty volume.
+        `(n, y, x)` sums of squares over those of an empty volume, of the frequencies :func:`compared`.
     """
-    n = measured.shape[-1] * measured.shape[-2]
-    own = (measured**2).sum((-2, -1)) + (predicted**2).sum((-2, -1))
-    cross = np.fft.fft2(measured) * np.fft.fft2(predicted).conj() / n
-    errors = own[:, None, None] - 2 * places.maps(cross)
-    return np.asarray(errors / np.maximum((measured**2).sum((-2, -1)), 1e-30)[:, None, None])
+    nx, ny = measured.shape[-2:]
+    seen, expected = (np.fft.fft2(a) * compared(nx, ny) for a in (measured, predicted))
+    own, power = ((np.abs(a) ** 2).sum((-2, -1)) / (nx * ny) for a in (expected, seen))
+    errors = (own + power)[:, None, None] - 2 * places.maps(seen * expected.conj() / (nx * ny))
+    return np.asarray(errors / np.maximum(power, 1e-30)[:, None, None])
+
+
+def compared(nx: int, ny: int) -> np.ndarray:
+    """`(nx, ny)` bool: frequencies up to Nyquist.
+
+    The model's wave has none in the corners beyond: predictions are aliases there, and shift the minimum.
+    """
+    return np.asarray(np.hypot(np.fft.fftfreq(nx)[:, None], np.fft.fftfreq(ny)) <= 0.5)
 
 
 def least(error: np.ndarray, points: np.ndarray, n_pixel: int) -> tuple[np.ndarray, np.ndarray, float]:
