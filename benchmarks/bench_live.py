@@ -6,7 +6,8 @@ wall time of a sweep, and of the processor time that it takes outside the main t
 on the machine disturbs less; the sweep after the start, which compiles, is left out. Processor time of the
 main thread is told apart. Software OpenGL paints in threads of its own, which count as "outside" too: what
 the solver's thread itself spends on a picture is timed where it is made, and told as its share of the run:
-the rest that follows a picture passes in sweeps without pictures as well. Slots are timed as in ``bench_gui``.
+the rest that follows a picture passes in sweeps without pictures as well.
+Slots are timed as in ``bench_gui``.
 Needs a display: ``xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/bench_live.py``.
 """
 
