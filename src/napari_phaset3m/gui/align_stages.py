@@ -22,6 +22,7 @@ STAGE_TEXT = {
     "focal": ("Focal", "Shifts, rotation and magnification between foci, robust to contrast reversal"),
     "match": ("Projection matching", "Each image moves to where a volume of the others predicts it"),
     "optics": ("Optics", "Cs and astigmatism, along with shifts and defocus"),
+    "axis": ("Tilt axis", "The angle at which one multislice volume explains all images best"),
     "grid": ("Grid search", "2D shifts for the least reconstruction error (Lee et al. 2025)"),
     "gradient": ("Gradient", "Shifts, defocus, tilts and rotation with the multislice model's derivatives"),
     "local": ("Local patches", "Parts of an image move on their own, as where the beam bends the specimen"),
@@ -29,8 +30,8 @@ STAGE_TEXT = {
 #: Sections of the settings and their headings.
 TITLES = {
     "reference": "Reference volume", "coarse": "Coarse", "beads": "Gold beads", "focal": "Focal",
-    "match": "Projection matching", "optics": "Optics", "grid": "Grid search", "gradient": "Gradient",
-    "local": "Local patches",
+    "match": "Projection matching", "optics": "Optics", "axis": "Tilt axis", "grid": "Grid search",
+    "gradient": "Gradient", "local": "Local patches",
 }  # fmt: skip
 
 

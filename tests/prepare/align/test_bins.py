@@ -11,7 +11,7 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.defoci import posterior
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model
 from napari_phaset3m.prepare.align.stages import after_start
 from napari_phaset3m.prepare.align.work import Work
 from napari_phaset3m.prepare.events import drain

@@ -30,6 +30,8 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 FIRST = 0.03
 #: Relative gain of information below which a stage is undone: it changes what the series states.
 LEAST_GAIN = {"optics": 0.02}
+#: What only such stages tell is right by a measure of their own, without which nothing is changed.
+OWN_JUDGE = {"axis": "axis_angle_deg"}
 #: Numbers that a stage fits to each image: its shift.
 FITTED = {"match": 2.0, "grid": 2.0, "gradient": 2.0}
 
@@ -95,7 +97,7 @@ def iterate_align(
         begun, before, share = time.perf_counter(), judged, Share(FIRST + number * size, 0.9 * size)
         after = yield from STAGES[name](replace(work, told={}), share)
         judged = yield from judge(after, bin_, Share(share.at(1.0), 0.1 * size), f"Judging stage {name}")
-        kept = judged.information > _least(name, work, before)
+        kept = _kept(name, work, after, before, judged)
         seconds = time.perf_counter() - begun
         results.append(_stage_result(name, (work, after), (before, judged), seconds, kept=kept))
         if kept:
@@ -109,6 +111,12 @@ def iterate_align(
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
     yield _done(work, tuple(results))
+
+
+def _kept(name: str, work: Work, after: Work, before: Judged, judged: Judged) -> bool:
+    if name in OWN_JUDGE:
+        return OWN_JUDGE[name] in after.told
+    return judged.information > _least(name, work, before)
 
 
 def _least(name: str, work: Work, before: Judged) -> float:

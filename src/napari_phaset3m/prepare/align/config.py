@@ -11,7 +11,7 @@ from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.local_config import LocalConfig
 
 #: Stages in the order in which they make sense.
-StageName = Literal["coarse", "beads", "focal", "match", "optics", "grid", "gradient", "local"]
+StageName = Literal["coarse", "beads", "focal", "match", "optics", "axis", "grid", "gradient", "local"]
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 
 
@@ -101,6 +101,17 @@ class OpticsConfig(Model):
     optics_rounds: PositiveInt = Field(6, description="Rounds from the best of them")
 
 
+class AxisConfig(Model):
+    """The angle of the tilt axis at which one multislice volume explains all images best."""
+
+    axis_search_deg: float = Field(
+        3.0, gt=0, le=15, description="Search so far on either side of where the axis is now, °"
+    )
+    axis_sweeps: int = Field(
+        20, ge=4, description="Sweeps of each volume of the second search; half as many in the first"
+    )
+
+
 class GridConfig(Model):
     """Grid search of 2D shifts for the least reconstruction error (Lee et al. 2025)."""
 
@@ -138,8 +149,8 @@ class AlignConfig(Model):
 
     stages: tuple[StageName, ...] | Auto = Field(
         "auto",
-        description="Stages to run, in this order, of coarse, beads, focal, match, optics, grid, gradient, "
-        "local; auto: match, gradient with the multislice model, else coarse, match",
+        description="Stages to run, in this order, of coarse, beads, focal, match, optics, axis, grid, "
+        "gradient, local; auto: match, gradient with the multislice model, else coarse, match",
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")
@@ -149,6 +160,7 @@ class AlignConfig(Model):
     focal: FocalConfig = FocalConfig()
     match: MatchConfig = MatchConfig()
     optics: OpticsConfig = OpticsConfig()
+    axis: AxisConfig = AxisConfig()
     grid: GridConfig = GridConfig()
     gradient: GradientConfig = GradientConfig()
     local: LocalConfig = LocalConfig()

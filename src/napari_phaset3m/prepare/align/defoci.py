@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_phaset3m.core.constants import wavelength_angstrom
-from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model
 
 if TYPE_CHECKING:
     from napari_phaset3m.prepare.align.work import Work

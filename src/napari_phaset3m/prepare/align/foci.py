@@ -17,7 +17,8 @@ from napari_phaset3m.core.contrast import contrast_transfer
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.config import AlignConfig
-from napari_phaset3m.prepare.align.reference import Reference, reference_config
+from napari_phaset3m.prepare.align.reference import Reference
+from napari_phaset3m.prepare.align.reference_settings import reference_config
 from napari_phaset3m.prepare.align.work import Share
 from napari_phaset3m.prepare.events import Progress
 from napari_phaset3m.reconstruct.problem import Problem, build_problem

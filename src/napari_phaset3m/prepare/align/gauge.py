@@ -32,10 +32,26 @@ def without_freedoms(alignment: Alignment, pixel_size_angstrom: float, mean_tilt
     )
     inverse = np.linalg.inv(fixed.matrices())
     aligned = np.einsum("tfij,tfj->tfi", inverse, fixed.shifts_px[..., ::-1])[..., ::-1]
-    z, y, x = specimen_translation(aligned, fixed.tilt_deg, used.astype(np.float64))
-    fixed = fixed.moved((z, y, x))
-    if fixed.defocus_angstrom is None:
-        return fixed
-    angle = np.radians(fixed.tilt_deg)
+    translation = specimen_translation(aligned, fixed.tilt_deg, used.astype(np.float64))
+    return moved(fixed, translation, pixel_size_angstrom)
+
+
+def moved(
+    alignment: Alignment, translation_px: tuple[float, float, float], pixel_size_angstrom: float
+) -> Alignment:
+    """The same images with the specimen at another place, defoci along: they are told at the rotation centre.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    translation_px : tuple of float
+        (z, y, x), see :meth:`.model.Alignment.moved`.
+    pixel_size_angstrom : float
+    """
+    there = alignment.moved(translation_px)
+    if there.defocus_angstrom is None:
+        return there
+    z, _, x = translation_px
+    angle = np.radians(there.tilt_deg)
     raised = pixel_size_angstrom * (x * np.sin(angle) + z * np.cos(angle))
-    return fixed.replace(defocus_angstrom=fixed.defocus_angstrom - raised[:, None])
+    return there.replace(defocus_angstrom=there.defocus_angstrom - raised[:, None])

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_phaset3m.prepare.align.defoci import defocus_sigma
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model
 from napari_phaset3m.prepare.align.rounds import SINGLE_VOXEL, Found, Plan, run_round, search_px, taken
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Progress

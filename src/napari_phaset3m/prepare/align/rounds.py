@@ -15,7 +15,8 @@ from napari_phaset3m.prepare.align.defoci import defocus_sigma, evidence, poster
 from napari_phaset3m.prepare.align.likelihood import Rings, ShiftGrid, measure_rings, moments
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared, SharedEquations
-from napari_phaset3m.prepare.align.reference import Kind, Reference
+from napari_phaset3m.prepare.align.reference import Reference
+from napari_phaset3m.prepare.align.reference_settings import Kind
 from napari_phaset3m.prepare.align.work import Share, Work, built, deal
 from napari_phaset3m.prepare.events import Progress
 

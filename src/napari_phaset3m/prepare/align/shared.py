@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.align.defoci import defocus_sigma
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
-from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model
 from napari_phaset3m.prepare.align.rounds import Plan, run_round, taken
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Progress

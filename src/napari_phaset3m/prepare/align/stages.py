@@ -7,6 +7,7 @@ from collections.abc import Callable
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align import local
+from napari_phaset3m.prepare.align.axis_model import find_axis
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.fiducials import beads
 from napari_phaset3m.prepare.align.focal import focal
@@ -15,7 +16,7 @@ from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.model_free import coarse
-from napari_phaset3m.prepare.align.reference import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model
 from napari_phaset3m.prepare.align.shared import optics, tells
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
 
@@ -25,6 +26,7 @@ STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
     "focal": focal,
     "match": match,
     "optics": optics,
+    "axis": find_axis,
     "grid": search,
     "gradient": refine,
     "local": local.local,
@@ -44,7 +46,8 @@ def after_start(stages: tuple[str, ...], *, known: bool) -> tuple[str, ...]:
     """Those that are left where another alignment is the start.
 
     Where it tells how good its shifts are, steps inside the reconstruction are enough, and safer: matching
-    to volumes of a few sweeps lets single tilts run into false minima (docs/alignment.md).
+    to volumes of a few sweeps lets single tilts run into false minima (docs/alignment.md). The axis, which
+    that alignment found without a model of the images, is looked for with one.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def after_start(stages: tuple[str, ...], *, known: bool) -> tuple[str, ...]:
         The errors of the shifts are known.
     """
     left = tuple(name for name in stages if name != "coarse")
-    return ("gradient",) if known and "gradient" in left else left
+    return ("axis", "gradient") if known and "gradient" in left else left
 
 
 def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> str:
@@ -70,7 +73,7 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
     known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
     if name == "focal" and (series.n_focus == 1 or not known):
         return "needs several foci with stated defocus and Cs"
-    if name in ("optics", "gradient") and forward_model(series, config) != "multislice":
+    if name in ("optics", "axis", "gradient") and forward_model(series, config) != "multislice":
         return "needs the multislice model, and the series lacks defocus or Cs, or its pixels are too coarse"
     if name == "local":
         return local.why_not(series, config.local)

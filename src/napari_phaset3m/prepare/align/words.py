@@ -46,6 +46,13 @@ def _coarse(told: Mapping[str, Any]) -> str:
     return f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
 
 
+def _axis(told: Mapping[str, Any]) -> str:
+    if "axis_left" in told:
+        return f"axis left where it was: {told['axis_left']}"
+    radius = told["support_radius_angstrom"]
+    return f"{_coarse(told)}; specimen within {radius:.0f} Å of its middle"
+
+
 def _beads(told: Mapping[str, Any]) -> str:
     text = f"{told['n_beads']} beads of {told['diameter_angstrom'] / 10:.1f} nm, "
     text += f"each seen in {100 * told['seen']:.0f} % of the tilts, "
@@ -64,6 +71,7 @@ def _local(told: Mapping[str, Any]) -> str:
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "coarse": _coarse,
+    "axis": _axis,
     "beads": _beads,
     "focal": _focal,
     "local": _local,
