@@ -241,7 +241,10 @@ class ReconstructPanel(QWidget):
         return "  ·  ".join(parts)
 
     def _latest(self) -> RunRecord | None:
-        return self._session.runs[-1] if self._session.runs else None
+        """The newest run, unless it is of another series than the one that is open."""
+        newest = self._session.runs[-1] if self._session.runs else None
+        ours = newest is not None and (newest.active or newest.series_name == self._session.series_name)
+        return newest if ours else None
 
     def why_not_start(self) -> str:
         """Why a run cannot be started now; empty when it can."""

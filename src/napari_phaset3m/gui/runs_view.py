@@ -108,6 +108,7 @@ class RunsView(QWidget):
         follow(session.run_added, self._on_run)
         follow(session.run_changed, self._on_run)
         follow(session.run_removed, self._on_removed)
+        follow(session.opened, self._on_opened)
         for signal in (session.events.series, session.events.active_run):
             follow(signal, self._refresh_buttons)
         step_driver_for(session).changed.connect(self._refresh_buttons)
@@ -133,6 +134,9 @@ class RunsView(QWidget):
         """One line below the buttons."""
         self.note.setText(text)
         self.note.setVisible(bool(text))
+
+    def _on_opened(self) -> None:
+        self.say("")
 
     # rows
 

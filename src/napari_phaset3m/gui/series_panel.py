@@ -91,7 +91,7 @@ class SeriesPanel(QWidget):
         self.table.images.refused.connect(self.file.say)
         self.form.changed.connect(self._on_changed)
         undo_keys(self, self._on_undo, self._on_redo)
-        follow(self._session.events.series, self._on_series)
+        follow(self._session.events.series, self._on_session_series)
         follow(self._session.events.shown_image, self._on_shown)
         layers, canvas = self._viewer.layers.events, self._viewer.dims.events.ndisplay
         for event in (layers.inserted, layers.removed, canvas, self._publisher.visibility_changed):
@@ -127,6 +127,14 @@ class SeriesPanel(QWidget):
 
     def _on_watch(self) -> None:
         open_watch(self._viewer)
+
+    def _on_session_series(self, series: TiltFocalSeries | None) -> None:
+        before = self._generation
+        self._on_series(series)
+        another = series is not None and self._generation != before
+        if another and self._viewer.dims.ndisplay == 3:  # in 3D the volumes of before would hide it
+            self._publisher.bring_forward(IMAGES)
+            self._on_canvas()
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series
