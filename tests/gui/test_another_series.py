@@ -33,6 +33,7 @@ from napari_phaset3m.session import RunRecord, Session, session_for  # noqa: E40
 from ._fake import small_series  # noqa: E402
 
 WAIT = 30_000
+BOX = Volume(data=np.ones((6, 6, 6), np.float32), voxel_size_angstrom=4.0)
 
 
 def other_series(pixel: float = 8.0):
@@ -93,7 +94,7 @@ def test_samples_and_volumes_that_napari_opens_in_3d_are_seen(make_napari_viewer
     session_for(viewer).series = small_series()
     run = volume_layer(viewer)
     viewer.dims.ndisplay = 3
-    path = save_volume(Volume(data=np.ones((6, 6, 6), np.float32), voxel_size_angstrom=4.0), tmp_path / "v.mrc")
+    path = save_volume(BOX, tmp_path / "v.mrc")
     (opened,) = viewer.open(str(path), plugin="napari-phaset3m")
     qtbot.waitUntil(lambda: not run.visible, timeout=WAIT)
     assert opened.visible and viewer.dims.ndisplay == 3
@@ -110,7 +111,7 @@ def test_a_volume_opened_for_a_mask_in_3d_is_seen(qtbot, tmp_path):
     viewer.dims.ndisplay = 3
     made = MaskPanel(viewer)
     qtbot.addWidget(made)
-    path = save_volume(Volume(data=np.ones((6, 6, 6), np.float32), voxel_size_angstrom=4.0), tmp_path / "v.mrc")
+    path = save_volume(BOX, tmp_path / "v.mrc")
     with qtbot.waitSignal(made.actions_.opened, timeout=WAIT):
         made.actions_.open_volume(path)
     layer = publisher_for(session_for(viewer), viewer).layer(f"file:{path}")
@@ -136,9 +137,9 @@ def test_messages_of_the_series_before_are_gone(qtbot):
     assert hint(session)[0] == "Saved first.h5" and "a CPU" in reconstruct.numbers.text()
     assert align.bar.note.text() and reconstruct.status.text() == "Saved first.h5"
     session.series = other_series()
-    texts = (session.message, align.bar.note.text(), mask.ui.note.text(), runs.note.text(),
-             reconstruct.status.text(), reconstruct.numbers.text(), step_driver_for(session).last_said[1])  # fmt: skip
-    assert texts == ("",) * 7
+    labels = (align.bar.note, mask.ui.note, runs.note, reconstruct.status, reconstruct.numbers)
+    assert [label.text() for label in labels] == [""] * 5
+    assert session.message == step_driver_for(session).last_said[1] == ""
 
 
 def test_messages_of_a_run_that_goes_on_stay():

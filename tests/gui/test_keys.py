@@ -97,14 +97,14 @@ def test_m_takes_the_mask_that_is_selected(qtbot, window):
     assert not mask.visible and mask.selected_label == 1, "napari's M would have chosen a new label"
     press(viewer, Qt.Key.Key_M)
     assert mask.visible
-    second = viewer.add_labels(mask.data.copy(), scale=mask.scale, units=mask.units, axis_labels=mask.axis_labels,
-                               metadata={"phaset3m": {"role": "mask"}})  # fmt: skip
+    place = {"scale": mask.scale, "units": mask.units, "axis_labels": mask.axis_labels}
+    second = viewer.add_labels(mask.data.copy(), metadata={"phaset3m": {"role": "mask"}}, **place)
     press(viewer, Qt.Key.Key_M)
     assert mask.visible and not second.visible
     viewer.layers.selection.active = viewer.layers[0]
     press(viewer, Qt.Key.Key_M)
     assert publisher.layer(MASK) is mask and not mask.visible and not second.visible
-    others = viewer.add_labels(np.zeros((4, 4, 4), int), scale=mask.scale, units=mask.units)
+    others = viewer.add_labels(np.zeros((4, 4, 4), int), **place)
     press(viewer, Qt.Key.Key_M)
     assert others.visible and not mask.visible, "other labels: napari's"
 

@@ -54,6 +54,7 @@ class ForecastLine(QLabel):
 
     def _on_inputs(self) -> None:
         self.blocker = ""
+        set_role(self, "muted")
         if self._session.series is not None:
             self._timer.start()
             self.setText("Working out memory and time …")
@@ -84,6 +85,7 @@ class ForecastLine(QLabel):
         if self._is_stale():
             return
         self.blocker = ""
+        set_role(self, "warning" if result.notes else "muted")
         self.setText(forecast_text(result, self._session.config.iterations))
         self.setToolTip(f"{format_bytes(result.available_bytes)} of memory are free now")
         self.changed.emit()
@@ -105,7 +107,7 @@ def forecast_of(series: Any, config: Any, device: Any) -> Any:
 
 
 def forecast_text(result: Any, iterations: int | str) -> str:
-    """The forecast in one or two lines."""
+    """The forecast in one or two lines, and one more for each thing that the voxels cannot hold."""
     nz, ny, nx = result.volume_shape
     slices = f", {result.slices} slices" if result.slices and result.slices > 1 else ""
     lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
@@ -114,4 +116,5 @@ def forecast_text(result: Any, iterations: int | str) -> str:
         if isinstance(iterations, int):
             time += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
         lines.append(time)
+    lines += [f"{note[0].upper()}{note[1:]}." for note in result.notes]
     return "\n".join(lines)

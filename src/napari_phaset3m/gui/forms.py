@@ -242,8 +242,9 @@ class QuantityRow:
         grid.addWidget(self.remark, row + 1, 0, 1, 3)
 
     def say(self, text: str, state: str = "ok") -> None:
-        """Put a remark below (``""``: none); ``state`` is ``ok``, ``missing`` or ``wrong``."""
-        set_role(self.remark, {"wrong": "error", "missing": "warning"}.get(state, "muted"))
+        """Put a remark below (``""``: none); ``state`` is ``ok``, ``missing``, ``doubtful`` or ``wrong``."""
+        roles = {"wrong": "error", "missing": "warning", "doubtful": "warning"}
+        set_role(self.remark, roles.get(state, "muted"))
         self.remark.setText(text)
         self.remark.setVisible(bool(text))
-        set_role(self.edit, "state", state)
+        set_role(self.edit, "state", "missing" if state == "doubtful" else state)

@@ -236,8 +236,9 @@ class RunsView(QWidget):
                 self._session.remove_run(record.run_id)
 
     def _sure(self, records: list[RunRecord]) -> bool:
-        asked = QMessageBox.question(self, "Delete runs", delete_question(self._session, records))
-        return bool(asked == QMessageBox.StandardButton.Yes)
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        text = delete_question(self._session, records)
+        return bool(QMessageBox.question(self, "Delete runs", text, yes | no, no) == yes)
 
     def _on_figure(self) -> None:
         from napari_phaset3m.gui.figure_dialog import FigureDialog
