@@ -123,6 +123,13 @@ class LayerPublisher:
         if viewer is not None:
             viewer.reset_view()
 
+    def go_to_centre(self) -> None:
+        """Put the dimension sliders on the rotation centre; napari begins at a voxel beside it."""
+        viewer = self._viewer()
+        if viewer is not None:
+            axes = range(viewer.dims.ndim)[-3:]
+            viewer.dims.set_point(axes, (0.0,) * len(axes))
+
     def newest(self, key: str) -> LayerSpec | None:
         """What was handed over last for a key, also where its layer is hidden or deleted."""
         return self._newest.get(key)
