@@ -15,6 +15,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 from psygnal import Signal
 
+from napari_phaset3m.gui.scale_bar import write_plainly
 from napari_phaset3m.gui.steady_contrast import SteadyContrast
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ class LayerPublisher:
         layer.events.visible.connect(self._on_visible(key))
         viewer.add_layer(layer)
         viewer.canvas.overlays.scale_bar.visible = True
+        write_plainly(viewer)
         self.visibility_changed.emit(key)
         return layer
 
