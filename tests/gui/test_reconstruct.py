@@ -477,7 +477,7 @@ def test_the_form_says_what_the_voxels_cannot_hold(qtbot, panel, monkeypatch):
     session = panel._session
     session.config = session.config.model_copy(update={"voxel_angstrom": 1.0})
     said = "Voxels of 1 Å hold nothing finer than 2 Å"
-    qtbot.waitUntil(lambda: said in panel.forecast.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: said in panel.forecast.text().replace("\u00a0", " "), timeout=WAIT)
     assert panel.forecast.property("role") == "warning" and panel.start.isEnabled()
     session.config = session.config.model_copy(update={"voxel_angstrom": None})
     qtbot.waitUntil(lambda: "voxels" in panel.forecast.text(), timeout=WAIT)

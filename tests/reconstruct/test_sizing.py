@@ -187,9 +187,7 @@ def test_voxels_that_cannot_hold_what_the_images_do_are_told_before_the_run() ->
     assert sampling_notes(fine, config()) == sampling_notes(fine, config(voxel_angstrom=0.5)) == ()
     assert sampling_notes(fine, config(voxel_angstrom=0.25)) == ()
     (note,) = sampling_notes(fine, config(voxel_angstrom=1.0))
-    assert note == (
-        "voxels of 1 Å hold nothing finer than 2 Å, the images reach 1 Å: for all of it take 0.5 Å"
-    )
+    assert note == "voxels of 1 Å hold nothing finer than 2 Å; the images reach 1 Å"
     assert forecast(fine, config(voxel_angstrom=1.0)).notes == (note,)
 
 

@@ -110,11 +110,11 @@ def forecast_text(result: Any, iterations: int | str) -> str:
     """The forecast in one or two lines, and one more for each thing that the voxels cannot hold."""
     nz, ny, nx = result.volume_shape
     slices = f", {result.slices} slices" if result.slices and result.slices > 1 else ""
-    lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
+    needs = f"needs {format_bytes(result.memory_bytes)}"
     if result.seconds_per_sweep:
-        time = f"about {format_seconds(result.seconds_per_sweep)} per sweep"
+        needs += f"  ·  about {format_seconds(result.seconds_per_sweep)} per sweep"
         if isinstance(iterations, int):
-            time += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
-        lines.append(time)
+            needs += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
+    lines = [f"{nx} × {ny} × {nz} voxels{slices}", needs]
     lines += [f"{note[0].upper()}{note[1:]}." for note in result.notes]
-    return "\n".join(lines)
+    return "\n".join(lines).replace(" Å", "\u00a0Å")

@@ -11,6 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.image_layer import IMAGES
 from napari_phaset3m.gui.loader import loader_for
 from napari_phaset3m.gui.publisher import METADATA_KEY, publisher_for
 from napari_phaset3m.gui.volume_layer import show_opened
@@ -92,3 +93,6 @@ class SeriesLayers(QObject):
         if viewer is not None and path is not None:
             for layer in [la for la in viewer.layers if source_of(la) == path]:
                 viewer.layers.remove(layer)
+            images = publisher_for(self._session, viewer).layer(IMAGES)
+            if viewer.layers.selection.active is None and images is not None:
+                viewer.layers.selection.active = images  # else napari has no controls for what is seen

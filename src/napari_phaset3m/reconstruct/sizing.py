@@ -113,7 +113,7 @@ def sampling_notes(series: TiltFocalSeries, config: ReconstructionConfig) -> tup
     holds = f"voxels of {voxel:.3g} Å hold nothing finer than {2 * voxel:.3g} Å"
     lines = []
     if voxel > _COARSER * pixel:
-        lines.append(f"{holds}, the images reach {2 * pixel:.3g} Å: for all of it take {pixel:.3g} Å")
+        lines.append(f"{holds}; the images reach {2 * pixel:.3g} Å")
     lowpasses = [config.constraints.lowpass_angstrom]
     if "filter_lowpass_angstrom" in METHODS[config.method].parameters:
         lowpasses.append(config.filter_lowpass_angstrom)
