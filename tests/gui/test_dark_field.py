@@ -11,6 +11,7 @@ pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
 from napari_phaset3m.gui.ctf_work import ctf_work_for  # noqa: E402
+from napari_phaset3m.gui.image_table import DEFOCUS  # noqa: E402
 from napari_phaset3m.gui.import_dialog import ImportDialog  # noqa: E402
 from napari_phaset3m.gui.loader import loader_for  # noqa: E402
 from napari_phaset3m.gui.needed_fields import NeededFields, lacking, why_lacking  # noqa: E402
@@ -88,6 +89,7 @@ def test_no_optics_are_missed_in_dark_field(qtbot, stack):
     assert panel.tabs.tabText(1) == "Microscope" and panel.tabs.currentIndex() == 0
     said = [row.remark.text() for row in panel.form.rows.values()]
     assert not [text for text in said if "missing" in text]
+    assert panel.table.images.text(0, DEFOCUS) == "–" and "unknown" not in panel.view.remark.text()
     needed = NeededFields(session)
     qtbot.addWidget(needed)
     session.config = session.config.model_copy(update={"method": "multislice"})

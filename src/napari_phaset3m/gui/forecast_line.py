@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.run_words import in_window
-from napari_phaset3m.gui.theme import set_role
+from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
@@ -29,6 +29,8 @@ class ForecastLine(QLabel):
     ----------
     blocker : str
         Why these settings cannot be run; empty when they can.
+    note : QLabel
+        What the voxels cannot hold; for the panel to put below, hidden when there is nothing to say.
     """
 
     #: The blocker may have changed.
@@ -44,6 +46,8 @@ class ForecastLine(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         set_role(self, "muted")
+        self.note = label("", "warning", wrap=True)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FORECAST_DELAY_MS)
@@ -54,13 +58,17 @@ class ForecastLine(QLabel):
 
     def _on_inputs(self) -> None:
         self.blocker = ""
-        set_role(self, "muted")
+        self._say("")
         if self._session.series is not None:
             self._timer.start()
             self.setText("Working out memory and time …")
         else:
             self.setText("")
         self.changed.emit()
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text.replace(" Å", "\u00a0Å"))  # a unit stays with its number
+        self.note.setVisible(bool(text))
 
     def _inputs(self) -> tuple[Any, ...]:
         return self._session.series, self._session.config, self._session.device
@@ -85,7 +93,7 @@ class ForecastLine(QLabel):
         if self._is_stale():
             return
         self.blocker = ""
-        set_role(self, "warning" if result.notes else "muted")
+        self._say("\n".join(f"{note[0].upper()}{note[1:]}." for note in result.notes))
         self.setText(forecast_text(result, self._session.config.iterations))
         self.setToolTip(f"{format_bytes(result.available_bytes)} of memory are free now")
         self.changed.emit()
@@ -107,7 +115,7 @@ def forecast_of(series: Any, config: Any, device: Any) -> Any:
 
 
 def forecast_text(result: Any, iterations: int | str) -> str:
-    """The forecast in one or two lines, and one more for each thing that the voxels cannot hold."""
+    """The forecast in two lines."""
     nz, ny, nx = result.volume_shape
     slices = f", {result.slices} slices" if result.slices and result.slices > 1 else ""
     needs = f"needs {format_bytes(result.memory_bytes)}"
@@ -115,6 +123,4 @@ def forecast_text(result: Any, iterations: int | str) -> str:
         needs += f"  ·  about {format_seconds(result.seconds_per_sweep)} per sweep"
         if isinstance(iterations, int):
             needs += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
-    lines = [f"{nx} × {ny} × {nz} voxels{slices}", needs]
-    lines += [f"{note[0].upper()}{note[1:]}." for note in result.notes]
-    return "\n".join(lines).replace(" Å", "\u00a0Å")
+    return f"{nx} × {ny} × {nz} voxels{slices}\n{needs}"

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse.masks import automatic
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.history_list import undo_keys
 from napari_phaset3m.gui.mask_actions import LOAD_FILES, SAVE_FILES, VOLUME_FILES, MaskActions
 from napari_phaset3m.gui.mask_compute import why_not_paint
 from napari_phaset3m.gui.mask_layer import MASK, begin_painting, end_painting, painting
@@ -88,11 +87,7 @@ class MaskPanel(QWidget):
             follow(signal, self._on_run)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             follow(event, self._on_layers)
-        standard = QKeySequence.StandardKey
-        for keys, slot in ((standard.Undo, work.undo), (standard.Redo, work.redo)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
+        undo_keys(self, work.undo, work.redo)
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)

@@ -113,6 +113,7 @@ class ReconstructPanel(QWidget):
         self.forecast = ForecastLine(self._session)
         self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
+        layout.addWidget(self.forecast.note)
         self._add_buttons(layout)
         self.modes.slices_wanted.connect(partial(self._on_pictures, show_slices))
         self.modes.tilt_wanted.connect(partial(self._on_pictures, show_tilt))
