@@ -16,6 +16,8 @@ from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
 FORECAST_DELAY_MS = 400
+#: A space at which no line ends.
+_HOLD = "\u00a0"
 
 
 class ForecastLine(QLabel):
@@ -67,7 +69,7 @@ class ForecastLine(QLabel):
         self.changed.emit()
 
     def _say(self, text: str) -> None:
-        self.note.setText(text.replace(" Å", "\u00a0Å"))  # a unit stays with its number
+        self.note.setText(text.replace(" Å", f"{_HOLD}Å"))  # a unit stays with its number
         self.note.setVisible(bool(text))
 
     def _inputs(self) -> tuple[Any, ...]:
@@ -122,5 +124,6 @@ def forecast_text(result: Any, iterations: int | str) -> str:
     if result.seconds_per_sweep:
         needs += f"  ·  about {format_seconds(result.seconds_per_sweep)} per sweep"
         if isinstance(iterations, int):
-            needs += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
+            total = f"{format_seconds(result.seconds_per_sweep * iterations)} in all"
+            needs += f", {total.replace(' ', _HOLD)}"
     return f"{nx} × {ny} × {nz} voxels{slices}\n{needs}"

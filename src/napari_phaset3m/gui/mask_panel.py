@@ -179,10 +179,7 @@ class MaskPanel(QWidget):
         self.make_automatic()
 
     def make_automatic(self, *, analyse: bool = False) -> None:
-        """Take the automatic recipe.
-
-        ``analyse``: of the newest result, and confine the analysis to its mask once that is there.
-        """
+        """Take the automatic recipe; ``analyse``: of the newest result, whose analysis it then confines."""
         self._analyse_next = analyse
         end_painting(self._work.publisher)
         if analyse:

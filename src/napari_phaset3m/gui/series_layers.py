@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+    from napari_phaset3m.gui.notes import Note
     from napari_phaset3m.session import Session
 
 
@@ -44,7 +45,9 @@ class SeriesLayers(QObject):
         super().__init__(parent)
         self._session, self._viewer = session, ref(viewer)
         self._loader = loader_for(session)
+        self._note: Note | None = None
         self._loader.loaded.connect(self._on_loaded)
+        follow(session.opened, self._on_opened)
         follow(viewer.layers.events.inserted, self._on_inserted)
         for layer in viewer.layers:
             self._take(layer)
@@ -83,7 +86,13 @@ class SeriesLayers(QObject):
         workspace = kept() if kept is not None else None
         if workspace is not None and isalive(workspace):
             text = f"{path.name} is a layer only: the workspace still has {self._session.series_name}."
-            workspace.bar.notes.add(text, "warning", [("Open it here", partial(self._loader.load, path))])
+            action = ("Open it here", partial(self._loader.load, path))
+            self._note = workspace.bar.notes.add(text, "warning", [action])
+
+    def _on_opened(self) -> None:
+        note, self._note = self._note, None
+        if note is not None and isalive(note):
+            note.close_note()
 
     def _on_loaded(self) -> None:
         QTimer.singleShot(0, self._give_way)  # likewise
