@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Key of this package's entry in ``layer.metadata``.
 METADATA_KEY = "phaset3m"
 _ATTACHMENT = "publisher"
+#: Of a step of a slider: napari rounds halves to even numbers.
+_UP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,12 +126,17 @@ class LayerPublisher:
         if viewer is not None:
             viewer.reset_view()
 
-    def go_to_centre(self) -> None:
-        """Put the dimension sliders on the rotation centre; napari begins at a voxel beside it."""
+    def go_to(self, point: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        """Put the dimension sliders on (z, y, x), angstrom from the rotation centre.
+
+        Between two voxels they take the upper one, as central slices (``n // 2``) do everywhere.
+        """
         viewer = self._viewer()
         if viewer is not None:
-            axes = range(viewer.dims.ndim)[-3:]
-            viewer.dims.set_point(axes, (0.0,) * len(axes))
+            dims = viewer.dims
+            axes = range(dims.ndim)[-3:]
+            at = zip(axes, point[-len(axes) :], strict=True)
+            dims.set_point(axes, [value + _UP * dims.range[axis].step for axis, value in at])
 
     def newest(self, key: str) -> LayerSpec | None:
         """What was handed over last for a key, also where its layer is hidden or deleted."""

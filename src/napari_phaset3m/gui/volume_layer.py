@@ -50,7 +50,7 @@ def publish_frame(publisher: LayerPublisher, record: RunRecord, frame: PreviewFr
     alone = _alone(publisher)
     layer = publisher.show(record.run_id, spec, exact=frame.final, revive=frame.final)
     if first and alone:
-        publisher.go_to_centre()
+        publisher.go_to()
         publisher.reset_view()
     return None if layer is None else str(layer.name)
 
@@ -106,7 +106,7 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
     aside = _put_aside_earlier(publisher, record.run_id)
     publisher.show(record.run_id, spec, empty=True)
     if alone:
-        publisher.go_to_centre()
+        publisher.go_to()
         publisher.reset_view()
     return aside
 
