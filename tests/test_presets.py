@@ -8,7 +8,15 @@ from napari_phaset3m import load_series
 from napari_phaset3m.config import ReconstructionConfig, changed_fields, fields_of
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.parameter_help import HELP, default_of, help_text, range_of
-from napari_phaset3m.presets import KEPT, PRESETS, preset_config, preset_of, preset_values
+from napari_phaset3m.presets import (
+    DEFAULT,
+    KEPT,
+    PRESETS,
+    preset_config,
+    preset_of,
+    preset_values,
+    suited_preset,
+)
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import SweepDone
 from napari_phaset3m.sample import sample_path
@@ -73,3 +81,14 @@ def test_the_cryo_preset_predicts_images_that_were_left_out():
         sweeps = [event for event in iterate(series, config, device="cpu") if isinstance(event, SweepDone)]
         errors[absorption] = min(sweep.held_out_error for sweep in sweeps)
     assert errors[False] < 0.9 and errors[False] < errors[True] - 0.05
+
+
+def test_few_electrons_and_large_pixels_are_those_of_ice():
+    hiv, crystal = load_series(sample_path("hiv")), load_series(sample_path("co3o4"))
+    assert suited_preset(hiv) == "vitrified"
+    assert suited_preset(crystal) is None, "500 e/Å² at 0.5 Å"
+    assert suited_preset(crystal.replace(dose_per_image=3.0)) is None, "few electrons, but pixels for atoms"
+    assert suited_preset(hiv.replace(dose_per_image=200.0)) is None
+    assert suited_preset(hiv.replace(dose_per_image=None)) is None
+    assert suited_preset(hiv.replace(normalisation="dark_field")) is None
+    assert preset_of(ReconstructionConfig()) == DEFAULT

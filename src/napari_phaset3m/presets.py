@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_phaset3m.config import ReconstructionConfig, changed_fields
 from napari_phaset3m.errors import ConfigError
 
+if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
+
 #: What is of the series or the machine rather than of the kind of specimen: a preset leaves it alone.
 KEPT = ("voxel_angstrom", "depth_angstrom", "padding_px", "convergence_semiangle_mrad", "threads", "seed")
+#: What is set when nothing is chosen.
+DEFAULT = "nanoparticle"
+#: Highest dose per image, e/Å², and smallest pixel, angstrom, of a series that is taken for one of ice: the
+#: HIV-like sample has 3 and 8, the series of crystals at hand have 5 to 500 and 0.5.
+ICE_DOSE, ICE_PIXEL_ANGSTROM = 10.0, 1.0
 _NOT_SPARSE: dict[str, Any] = {"sparsity": 0.0, "atomic_basis_sigma_angstrom": None}
 
 
@@ -86,6 +94,24 @@ def preset_config(name: str, base: ReconstructionConfig | None = None) -> Recons
     """
     kept = {} if base is None else {key: getattr(base, key) for key in KEPT}
     return ReconstructionConfig.parse(**preset_values(name), **kept)
+
+
+def suited_preset(series: TiltFocalSeries) -> str | None:
+    """The preset that a series asks for in place of the default one; None where nothing says so.
+
+    Few electrons per image (:data:`ICE_DOSE`) and large pixels (:data:`ICE_PIXEL_ANGSTROM`) are those of ice:
+    no atom can be seen, so the atomic basis and positivity of the default would make noise into matter.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+        One without a known dose, or of dark field, gets None.
+    """
+    if series.dose_per_image is None or series.is_dark_field:
+        return None
+    dose = float(series.dose_per_image[series.used].mean())
+    low = dose <= ICE_DOSE and series.pixel_size_angstrom >= ICE_PIXEL_ANGSTROM
+    return "vitrified" if low else None
 
 
 def preset_values(name: str) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Session:
         },
     )
     run_added: ClassVar[Signal] = Signal(RunRecord)
+    #: Another series than before is open, or none; comes before the panels hear of ``events.series``.
+    opened: ClassVar[Signal] = Signal()
     run_changed: ClassVar[Signal] = Signal(RunRecord)
     run_removed: ClassVar[Signal] = Signal(RunRecord)
 
@@ -113,19 +115,34 @@ class Session:
     attachments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._of: tuple[float, Path | None] | None = None
         self.events.series.connect(self._on_series)
         if self.series is not None:
-            self.history.begin(self.series)
+            self._begin(self.series)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         known = self.history.current
+        if known is not None and series is known.series:
+            return  # a step, an undo or a redo, which the history knows already
         if series is None or known is None or series is self.series_read:
-            self.history.begin(series)
-        elif series is not known.series:
-            if np.may_share_memory(series.images, known.series.images):
-                self.history.add(series, edit_name(known.series, series))
-            else:
-                self.history.begin(series)
+            self._begin(series)
+        elif np.may_share_memory(series.images, known.series.images):
+            self.history.add(series, edit_name(known.series, series))
+        else:
+            self._begin(series)
+
+    def _begin(self, series: TiltFocalSeries | None) -> None:
+        """Another series: what was said of the one before, and the voxel typed for it, are over."""
+        before = self._of
+        self._of = None if series is None else (series.pixel_size_angstrom, self.series_path)
+        self.history.begin(series)
+        if self.active_run is None:
+            self.message = ""
+        typed = self.config.voxel_angstrom
+        if typed is not None and before is not None and self._of is not None and before != self._of:
+            self.config = self.config.model_copy(update={"voxel_angstrom": None})
+            self.message = f"Voxel: {typed:g} Å was of the series before; now it is as the pixel"
+        self.opened.emit()
 
     def apply(self, series: TiltFocalSeries, name: str, merge: object = None) -> None:
         """Put a changed series in place of the present one, so that it can be undone.

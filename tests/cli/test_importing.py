@@ -105,6 +105,15 @@ def test_mixtures_and_flags(raw, tmp_path, capsys):
     assert "2 angles for 4 images in t.mrc" in capsys.readouterr().err
 
 
+def test_a_plan_of_dark_field_says_so(raw, tmp_path, capsys):
+    out, plan = tmp_path / "o.h5", tmp_path / "o.toml"
+    assert main(["convert", str(raw), "-o", str(out), "--dark-field", "--plan", str(plan)]) == 0
+    assert "dark_field = true" in plan.read_text()
+    series, again = load_series(out), load_series(plan)
+    assert series.is_dark_field and again.is_dark_field
+    np.testing.assert_allclose(again.images, series.images, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

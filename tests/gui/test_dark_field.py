@@ -10,9 +10,16 @@ from qtpy.QtCore import Qt
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
+from napari_phaset3m.gui.ctf_work import ctf_work_for  # noqa: E402
+from napari_phaset3m.gui.image_table import DEFOCUS  # noqa: E402
 from napari_phaset3m.gui.import_dialog import ImportDialog  # noqa: E402
 from napari_phaset3m.gui.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.needed_fields import NeededFields, lacking, why_lacking  # noqa: E402
+from napari_phaset3m.gui.optimise_plan import missing  # noqa: E402
 from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.step_guide import hint  # noqa: E402
+from napari_phaset3m.io.series import load_series  # noqa: E402
+from napari_phaset3m.io.toml_plan import read_plan  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 
@@ -64,6 +71,35 @@ def test_the_import_asks_too(qtbot, stack):
     images = session.series.images[:, 0]
     assert images[:, 16, 16].mean() < 0.2 and abs(images[:, :4].mean() - 1) < 0.05
     assert session.config.method == "sirt" and stack.with_name("stem_imported.h5").exists()
+    text = stack.with_name("stem_imported.toml")
+    assert "dark_field = true" in text.read_text()
+    again = load_series(text)
+    assert again.is_dark_field and np.allclose(again.images, session.series.images, atol=1e-5)
+    assert read_plan(text).dark_field, "mending it further keeps it"
+
+
+def test_no_optics_are_missed_in_dark_field(qtbot, stack):
+    viewer = napari_components.ViewerModel()
+    session, panel = session_for(viewer), SeriesPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.show()
+    with qtbot.waitSignal(loader_for(session).loaded, timeout=20_000):
+        loader_for(session).load(stack, energy_ev=200e3, dark_field=True)
+    assert session.series.spherical_aberration_angstrom is None
+    assert panel.tabs.tabText(1) == "Microscope" and panel.tabs.currentIndex() == 0
+    said = [row.remark.text() for row in panel.form.rows.values()]
+    assert not [text for text in said if "missing" in text]
+    assert panel.table.images.text(0, DEFOCUS) == "–" and "unknown" not in panel.view.remark.text()
+    needed = NeededFields(session)
+    qtbot.addWidget(needed)
+    session.config = session.config.model_copy(update={"method": "multislice"})
+    assert lacking(session.series, session.config) == [] and needed.isHidden()
+    assert why_lacking(session.series, session.config).startswith("Dark field has no phase to retrieve")
+    assert "missing" not in hint(session)[0]
+    corrected = session.config.model_copy(update={"method": "sirt", "ctf_correction": "wiener"})
+    assert "Dark field has no CTF" in why_lacking(session.series, corrected)
+    assert missing(session.series) == "Dark field has no optics to search"
+    assert ctf_work_for(session, viewer).why_not_fit() == "Dark field has no CTF to fit"
 
 
 def test_the_choice_of_a_linear_method_is_kept(qtbot, stack):

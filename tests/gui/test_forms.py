@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("qtpy.QtWidgets")
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.gui.forms import parse_angles, parse_number, parse_numbers, show, show_number
+from napari_phaset3m.gui.forms import (
+    parse_angles,
+    parse_number,
+    parse_numbers,
+    show,
+    show_number,
+    show_volume,
+)
+from napari_phaset3m.gui.mask_numbers import NumberSlider
 
 
 @pytest.mark.parametrize(
@@ -47,3 +55,17 @@ def test_shown_numbers_read_back(value):
 def test_shown_values_are_rounded():
     assert [show(a, "°") for a in (-0.000488, 59.9996, -1.2345)] == ["0", "60", "−1.234"]
     assert show(900.0000001, "nm") == "90" and show(2.3e7, "mm") == "2.3" and show_number(-0.0) == "0"
+
+
+def test_volumes_have_no_exponent():
+    assert show_volume(20.684) == "20.68 nm³" and show_volume(0.0) == "0 nm³"
+    assert show_volume(2.764e6) == "2\u2009764\u2009000 nm³" and show_volume(12345.6) == "12\u2009350 nm³"
+    assert show_volume(12.34, 3) == "12.3 nm³"
+
+
+@pytest.mark.parametrize(("high", "text"), [(0.03, "0.0057 V"), (0.6, "0.006 V"), (8.0, "0.01 V")])
+def test_a_slider_shows_what_its_range_can_tell_apart(qtbot, high, text):
+    slider = NumberSlider(high, " V", "Level")
+    qtbot.addWidget(slider)
+    slider.set(0.0057)
+    assert slider.spin.text() == text

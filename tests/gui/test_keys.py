@@ -86,6 +86,29 @@ def test_tilts_by_n_and_p_and_the_mask_by_m(qtbot, window):
     assert labels.visible
 
 
+def test_m_takes_the_mask_that_is_selected(qtbot, window):
+    from napari_phaset3m.gui.mask_layer import MASK, show_mask
+
+    viewer, _, session = window
+    publisher = publisher_for(session, viewer)
+    mask = show_mask(publisher, np.ones((4, 4, 4), np.uint8), (1.0,) * 3, (0.0,) * 3)
+    assert viewer.layers.selection.active is mask, "napari selects what is added"
+    press(viewer, Qt.Key.Key_M)
+    assert not mask.visible and mask.selected_label == 1, "napari's M would have chosen a new label"
+    press(viewer, Qt.Key.Key_M)
+    assert mask.visible
+    place = {"scale": mask.scale, "units": mask.units, "axis_labels": mask.axis_labels}
+    second = viewer.add_labels(mask.data.copy(), metadata={"phaset3m": {"role": "mask"}}, **place)
+    press(viewer, Qt.Key.Key_M)
+    assert mask.visible and not second.visible
+    viewer.layers.selection.active = viewer.layers[0]
+    press(viewer, Qt.Key.Key_M)
+    assert publisher.layer(MASK) is mask and not mask.visible and not second.visible
+    others = viewer.add_labels(np.zeros((4, 4, 4), int), **place)
+    press(viewer, Qt.Key.Key_M)
+    assert others.visible and not mask.visible, "other labels: napari's"
+
+
 def test_space_pauses_and_goes_on_where_nothing_is_drawn(qtbot, window, monkeypatch):
     viewer, made, session = window
     monkeypatch.setattr(runner, "open_events", FakeSolver(n_sweeps=500, step_seconds=0.005))

@@ -23,7 +23,9 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui import live_tilt
 from napari_phaset3m.gui.fourier_view import FourierView
 from napari_phaset3m.gui.fourier_wedge import in_plane, wedge_lines
+from napari_phaset3m.gui.image_layer import show_image
 from napari_phaset3m.gui.live_slices import LiveSlices, cut
+from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
 from napari_phaset3m.gui.views import VIEWS_MAX_HEIGHT, ViewsWidget
 from napari_phaset3m.gui.volume_modes import PROJECTION, SLICES, SURFACE
@@ -197,6 +199,54 @@ def test_cross_hair_and_dimension_sliders_move_together(qtbot, panel, viewer):
     view.centre.click()
     qtbot.waitUntil(lambda: np.allclose(viewer.dims.point, 0, atol=0.3), timeout=WAIT)
     assert [image for image, _ in pictures._images] == items, "pictures are exchanged, not made anew"
+
+
+def test_the_cross_hair_begins_at_the_rotation_centre(qtbot, panel, viewer):
+    """Between the voxels of an even box (DESIGN.md: centre at (n - 1) / 2), where napari begins beside it."""
+    show_image(publisher_for(session_for(viewer), viewer), small_series(), 0, 0, "fake")
+    view = LiveSlices(session_for(viewer), viewer)
+    qtbot.addWidget(view)
+    view.resize(700, 420)
+    view.show()
+    record = run_to_end(qtbot, panel)
+    assert record.volume.shape == (16, 16, 16)
+    qtbot.waitUntil(lambda: "final" in view.info.text() and not view._busy, timeout=WAIT)
+    assert np.allclose(viewer.dims.point, 0, atol=1e-5)
+    assert [line.value() for pair in view.pictures.lines for line in pair] == [0.0] * 6
+    assert view.info.text().startswith("z 0.0 Å  y 0.0 Å  x 0.0 Å")
+    run_to_end(qtbot, panel)
+    viewer.dims.set_point((0, 1, 2), (0.75, 0.0, 0.0))
+    run_to_end(qtbot, panel)
+    assert viewer.dims.point[0] == 0.75, "a later run leaves it where the user has put it"
+
+
+@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
+@pytest.mark.parametrize("n", [16, 18, 15])
+def test_sliders_of_a_window_do_not_take_the_cross_hair_off_the_centre(make_napari_viewer, qtbot, fake, n):
+    """They hold whole voxels only; napari rounds 7.5 up and 8.5 down."""
+    viewer = make_napari_viewer()
+    session, fake.shape = session_for(viewer), (n, n, n)
+    session.series, session.device = small_series(n), "cpu"
+    show_image(publisher_for(session, viewer), session.series, 0, 0, "fake")
+    made, view = ReconstructPanel(session, viewer), LiveSlices(session, viewer)
+    for widget in (made, view):
+        qtbot.addWidget(widget)
+        widget.show()
+    qtbot.waitUntil(made.start.isEnabled, timeout=WAIT)
+    record = run_to_end(qtbot, made)
+    qtbot.waitUntil(lambda: "final" in view.info.text() and not view._busy, timeout=WAIT)
+    for mode in (SLICES, PROJECTION, SLICES):
+        made.modes.buttons[mode].click()
+        qtbot.wait(50)
+        assert view.pictures.point == (0.0, 0.0, 0.0), mode
+    assert viewer.dims.current_step == (n // 2,) * 3
+    np.testing.assert_array_equal(view.pictures._images[0][0].image, record.volume[n // 2])
+    viewer.dims.set_current_step(0, n // 2 - 1)
+    assert view.pictures.point == (viewer.dims.point[0], 0.0, 0.0) != (0.0, 0.0, 0.0), "a move is a move"
+    view.centre.click()
+    qtbot.wait(50)
+    assert view.pictures.point == (0.0, 0.0, 0.0) and viewer.dims.current_step == (n // 2,) * 3
 
 
 def test_nothing_is_cut_while_nobody_looks(qtbot, panel, viewer, monkeypatch):

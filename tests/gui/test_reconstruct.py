@@ -18,6 +18,7 @@ from napari_phaset3m.gui.plots import ErrorPlot
 from napari_phaset3m.gui.publisher import METADATA_KEY
 from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
 from napari_phaset3m.gui.runs_view import RunsView
+from napari_phaset3m.io.series import load_series
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.session import session_for
 
@@ -32,6 +33,7 @@ class FakeForecast:
     volume_shape: tuple[int, int, int] = (16, 16, 16)
     slices: int = 8
     available_bytes: int = 8_000_000_000
+    notes: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -401,9 +403,10 @@ def test_runs_and_plots_follow(qtbot, panel, viewer, monkeypatch):
     assert layer.metadata[METADATA_KEY]["stage"] == "final" and layer.metadata[METADATA_KEY]["unit"] == "V"
     asked = []
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
-    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), answers.pop(0))[1])
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given), answers.pop(0))[1])
     runs.remove_button.click()
-    assert runs.table.topLevelItemCount() == 1 and "Delete this run?" in asked[0]
+    assert runs.table.topLevelItemCount() == 1 and "Delete this run?" in asked[0][2]
+    assert asked[0][4] == QMessageBox.StandardButton.No, "Return deletes nothing"
     runs.remove_button.click()
     assert runs.table.topLevelItemCount() == 0 and not plots._curves
 
@@ -465,6 +468,46 @@ def test_presets_fill_the_form_and_say_why(qtbot, panel):
     assert box.toolTip().replace("\n", " ") == PRESETS["vitrified"].why
     session.config = session.config.model_copy(update={"slices": 9})
     assert box.currentText() == OWN
+
+
+def test_the_form_says_what_the_voxels_cannot_hold(qtbot, panel, monkeypatch):
+    from napari_phaset3m.reconstruct.api import forecast
+
+    monkeypatch.setattr(forecast_line, "forecast_of", forecast)
+    session = panel._session
+    session.config = session.config.model_copy(update={"voxel_angstrom": 1.0})
+    said = "Voxels of 1 Å hold nothing finer than 2 Å"
+    note = panel.forecast.note
+    qtbot.waitUntil(lambda: said in note.text().replace("\u00a0", " "), timeout=WAIT)
+    assert note.isVisible() and note.property("role") == "warning" and panel.start.isEnabled()
+    session.config = session.config.model_copy(update={"voxel_angstrom": None})
+    qtbot.waitUntil(lambda: "voxels" in panel.forecast.text(), timeout=WAIT)
+    assert note.text() == "" and not note.isVisible()
+
+
+def test_ice_is_offered_its_preset_and_nothing_is_changed_without_a_click(qtbot, panel):
+    from napari_phaset3m.presets import preset_of
+    from napari_phaset3m.sample import sample_path
+
+    session, offer = panel._session, panel.form.offer
+    session.config = ReconstructionConfig(threads=2)
+    session.series = load_series(sample_path("co3o4"))
+    assert offer.shown() == []
+    session.series = load_series(sample_path("hiv"))
+    (note,) = offer.shown()
+    assert note.text.text() == (
+        "3 e/Å² in an image and pixels of 8 Å: the preset “Vitrified cell or virus” suits this series better."
+    )
+    assert session.config == ReconstructionConfig(threads=2)
+    note.dismiss.click()
+    session.config = session.config.model_copy(update={"threads": 1})
+    assert offer.shown() == [], "said once"
+    session.series = load_series(sample_path("hiv"))
+    (note,) = offer.shown()
+    note.buttons[0].click()
+    assert preset_of(session.config) == "vitrified" and session.config.threads == 1 and offer.shown() == []
+    session.series = load_series(sample_path("hiv"))
+    assert offer.shown() == [], "chosen already"
 
 
 def test_every_tooltip_of_the_form_tells_range_and_default(qtbot, panel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.gui.driver import driver_for  # noqa: E402
 from napari_phaset3m.gui.made_dialog import NOT_KNOWN, made_of_layer, made_of_run, show_made  # noqa: E402
-from napari_phaset3m.gui.run_buttons import BUTTONS  # noqa: E402
+from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
+from napari_phaset3m.gui.run_buttons import BUTTONS, delete_question  # noqa: E402
 from napari_phaset3m.gui.run_row import COLUMNS, row_of, thumbnail  # noqa: E402
 from napari_phaset3m.gui.run_words import setting_words  # noqa: E402
 from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
@@ -156,6 +159,25 @@ def test_every_volume_layer_tells_how_it_was_made(made, tmp_path):
     assert told.recipe.config == record.config and told.why_not == ""
     viewer.add_image(np.zeros((3, 3, 3)), name="Anything")
     assert made_of_layer(session, viewer, viewer.layers["Anything"]).text == NOT_KNOWN
+
+
+def test_what_is_deleted_is_named_with_date_and_size(made, qtbot, tmp_path):
+    _, session, _, record = made
+    record.started_at = datetime(2026, 11, 29, 19, 40).timestamp()
+    assert delete_question(session, [record]) == (
+        "Delete this run? Its volume is deleted; this cannot be undone.\n\n"
+        "SIRT · fake.h5, 2026-11-29 19:40, 16 kB in memory, not on disk"
+    )
+    project = project_for(session, made[0])
+    project.save_as(tmp_path / "a")
+    qtbot.waitUntil(lambda: project.folder is not None, timeout=30_000)
+    told = sum(path.stat().st_size for path in (project.folder / "runs" / "ab12").iterdir())
+    assert told > 16_384
+    text = delete_question(session, [record] * 8)
+    assert text.startswith("Delete these 8 runs? Their volumes are deleted from the project a.phaset3m too;")
+    assert f"19:40, {told / 1e3:.0f} kB on disk" in text and text.endswith("and 2 more")
+    project._closed = True
+    project._timer.stop()
 
 
 def test_buttons_say_what_they_do_or_why_not(made):

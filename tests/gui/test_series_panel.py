@@ -20,6 +20,8 @@ from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
 from napari_phaset3m.gui.series_view import summary  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
+CS = "spherical_aberration_angstrom"
+
 
 @pytest.fixture
 def viewer():
@@ -174,6 +176,38 @@ def test_missing_values_are_asked_for(panel):
     type_into(panel, "defocus_angstrom", "90, 170, 270")
     type_into(panel, "spherical_aberration_angstrom", "2.3")
     assert panel.tabs.tabText(1) == "Microscope"
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "said"),
+    [
+        ("energy_ev", "300000", "Voltage is 300000 kV; microscopes have 10 to 3000 kV. Is 300 kV meant?"),
+        ("energy_ev", "3", "Voltage is 3 kV; microscopes have 10 to 3000 kV."),
+        (CS, "2700", "Cs is 2700 mm; usual are 0.001 to 10 mm. Is 2.7 mm meant?"),
+        (CS, "-13", "Cs is -13 mm; usual are 0.001 to 10 mm. Is -0.013 mm meant?"),
+    ],
+)
+def test_values_of_another_unit_are_doubted_in_one_line(panel, name, typed, said):
+    panel._session.series = make_series()
+    row = type_into(panel, name, typed)
+    assert row.remark.text() == said and row.remark.isVisibleTo(panel.form)
+    assert row.edit.property("state") == "missing" and panel.tabs.tabText(1) == "Microscope · check"
+    remarks = [other.remark for other in panel.form.rows.values()]
+    assert [remark.text() for remark in remarks if remark.property("role") == "warning"] == [said]
+    type_into(panel, name, "1.2" if name == CS else "300")
+    assert row.remark.text() == "" and panel.tabs.tabText(1) == "Microscope"
+
+
+def test_a_file_with_doubtful_values_opens_at_them_and_says_it_once(qtbot, panel, tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        for key, value in {"tilt_series": np.ones((3, 1, 8, 8), np.float32), "tilt_angles": [-10.0, 0, 10],
+                           "defocus_values": [1000.0], "pixel_size": 1.0, "energy": 300.0,
+                           "spherical_aberration": 1.2e7}.items():  # fmt: skip
+            file[key] = value
+    load(qtbot, panel, tmp_path / "s.h5")
+    assert panel.tabs.currentIndex() == 1
+    assert "Is 300 kV meant?" in panel.form.rows["energy_ev"].remark.text()
+    assert "warning" not in panel.form.notes.text()
 
 
 def write_h5(path: Path, **without) -> Path:

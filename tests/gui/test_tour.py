@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
@@ -9,12 +10,13 @@ pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
+from napari_phaset3m.gui.analyse_inputs import why_not_mask  # noqa: E402
 from napari_phaset3m.gui.loader import user_settings  # noqa: E402
 from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.io.series import load_series  # noqa: E402
 from napari_phaset3m.sample import sample_path  # noqa: E402
-from napari_phaset3m.session import session_for  # noqa: E402
+from napari_phaset3m.session import RunRecord, session_for  # noqa: E402
 
 
 def click(qtbot, button):
@@ -60,6 +62,45 @@ def test_the_tour_from_the_empty_panel_to_the_analysis(qtbot):
     assert tour.title.text().endswith("Analyse") and tour.next.text() == "End"
     click(qtbot, tour.next)
     assert not tour.isVisible()
+
+
+def record(name: str, size: int, radius: float) -> RunRecord:
+    axis = np.arange(size) - (size - 1) / 2
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    ball = (np.sqrt(z**2 + y**2 + x**2) < radius).astype(np.float32) * 10
+    return RunRecord(name, ReconstructionConfig(), status="finished", volume=ball, voxel_size_angstrom=0.5,
+                     series_name="fake")  # fmt: skip
+
+
+def test_the_mask_of_the_tour_is_used_where_there_is_one_already(qtbot):
+    viewer = napari_components.ViewerModel()
+    session = session_for(viewer)
+    session.series = load_series(sample_path())
+    workspace = Workspace(viewer)
+    qtbot.addWidget(workspace)
+    workspace.show()
+    tour = workspace.tour
+    tour.begin()
+    session.add_run(record("old", 24, 5.0))
+    workspace.show_step("Mask")
+    panel = workspace.panel("Mask")
+    qtbot.waitUntil(lambda: panel._work.result is not None and not panel._work.busy, timeout=20_000)
+    tour._go(5)
+    click(qtbot, tour.do)
+    assert session.analysis_mask is not None, "the automatic mask is there: nothing is left to wait for"
+    assert session.analysis_mask.mask is panel._work.result.mask
+    # a mask of an earlier result, with a recipe of one's own
+    session.add_run(record("new", 32, 9.0))
+    panel._work.set_steps(panel._work.steps[:1])
+    qtbot.waitUntil(lambda: not panel._work.busy, timeout=20_000)
+    assert panel._work.source.key == "run:old"
+    click(qtbot, tour.do)
+    qtbot.waitUntil(lambda: session.analysis_mask.mask.shape == (32, 32, 32), timeout=20_000)
+    assert panel._work.source.key == "run:new" and panel.ui.volume.currentData() == "run:new"
+    workspace.show_step("Analyse")
+    analyse = workspace.panel("Analyse")
+    assert analyse.work.inputs.source.key == "run:new"
+    assert not why_not_mask(session.analysis_mask, analyse.work.inputs.source)
 
 
 def test_the_tour_is_offered_once(qtbot):

@@ -179,6 +179,10 @@ def test_a_sample_opened_beside_a_series_is_offered(make_napari_viewer, qtbot):
     viewer.add_image(data, **options)
     (note,) = [one for one in made.bar.notes.shown() if "co3o4_sample.h5 is a layer only" in one.text.text()]
     assert session.series.n_tilt != 31
+    session.series = small_series()
+    assert not made.bar.notes.shown(), "what was said of the series before is over"
+    viewer.add_image(data, **options)
+    (note,) = made.bar.notes.shown()
     note.buttons[0].click()
     qtbot.waitUntil(lambda: session.series.n_tilt == 31, timeout=30_000)
     qtbot.waitUntil(lambda: session.series_path == sample_path() and len(viewer.layers) == 1, timeout=10_000)

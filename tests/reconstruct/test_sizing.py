@@ -15,7 +15,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.limits import available_memory
 from napari_phaset3m.reconstruct.api import forecast, reconstruct
 from napari_phaset3m.reconstruct.problem import build_problem
-from napari_phaset3m.reconstruct.sizing import sizing
+from napari_phaset3m.reconstruct.sizing import sampling_notes, sizing
 
 FREE = ConstraintConfig(atomic_basis_sigma_angstrom=None)
 
@@ -180,3 +180,31 @@ def test_free_memory_is_what_the_control_groups_leave(tmp_path: Path, version: i
     group(top / "outer", names, "9000000", 2000000, 500000)
     group(top / "outer" / "inner", names, "max" if version == 2 else "9223372036854771712", 1, 0)
     assert available_memory(tmp_path, own) == 7500000 < before
+
+
+def test_voxels_that_cannot_hold_what_the_images_do_are_told_before_the_run() -> None:
+    fine = series()  # pixels of 0.5 Å
+    assert sampling_notes(fine, config()) == sampling_notes(fine, config(voxel_angstrom=0.5)) == ()
+    assert sampling_notes(fine, config(voxel_angstrom=0.25)) == ()
+    (note,) = sampling_notes(fine, config(voxel_angstrom=1.0))
+    assert note == "voxels of 1 Å hold nothing finer than 2 Å; the images reach 1 Å"
+    assert forecast(fine, config(voxel_angstrom=1.0)).notes == (note,)
+
+
+def test_a_low_pass_that_the_voxels_cannot_serve_is_told() -> None:
+    fine, limits = series(), FREE.model_copy(update={"lowpass_angstrom": 1.5})
+    _, note = sampling_notes(fine, config(voxel_angstrom=1.0, constraints=limits))
+    assert note == "a low-pass of 1.5 Å cuts nothing: take voxels of 0.75 Å for it"
+    assert sampling_notes(fine, config(constraints=limits)) == ()
+    limits = FREE.model_copy(update={"lowpass_angstrom": 0.8})
+    (note,) = sampling_notes(fine, config(constraints=limits))
+    assert note.endswith("voxels of 0.5 Å hold nothing finer than 1 Å, nor do the images")
+    filtered = {"method": "wbp", "filter_lowpass_angstrom": 0.8}
+    assert len(sampling_notes(fine, config(**filtered))) == 1
+    assert sampling_notes(fine, config(**{**filtered, "method": "sirt"})) == (), "SIRT has no such filter"
+
+
+def test_a_run_keeps_what_its_voxels_cannot_hold_in_its_notes() -> None:
+    started = []
+    reconstruct(series(), config(voxel_angstrom=1.0, method="sirt"), device="cpu", on_event=started.append)
+    assert any("hold nothing finer than 2 Å" in note for note in started[0].notes)

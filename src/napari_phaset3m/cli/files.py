@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,7 +138,7 @@ def _convert(
         data = importing.import_series(recognised, given, config, quiet=as_json)
         save_series(data, output)
         if plan is not None:
-            write_plan(recognised, config, plan)
+            write_plan(replace(recognised, dark_field=data.is_dark_field), config, plan)
     else:
         save_series(load_series(series if len(series) > 1 else series[0], **given), output)
     _show(_describe(output, {}), as_json)

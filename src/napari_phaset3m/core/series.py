@@ -219,6 +219,11 @@ class TiltFocalSeries:
         return (float(tilts.min()), float(tilts.max())) if len(tilts) else None
 
     @property
+    def is_dark_field(self) -> bool:
+        """Whether the images are inverted ones of STEM: no phase, no optics; linear methods take them."""
+        return self.normalisation == "dark_field"
+
+    @property
     def resolved_focal_spread_angstrom(self) -> float:
         """sigma_f: as given, else from Cc and the energy spread, else 0 (coherent)."""
         if self.focal_spread_angstrom is not None:

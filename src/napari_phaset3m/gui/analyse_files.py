@@ -15,7 +15,7 @@ from napari_phaset3m.gui.analyse_inputs import NamedModel, cell_text
 from napari_phaset3m.gui.analyse_work import AnalyseWork
 from napari_phaset3m.gui.mask_sources import add_file
 from napari_phaset3m.gui.publisher import LayerSpec
-from napari_phaset3m.gui.volume_layer import turn_to_volume
+from napari_phaset3m.gui.volume_layer import show_opened, turn_to_volume
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
@@ -85,8 +85,10 @@ class AnalyseFiles(QObject):
         )  # fmt: skip
         publisher = self._work.publisher
         turn_to_volume(publisher)
-        publisher.show(f"file:{path}", spec, exact=True)
-        publisher.reset_view()
+        layer = publisher.show(f"file:{path}", spec, exact=True)
+        if layer is not None:
+            layer.visible = True
+            show_opened(publisher, layer)
 
     def _on_cell(self, answer: tuple[Any, Exception | None]) -> None:
         cell, error = answer

@@ -22,8 +22,9 @@ from napari_phaset3m.gui.analyse_view import view_of
 from napari_phaset3m.gui.analyse_widgets import AnalyseWidgets
 from napari_phaset3m.gui.analyse_work import work_of
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.mask_sources import MaskSource, sources
+from napari_phaset3m.gui.mask_sources import MaskSource
 from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.source_box import SourceBox
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH
 from napari_phaset3m.session import session_for
 
@@ -53,7 +54,6 @@ class AnalysePanel(QScrollArea):
         self.job = halves_job_of(self._session, self.work)
         self.files = AnalyseFiles(self._session, self.work)
         self.layers: ResultLayers = results_of(self._session, self.work)
-        self._found: list[MaskSource] = []
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.setWidgetResizable(True)
@@ -61,6 +61,7 @@ class AnalysePanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.ui = AnalyseWidgets()
         self.setWidget(self.ui)
+        self._sources = SourceBox(self.ui.choices.volume, self._session, napari_viewer)
         self.ui.thickness.setValue(self.work.inputs.slice_angstrom)
         self.ui.species.setValue(self.work.inputs.species)
         self.ui.aperture.setValue(self.work.inputs.aperture_mrad)
@@ -141,35 +142,24 @@ class AnalysePanel(QScrollArea):
     # what to analyse
 
     def _list_sources(self, *_: object) -> None:
-        found = sources(self._session, self._viewer)
-        if [(s.key, s.name) for s in found] != [(s.key, s.name) for s in self._found]:
-            combo = self.ui.choices.volume
-            blocked = combo.blockSignals(True)
-            combo.clear()
-            for source in found:
-                combo.addItem(source.name, source.key)
-            combo.blockSignals(blocked)
-        self._found = found
+        self._sources.read()
         self._follow_source()
         known = self.work.inputs.source
-        combo = self.ui.choices.volume
-        combo.setCurrentIndex(-1 if known is None else combo.findData(known.key))
-        combo.setToolTip(why_not_volume(known) or (known.name if known is not None else ""))
+        self._sources.show(known, why_not_volume(known) or (known.name if known is not None else ""))
 
     def _follow_source(self) -> None:
         """Keep the chosen volume up to date; take the first when there is none or it is gone."""
         known = self.work.inputs.source
-        same = next((s for s in self._found if known is not None and s.key == known.key), None)
-        if same is None:
-            same = self._found[0] if self._found else None
+        same = self._sources.same(known) or self._sources.first
         if (known is None) != (same is None) or (same is not None and known is not None
                                                  and same.data is not known.data):  # fmt: skip
             self.work.choose(source=same)
 
     def _on_volume(self, index: int) -> None:
-        if 0 <= index < len(self._found):
+        source = self._sources.at(index)
+        if source is not None:
             self.ui.say("")
-            self.work.choose(source=self._found[index])
+            self.work.choose(source=source)
 
     def _on_opened(self, source: MaskSource) -> None:
         self.work.choose(source=source)

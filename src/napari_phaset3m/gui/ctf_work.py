@@ -108,6 +108,8 @@ class CtfWork(QObject):
         series = self._session.series
         if why or series is None:
             return why
+        if series.is_dark_field:
+            return "Dark field has no CTF to fit"
         if series.spherical_aberration_angstrom is None:
             return "Cs is missing: give it in step Series, tab Microscope"
         return ""

@@ -11,11 +11,13 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.run_words import in_window
-from napari_phaset3m.gui.theme import set_role
+from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
 FORECAST_DELAY_MS = 400
+#: A space at which no line ends.
+_HOLD = "\u00a0"
 
 
 class ForecastLine(QLabel):
@@ -29,6 +31,8 @@ class ForecastLine(QLabel):
     ----------
     blocker : str
         Why these settings cannot be run; empty when they can.
+    note : QLabel
+        What the voxels cannot hold; for the panel to put below, hidden when there is nothing to say.
     """
 
     #: The blocker may have changed.
@@ -44,6 +48,8 @@ class ForecastLine(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         set_role(self, "muted")
+        self.note = label("", "warning", wrap=True)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(FORECAST_DELAY_MS)
@@ -54,12 +60,17 @@ class ForecastLine(QLabel):
 
     def _on_inputs(self) -> None:
         self.blocker = ""
+        self._say("")
         if self._session.series is not None:
             self._timer.start()
             self.setText("Working out memory and time …")
         else:
             self.setText("")
         self.changed.emit()
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text.replace(" Å", f"{_HOLD}Å"))  # a unit stays with its number
+        self.note.setVisible(bool(text))
 
     def _inputs(self) -> tuple[Any, ...]:
         return self._session.series, self._session.config, self._session.device
@@ -84,6 +95,7 @@ class ForecastLine(QLabel):
         if self._is_stale():
             return
         self.blocker = ""
+        self._say("\n".join(f"{note[0].upper()}{note[1:]}." for note in result.notes))
         self.setText(forecast_text(result, self._session.config.iterations))
         self.setToolTip(f"{format_bytes(result.available_bytes)} of memory are free now")
         self.changed.emit()
@@ -105,13 +117,13 @@ def forecast_of(series: Any, config: Any, device: Any) -> Any:
 
 
 def forecast_text(result: Any, iterations: int | str) -> str:
-    """The forecast in one or two lines."""
+    """The forecast in two lines."""
     nz, ny, nx = result.volume_shape
     slices = f", {result.slices} slices" if result.slices and result.slices > 1 else ""
-    lines = [f"{nx} × {ny} × {nz} voxels{slices}  ·  needs {format_bytes(result.memory_bytes)}"]
+    needs = f"needs {format_bytes(result.memory_bytes)}"
     if result.seconds_per_sweep:
-        time = f"about {format_seconds(result.seconds_per_sweep)} per sweep"
+        needs += f"  ·  about {format_seconds(result.seconds_per_sweep)} per sweep"
         if isinstance(iterations, int):
-            time += f", {format_seconds(result.seconds_per_sweep * iterations)} in all"
-        lines.append(time)
-    return "\n".join(lines)
+            total = f"{format_seconds(result.seconds_per_sweep * iterations)} in all"
+            needs += f", {total.replace(' ', _HOLD)}"
+    return f"{nx} × {ny} × {nz} voxels{slices}\n{needs}"

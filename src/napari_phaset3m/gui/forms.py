@@ -102,6 +102,13 @@ def show(value: float, unit: str, digits: int = 4) -> str:
     return show_number(value / FACTORS[unit], digits, ANGLE_DECIMALS if unit == "°" else None)
 
 
+def show_volume(nm3: float, digits: int = 4) -> str:
+    """Write a volume with its unit: ``20.68 nm³``, ``2 764 000 nm³``."""
+    if nm3 < 10.0**digits:
+        return f"{show_number(nm3, digits)} nm³"
+    return f"{float(f'{nm3:.{digits}g}'):,.0f} nm³".replace(",", "\u2009")  # thin spaces
+
+
 def parse_number(text: str, unit: str) -> float:
     """Read a number with an optional unit, into the inner unit; ``unit`` holds when none is typed.
 
@@ -242,8 +249,9 @@ class QuantityRow:
         grid.addWidget(self.remark, row + 1, 0, 1, 3)
 
     def say(self, text: str, state: str = "ok") -> None:
-        """Put a remark below (``""``: none); ``state`` is ``ok``, ``missing`` or ``wrong``."""
-        set_role(self.remark, {"wrong": "error", "missing": "warning"}.get(state, "muted"))
+        """Put a remark below (``""``: none); ``state`` is ``ok``, ``missing``, ``doubtful`` or ``wrong``."""
+        roles = {"wrong": "error", "missing": "warning", "doubtful": "warning"}
+        set_role(self.remark, roles.get(state, "muted"))
         self.remark.setText(text)
         self.remark.setVisible(bool(text))
-        set_role(self.edit, "state", state)
+        set_role(self.edit, "state", "missing" if state == "doubtful" else state)

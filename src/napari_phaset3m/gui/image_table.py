@@ -91,7 +91,8 @@ class ImageModel(QAbstractTableModel):
         """Write a cell as it is shown."""
         value = self._number(row, column)
         if value is None:
-            return "missing" if column == DEFOCUS else "–"
+            wanted = column == DEFOCUS and not (self.series is not None and self.series.is_dark_field)
+            return "missing" if wanted else "–"
         return show(value, _UNITS[column]) if _UNITS[column] else show_number(value)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

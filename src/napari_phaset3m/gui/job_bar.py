@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QHBoxLayout, QMainWindow, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import format_seconds
+from napari_phaset3m.gui.binding import follow, format_seconds
 from napari_phaset3m.gui.step_driver import StepDriver
 from napari_phaset3m.gui.step_events import Update
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
@@ -53,6 +53,7 @@ class JobBar(QWidget):
         driver.changed.connect(self.refresh)
         driver.progressed.connect(self._on_progress)
         driver.said.connect(self._on_said)
+        follow(driver.session.opened, self._on_opened)
         self._on_said(*driver.last_said)
         self.refresh()
 
@@ -61,6 +62,9 @@ class JobBar(QWidget):
         set_role(self.note, role)
         self.note.setText(text)
         self.note.setVisible(bool(text))
+
+    def _on_opened(self) -> None:
+        self.say("")  # what was said is of another series
 
     def _on_said(self, topic: str, text: str, role: str) -> None:
         if topic == self._topic:

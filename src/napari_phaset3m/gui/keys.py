@@ -20,7 +20,7 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_keys import CanvasKeys
 from napari_phaset3m.gui.image_layer import IMAGES, show_image
 from napari_phaset3m.gui.mask_layer import MASK, painting
-from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
+from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher, publisher_for
 from napari_phaset3m.gui.step_driver import step_driver_for
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ BINDINGS = (
     Binding("B", "Blink: the other picture (Align, Compare)", CANVAS,
             "with labels or shapes selected: napari's", "blink"),
     Binding("M", "Show or hide the mask; without one, step Mask", CANVAS,
-            "with labels selected for drawing: napari's", "mask"),
+            "of several masks the one that is selected; with other labels selected: napari's", "mask"),
     Binding("← → ↑ ↓", "Move the picture by 0.1 px", ALIGN, "else they are napari's"),
     Binding("Shift + arrow", "Move the picture by 1 px", ALIGN),
     Binding("Space", "Use the image, or leave it out", "Table of step Series"),
@@ -108,12 +108,25 @@ class WorkspaceKeys(QObject):
         self._letters = CanvasKeys(viewer, {key: self.actions[name] for key, name in _LETTERS.items()})
         self._letters.bind()
         self._space = CanvasKeys(viewer, {"Space": self._on_space})
+        follow(viewer.layers.selection.events.active, self._on_active)
         follow(session.events.active_run, self._on_busy)
         step_driver_for(session).changed.connect(self._on_busy)
         self._on_busy()
 
     def _on_busy(self, *_: object) -> None:
         self._space.bind(self.pausable)
+
+    def _on_active(self, *_: object) -> None:
+        """napari's M (a new label) would be taken before ours by a mask that is selected."""
+        layer = self._selected_mask()
+        if layer is not None:
+            layer.bind_key("M", lambda _: self.mask(), overwrite=True)
+
+    def _selected_mask(self) -> Any:
+        viewer = self._publisher.viewer
+        layer: Any = None if viewer is None else viewer.layers.selection.active
+        told = {} if layer is None else layer.metadata.get(METADATA_KEY, {})
+        return layer if told.get("role") == "mask" else None
 
     def watch(self, job: Any) -> None:
         """Take Space while this job is busy too (something with a signal ``changed``)."""
@@ -192,8 +205,8 @@ class WorkspaceKeys(QObject):
             check.blink()
 
     def mask(self) -> None:
-        """Show or hide the mask; where there is none, go to the step that makes one."""
-        layer: Any = self._publisher.layer(MASK)
+        """Show or hide the mask, a selected one first; where there is none, go to the step that makes one."""
+        layer: Any = self._selected_mask() or self._publisher.layer(MASK)
         if layer is not None and not painting(layer):
             layer.visible = not layer.visible
         elif layer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,8 @@ NOTHING = "Slices of the volume appear here while a run is going on"
 Point = tuple[float, float, float]
 #: Axes of (z, y, x) along and down each of the slices xy, xz, yz.
 _ALONG_DOWN = ((2, 1), (2, 0), (1, 0))
-#: Moves shorter than this are none, angstrom.
-_SAME = 1e-6
+#: Moves shorter than this part of a voxel are none.
+_SAME = 1e-4
 
 
 def show_slices(session: Session, viewer: ViewerModel) -> None:
@@ -60,6 +61,32 @@ def cut(volume: np.ndarray, voxel_angstrom: float, limits: tuple[float, float], 
     planes = tuple(np.ascontiguousarray(volume.take(index[axis], axis=axis)) for axis in range(3))
     powers = tuple(np.asarray(log_power(plane, window=True)) for plane in planes)
     return SlicesResult(planes, powers, voxel_angstrom, voxel_angstrom, limits)
+
+
+def followed(point: Point, sliders: Sequence[float], ranges: Sequence[Any]) -> Point:
+    """Where the cross-hair is once the dimension sliders have spoken.
+
+    A window's sliders hold whole voxels only, and move a point that lies between two, as the rotation centre
+    of an even box does, to the upper one: that is no move, and on the central voxel they mean the centre.
+
+    Parameters
+    ----------
+    point, sliders : sequence of float
+        (z, y, x) of the cross-hair and of the sliders, angstrom.
+    ranges : sequence of napari's RangeTuple
+        Of the sliders.
+    """
+    found = []
+    for own, at, (start, _, step) in zip(point, sliders, ranges, strict=True):
+        meant = (
+            value
+            for value in (own, 0.0)
+            for held in (value, start + np.floor((value - start) / step + 0.5 + _SAME) * step)
+            if abs(at - held) < _SAME * step
+        )
+        found.append(next(meant, float(at)))
+    z, y, x = found
+    return z, y, x
 
 
 class CrossSlices(SlicesView):
@@ -188,7 +215,7 @@ class LiveSlices(QWidget):
     def _on_moved(self, point: Point) -> None:
         viewer = self._publisher.viewer
         if viewer is not None and viewer.dims.ndim >= 3:
-            viewer.dims.set_point(range(viewer.dims.ndim)[-3:], point)
+            self._publisher.go_to(point)
         self._request()
 
     def _on_dims(self) -> None:
@@ -196,9 +223,9 @@ class LiveSlices(QWidget):
         if not self.isVisible() or viewer is None:
             return
         if viewer.dims.ndim >= 3:
-            z, y, x = (float(at) for at in viewer.dims.point[-3:])
-            if max(abs(a - b) for a, b in zip((z, y, x), self.pictures.point, strict=True)) > _SAME:
-                self.pictures.set_point((z, y, x))
+            point = followed(self.pictures.point, viewer.dims.point[-3:], viewer.dims.range[-3:])
+            if point != self.pictures.point:
+                self.pictures.set_point(point)
         self._request()
 
     def _request(self) -> None:

@@ -199,7 +199,7 @@ def recent() -> list[str]:
 def suit_dark_field(session: Session) -> None:
     """Images of STEM have no phase to retrieve: a linear method is chosen for them."""
     config, series = session.config, session.series
-    stem = series is not None and series.normalisation == "dark_field"
+    stem = series is not None and series.is_dark_field
     if stem and not METHODS[config.method].linear:
         session.config = config.model_copy(update={"method": "sirt"})
         session.message = "Dark field: method SIRT was chosen, as there is no phase to retrieve"

@@ -14,6 +14,7 @@ from napari_phaset3m.gui.mask_compute import fitting
 from napari_phaset3m.gui.mask_sources import MaskSource, add_file
 from napari_phaset3m.gui.mask_work import MaskWork
 from napari_phaset3m.gui.publisher import LayerSpec
+from napari_phaset3m.gui.volume_layer import show_opened
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import NamedMask, Session
 
@@ -166,10 +167,10 @@ class MaskActions(QObject):
             looks={"colormap": "gray", "rendering": "mip"},
         )
         publisher = self._work.publisher
-        alone = publisher.viewer is not None and not publisher.viewer.layers
-        publisher.show(f"file:{path}", spec, exact=True)
-        if alone:
-            publisher.reset_view()
+        layer = publisher.show(f"file:{path}", spec, exact=True)
+        if layer is not None:
+            layer.visible = True
+            show_opened(publisher, layer)
 
 
 def _tried(job: Any) -> tuple[Any, Exception | None]:

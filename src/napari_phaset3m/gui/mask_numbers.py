@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
@@ -33,7 +34,8 @@ class NumberSlider(QWidget):
         self.slider.setRange(0, _TICKS)
         self.slider.setMinimumWidth(60)
         self.spin = QDoubleSpinBox()
-        digits = 1 if self._high - low > 20 else 2
+        size = self._high - low  # potentials of ice are hundredths of a volt
+        digits = 1 if size > 20 else max(2, 2 - floor(log10(size)))
         self.spin.setDecimals(digits)
         self.spin.setRange(min(low, 0.0) if low >= 0 else 100 * low, 100 * abs(self._high) + 100)
         self.spin.setSingleStep(10.0**-digits * 5)

@@ -6,20 +6,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse.masks import automatic
 from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.history_list import undo_keys
 from napari_phaset3m.gui.mask_actions import LOAD_FILES, SAVE_FILES, VOLUME_FILES, MaskActions
 from napari_phaset3m.gui.mask_compute import why_not_paint
 from napari_phaset3m.gui.mask_layer import MASK, begin_painting, end_painting, painting
 from napari_phaset3m.gui.mask_recipe import RecipeEditor
-from napari_phaset3m.gui.mask_sources import MaskSource, sources
+from napari_phaset3m.gui.mask_sources import MaskSource
 from napari_phaset3m.gui.mask_widgets import MaskWidgets
 from napari_phaset3m.gui.mask_work import work_for
 from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.source_box import SourceBox
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, set_role
 from napari_phaset3m.session import session_for
 
@@ -44,11 +44,11 @@ class MaskPanel(QWidget):
         self._analyse_next = False
         self._work = work_for(self._session, napari_viewer)
         self.actions_ = MaskActions(self._session, self._work)
-        self._found: list[MaskSource] = []
         self._left = False
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.ui = MaskWidgets()
+        self._sources = SourceBox(self.ui.volume, self._session, napari_viewer)
         self.recipe = RecipeEditor(self._work)
         self.ui.steps.setWidget(self.recipe)
         layout = QVBoxLayout(self)
@@ -87,11 +87,7 @@ class MaskPanel(QWidget):
             follow(signal, self._on_run)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             follow(event, self._on_layers)
-        standard = QKeySequence.StandardKey
-        for keys, slot in ((standard.Undo, work.undo), (standard.Redo, work.redo)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
+        undo_keys(self, work.undo, work.redo)
 
     def _menu(self) -> QMenu:
         menu = QMenu(self)
@@ -104,14 +100,7 @@ class MaskPanel(QWidget):
     # volumes
 
     def _list_sources(self, *_: object) -> None:
-        found = sources(self._session, self._viewer)
-        if [(s.key, s.name) for s in found] != [(s.key, s.name) for s in self._found]:
-            blocked = self.ui.volume.blockSignals(True)
-            self.ui.volume.clear()
-            for source in found:
-                self.ui.volume.addItem(source.name, source.key)
-            self.ui.volume.blockSignals(blocked)
-        self._found = found
+        self._sources.read()
         self._follow_source()
         self._show_source()
 
@@ -119,11 +108,11 @@ class MaskPanel(QWidget):
         """Keep the volume that is chosen up to date; choose the first when there was none."""
         work, known = self._work, self._work.source
         if known is None:  # a mask that nobody asked for must not cover the volume of another step
-            work.set_source(self._found[0] if self._found and not self._unseen() else None)
+            work.set_source(None if self._unseen() else self._sources.first)
             return
-        same = next((source for source in self._found if source.key == known.key), None)
+        same = self._sources.same(known)
         if same is None and known.live:  # the run has finished: its result takes over
-            same = self._found[0] if self._found else None
+            same = self._sources.first
         if same is not None and not painting(work.publisher.layer(MASK)):
             work.set_source(same) if self._may_follow(same) else None
 
@@ -137,14 +126,13 @@ class MaskPanel(QWidget):
 
     def _show_source(self) -> None:
         known = self._work.source
-        index = -1 if known is None else self.ui.volume.findData(known.key)
-        self.ui.volume.setCurrentIndex(index)
-        self.ui.volume.setToolTip(known.name if known is not None else NO_VOLUME)
+        self._sources.show(known, known.name if known is not None else NO_VOLUME)
 
     def _on_volume(self, index: int) -> None:
-        if 0 <= index < len(self._found):
+        source = self._sources.at(index)
+        if source is not None:
             self._say("", "muted")
-            self._work.set_source(self._found[index])
+            self._work.set_source(source)
 
     def _on_layers(self, *_: object) -> None:
         self._list_sources()
@@ -191,10 +179,22 @@ class MaskPanel(QWidget):
         self.make_automatic()
 
     def make_automatic(self, *, analyse: bool = False) -> None:
-        """Take the automatic recipe; ``analyse``: confine the analysis to its mask once that is there."""
+        """Take the automatic recipe; ``analyse``: of the newest result, whose analysis it then confines."""
         self._analyse_next = analyse
+        end_painting(self._work.publisher)
+        if analyse:
+            self._list_sources()
+            self._work.set_source(self._sources.newest_result)
+            self._show_source()
         if self._work.source is not None:
             self._work.set_steps(automatic(min(self._work.source.voxel)).steps)
+        self._take_for_analysis()  # there may be that mask already
+
+    def _take_for_analysis(self) -> None:
+        work = self._work
+        if self._analyse_next and not work.busy and work.result is not None and not work.preview:
+            self._analyse_next = False
+            self.actions_.use_for_analysis()
 
     def _on_clear(self) -> None:
         end_painting(self._work.publisher)
@@ -237,9 +237,7 @@ class MaskPanel(QWidget):
 
     def _on_computed(self) -> None:
         self._refresh()
-        if self._analyse_next and not self._work.busy and self._work.result is not None:
-            self._analyse_next = False
-            self.actions_.use_for_analysis()
+        self._take_for_analysis()
         source = self._work.source
         if source is not None and source.live and not self._work.busy:
             self._list_sources()  # a newer preview may have come meanwhile

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.gui.choice_box import ChoiceBox
+from napari_phaset3m.gui.forms import show_volume
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, label, rule, set_role
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class MaskWidgets(QWidget):
             return
         about = "about " if preview else ""
         self.size.show()
-        self.size.setText(f"{about}{result.volume_nm3:.4g} nm³")
+        self.size.setText(f"{about}{show_volume(result.volume_nm3)}")
         parts = [f"{100 * result.fraction:.3g} % of the box"]
         parts += [f"threshold {level:.4g} {unit}".rstrip() for level in result.levels]
         set_role(self.detail, "muted")

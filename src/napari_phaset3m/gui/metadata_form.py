@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
+from napari_phaset3m.core.plausible import doubtful_cs, doubtful_energy, is_unit_warning
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.forms import QUANTITIES, Quantity, QuantityRow, show
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 
+#: Checks of values that may have been typed in another unit.
+_DOUBTS: dict[str, Callable[[Any], str | None]] = {
+    "energy_ev": doubtful_energy, "spherical_aberration_angstrom": doubtful_cs,
+}  # fmt: skip
+
+
+def doubts(series: TiltFocalSeries) -> list[str]:
+    """One line for each value that is hardly meant in its unit."""
+    found = (doubt(getattr(series, name)) for name, doubt in _DOUBTS.items())
+    return [line for line in found if line]
+
 
 def missing_for_multislice(series: TiltFocalSeries) -> list[str]:
-    """Labels of the fields that multislice needs and the series lacks."""
+    """Labels of the fields that multislice needs and the series lacks; none of dark field."""
+    if series.is_dark_field:
+        return []
     return [q.label for q in QUANTITIES if q.needed == "multislice" and getattr(series, q.name) is None]
 
 
@@ -50,8 +65,9 @@ def field_remark(series: TiltFocalSeries, quantity: Quantity) -> tuple[str, str,
             return show(resolved, "nm"), "Default: from Cc and the energy spread.", "ok"
         return "0", "Default: 0 nm, a fully coherent beam.", "ok"
     if value is not None:
-        return "", "", "ok"
-    if quantity.needed == "multislice":
+        doubt = _DOUBTS[quantity.name](value) if quantity.name in _DOUBTS else None
+        return ("", doubt, "doubtful") if doubt else ("", "", "ok")
+    if quantity.needed == "multislice" and not series.is_dark_field:
         return "missing", f"{quantity.label} is missing; multislice needs it.", "missing"
     return "not stated", "", "ok"
 
@@ -108,7 +124,8 @@ class MetadataForm(QWidget):
         self.setToolTip("" if series is not None else "Open a series first")
         for row in self.rows.values():
             self._show_row(row)
-        notes = series.metadata.get("notes", ()) if series is not None else ()
+        told = series.metadata.get("notes", ()) if series is not None else ()
+        notes = [note for note in told if not is_unit_warning(str(note))]  # said beside the value itself
         self.notes.setText("\n".join(f"On loading: {note}." for note in notes))
         self.notes.setVisible(bool(notes))
 

@@ -18,18 +18,25 @@ _MICROSCOPE = tuple(quantity for quantity in QUANTITIES if quantity.needed == "m
 
 
 def lacking(series: TiltFocalSeries, config: ReconstructionConfig) -> list[Quantity]:
-    """What has to be known before a run can start: linear methods need optics for CTF correction only."""
-    if METHODS[config.method].linear and config.ctf_correction == "none":
+    """What has to be known before a run can start: linear methods need optics for CTF correction only.
+
+    Dark field lacks nothing: no value would make its optics known.
+    """
+    if series.is_dark_field or (METHODS[config.method].linear and config.ctf_correction == "none"):
         return []
     return [quantity for quantity in _MICROSCOPE if getattr(series, quantity.name) is None]
 
 
 def why_lacking(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
     """One line on it; empty when nothing is lacking."""
+    entry = METHODS[config.method]
+    if series.is_dark_field and not entry.linear:
+        return "Dark field has no phase to retrieve: choose a linear method, e.g. SIRT"
+    if series.is_dark_field and config.ctf_correction != "none":
+        return "Dark field has no CTF to correct: set CTF correction to none"
     names = [quantity.label for quantity in lacking(series, config)]
     if not names:
         return ""
-    entry = METHODS[config.method]
     what = "CTF correction" if entry.linear else entry.label
     missing, needed = ("is", "it") if len(names) == 1 else ("are", "them")
     return f"{' and '.join(names)} {missing} missing, and {what} needs {needed}"

@@ -96,6 +96,8 @@ def limits_of(plan: Plan, name: str, series: TiltFocalSeries, config: Reconstruc
 
 def missing(series: TiltFocalSeries) -> str:
     """What the series has to state before anything can be searched; empty when all is there."""
+    if series.is_dark_field:
+        return "Dark field has no optics to search"
     if series.spherical_aberration_angstrom is None:
         return "Cs is missing: give it in step Series, tab Microscope"
     if series.defocus_angstrom is None:

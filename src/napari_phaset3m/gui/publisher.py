@@ -15,6 +15,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 from psygnal import Signal
 
+from napari_phaset3m.gui.scale_bar import write_plainly
 from napari_phaset3m.gui.steady_contrast import SteadyContrast
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: Key of this package's entry in ``layer.metadata``.
 METADATA_KEY = "phaset3m"
 _ATTACHMENT = "publisher"
+#: Of a step of a slider: napari rounds halves to even numbers.
+_UP = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +125,18 @@ class LayerPublisher:
         viewer = self._viewer()
         if viewer is not None:
             viewer.reset_view()
+
+    def go_to(self, point: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        """Put the dimension sliders on (z, y, x), angstrom from the rotation centre.
+
+        Between two voxels they take the upper one, as central slices (``n // 2``) do everywhere.
+        """
+        viewer = self._viewer()
+        if viewer is not None:
+            dims = viewer.dims
+            axes = range(dims.ndim)[-3:]
+            at = zip(axes, point[-len(axes) :], strict=True)
+            dims.set_point(axes, [value + _UP * dims.range[axis].step for axis, value in at])
 
     def newest(self, key: str) -> LayerSpec | None:
         """What was handed over last for a key, also where its layer is hidden or deleted."""
@@ -233,6 +248,7 @@ class LayerPublisher:
         layer.events.visible.connect(self._on_visible(key))
         viewer.add_layer(layer)
         viewer.canvas.overlays.scale_bar.visible = True
+        write_plainly(viewer)
         self.visibility_changed.emit(key)
         return layer
 

@@ -21,6 +21,7 @@ from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.editors import Editor, Fold, Row
 from napari_phaset3m.gui.model_rows import value_at, with_value
+from napari_phaset3m.gui.preset_offer import PresetOffer
 from napari_phaset3m.gui.reconstruct_rows import (
     ADVANCED,
     CONSTRAINTS,
@@ -58,6 +59,8 @@ class ReconstructForm(QWidget):
         self.main = QFormLayout()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        self.offer = PresetOffer(session)
+        layout.addWidget(self.offer)
         self.preset = self._make_preset()
         self.main.addRow("Preset", self.preset)
         layout.addLayout(self.main)

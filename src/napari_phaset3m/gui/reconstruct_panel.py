@@ -113,6 +113,7 @@ class ReconstructPanel(QWidget):
         self.forecast = ForecastLine(self._session)
         self.forecast.changed.connect(self._refresh)
         layout.addWidget(self.forecast)
+        layout.addWidget(self.forecast.note)
         self._add_buttons(layout)
         self.modes.slices_wanted.connect(partial(self._on_pictures, show_slices))
         self.modes.tilt_wanted.connect(partial(self._on_pictures, show_tilt))
@@ -241,7 +242,10 @@ class ReconstructPanel(QWidget):
         return "  ·  ".join(parts)
 
     def _latest(self) -> RunRecord | None:
-        return self._session.runs[-1] if self._session.runs else None
+        """The newest run, unless it is of another series than the one that is open."""
+        newest = self._session.runs[-1] if self._session.runs else None
+        ours = newest is not None and (newest.active or newest.series_name == self._session.series_name)
+        return newest if ours else None
 
     def why_not_start(self) -> str:
         """Why a run cannot be started now; empty when it can."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from napari_phaset3m.gui.binding import format_bytes
 from napari_phaset3m.gui.compare_set import MOST
 from napari_phaset3m.gui.run_row import row_of
 from napari_phaset3m.gui.step_driver import step_driver_for
 
 if TYPE_CHECKING:
+    from napari_phaset3m.project.store import ProjectStore
     from napari_phaset3m.session import RunRecord, Session
 
+#: So many runs are named when they are deleted together.
+_NAMED = 6
 #: What can be done with a run: name on the button, and what it does.
 BUTTONS = {
     "show": ("Show", "Bring the volume back into the viewer"),
@@ -57,11 +62,29 @@ def why_not_again(session: Session, record: RunRecord | None) -> str:
 def delete_question(session: Session, records: list[RunRecord]) -> str:
     """What is asked before runs are deleted."""
     what = "this run" if len(records) == 1 else f"these {len(records)} runs"
-    names = "\n".join(row_of(record)[1].replace("\n", " · ") for record in records[:6])
     project = session.attachments.get("project")
-    kept = project is not None and project.folder is not None
+    store = None if project is None else project.store
+    lines = [_told(record, store) for record in records[:_NAMED]]
+    if len(records) > _NAMED:
+        lines.append(f"and {len(records) - _NAMED} more")
+    folder = None if project is None else project.folder
+    where = f" from the project {folder.name} too" if folder is not None else ""
     whose = "Its volume is" if len(records) == 1 else "Their volumes are"
-    return f"Delete {what}? {whose} deleted{' from the project too' if kept else ''}.\n\n{names}"
+    return f"Delete {what}? {whose} deleted{where}; this cannot be undone.\n\n" + "\n".join(lines)
+
+
+def _told(record: RunRecord, store: ProjectStore | None) -> str:
+    """Name, date and size of a run: ``SIRT · a.h5, 2026-11-29 19:40, 34 MB on disk``."""
+    name = row_of(record)[1].replace("\n", " · ")
+    when = datetime.fromtimestamp(record.started_at).strftime("%Y-%m-%d %H:%M")
+    on_disk = 0 if store is None else store.runs.bytes_of(record.run_id)
+    if on_disk:
+        size = f"{format_bytes(on_disk)} on disk"
+    elif record.volume is not None:
+        size = f"{format_bytes(record.volume.nbytes)} in memory, not on disk"
+    else:
+        size = "no volume"
+    return f"{name}, {when}, {size}"
 
 
 def _why_not_compare(session: Session, several: list[RunRecord]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.forms import show_number
+from napari_phaset3m.gui.forms import show_volume
 from napari_phaset3m.gui.theme import ElidedLabel, label
 from napari_phaset3m.gui.volume_layer import expected_volume
 from napari_phaset3m.session import NamedMask, Session
@@ -40,7 +40,7 @@ def mask_words(mask: NamedMask) -> tuple[str, str]:
     """Name and volume: ``("Mask: Multislice · co3o4", "12.3 nm³")``."""
     z, y, x = mask.voxel_size_angstrom
     volume = float(mask.mask.sum(dtype="f8")) * z * y * x / 1000.0
-    return f"Mask: {mask.name}" if mask.name else "Mask", f"{show_number(volume, 3)} nm³"
+    return f"Mask: {mask.name}" if mask.name else "Mask", show_volume(volume, 3)
 
 
 class RunMaskLine(QWidget):

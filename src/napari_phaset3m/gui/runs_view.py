@@ -108,6 +108,7 @@ class RunsView(QWidget):
         follow(session.run_added, self._on_run)
         follow(session.run_changed, self._on_run)
         follow(session.run_removed, self._on_removed)
+        follow(session.opened, self._on_opened)
         for signal in (session.events.series, session.events.active_run):
             follow(signal, self._refresh_buttons)
         step_driver_for(session).changed.connect(self._refresh_buttons)
@@ -133,6 +134,9 @@ class RunsView(QWidget):
         """One line below the buttons."""
         self.note.setText(text)
         self.note.setVisible(bool(text))
+
+    def _on_opened(self) -> None:
+        self.say("")
 
     # rows
 
@@ -232,8 +236,9 @@ class RunsView(QWidget):
                 self._session.remove_run(record.run_id)
 
     def _sure(self, records: list[RunRecord]) -> bool:
-        asked = QMessageBox.question(self, "Delete runs", delete_question(self._session, records))
-        return bool(asked == QMessageBox.StandardButton.Yes)
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        text = delete_question(self._session, records)
+        return bool(QMessageBox.question(self, "Delete runs", text, yes | no, no) == yes)
 
     def _on_figure(self) -> None:
         from napari_phaset3m.gui.figure_dialog import FigureDialog

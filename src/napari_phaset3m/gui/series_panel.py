@@ -16,7 +16,7 @@ from napari_phaset3m.gui.image_layer import IMAGES, show_changed_images, show_im
 from napari_phaset3m.gui.image_table import ImageTable
 from napari_phaset3m.gui.import_dialog import open_import
 from napari_phaset3m.gui.loader import one_line
-from napari_phaset3m.gui.metadata_form import MetadataForm, missing_for_multislice
+from napari_phaset3m.gui.metadata_form import MetadataForm, doubts, missing_for_multislice
 from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.publisher import publisher_for
 from napari_phaset3m.gui.series_file import SeriesFile
@@ -91,7 +91,7 @@ class SeriesPanel(QWidget):
         self.table.images.refused.connect(self.file.say)
         self.form.changed.connect(self._on_changed)
         undo_keys(self, self._on_undo, self._on_redo)
-        follow(self._session.events.series, self._on_series)
+        follow(self._session.events.series, self._on_session_series)
         follow(self._session.events.shown_image, self._on_shown)
         layers, canvas = self._viewer.layers.events, self._viewer.dims.events.ndisplay
         for event in (layers.inserted, layers.removed, canvas, self._publisher.visibility_changed):
@@ -128,6 +128,14 @@ class SeriesPanel(QWidget):
     def _on_watch(self) -> None:
         open_watch(self._viewer)
 
+    def _on_session_series(self, series: TiltFocalSeries | None) -> None:
+        before = self._generation
+        self._on_series(series)
+        another = series is not None and self._generation != before
+        if another and self._viewer.dims.ndisplay == 3:  # in 3D the volumes of before would hide it
+            self._publisher.bring_forward(IMAGES)
+            self._on_canvas()
+
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._shown = self._shown, series
         generation, self._generation = self._generation, self._session.history.generation
@@ -141,10 +149,11 @@ class SeriesPanel(QWidget):
         self.file.show_series(series, edited=edited)
         if series is None:
             return
-        missing = missing_for_multislice(series)
-        self.tabs.setTabText(1, f"Microscope · {len(missing)} missing" if missing else "Microscope")
+        missing, doubtful = missing_for_multislice(series), doubts(series)
+        state = f" · {len(missing)} missing" if missing else " · check" if doubtful else ""
+        self.tabs.setTabText(1, f"Microscope{state}")
         if not edited:
-            self.tabs.setCurrentIndex(1 if missing else 0)
+            self.tabs.setCurrentIndex(1 if state else 0)
             show_new_series(self._publisher, series, *self.view.position(), self._session.series_name)
         elif old is None or not same_images(old, series):
             show_changed_images(self._publisher, series, *self.view.position(), self._session.series_name)

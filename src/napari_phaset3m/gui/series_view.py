@@ -28,7 +28,7 @@ def remark_text(series: TiltFocalSeries, tilt: int, focus: int) -> str:
     parts = [f"Image {tilt * series.n_focus + focus + 1} of {series.n_tilt * series.n_focus}"]
     if series.dose_per_image is not None:
         parts.append(f"{show(float(series.dose_per_image[tilt, focus]), 'e/Å²')} e/Å²")
-    if series.defocus_angstrom is None:
+    if series.defocus_angstrom is None and not series.is_dark_field:
         parts.append("defocus unknown")
     if series.used is not None and not series.used[tilt, focus]:
         parts.append("not used")

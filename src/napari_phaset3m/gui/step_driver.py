@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
+from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.field_words import in_step_words
 from napari_phaset3m.gui.step_events import Job, StepDone, Update, run_jobs
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, start_job
@@ -40,7 +41,7 @@ class StepDriver(QObject):
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self._session = session
+        self.session = session
         self._worker: JobWorker | None = None
         self._control = RunControl()
         self._take: Taker | None = None
@@ -57,6 +58,10 @@ class StepDriver(QObject):
         #: What was said last, for a panel that is opened later: topic, text, style role.
         self.last_said = ("", "", "muted")
         self._window = WindowWatch(self.stop, self)
+        follow(session.opened, self._on_opened)
+
+    def _on_opened(self) -> None:
+        self.last_said = ("", "", "muted")  # it is of another series
 
     def watch_window(self, window: QObject) -> None:
         """Stop what runs when this window is closed."""
@@ -69,11 +74,11 @@ class StepDriver(QObject):
 
     def why_not(self) -> str:
         """Why no job can be started; empty when one can."""
-        if self._session.series is None:
+        if self.session.series is None:
             return NO_SERIES
         if self.busy:
             return f"{self.title} is running: wait, finish or stop it"
-        if self._session.active_run is not None:
+        if self.session.active_run is not None:
             return "A reconstruction is running: wait, finish or stop it"
         return ""
 
@@ -94,11 +99,11 @@ class StepDriver(QObject):
         bool
             Whether it was started.
         """
-        series = self._session.series
+        series = self.session.series
         if self.why_not() or series is None or not jobs:
             return False
         self._control, self._take, self._of = RunControl(), take, series
-        self._generation = self._session.history.generation
+        self._generation = self.session.history.generation
         self.topic, self.title, self.update, self.paused = topic, title, None, False
         self.message, self._ended = "Preparing", []
         self.say(topic, "", "muted")
@@ -147,7 +152,7 @@ class StepDriver(QObject):
             self._on_done(event)
 
     def _on_done(self, event: StepDone) -> None:
-        session = self._session
+        session = self.session
         if session.history.generation != self._generation:
             self.say(self.topic, "Another series was opened meanwhile: the result was dropped", "warning")
             self._control.stop()

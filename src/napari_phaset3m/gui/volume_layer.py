@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 AXIS_LABELS = ("z", "y", "x")
 METHOD_LABELS = {name: entry.label.partition(" (")[0] for name, entry in METHODS.items()}
+#: Roles of layers that hide a volume in 3D.
+_IN_THE_WAY = ("images", "volume", "absorption", "volume file")
 #: By how much the lower display limit lies below the data, as a part of the range: not to be seen.
 _BELOW = 1e-6
 
@@ -48,6 +50,7 @@ def publish_frame(publisher: LayerPublisher, record: RunRecord, frame: PreviewFr
     alone = _alone(publisher)
     layer = publisher.show(record.run_id, spec, exact=frame.final, revive=frame.final)
     if first and alone:
+        publisher.go_to()
         publisher.reset_view()
     return None if layer is None else str(layer.name)
 
@@ -103,6 +106,7 @@ def publish_empty(publisher: LayerPublisher, record: RunRecord, series: TiltFoca
     aside = _put_aside_earlier(publisher, record.run_id)
     publisher.show(record.run_id, spec, empty=True)
     if alone:
+        publisher.go_to()
         publisher.reset_view()
     return aside
 
@@ -117,6 +121,19 @@ def _put_aside_earlier(publisher: LayerPublisher, run_id: str) -> list[Layer]:
             layer.visible = False
             aside.append(layer)
     return aside
+
+
+def show_opened(publisher: LayerPublisher, opened: Layer) -> None:
+    """Frame a volume that was opened; in 3D put aside what lies in the same place and would hide it."""
+    viewer = publisher.viewer
+    if viewer is None:
+        return
+    if viewer.dims.ndisplay == 3:
+        for layer in viewer.layers:
+            told = layer.metadata.get(METADATA_KEY, {})
+            if layer is not opened and (told.get("role") in _IN_THE_WAY or told.get("kind") == "volume"):
+                layer.visible = False
+    publisher.reset_view()
 
 
 def turn_to_volume(publisher: LayerPublisher) -> bool:

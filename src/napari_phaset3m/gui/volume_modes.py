@@ -78,7 +78,9 @@ class VolumeModes(QObject):
                 self._put_surface(key, layer)
         wanted = 2 if self.mode == SLICES else 3
         if viewer.dims.ndisplay != wanted:
+            at = viewer.dims.point
             viewer.dims.ndisplay = wanted
+            viewer.dims.point = at  # napari goes to the slice where the camera is
         self.changed.emit()
 
     def shown(self) -> str:

@@ -192,6 +192,7 @@ def _assembled(
         "dose_per_image": plan.column("dose"),
     }
     raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, angle
+    raw.dark_field = plan.dark_field
     raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
     if angle:
         raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")

@@ -99,6 +99,8 @@ class ImportPlan:
         Further fields of the series, e.g. ``spherical_aberration_angstrom``.
     gain : Path or None
         Gain reference of the movies.
+    dark_field : bool
+        The images are of STEM, in which the specimen is bright: loading inverts them.
     defocus_reference : {"center", "exit"}
     notes : tuple of str
         Where values come from.
@@ -114,6 +116,7 @@ class ImportPlan:
     dtype: np.dtype[Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     gain: Path | None = None
+    dark_field: bool = False
     defocus_reference: str = "center"
     notes: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()

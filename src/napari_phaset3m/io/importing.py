@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,5 +199,5 @@ def write(
         series = load(plan, **kept, on_progress=on_progress)
     text, data = target.with_suffix(".toml"), target.with_suffix(".h5")
     save_series(series, data)
-    write_plan(plan, settings, text)
+    write_plan(replace(plan, dark_field=series.is_dark_field), settings, text)
     return text, data

@@ -37,7 +37,7 @@ def scale_intensity(
     if fields.get("dose_per_image") is not None:
         dose = _broadcast(fields["dose_per_image"], values.shape[:2], raw, "dose_per_image")
         fields["dose_per_image"] = dose
-    if given.get("dark_field"):
+    if given.get("dark_field", raw.dark_field):
         scale, method = _dark_field(raw, values), "dark_field"
         notes.append("dark-field images inverted: intensity = 1 - (signal - background) / brightest")
     else:

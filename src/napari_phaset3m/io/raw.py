@@ -67,6 +67,8 @@ class RawSeries:
         What the user should know, e.g. which default was used.
     counts : bool
         The values are electron counts.
+    dark_field : bool
+        The values are of STEM and not inverted yet.
     normalisation : str or None
         As a series file states it; None when nobody scaled the images yet.
     tilt_axis_angle_deg : float or None
@@ -84,6 +86,7 @@ class RawSeries:
     fields: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     counts: bool = False
+    dark_field: bool = False
     normalisation: str | None = None
     tilt_axis_angle_deg: float | None = None
     rotated_deg: float = 0.0

@@ -24,7 +24,7 @@ _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None
 _IMAGE_KEYS = {"file", "section", "tilt", "focus", "tilt_deg", "frames", "frame_range", "filler"}
 _IMAGE_KEYS |= {*_PER_IMAGE, *METADATA}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
-_OPTIONS |= {"bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
+_OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
 SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
 WRITER = "napari-phaset3m"
@@ -140,6 +140,7 @@ def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
         raise DataError(f"is {raw.defocus_reference!r}", path=raw.path, field="defocus_reference",
                         remedy="Use 'center' or 'exit'")  # fmt: skip
     raw.counts = bool(table.get("counts", False))
+    raw.dark_field = bool(table.get("dark_field", False))
     raw.normalisation = str(table["normalisation"]) if "normalisation" in table else None
     if "tilt_axis_angle_deg" in table:
         raw.tilt_axis_angle_deg = as_number(table["tilt_axis_angle_deg"], raw.path, "tilt_axis_angle_deg")

@@ -47,6 +47,7 @@ def read_plan(path: str | Path) -> ImportPlan:
         dtype=np.dtype(source.images.dtype),
         fields=rest,
         gain=base.parent / str(table["gain"]) if "gain" in table else None,
+        dark_field=bool(table.get("dark_field", False)),
         defocus_reference=str(table.get("defocus_reference", "center")),
         notes=tuple(str(note) for note in table.get("notes", ())),
         questions=tuple(_questions(table.get("questions", []))),

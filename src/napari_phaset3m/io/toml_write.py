@@ -145,6 +145,8 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         if getattr(plan, name) is not None:
             yield f"{name} = {float(getattr(plan, name))!r}"
     yield f"defocus_reference = {json.dumps(plan.defocus_reference)}"
+    if plan.dark_field:
+        yield "dark_field = true"
     if plan.gain is not None:
         yield f"gain = {_name(plan.gain, path)}"
     if config.bin > 1:

@@ -45,6 +45,13 @@ class RunStore:
         """Where a run is."""
         return self._root / FOLDER / run_id
 
+    def bytes_of(self, run_id: str) -> int:
+        """Bytes that a run takes on the disk; 0 where it is not there."""
+        folder = self.folder(run_id)
+        with suppress(OSError):  # a disk that was taken away is no reason to fail
+            return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return 0
+
     def save(self, record: RunRecord) -> None:
         """Write a run that has ended: its volume unless it is there, and its record when it changed.
 

@@ -102,8 +102,9 @@ def iterate(
     """
     config = config or ReconstructionConfig()
     resolved, device_notes = choose_device(device, series, config)
-    forecast(series, config, device=resolved.kind).check()
-    notes = (*device_notes, *check_images(series))
+    needs = forecast(series, config, device=resolved.kind)
+    needs.check()
+    notes = (*device_notes, *needs.notes, *check_images(series))
     path = Path(checkpoint) if checkpoint else None
     run = Run(series, config, resolved, RunMask(mask), control, path, notes, hooks=hooks)
     try:

@@ -14,7 +14,7 @@ from napari_phaset3m.io.limits import available_memory
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.plan import subset_size
 from napari_phaset3m.reconstruct.problem import basis_sigma, is_linear
-from napari_phaset3m.reconstruct.sizing import Sizing, sizing
+from napari_phaset3m.reconstruct.sizing import Sizing, sampling_notes, sizing
 from napari_phaset3m.reconstruct.solver import resolve_threads
 
 #: Seconds per complex FFT point and log2(N) on one core: 31 us for 96 x 96.
@@ -42,6 +42,8 @@ class Forecast:
     volume_shape : tuple of int
         (nz, ny, nx).
     slices : int
+    notes : tuple of str
+        What the voxels cannot hold.
     """
 
     memory_bytes: int
@@ -49,6 +51,7 @@ class Forecast:
     seconds_per_sweep: float
     volume_shape: tuple[int, int, int]
     slices: int
+    notes: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -98,6 +101,7 @@ def forecast(
         _seconds(size.geometry, series, config, nodes) / threads,
         size.public_shape,
         size.geometry.n_slices,
+        sampling_notes(series, config),
     )
 
 

@@ -20,6 +20,8 @@ from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 #: Slice thickness that `slices="auto"` aims at, angstrom.
 AUTO_SLICE_ANGSTROM = 2.1
+#: Voxels count as larger than pixels from this ratio on: rounding makes them differ a little.
+_COARSER = 1.01
 #: Fewest pixels along an edge of the resampled images.
 FEWEST_PIXELS = 8
 
@@ -87,6 +89,39 @@ def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1)
         tuple(series.tilt_deg.tolist()),
     )
     return Sizing(replace(geometry, n_slices=_slices(config, geometry)), (along, across), border)
+
+
+def sampling_notes(series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[str, ...]:
+    """What the voxels cannot hold: detail that the images have, or that a low-pass asks for.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+
+    Returns
+    -------
+    tuple of str
+        One line each; a voxel holds nothing finer than twice its edge (Nyquist).
+
+    Raises
+    ------
+    ConfigError
+        Sampling that the images cannot give.
+    """
+    pixel, voxel = series.pixel_size_angstrom, sizing(series, config).voxel_angstrom
+    holds = f"voxels of {voxel:.3g} Å hold nothing finer than {2 * voxel:.3g} Å"
+    lines = []
+    if voxel > _COARSER * pixel:
+        lines.append(f"{holds}; the images reach {2 * pixel:.3g} Å")
+    lowpasses = [config.constraints.lowpass_angstrom]
+    if "filter_lowpass_angstrom" in METHODS[config.method].parameters:
+        lowpasses.append(config.filter_lowpass_angstrom)
+    asked = [wanted for wanted in lowpasses if wanted is not None and wanted < 2 * voxel]
+    if asked:
+        why = f"take voxels of {min(asked) / 2:.3g} Å for it" if lines else f"{holds}, nor do the images"
+        lines.append(f"a low-pass of {min(asked):g} Å cuts nothing: {why}")
+    return tuple(lines)
 
 
 def _border(series: TiltFocalSeries, config: ReconstructionConfig, voxel: float, across: int) -> int:
