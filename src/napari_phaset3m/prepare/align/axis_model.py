@@ -76,23 +76,29 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     tried = yield from trials.at(work.alignment.axis_angle_deg + offsets, rough, second)
     found, best = yield from _nearer(trials, tried, settings.axis_sweeps, third)
     if found is None:
-        return replace(work, told={"axis_left": "the images do not tell it"})
+        why = "the search was ended early" if work.finishing else "the images do not tell it"
+        return replace(work, told={"axis_left": why})
     axis = believed(found, work.config.coarse.axis_range_deg)
     told = {
-        "axis_angle_deg": axis.angle_deg,
+        "axis_angle_deg": axis.angle_deg - work.alignment.axis_angle_deg,
         "axis_error_deg": axis.error_deg,
         "support_radius_angstrom": ball.radius * trials.voxel_angstrom,
     }
-    placed = replace(work, told=told).at(best.alignment.with_axis_angle(axis.angle_deg))
-    shifts = work.alignment.with_axis_angle(axis.angle_deg)
-    # In the gauge of the shifts found before, so that the defoci go with them.
-    given = placed.at(placed.alignment.replace(shifts_px=work.at(shifts).alignment.shifts_px))
+    return (yield from _with_shifts(replace(work, told=told), best.alignment, axis, share))
+
+
+def _with_shifts(work: Work, defoci: Alignment, axis: Axis, share: Share) -> StageEvents:
+    """The work at its new axis, with the defoci found; shifts of before or, where they were known, anew."""
+    placed = work.at(defoci.with_axis_angle(axis.angle_deg))
+    # Both in one gauge, so that the defoci go with the shifts.
+    before = work.at(work.alignment.with_axis_angle(axis.angle_deg)).alignment
+    placed = placed.at(placed.alignment.replace(shifts_px=before.shifts_px))
     if work.reach_px is None:
-        return given
-    modelfree = work.config.coarse.model_copy(update={"axis": False})
-    again = replace(given, config=work.config.model_copy(update={"coarse": modelfree}))
-    done = yield from coarse(again, Share(share.at(1.0), 0.0))
-    return replace(done, config=work.config, told=told)
+        return placed
+    settings = work.config.coarse.model_copy(update={"axis": False})
+    free = replace(placed, config=work.config.model_copy(update={"coarse": settings}))
+    done = yield from coarse(free, Share(share.at(1.0), 0.0))
+    return replace(done, config=work.config, told=work.told)
 
 
 def _nearer(

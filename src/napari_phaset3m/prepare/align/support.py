@@ -59,7 +59,9 @@ def ball_around(volume: np.ndarray) -> Ball | None:
     shell = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2).astype(int)
     most = min(volume.shape[1:]) // 2
     bright = np.array([np.quantile(smooth[shell == r], QUANTILE) for r in range(most)])
-    empty = bright[-max(1, round(EMPTY * most)) :].mean()
+    empty, level = bright[-max(1, round(EMPTY * most)) :].mean(), float(np.quantile(smooth, EDGE))
+    if empty - level > 0.5 * (bright.max() - level):
+        return None  # as bright at the border as anywhere: a film
     radius = 1 + int(np.flatnonzero(bright - empty > EDGE * (bright.max() - empty)).max(initial=0))
     if radius + float(np.abs(centre[1:]).max()) > WIDEST * most:
         return None

@@ -53,4 +53,6 @@ def _sheared(images: np.ndarray, slope: float) -> np.ndarray:
     ny, nx = images.shape[-2:]
     y = np.arange(ny) - (ny - 1) / 2
     ramp = np.exp(2j * np.pi * slope * y[:, None] * np.fft.rfftfreq(nx))
+    if nx % 2 == 0:
+        ramp[:, -1] = 1  # a wave at Nyquist cannot be shifted: left where it is, it loses nothing
     return np.fft.irfft(np.fft.rfft(images, axis=-1) * ramp, nx, axis=-1)

@@ -1,0 +1,175 @@
+"""The tilt axis by one volume of all images: turning, support, parabola, and the stage on a known axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.align import axis_model
+from napari_phaset3m.prepare.align.api import align
+from napari_phaset3m.prepare.align.apply import resample
+from napari_phaset3m.prepare.align.axis_model import Trial, vertex
+from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.support import ball_around
+from napari_phaset3m.prepare.align.turn import lowpassed, turned
+from napari_phaset3m.prepare.align.words import told_words
+from napari_phaset3m.simulate.api import simulate
+from napari_phaset3m.simulate.config import SimulationConfig
+
+AXIS_DEG = 1.5
+
+
+def lopsided(n: int = 48) -> np.ndarray:
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    return np.exp(-((x - 6) ** 2) / 18 - (y + 2) ** 2 / 60) + 0.5 * np.exp(
+        -((x + 8) ** 2 + (y - 5) ** 2) / 14
+    )
+
+
+def rotation(angle_deg: float) -> np.ndarray:
+    cos, sin = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+@pytest.mark.parametrize("angle", [3.0, -7.0])
+def test_turning_is_that_of_an_alignment(angle):
+    """The oracle is the spline that applies an alignment; the other sense is far off."""
+    image = lopsided()
+    expected = resample(image, rotation(angle))
+    assert np.abs(turned(image, angle) - expected).max() < 1e-3
+    assert np.abs(turned(image, -angle) - expected).max() > 0.05
+
+
+def test_turning_keeps_noise_as_strong_as_it_was():
+    noise = lowpassed(np.random.default_rng(0).normal(size=(4, 64, 60)), 0.42)
+    power = (noise**2).sum()
+    for angle in (0.5, 3.0, 10.0):
+        assert (turned(noise, angle).astype(np.float64) ** 2).sum() == pytest.approx(power, rel=1e-6)
+    spline = np.stack([resample(one, rotation(0.5)) for one in noise])
+    assert (spline.astype(np.float64) ** 2).sum() < 0.97 * power
+
+
+def test_lowpass_halves_the_amplitude_at_its_cutoff():
+    x = np.arange(64)
+    for k, left in ((16 / 64, 0.5), (8 / 64, 1.0), (26 / 64, 0.0)):
+        wave = np.tile(np.cos(2 * np.pi * k * x), (64, 1))
+        seen = lowpassed(wave, 0.25)
+        assert np.abs(seen).max() == pytest.approx(left, abs=1e-3)
+
+
+def solid(
+    centre: tuple[float, float, float], half_axes: tuple[float, float, float], n: int = 64
+) -> np.ndarray:
+    z, y, x = (np.arange(n) - (n - 1) / 2 - c for c in centre)
+    a, b, c = half_axes
+    inside = (z[:, None, None] / a) ** 2 + (y[:, None] / b) ** 2 + (x / c) ** 2 <= 1
+    noise = np.abs(np.random.default_rng(1).normal(0, 1.0, inside.shape))
+    return (8.0 * inside + noise).astype(np.float32)
+
+
+def test_ball_around_an_elongated_specimen_off_the_centre():
+    ball = ball_around(solid((4.0, -3.0, 2.0), (9.0, 14.0, 9.0)))
+    assert ball is not None
+    np.testing.assert_allclose(ball.centre, (4.0, -3.0, 2.0), atol=0.7)
+    assert 13.0 <= ball.radius <= 17.0
+    mask = ball.mask((64, 64, 64))
+    assert mask.sum() == pytest.approx(4 / 3 * np.pi * ball.radius**3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [solid((0, 0, 0), (8, 200, 200)), solid((0, 0, 0), (28, 28, 28)), np.zeros((32, 32, 32), np.float32)],
+    ids=("film", "fills the field", "empty"),
+)
+def test_no_ball_where_it_would_say_nothing(volume):
+    assert ball_around(volume) is None
+
+
+def test_parabola_of_a_likelihood():
+    """Least squares of a line through the origin: angle and error in closed form."""
+    rng = np.random.default_rng(2)
+    x, sigma = np.linspace(-1, 1, 400), 0.3
+    y = 1.7 * x + rng.normal(0, sigma, x.size)
+    slope, error = (x @ y) / (x @ x), sigma / np.sqrt(x @ x)
+    still = Alignment(
+        shifts_px=np.zeros((1, 1, 2)), rotation_deg=0.0, magnification=1.0, tilt_deg=[0.0], used=True
+    )
+    loss = [0.5 * float(((y - a * x) ** 2).sum()) for a in (1.0, 1.5, 2.0, 2.5)]
+    trials = [Trial(a, 5 + v, v, still) for a, v in zip((1.0, 1.5, 2.0, 2.5), loss, strict=True)]
+    found = vertex(trials, float(x.size))
+    assert found is not None
+    assert found.angle_deg == pytest.approx(slope, abs=0.01)
+    assert found.error_deg == pytest.approx(error, rel=0.15)
+    assert vertex([Trial(t.angle_deg, -t.objective, t.loss, still) for t in trials], 400.0) is None
+    assert vertex(trials[:2], 400.0) is None
+
+
+@pytest.fixture(scope="module")
+def off_axis() -> TiltFocalSeries:
+    """Co3O4 of 30 angstrom, off the rotation centre, whose axis runs 1.5 degrees from where it is stated."""
+    config = SimulationConfig.parse(
+        specimen={"diameter_angstrom": 28.0},
+        acquisition={
+            "image_size_px": 64,
+            "pixel_size_angstrom": 1.0,
+            "n_tilt": 21,
+            "tilt_min_deg": -60,
+            "tilt_max_deg": 60,
+            "defocus_angstrom": (900.0, 1500.0),
+            "dose_per_image": 200.0,
+        },
+        errors={"defocus_sigma_angstrom": 40.0},
+        numerics={"threads": 1},
+        seed=5,
+    )
+    series = simulate(config).series
+    # What is aligned at AXIS_DEG was turned the other way before.
+    images = 1 + turned(lowpassed(np.asarray(series.images, np.float64) - 1, 0.42), -AXIS_DEG)
+    return series.replace(images=images)
+
+
+@pytest.fixture(scope="module")
+def found(off_axis):
+    return align(off_axis, AlignConfig(stages=("axis",), threads=1)).result
+
+
+def test_the_stage_finds_the_axis(found):
+    (stage,) = found.stages
+    assert stage.kept
+    assert found.axis.angle_deg == pytest.approx(AXIS_DEG, abs=0.2)
+    assert 0.01 < found.axis.angle_error_deg < 0.2
+    assert 15 < stage.told["support_radius_angstrom"] < 21
+    assert told_words("axis", stage.told).startswith("axis turned by +1.")
+
+
+def test_shifts_stay_where_none_are_known(found, off_axis):
+    """Volumes of a few sweeps must not spoil them; defoci get better."""
+    np.testing.assert_allclose(found.alignment.shifts_px, 0.0, atol=0.02)
+    given, left = (np.std(d) for d in (off_axis.defocus_angstrom, found.alignment.defocus_angstrom))
+    assert given != left
+
+
+def test_a_specimen_that_fills_the_field_leaves_the_axis(off_axis, monkeypatch):
+    monkeypatch.setattr(axis_model, "ball_around", lambda volume: None)
+    result = align(off_axis, AlignConfig(stages=("axis",), threads=1)).result
+    (stage,) = result.stages
+    assert not stage.kept and result.axis.angle_deg == 0.0 and result.axis.angle_error_deg is None
+    assert told_words("axis", stage.told) == "axis left where it was: the specimen fills the field"
+
+
+def test_ended_early_it_leaves_the_axis(off_axis):
+    class Now:
+        def finish_requested(self) -> bool:
+            return True
+
+    result = align(off_axis, AlignConfig(stages=("axis",), threads=1), finish=Now()).result
+    assert not result.stages[0].kept
+    assert "ended" in told_words("axis", result.stages[0].told)
+
+
+def test_needs_the_multislice_model(off_axis):
+    with pytest.raises(ConfigError, match="axis needs the multislice model"):
+        align(off_axis.replace(defocus_angstrom=None), AlignConfig(stages=("axis",)))
