@@ -10,6 +10,7 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.search import SearchResult
 from napari_phaset3m.optimise.uncertainty import Determined
+from napari_phaset3m.prepare.align.model import Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +131,11 @@ class State:
             self.show(judged)
         return kept
 
+    def kept(self, name: str) -> bool:
+        """Whether the last stage of that name was kept."""
+        found = [stage.kept for stage in self.stages if stage.name == name]
+        return bool(found) and found[-1]
+
     def begin_again(self, judged: Judged) -> None:
         """Go on from what trials of another kind make of the same parameters."""
         self.score = judged.score or self.score
@@ -161,3 +167,14 @@ def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]
         unit = "rad" if name.startswith("phi") else "angstrom"
         found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
     return found
+
+
+def turned(found: Alignment) -> dict[str, float]:
+    """What single tilts were turned and stretched by (RMS of the used images)."""
+    told = {
+        "rotation_rms_deg": found.rotation_deg,
+        "magnification_rms_percent": 100 * (found.magnification - 1),
+    }
+    return {
+        name: float(np.sqrt((part[found.used] ** 2).mean())) for name, part in told.items() if np.any(part)
+    }

@@ -7,6 +7,7 @@ images' old places would pull them back to where they were.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.stage import Stage
 
 #: What keeps a reference volume in bounds, see :class:`Reference`.
-Kind = Literal["sparse", "plain", "thin", "joint", "fine"]
+Kind = Literal["sparse", "plain", "thin", "joint", "fine", "confined"]
 #: Phase (rad) that the wave gains at most within a box that may be taken as flat.
 FLAT = 0.3
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
@@ -37,8 +38,8 @@ ATOMIC_PIXEL = 0.8
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Tilts per update of such a volume: its few sweeps average noise rather than converge.
 BASIS_SUBSET = 9
-#: A "fine" volume: its L1 penalty (sparser than a reconstruction, it predicts better), and sweeps.
-FINE_SPARSITY, FINE_SWEEPS = 1.7, 10
+#: L1 penalty: sparser than a reconstruction, it predicts better; a mask leaves less noise to it. Sweeps.
+FINE_SPARSITY, FINE_SWEEPS = {"fine": 1.7, "confined": 1.0}, 10
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
 #: Depth of a volume of one slice.
@@ -105,9 +106,10 @@ def reference_config(
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)
-    if kind == "fine":
+    if kind in FINE_SPARSITY:
         common["iterations"] = sweeps or FINE_SWEEPS
-        return ReconstructionConfig.parse(**common, constraints=ConstraintConfig(sparsity=FINE_SPARSITY))
+        limits = ConstraintConfig(sparsity=FINE_SPARSITY[kind])
+        return ReconstructionConfig.parse(**common, constraints=limits)
     if kind == "thin":
         common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
     if kind != "sparse":
@@ -140,10 +142,12 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
-    kind : {"sparse", "plain", "thin", "joint", "fine"}
+    kind : {"sparse", "plain", "thin", "joint", "fine", "confined"}
         Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and so the
         size of derivatives; the same in one slice, a phase object for the images of one tilt; those of
-        :func:`joint_config`; or those of a reconstruction, sparser still.
+        :func:`joint_config`; or those of a reconstruction, sparser still, without and with a mask.
+    mask : ndarray, optional
+        `(nz, ny, nx)` in 0..1: where the volume may hold anything.
     """
 
     def __init__(
@@ -154,13 +158,13 @@ class Reference:
         sweeps: int | None = None,
         hooks: tuple[Hook, ...] = (),
         kind: Kind = "sparse",
+        *,
+        mask: np.ndarray | None = None,
     ) -> None:
         self.series, self.linear = series, forward_model(series, config) == "sirt"
-        if kind == "joint":
-            self._settings = joint_config(series, config, bin_, sweeps)
-        else:
-            self._settings = reference_config(series, config, bin_, sweeps, kind)
-        self.stage = Stage(series, self._settings, resolve_device("cpu"), None, 1, hooks)
+        settings = joint_config if kind == "joint" else partial(reference_config, kind=kind)
+        self._settings = settings(series, config, bin_, sweeps)
+        self.stage = Stage(series, self._settings, resolve_device("cpu"), mask, 1, hooks)
         self._extends = sweeps is None and not self.linear
         self.errors: list[float] = []
         self._volume: np.ndarray | None = None
@@ -274,12 +278,8 @@ class Reference:
         spectrum = _spectra(method.predict(self.volume, tilt) * problem.pixel_weight)[0]
         found = []
         for f, (y, x) in enumerate(problem.shifts_px[tilt]):
-            ramp = np.exp(
-                -2j
-                * np.pi
-                * problem.grid.pixel_size_angstrom
-                * (problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y)
-            )
+            turns = problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y
+            ramp = np.exp(-2j * np.pi * problem.grid.pixel_size_angstrom * turns)
             sign = np.ones(())
             if self._settings.ctf_correction != "none":
                 assert problem.microscope is not None and problem.defocus_angstrom is not None
