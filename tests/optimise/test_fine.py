@@ -7,9 +7,9 @@ import pytest
 
 from napari_phaset3m.optimise import auto as auto_module
 from napari_phaset3m.optimise.auto_config import AutoConfig
-from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
+from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig
 from napari_phaset3m.optimise.fine import iterate_fine
-from napari_phaset3m.optimise.stages import Stage, State
+from napari_phaset3m.optimise.stages import State
 from napari_phaset3m.prepare.align.model import Alignment, without_translation
 from napari_phaset3m.prepare.align.support import Ball
 from napari_phaset3m.prepare.events import Done, drain
@@ -57,19 +57,17 @@ def test_an_image_far_off_is_fetched(displaced):
 
 
 @pytest.mark.parametrize(
-    ("electrons", "changes", "searched", "free"),
+    ("electrons", "changes", "free"),
     [
-        (1e5, {}, False, None),
-        (1.0, {}, False, ("C30", "C12")),
-        # What a search has found stays.
-        (1.0, {}, True, ("C12",)),
-        (1.0, {"fine_rounds": 0}, False, None),
-        (1.0, {"optics": ("C30",)}, False, ("C30",)),
-        (1.0, {"optics": ("C30",)}, True, ()),
+        (1e5, {}, None),
+        (1.0, {}, ("C30", "C12")),
+        (1.0, {"fine_rounds": 0}, None),
+        (1.0, {"optics": ("C30",)}, ("C30",)),
+        (1.0, {"optics": ("C21",)}, ()),
     ],
 )
 def test_the_pipeline_ends_with_it_in_strong_noise_only(
-    true_series, short, monkeypatch, electrons, changes, searched, free
+    true_series, short, monkeypatch, electrons, changes, free
 ):
     counted = np.random.default_rng(0).poisson(true_series.images * electrons) / electrons
     series, asked = true_series.replace(images=counted.astype(np.float32)), []
@@ -80,11 +78,10 @@ def test_the_pipeline_ends_with_it_in_strong_noise_only(
 
     monkeypatch.setattr(auto_module, "iterate_fine", fine)
     trial = TrialConfig(bin=1, coarser=(), sweeps=2)
-    wanted = AutoConfig(search=OptimiseConfig(ranges=(Range(name="cs_angstrom"),), trial=trial), **changes)
+    wanted = AutoConfig(search=OptimiseConfig(trial=trial), **changes)
     state, runs = State(series, np.inf), free is not None
-    state.stages.append(Stage("search", 1.0, 0.9, {}, searched, 1.0))
     list(auto_module._fine(state, wanted, short, None))
     assert asked == ([(6, free)] if runs else [])
-    assert [stage.name for stage in state.stages[1:]] == ["fine"] * runs
+    assert [stage.name for stage in state.stages] == ["fine"] * runs
     assert (state.series.spherical_aberration_angstrom == 1e7) is runs
-    assert [stage.changed["ball_radius_angstrom"] for stage in state.stages[1:]] == [15.0] * runs
+    assert [stage.changed["ball_radius_angstrom"] for stage in state.stages] == [15.0] * runs

@@ -225,11 +225,8 @@ def _fine(
     refined = trial.refine_shifts and trial.refine_defocus == "tilt"
     if not (wanted.fine_rounds and refined and is_noisy(state.series, _FINE_NOISE_BIN)):
         return
-    begun, searched = time.perf_counter(), {item.name for item in wanted.search.ranges}
-    how = (wanted.search.seed, config.threads, finish)
-    # A search finds Cs better than matching does, which ends 0.02 to 0.04 mm too high.
-    held = {"C30"} if "cs_angstrom" in searched and state.kept("search") else set()
-    free = tuple(name for name in ("C30", "C12") if name in wanted.optics and name not in held)
+    begun, how = time.perf_counter(), (wanted.search.seed, config.threads, finish)
+    free = tuple(name for name in ("C30", "C12") if name in wanted.optics)
     for event in iterate_fine(state.series, wanted.fine_rounds, how, optics=free):
         if isinstance(event, Progress):
             yield Progress(event.text, 0.9, event.detail)

@@ -131,11 +131,6 @@ class State:
             self.show(judged)
         return kept
 
-    def kept(self, name: str) -> bool:
-        """Whether the last stage of that name was kept."""
-        found = [stage.kept for stage in self.stages if stage.name == name]
-        return bool(found) and found[-1]
-
     def begin_again(self, judged: Judged) -> None:
         """Go on from what trials of another kind make of the same parameters."""
         self.score = judged.score or self.score
