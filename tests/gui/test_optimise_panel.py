@@ -29,10 +29,11 @@ from napari_phaset3m.gui.optimise_words import (  # noqa: E402
     determined_rows,
     exchange_words,
     failed_words,
+    stage_tip,
 )
 from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
 from napari_phaset3m.gui.tilt_plot import TiltPlot, name_axis  # noqa: E402
-from napari_phaset3m.optimise.auto import AutoConfig  # noqa: E402
+from napari_phaset3m.optimise.auto import AutoConfig, Stage  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
 from napari_phaset3m.optimise.trials import Trial  # noqa: E402
@@ -381,3 +382,6 @@ def test_words():
     told = comparison_rows(series, after)
     assert ("Cs (mm)", "2.3", "2.7") in told and told[-1] == ("Shifts (px) by", "", "0.5 RMS")
     assert comparison_rows(series, series) == []
+    change = {"shift_rms_px": 0.2, "ball_radius_angstrom": 16.5}
+    tip = stage_tip(Stage("fine", 1.0, 0.9, change, True, 7.0))
+    assert tip == "Changed shifts by 0.2 px (RMS); volumes within a ball of 3.3 nm; 7 s"

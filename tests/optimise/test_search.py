@@ -12,10 +12,10 @@ from napari_phaset3m.optimise import objective
 from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
-from napari_phaset3m.optimise.posterior import interval, likely_best, slice_through
-from napari_phaset3m.optimise.proposers import make_proposer
+from napari_phaset3m.optimise.posterior import interval, likely_best, score_noise, slice_through
+from napari_phaset3m.optimise.proposers import Bayesian, Random, make_proposer
 from napari_phaset3m.optimise.search import Axes, iterate_search
-from napari_phaset3m.optimise.trials import Journal, Trial
+from napari_phaset3m.optimise.trials import Journal, Trial, chosen
 from napari_phaset3m.prepare.events import Done, drain
 from napari_phaset3m.prepare.history import history
 
@@ -292,10 +292,45 @@ def test_posterior_slices_go_through_the_trials(true_series, short):
     assert 0 <= low <= high <= 1
     point, sigma = likely_best(result.proposer, [p for p, _ in tried])
     assert 0 <= point[0] <= 1 and sigma >= 0
-    # The last trial was made there, and is what counts.
-    assert result.best is result.trials[-1] and len(result.trials) == 9
+    # The last trial was made there, and counts unless another one was lower by more than noise.
+    assert len(result.trials) == 9
+    lowest = min(result.trials[:-1], key=lambda trial: trial.score)
+    assert result.best is chosen(lowest, result.trials[-1], score_noise(result.proposer))
     square = slice_through(result.proposer, result.best.point, (0, 0), n=5)
     assert square.mean.shape == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("before", "there", "noise", "kept"),
+    [
+        (0.50, 0.49, 0.0, "there"),  # the model was right
+        (0.50, 0.51, 0.0, "before"),  # without noise what was measured counts
+        (0.50, 0.51, 0.01, "there"),  # within noise the model counts
+        (0.50, 0.55, 0.01, "before"),
+        (0.50, None, 0.01, "before"),
+    ],
+)
+def test_the_model_is_believed_within_the_noise_of_scores(before, there, noise, kept):
+    lowest, expected = (
+        Trial(number, (0.5,), {}, "failed" if score is None else "done", score)
+        for number, score in enumerate((before, there))
+    )
+    assert chosen(lowest, expected, noise) is (expected if kept == "there" else lowest)
+
+
+def test_the_process_tells_the_noise_of_scores():
+    """A smooth valley with and without scatter of 5 %."""
+    rng, config = np.random.default_rng(0), wanted(calls=40)
+    points = [(float(x),) for x in np.linspace(0, 1, 40)]
+    smooth = [float(np.exp((x - 0.4) ** 2)) for (x,) in points]
+    noisy = [score * float(np.exp(rng.normal(0, 0.05))) for score in smooth]
+    found = [
+        score_noise(Bayesian.fitted(config, list(zip(points, scores, strict=True))))
+        for scores in (smooth, noisy)
+    ]
+    assert found[0] < 0.005
+    assert found[1] == pytest.approx(0.05, rel=0.4)
+    assert score_noise(Random(1, 0)) == 0
 
 
 def test_a_grid_ends_with_a_model_and_a_volume(true_series, short):

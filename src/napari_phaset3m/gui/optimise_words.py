@@ -154,7 +154,9 @@ def stage_tip(stage: Stage) -> str:
         if name in change:
             parts.append(words.format(number(change[name], 3)))
     undone = "" if stage.kept else "; undone: held-out images were explained worse"
-    return f"Changed {', '.join(parts) or 'nothing'}; {stage.seconds:.0f} s{undone}"
+    radius = change.get("ball_radius_angstrom")
+    ball = "" if radius is None else f"; volumes within a ball of {number(radius / 5, 2)} nm"
+    return f"Changed {', '.join(parts) or 'nothing'}{ball}; {stage.seconds:.0f} s{undone}"
 
 
 def comparison_rows(before: TiltFocalSeries, after: TiltFocalSeries) -> Rows:

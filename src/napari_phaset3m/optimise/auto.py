@@ -28,11 +28,10 @@ from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.search import at_bounds, iterate_search
-from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes
+from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes, turned
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
-from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
@@ -214,7 +213,7 @@ def _geometry(
             yield Progress(f"Geometry: {event.text}", at, event.detail)
         else:
             judged = _judged(event.series, config, wanted)
-            told = _turned(event.result.alignment)
+            told = turned(event.result.alignment)
             state.judge("geometry", event.series, judged, time.perf_counter() - begun, told)
 
 
@@ -226,25 +225,16 @@ def _fine(
     refined = trial.refine_shifts and trial.refine_defocus == "tilt"
     if not (wanted.fine_rounds and refined and is_noisy(state.series, _FINE_NOISE_BIN)):
         return
-    begun, both = time.perf_counter(), {"C30", "C12"} <= set(wanted.optics)
-    how = (wanted.search.seed, config.threads, finish)
-    for event in iterate_fine(state.series, wanted.fine_rounds, how, optics=both):
+    begun, how = time.perf_counter(), (wanted.search.seed, config.threads, finish)
+    free = tuple(name for name in ("C30", "C12") if name in wanted.optics)
+    for event in iterate_fine(state.series, wanted.fine_rounds, how, optics=free):
         if isinstance(event, Progress):
             yield Progress(event.text, 0.9, event.detail)
         else:
             judged = _judged(event.series, config, wanted)
-            state.judge("fine", event.series, judged, time.perf_counter() - begun)
-
-
-def _turned(found: Alignment) -> dict[str, float]:
-    """What single tilts were turned and stretched by (RMS of the used images)."""
-    told = {
-        "rotation_rms_deg": found.rotation_deg,
-        "magnification_rms_percent": 100 * (found.magnification - 1),
-    }
-    return {
-        name: float(np.sqrt((part[found.used] ** 2).mean())) for name, part in told.items() if np.any(part)
-    }
+            ball = event.result
+            told = {} if ball is None else {"ball_radius_angstrom": ball.radius_angstrom}
+            state.judge("fine", event.series, judged, time.perf_counter() - begun, told)
 
 
 def _rounds(

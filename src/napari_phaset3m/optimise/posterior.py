@@ -85,6 +85,15 @@ def likely_best(proposer: Proposer, tried: Sequence[Point]) -> tuple[Point, floa
     return tuple(map(float, points[which])), float(sigma[which])
 
 
+def score_noise(proposer: Proposer) -> float:
+    """Standard deviation of the logarithm of a single score, as the process fitted it; else 0."""
+    models = proposer.optimizer.models if isinstance(proposer, Bayesian) else []
+    if not models:
+        return 0.0
+    # The process is fitted to scores scaled to unit variance.
+    return float(np.sqrt(models[-1].noise_ or 0.0) * models[-1]._y_train_std)
+
+
 def interval(part: Slice) -> tuple[float, float]:
     """Where the mean is within one standard deviation of its minimum, in 0..1 (first axis)."""
     mean = part.mean if part.mean.ndim == 1 else part.mean.min(1)

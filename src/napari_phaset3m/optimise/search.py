@@ -20,9 +20,9 @@ from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
-from napari_phaset3m.optimise.posterior import likely_best, slice_through
+from napari_phaset3m.optimise.posterior import likely_best, score_noise, slice_through
 from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer, make_proposer
-from napari_phaset3m.optimise.trials import Journal, Trial, best, found_of, signature
+from napari_phaset3m.optimise.trials import Journal, Trial, best, chosen, found_of, signature
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
@@ -42,7 +42,8 @@ class SearchResult:
     ----------
     trials : tuple of Trial
     best : Trial
-        At the lowest posterior mean where there is a model, else the lowest score: single scores are noisy.
+        At the lowest posterior mean where there is a model, since single scores are noisy, unless another was
+        lower by more than their noise (:func:`.trials.chosen`); else the lowest score.
     axes : Axes
         Names and limits of the searched parameters, and where their values lie in the unit cube.
     reason : str
@@ -124,7 +125,7 @@ def iterate_search(
     if found is not None and likely is not None and reason != "finished early":
         yield Progress("Trying where the model expects the lowest error", 0.99)
         last = _at_model_minimum(objective, book, axes, likely[0])
-        found = last if last.score is not None else found
+        found = chosen(found, last, score_noise(proposer))
     if found is None:
         why = book.trials[-1].message if book.trials else "none was run"
         raise DivergedError(f"no trial could be judged; the last one: {why}")

@@ -10,6 +10,7 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.search import SearchResult
 from napari_phaset3m.optimise.uncertainty import Determined
+from napari_phaset3m.prepare.align.model import Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,3 +162,14 @@ def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]
         unit = "rad" if name.startswith("phi") else "angstrom"
         found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
     return found
+
+
+def turned(found: Alignment) -> dict[str, float]:
+    """What single tilts were turned and stretched by (RMS of the used images)."""
+    told = {
+        "rotation_rms_deg": found.rotation_deg,
+        "magnification_rms_percent": 100 * (found.magnification - 1),
+    }
+    return {
+        name: float(np.sqrt((part[found.used] ** 2).mean())) for name, part in told.items() if np.any(part)
+    }

@@ -19,6 +19,8 @@ from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.optimise.config import OptimiseConfig
 
 _FORMAT = "phaset3m trials"
+#: Score below which logarithms are not told apart.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,25 @@ def best(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the lowest score; None when none was done."""
     done = [trial for trial in trials if trial.score is not None]
     return min(done, key=lambda trial: trial.score or 0.0) if done else None
+
+
+def chosen(lowest: Trial, expected: Trial, noise: float) -> Trial:
+    """What counts as best: where the model expects the lowest score, unless another was measured lower still.
+
+    Parameters
+    ----------
+    lowest : Trial
+        Of those before.
+    expected : Trial
+        At the minimum of the model.
+    noise : float
+        Standard deviation of the logarithm of a single score: two that differ by less than
+        twice that of their difference do not contradict the model.
+    """
+    if expected.score is None or lowest.score is None:
+        return lowest if expected.score is None else expected
+    below = np.log(max(expected.score, _LEAST) / max(lowest.score, _LEAST))
+    return lowest if below > 2 * np.sqrt(2) * noise else expected
 
 
 def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> str:

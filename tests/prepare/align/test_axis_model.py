@@ -13,7 +13,6 @@ from napari_phaset3m.prepare.align.apply import resample
 from napari_phaset3m.prepare.align.axis_model import Trial, vertex
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.support import ball_around
 from napari_phaset3m.prepare.align.turn import lowpassed, turned
 from napari_phaset3m.prepare.align.words import told_words
 from napari_phaset3m.simulate.api import simulate
@@ -58,34 +57,6 @@ def test_lowpass_halves_the_amplitude_at_its_cutoff():
         wave = np.tile(np.cos(2 * np.pi * k * x), (64, 1))
         seen = lowpassed(wave, 0.25)
         assert np.abs(seen).max() == pytest.approx(left, abs=1e-3)
-
-
-def solid(
-    centre: tuple[float, float, float], half_axes: tuple[float, float, float], n: int = 64
-) -> np.ndarray:
-    z, y, x = (np.arange(n) - (n - 1) / 2 - c for c in centre)
-    a, b, c = half_axes
-    inside = (z[:, None, None] / a) ** 2 + (y[:, None] / b) ** 2 + (x / c) ** 2 <= 1
-    noise = np.abs(np.random.default_rng(1).normal(0, 1.0, inside.shape))
-    return (8.0 * inside + noise).astype(np.float32)
-
-
-def test_ball_around_an_elongated_specimen_off_the_centre():
-    ball = ball_around(solid((4.0, -3.0, 2.0), (9.0, 14.0, 9.0)))
-    assert ball is not None
-    np.testing.assert_allclose(ball.centre, (4.0, -3.0, 2.0), atol=0.7)
-    assert 13.0 <= ball.radius <= 17.0
-    mask = ball.mask((64, 64, 64))
-    assert mask.sum() == pytest.approx(4 / 3 * np.pi * ball.radius**3, rel=0.02)
-
-
-@pytest.mark.parametrize(
-    "volume",
-    [solid((0, 0, 0), (8, 200, 200)), solid((0, 0, 0), (28, 28, 28)), np.zeros((32, 32, 32), np.float32)],
-    ids=("film", "fills the field", "empty"),
-)
-def test_no_ball_where_it_would_say_nothing(volume):
-    assert ball_around(volume) is None
 
 
 def test_parabola_of_a_likelihood():
@@ -153,7 +124,7 @@ def test_shifts_stay_where_none_are_known(found, off_axis):
 
 
 def test_a_specimen_that_fills_the_field_leaves_the_axis(off_axis, monkeypatch):
-    monkeypatch.setattr(axis_model, "ball_around", lambda volume: None)
+    monkeypatch.setattr(axis_model, "ball_around", lambda *given: None)
     result = align(off_axis, AlignConfig(stages=("axis",), threads=1)).result
     (stage,) = result.stages
     assert not stage.kept and result.axis.angle_deg == 0.0 and result.axis.angle_error_deg is None

@@ -82,7 +82,7 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     told = {
         "axis_angle_deg": axis.angle_deg - work.alignment.axis_angle_deg,
         "axis_error_deg": axis.error_deg,
-        "support_radius_angstrom": ball.radius * trials.voxel_angstrom,
+        "support_radius_angstrom": ball.radius_angstrom,
     }
     return (yield from _with_shifts(replace(work, told=told), best.alignment, axis, share))
 
@@ -153,8 +153,7 @@ class _Trials:
     def __init__(self, work: Work, bin_: int) -> None:
         self.work, self._bin = work, bin_
         self._ball: Ball | None = None
-        self._shape = (0, 0, 0)
-        self.voxel_angstrom = work.original.pixel_size_angstrom * bin_
+        self._shape: tuple[int, ...] = ()
         axis = work.alignment.axis_angle_deg
         self._from_deg = 0.0 if abs(axis) <= FAR_DEG else axis
         plain = apply(work.original, work.alignment.with_axis_angle(self._from_deg), work.local_px)
@@ -181,8 +180,8 @@ class _Trials:
         try:
             yield from built(reference, "Where the specimen is", share)
             volume = reference.public_volume()
-            self._ball, self._shape = ball_around(volume), volume.shape
-            self.voxel_angstrom = reference.grid.pixel_size_angstrom
+            self._shape = volume.shape
+            self._ball = ball_around(volume, reference.grid.pixel_size_angstrom)
             scale = reference.scale
             shifts, defocus = self._found(reference, self._now.axis_angle_deg)
         finally:
@@ -232,7 +231,7 @@ class _Trials:
         if settings.refine_shifts or settings.refine_defocus != "off":
             free = RefineConfig(refine_shifts=settings.refine_shifts, refine_defocus=settings.refine_defocus)
             hooks = (GaussNewton(free, Spread(SHIFT_SPREAD * pixel, DEFOCUS_SIGMA)),)
-        mask = None if self._ball is None else self._ball.mask(self._shape)
+        mask = None if self._ball is None else self._ball.mask(self._shape, centred=True)
         series, config = self._series(angle_deg), self.work.config
         return Reference(series, config, self._bin, sweeps, hooks, "judged", mask)
 

@@ -42,10 +42,10 @@ class Reference:
         The configured number when omitted.
     hooks : sequence of Hook
         Called after every sweep.
-    kind : {"sparse", "plain", "thin", "joint", "fine", "judged"}
+    kind : {"sparse", "plain", "thin", "joint", "fine", "confined", "judged"}
         See :func:`.reference_settings.reference_config`.
     mask : ndarray, optional
-        `(nz, ny, nx)` support in 0..1.
+        `(nz, ny, nx)` in 0..1: where the volume may hold anything.
     """
 
     def __init__(
@@ -185,12 +185,8 @@ class Reference:
         spectrum = _spectra(method.predict(self.volume, tilt) * problem.pixel_weight)[0]
         found = []
         for f, (y, x) in enumerate(problem.shifts_px[tilt]):
-            ramp = np.exp(
-                -2j
-                * np.pi
-                * problem.grid.pixel_size_angstrom
-                * (problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y)
-            )
+            turns = problem.grid.kx[:, None] * x + problem.grid.ky[None, :] * y
+            ramp = np.exp(-2j * np.pi * problem.grid.pixel_size_angstrom * turns)
             sign = np.ones(())
             if self._settings.ctf_correction != "none":
                 assert problem.microscope is not None and problem.defocus_angstrom is not None

@@ -13,7 +13,7 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.reconstruct.problem import sparsity as reconstructed_sparsity
 
 #: What keeps a reference volume in bounds, see :func:`reference_config`.
-Kind = Literal["sparse", "plain", "thin", "joint", "fine", "judged"]
+Kind = Literal["sparse", "plain", "thin", "joint", "fine", "confined", "judged"]
 #: Phase (rad) that the wave gains at most within a box that may be taken as flat.
 FLAT = 0.3
 #: Coarsest pixel (angstrom) of a series in which atoms stand apart: there volumes are sparse.
@@ -22,8 +22,8 @@ ATOMIC_PIXEL = 0.8
 BASIS_VOXEL, BASIS_SIGMA = 1.3, 0.7
 #: Tilts per update of such a volume: its few sweeps average noise rather than converge.
 BASIS_SUBSET = 9
-#: A "fine" volume: its L1 penalty (sparser than a reconstruction, it predicts better), and sweeps.
-FINE_SPARSITY, FINE_SWEEPS = 1.7, 10
+#: L1 penalty: sparser than a reconstruction, it predicts better; a mask leaves less noise to it. Sweeps.
+FINE_SPARSITY, FINE_SWEEPS = {"fine": 1.7, "confined": 1.0}, 10
 #: L1 penalty of a volume whose misfit tells the axis.
 JUDGED_SPARSITY = 0.5
 #: Coarsest voxel at which half as many sweeps are enough.
@@ -92,11 +92,12 @@ def reference_config(
     ----------
     sweeps : int, optional
         The configured number when omitted.
-    kind : {"sparse", "plain", "thin", "joint", "fine", "judged"}
+    kind : {"sparse", "plain", "thin", "joint", "fine", "confined", "judged"}
         Constraints as configured; positivity alone, which keeps the amplitude of faint frequencies and so
         the size of derivatives; the same in one slice, a phase object for the images of one tilt; those of
         a volume that is built while its images are aligned with it (:func:`joint_config`); those of a
-        reconstruction, sparser still; or joint ones under which what is left unexplained tells a wrong axis.
+        reconstruction, sparser still, without and with a mask; or joint ones under which what is left
+        unexplained tells a wrong axis.
     """
     if kind in ("joint", "judged"):
         return joint_config(series, config, bin_, sweeps, judged=kind == "judged")
@@ -112,9 +113,10 @@ def reference_config(
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)
-    if kind == "fine":
+    if kind in FINE_SPARSITY:
         common["iterations"] = sweeps or FINE_SWEEPS
-        return ReconstructionConfig.parse(**common, constraints=ConstraintConfig(sparsity=FINE_SPARSITY))
+        limits = ConstraintConfig(sparsity=FINE_SPARSITY[kind])
+        return ReconstructionConfig.parse(**common, constraints=limits)
     if kind == "thin":
         common |= {"slices": 1, "depth_angstrom": THIN_VOXELS * voxel}
     if kind != "sparse":

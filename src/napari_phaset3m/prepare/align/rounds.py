@@ -41,7 +41,7 @@ class Found:
     optics: SharedEquations | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """How a round is made.
 
@@ -58,6 +58,8 @@ class Plan:
         For the progress.
     kind : str
         Of the reference volumes.
+    mask : ndarray, optional
+        `(nz, ny, nx)` in 0..1: where they may hold anything.
     """
 
     bin_: int
@@ -66,6 +68,7 @@ class Plan:
     text: str
     optics: bool = False
     kind: Kind = "sparse"
+    mask: np.ndarray | None = None
 
 
 def run_round(work: Work, start: Alignment, plan: Plan, share: Share) -> Generator[Progress, None, Found]:
@@ -82,7 +85,7 @@ def run_round(work: Work, start: Alignment, plan: Plan, share: Share) -> Generat
     task = _Task(work, start, plan)
     for number, held in enumerate(parts):
         rest = series.replace(used=series.used & ~held)
-        reference = Reference(rest, work.config, plan.bin_, kind=plan.kind)
+        reference = Reference(rest, work.config, plan.bin_, kind=plan.kind, mask=plan.mask)
         try:
             yield from built(reference, plan.text, share.part(number, len(parts)))
             task.look(reference, held)
