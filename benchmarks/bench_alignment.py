@@ -71,8 +71,8 @@ SPECIMENS = {
 }
 FIELDS = (
     "specimen", "tilt_range_deg", "dose_e_per_a2", "n_tilt", "shift_rms_y_px", "shift_rms_x_px",
-    "shift_before_px", "axis_error_deg", "axis_sigma_deg", "defocus_before_angstrom", "full_rms_y_px",
-    "full_rms_x_px", "defocus_rms_angstrom", "seconds",
+    "shift_before_px", "coarse_axis_error_deg", "coarse_axis_sigma_deg", "axis_error_deg", "axis_sigma_deg",
+    "defocus_before_angstrom", "full_rms_y_px", "full_rms_x_px", "defocus_rms_angstrom", "seconds",
 )  # fmt: skip
 
 
@@ -144,13 +144,15 @@ def measure(name: str, reach: float) -> Iterator[dict[str, object]]:
         begun = time.process_time()
         done = drain(iterate_coarse(given))
         found = done.result.alignment
-        after = align(given, start=found).result.alignment
+        whole = align(given, start=found).result
+        after, axis = whole.alignment, whole.axis
+        sigma = done.result.axis_error_deg if axis.angle_error_deg is None else axis.angle_error_deg
         wrong = [defocus_error(a, shifts, defocus, series.pixel_size_angstrom) for a in (found, after)]
         values = (
             name, reach, dose or "noiseless", series.n_tilt, *shift_errors(found, shifts),
             float(np.sqrt((shifts**2).mean())), done.result.axis_angle_deg - AXIS_DEG,
-            done.result.axis_error_deg, wrong[0], *shift_errors(after, shifts), wrong[1],
-            time.process_time() - begun,
+            done.result.axis_error_deg, axis.angle_deg - AXIS_DEG, sigma, wrong[0],
+            *shift_errors(after, shifts), wrong[1], time.process_time() - begun,
         )  # fmt: skip
         row = {k: round(v, 4) if isinstance(v, float) else v for k, v in zip(FIELDS, values, strict=True)}
         print(row, flush=True)
@@ -180,10 +182,12 @@ def write(rows: list[dict[str, object]]) -> None:
         "tilts",
         "dose, e/Å²",
         "coarse y, x, px",
-        "axis, °",
+        "its axis, °",
+        "its σ, °",
+        "whole: axis, °",
         "its σ, °",
         "bound of σ, °",
-        "whole y, x, px",
+        "whole: y, x, px",
         "defocus, Å",
     )
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
@@ -192,8 +196,10 @@ def write(rows: list[dict[str, object]]) -> None:
         held = least.get((str(row["specimen"]), str(row["tilt_range_deg"]), str(row["dose_e_per_a2"])))
         cells = (
             row["specimen"], f"±{row['tilt_range_deg']:g}° ({row['n_tilt']})", row["dose_e_per_a2"],
-            f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}", f"{row['axis_error_deg']:+.2f}",
-            f"{row['axis_sigma_deg']:.2f}", "–" if held is None else f"{held:.2f}",
+            f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}",
+            f"{row['coarse_axis_error_deg']:+.2f}", f"{row['coarse_axis_sigma_deg']:.2f}",
+            f"{row['axis_error_deg']:+.2f}", f"{row['axis_sigma_deg']:.2f}",
+            "–" if held is None else f"{held:.2f}",
             f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
             f"{row['defocus_before_angstrom']:.0f} → {row['defocus_rms_angstrom']:.0f}",
         )  # fmt: skip
@@ -206,7 +212,7 @@ def write(rows: list[dict[str, object]]) -> None:
 Made by `python benchmarks/bench_alignment.py`: 80² px, two foci, tilts every 4°, shifts of
 σ = {SHIFT_PX:g} px, an axis {AXIS_DEG:g}° off, and defoci off by σ = {DEFOCUS_SIGMA:g} Å for each tilt;
 doses per image. First the model-free stage (`coarse`: shifts, axis), then the defaults of `align` from where
-it ends (`gradient`; vesicles `match`: their pixels of 20 Å tell nothing of optics and defoci).
+it ends (`axis`, `gradient`; vesicles `match`: their pixels of 20 Å tell nothing of optics and defoci).
 Shift errors are RMS, along (y) and across (x) the axis, without a translation of the specimen; the error
 of the axis is signed, σ is what the program itself says about it, and "bound of σ" the least that a method
 can reach which knows only the power spectrum of the specimen (`python benchmarks/axis_bound.py`).

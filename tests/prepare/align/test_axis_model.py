@@ -10,7 +10,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align import axis_model
 from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.apply import resample
-from napari_phaset3m.prepare.align.axis_model import Trial, vertex
+from napari_phaset3m.prepare.align.axis_model import Trial, plausible, typical, vertex
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.turn import lowpassed, turned
@@ -65,17 +65,34 @@ def test_parabola_of_a_likelihood():
     x, sigma = np.linspace(-1, 1, 400), 0.3
     y = 1.7 * x + rng.normal(0, sigma, x.size)
     slope, error = (x @ y) / (x @ x), sigma / np.sqrt(x @ x)
-    still = Alignment(
-        shifts_px=np.zeros((1, 1, 2)), rotation_deg=0.0, magnification=1.0, tilt_deg=[0.0], used=True
-    )
     loss = [0.5 * float(((y - a * x) ** 2).sum()) for a in (1.0, 1.5, 2.0, 2.5)]
-    trials = [Trial(a, 5 + v, v, still) for a, v in zip((1.0, 1.5, 2.0, 2.5), loss, strict=True)]
+    trials = [Trial(a, 5 + v, v, still([0.0])) for a, v in zip((1.0, 1.5, 2.0, 2.5), loss, strict=True)]
     found = vertex(trials, float(x.size))
     assert found is not None
     assert found.angle_deg == pytest.approx(slope, abs=0.01)
     assert found.error_deg == pytest.approx(error, rel=0.15)
-    assert vertex([Trial(t.angle_deg, -t.objective, t.loss, still) for t in trials], 400.0) is None
+    assert vertex([Trial(t.angle_deg, -t.objective, t.loss, t.alignment) for t in trials], 400.0) is None
     assert vertex(trials[:2], 400.0) is None
+
+
+def still(defocus: list[float]) -> Alignment:
+    return Alignment(
+        shifts_px=np.zeros((len(defocus), 1, 2)),
+        rotation_deg=0.0,
+        magnification=1.0,
+        tilt_deg=np.linspace(-10, 10, len(defocus)),
+        used=True,
+        defocus_angstrom=np.array(defocus)[:, None],
+    )
+
+
+def test_false_minima_of_single_angles_and_tilts_do_not_pass_on():
+    found = [[100.0, 900.0], [102.0, 210.0], [98.0, 200.0], [101.0, 205.0], [-500.0, 207.0]]
+    trials = [Trial(float(a), abs(a - 2.0), 1.0, still(d)) for a, d in enumerate(found)]
+    np.testing.assert_allclose(typical(trials, trials[2]).defocus_angstrom[:, 0], (100.0, 207.0))
+    stated = np.array([[10.0], [20.0], [30.0], [40.0]])
+    told = plausible(stated + np.array([[5.0], [100.0], [300.0], [4.0]]), stated)
+    np.testing.assert_allclose(told[:, 0], (15.0, 120.0, 30.0, 44.0))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,6 @@ from napari_phaset3m.prepare.align.gauge import moved
 from napari_phaset3m.prepare.align.gradient import SHIFT_SPREAD
 from napari_phaset3m.prepare.align.matching import finest_bin
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.model_free import coarse
 from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.support import Ball, ball_around
 from napari_phaset3m.prepare.align.turn import lowpassed, turned
@@ -60,7 +59,7 @@ class Trial:
 def find_axis(work: Work, share: Share) -> StageEvents:
     """The stage "axis"; see the module. For the multislice model, and a specimen that stands free.
 
-    Where shifts were known, they are found anew at the new axis (model-free): free shifts of volumes drift.
+    It changes the axis and the defoci. Shifts stay: those that follow a volume drift, smoothly over tilts.
     """
     settings, trials = work.config.axis, _Trials(work, finest_bin(work))
     count = 2 * max(1, int(np.ceil(settings.axis_search_deg / STEP_DEG))) + 1
@@ -74,7 +73,7 @@ def find_axis(work: Work, share: Share) -> StageEvents:
         return replace(work, told={"axis_left": "the specimen fills the field"})
     offsets = np.linspace(-settings.axis_search_deg, settings.axis_search_deg, count)
     tried = yield from trials.at(work.alignment.axis_angle_deg + offsets, rough, second)
-    found, best = yield from _nearer(trials, tried, settings.axis_sweeps, third)
+    found, settled = yield from _nearer(trials, tried, settings.axis_sweeps, third)
     if found is None:
         why = "the search was ended early" if work.finishing else "the images do not tell it"
         return replace(work, told={"axis_left": why})
@@ -84,31 +83,22 @@ def find_axis(work: Work, share: Share) -> StageEvents:
         "axis_error_deg": axis.error_deg,
         "support_radius_angstrom": ball.radius_angstrom,
     }
-    return (yield from _with_shifts(replace(work, told=told), best.alignment, axis, share))
-
-
-def _with_shifts(work: Work, defoci: Alignment, axis: Axis, share: Share) -> StageEvents:
-    """The work at its new axis, with the defoci found; shifts of before or, where they were known, anew."""
-    placed = work.at(defoci.with_axis_angle(axis.angle_deg))
-    # Both in one gauge, so that the defoci go with the shifts.
+    # In the gauge of the shifts, so that the defoci go with them.
+    placed = work.at(settled.with_axis_angle(axis.angle_deg))
     before = work.at(work.alignment.with_axis_angle(axis.angle_deg)).alignment
-    placed = placed.at(placed.alignment.replace(shifts_px=before.shifts_px))
-    if work.reach_px is None:
-        return placed
-    settings = work.config.coarse.model_copy(update={"axis": False})
-    free = replace(placed, config=work.config.model_copy(update={"coarse": settings}))
-    done = yield from coarse(free, Share(share.at(1.0), 0.0))
-    return replace(done, config=work.config, told=work.told)
+    assert placed.alignment.defocus_angstrom is not None and before.defocus_angstrom is not None
+    defocus = plausible(placed.alignment.defocus_angstrom, before.defocus_angstrom)
+    return replace(work, told=told).at(before.replace(defocus_angstrom=defocus))
 
 
 def _nearer(
     trials: _Trials, tried: list[Trial], sweeps: int, share: Share
-) -> Generator[Progress, None, tuple[Axis | None, Trial]]:
+) -> Generator[Progress, None, tuple[Axis | None, Alignment]]:
     """The second search, about the best of the first; begun anew farther on where the least lies outside."""
     found = None
     for _ in range(LONGEST):
         best = min(tried, key=lambda trial: trial.objective)
-        trials.begin(best.alignment)
+        trials.begin(typical(tried, best))
         near = best.angle_deg + FINE_STEP_DEG * np.arange(-FINE_STEPS, FINE_STEPS + 1)
         tried = yield from trials.at(near, sweeps, share)
         found, share = vertex(tried, trials.n_number), Share(share.at(1.0), 0.0)
@@ -116,7 +106,22 @@ def _nearer(
             break
         if found is not None and abs(found.angle_deg - best.angle_deg) <= FINE_STEPS * FINE_STEP_DEG:
             break
-    return found, min(tried, key=lambda trial: trial.objective)
+    return found, typical(tried, min(tried, key=lambda trial: trial.objective))
+
+
+def typical(tried: Sequence[Trial], best: Trial) -> Alignment:
+    """Median shifts and defoci of the best angle and its neighbours: single ones run into false minima."""
+    number = tried.index(best)
+    near = [trial.alignment for trial in tried[max(0, number - FINE_STEPS) : number + FINE_STEPS + 1]]
+    shifts = np.median([one.shifts_px for one in near], axis=0)
+    defocus = np.median([one.defocus_angstrom for one in near], axis=0)
+    return best.alignment.replace(shifts_px=shifts, defocus_angstrom=defocus)
+
+
+def plausible(defocus: np.ndarray, stated: np.ndarray) -> np.ndarray:
+    """Defoci found, but the stated ones where a tilt went farther than three standard deviations."""
+    far = np.abs(defocus - stated - np.median(defocus - stated)) > 3 * DEFOCUS_SIGMA
+    return np.where(far, stated, defocus)
 
 
 def vertex(trials: Sequence[Trial], n_number: float) -> Axis | None:

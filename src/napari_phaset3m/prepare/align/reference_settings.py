@@ -25,7 +25,7 @@ BASIS_SUBSET = 9
 #: L1 penalty: sparser than a reconstruction, it predicts better; a mask leaves less noise to it. Sweeps.
 FINE_SPARSITY, FINE_SWEEPS = {"fine": 1.7, "confined": 1.0}, 10
 #: L1 penalty of a volume whose misfit tells the axis.
-JUDGED_SPARSITY = 0.5
+JUDGED_SPARSITY = 0.25
 #: Coarsest voxel at which half as many sweeps are enough.
 COARSE_VOXEL = 2.5
 #: Depth of a volume of one slice.
