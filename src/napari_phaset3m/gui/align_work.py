@@ -89,14 +89,15 @@ class AlignWork(QObject):
         series, alignment = self._session.series, self.alignment
         if series is None or alignment is None:
             return None
-        return TiltAxis.of(alignment, series.pixel_size_angstrom, self.origin.told.get("axis_error_deg"))
+        return TiltAxis.of(alignment, series.pixel_size_angstrom)
 
     def _stated(self, series: TiltFocalSeries) -> Alignment:
         """What the series states, with residuals and errors as long as it is what was accepted last."""
         stated, last = Alignment.of(series), self._last
         if last is None or not np.array_equal(last.shifts_px, stated.shifts_px):
             return stated
-        return stated.replace(residual=last.residual, shift_error_px=last.shift_error_px)
+        known = {"residual": last.residual, "shift_error_px": last.shift_error_px}
+        return stated.replace(**known, axis_error_deg=last.axis_error_deg)
 
     @property
     def accepted(self) -> Alignment | None:

@@ -58,5 +58,5 @@ def test_too_few_tilts_are_said():
     assert axis.offset_px is None and "not known" in axis_words(axis.told())
     still = alignment().replace(shifts_px=np.zeros((TILTS.size, 1, 2)))
     assert TiltAxis.of(still, 1.0).offset_px is None, "never aligned: 0 is not a finding"
-    words = axis_words(TiltAxis.of(alignment(), 2.0, 0.1).told())
+    words = axis_words(TiltAxis.of(alignment().replace(axis_error_deg=0.1), 2.0).told())
     assert "+6.00" in words and "+12.0 Å" in words and "± 0.10°" in words

@@ -136,10 +136,7 @@ def _done(work: Work, stages: tuple[StageResult, ...]) -> Done:
     finders = {"optics", "gradient"} if work.config.gradient.refine_optics else {"optics"}
     kept_optics = any(stage.name in finders and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
-    errors = [
-        stage.told["axis_error_deg"] for stage in stages if stage.kept and "axis_error_deg" in stage.told
-    ]
-    axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom, errors[-1] if errors else None)
+    axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom)
     result = AlignResult(
         work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px
     )

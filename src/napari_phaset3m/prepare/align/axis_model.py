@@ -42,6 +42,8 @@ ROUGH_CUTOFF, CUTOFF = 0.3, 0.42
 STEP_DEG, FINE_STEP_DEG, FINE_STEPS = 1.0, 0.5, 2
 #: How often the second search may be made.
 LONGEST = 3
+#: Error of the angle besides that from noise, degrees (docs/alignment.md, "The axis").
+SYSTEMATIC_DEG = 0.15
 #: Images are turned from where they are given up to this angle, beyond it from where they are aligned.
 FAR_DEG = 10.0
 
@@ -77,7 +79,7 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     if found is None:
         why = "the search was ended early" if work.finishing else "the images do not tell it"
         return replace(work, told={"axis_left": why})
-    axis = believed(found, work.config.coarse.axis_range_deg)
+    axis = joined(found, work.alignment, work.config.coarse.axis_range_deg)
     told = {
         "axis_angle_deg": axis.angle_deg - work.alignment.axis_angle_deg,
         "axis_error_deg": axis.error_deg,
@@ -88,7 +90,27 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     before = work.at(work.alignment.with_axis_angle(axis.angle_deg)).alignment
     assert placed.alignment.defocus_angstrom is not None and before.defocus_angstrom is not None
     defocus = plausible(placed.alignment.defocus_angstrom, before.defocus_angstrom)
-    return replace(work, told=told).at(before.replace(defocus_angstrom=defocus))
+    done = before.replace(defocus_angstrom=defocus, axis_error_deg=axis.error_deg)
+    return replace(work, told=told).at(done)
+
+
+def joined(found: Axis, before: Alignment, range_deg: float) -> Axis:
+    """With what was known of the axis: an earlier finding, each by its error, else that it was stated.
+
+    Parameters
+    ----------
+    found : Axis
+        Its error from noise alone: what volumes of a few sweeps do not explain is added.
+    before : Alignment
+    range_deg : float
+        The stated axis is known to half of it.
+    """
+    own = Axis(found.angle_deg, float(np.hypot(found.error_deg, SYSTEMATIC_DEG)))
+    if before.axis_error_deg is None or not before.axis_error_deg > 0:
+        return believed(own, range_deg)
+    weights = np.array([own.error_deg, before.axis_error_deg]) ** -2.0
+    angle = float(weights @ [own.angle_deg, before.axis_angle_deg] / weights.sum())
+    return Axis(angle, float(weights.sum() ** -0.5))
 
 
 def _nearer(

@@ -283,6 +283,7 @@ def _done(
         shifts_px=start.shifts_px + change[:, None],
         rotation_deg=start.rotation_deg + found.angle_deg,
         shift_error_px=np.array(error, dtype=np.float64),
+        axis_error_deg=start.axis_error_deg if np.isnan(found.angle_error_deg) else found.angle_error_deg,
     )
     result = CoarseResult(alignment, found.angle_deg, found.angle_error_deg, state.free, tuple(state.stages))
     told = {

@@ -51,6 +51,7 @@ def beads(work: Work, share: Share) -> StageEvents:
         rotation_deg=old.rotation_deg + found.alignment.rotation_deg,
         magnification=old.magnification * found.alignment.magnification,
         shift_error_px=found.alignment.shift_error_px,
+        axis_error_deg=found.axis_error_deg,
     )
     work = replace(work, told=_told(found, tracks, series.pixel_size_angstrom)).at(alignment)
     yield Progress(f"{len(tracks.places_px)} beads", share.at(1.0), detail(work))

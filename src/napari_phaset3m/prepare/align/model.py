@@ -52,6 +52,8 @@ class Alignment:
         `(n_tilt, n_focus)` misfit of each image, in the unit of the stage that told it; NaN: unknown.
     shift_error_px : ndarray
         `(n_tilt, n_focus, 2)` (y, x), one standard deviation; NaN: unknown.
+    axis_error_deg : float or None
+        Of the axis, one standard deviation; None: it was not searched.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Alignment:
     defocus_angstrom: np.ndarray | None = None
     residual: np.ndarray | None = None
     shift_error_px: np.ndarray | None = None
+    axis_error_deg: float | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.shifts_px)

@@ -27,6 +27,7 @@ def coarse(work: Work, share: Share) -> StageEvents:
             rotation_deg=old.rotation_deg + found.rotation_deg,
             shifts_px=work.given_shifts_px(found.shifts_px),
             shift_error_px=found.shift_error_px,
+            axis_error_deg=old.axis_error_deg if np.isnan(error) else error,
         )
     )
     return placed.near(found.shift_error_px)

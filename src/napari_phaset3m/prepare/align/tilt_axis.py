@@ -48,9 +48,7 @@ class TiltAxis:
     pixel_size_angstrom: float
 
     @classmethod
-    def of(
-        cls, alignment: Alignment, pixel_size_angstrom: float, angle_error_deg: float | None = None
-    ) -> Self:
+    def of(cls, alignment: Alignment, pixel_size_angstrom: float) -> Self:
         """The axis of an alignment of given images."""
         inverse = np.linalg.inv(alignment.matrices())
         across = np.einsum("tfij,tfj->tfi", inverse, alignment.shifts_px[..., ::-1])[..., 0]
@@ -58,7 +56,7 @@ class TiltAxis:
         known = weight > 0
         seen = (across * alignment.used).sum(1)[known] / weight[known]
         offset, error = _constant(seen, np.radians(alignment.tilt_deg[known]), weight[known])
-        return cls(alignment.axis_angle_deg, angle_error_deg, offset, error, pixel_size_angstrom)
+        return cls(alignment.axis_angle_deg, alignment.axis_error_deg, offset, error, pixel_size_angstrom)
 
     @property
     def offset_angstrom(self) -> float | None:
