@@ -15,7 +15,7 @@ from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
-from napari_phaset3m.prepare.align.words import told_words
+from napari_phaset3m.prepare.align.words import told_words, why_undone
 
 
 def _align(
@@ -81,7 +81,7 @@ def _line(stage: dict[str, Any]) -> str:
     told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
     told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
     if not stage["kept"]:
-        return f"{told}; undone, as the images were predicted no better"
+        return f"{told}; undone: {why_undone(stage['name'], stage['told'])}"
     more = told_words(stage["name"], stage["told"])
     return f"{told}\n  {more}" if more else told
 

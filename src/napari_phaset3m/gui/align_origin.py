@@ -12,7 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.words import told_words
+from napari_phaset3m.prepare.align.words import told_words, why_undone
 from napari_phaset3m.prepare.history import recorded
 
 
@@ -87,9 +87,10 @@ def stage_words(stages: tuple[Any, ...]) -> str:
     for stage in stages:
         error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
-        state = "" if getattr(stage, "kept", True) else "  ·  no gain, undone"
+        kept, told = getattr(stage, "kept", True), getattr(stage, "told", {})
+        state = "" if kept else f"  ·  undone: {why_undone(stage.name, told)}"
         lines.append(f"{stage.name}: {change}  ·  {error}{state}")
-        more = told_words(stage.name, getattr(stage, "told", {})) if not state else ""
+        more = told_words(stage.name, told) if kept else ""
         if more:
             lines.append(more)
     return "\n".join(lines)

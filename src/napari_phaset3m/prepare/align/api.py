@@ -19,6 +19,7 @@ from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.result import AlignResult, StageResult
 from napari_phaset3m.prepare.align.stages import STAGES, after_start, check_stages, stages_of
 from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
+from napari_phaset3m.prepare.align.words import OWN_JUDGE, why_undone
 from napari_phaset3m.prepare.align.work import Judged, Share, Work, detail, judge
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 from napari_phaset3m.prepare.history import recorded
@@ -30,8 +31,6 @@ __all__ = ["AlignResult", "StageResult", "align", "iterate_align"]
 FIRST = 0.03
 #: Relative gain of information below which a stage is undone: it changes what the series states.
 LEAST_GAIN = {"optics": 0.02}
-#: What only such stages tell is right by a measure of their own, without which nothing is changed.
-OWN_JUDGE = {"axis": "axis_angle_deg"}
 #: Numbers that a stage fits to each image: its shift.
 FITTED = {"match": 2.0, "grid": 2.0, "gradient": 2.0}
 
@@ -104,7 +103,7 @@ def iterate_align(
             work = after.at(after.alignment.replace(residual=judged.residual))
         else:
             judged = before
-        text = f"Stage {name} done" if kept else f"Stage {name} undone: the images were predicted no better"
+        text = f"Stage {name} done" if kept else f"Stage {name} undone: {why_undone(name, after.told)}"
         yield Progress(text, share.at(1.0) + 0.1 * size, detail(work))
         if work.finishing:
             break

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+#: What only such stages tell is right by a measure of their own: without it they change nothing.
+OWN_JUDGE = {"axis": "axis_angle_deg"}
+
 
 def told_words(stage: str, told: Mapping[str, Any]) -> str:
     """A line on what a stage told (:attr:`.result.StageResult.told`); empty when it told nothing.
@@ -17,6 +20,11 @@ def told_words(stage: str, told: Mapping[str, Any]) -> str:
     """
     words = _WORDS.get(stage)
     return words(told) if words is not None and told else ""
+
+
+def why_undone(stage: str, told: Mapping[str, Any]) -> str:
+    """Why a stage changed nothing, for after "undone" or a colon."""
+    return told_words(stage, told) if OWN_JUDGE.get(stage) else "the images were predicted no better"
 
 
 def _focal(told: Mapping[str, Any]) -> str:
