@@ -220,8 +220,6 @@ def test_the_cross_hair_begins_at_the_rotation_centre(qtbot, panel, viewer):
     assert viewer.dims.point[0] == 0.75, "a later run leaves it where the user has put it"
 
 
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 @pytest.mark.parametrize("n", [16, 18, 15])
 def test_sliders_of_a_window_do_not_take_the_cross_hair_off_the_centre(make_napari_viewer, qtbot, fake, n):
     """They hold whole voxels only; napari rounds 7.5 up and 8.5 down."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QSlider, QWidget
 from napari_phaset3m.gui.theme import label
 
 _TICKS = 200
+_MOST_DIGITS = 5
 
 
 class NumberSlider(QWidget):
@@ -35,10 +36,10 @@ class NumberSlider(QWidget):
         self.slider.setMinimumWidth(60)
         self.spin = QDoubleSpinBox()
         size = self._high - low  # potentials of ice are hundredths of a volt
-        digits = 1 if size > 20 else max(2, 2 - floor(log10(size)))
-        self.spin.setDecimals(digits)
+        self._digits = 1 if size > 20 else max(2, 2 - floor(log10(size)))
+        self.spin.setDecimals(self._digits)
         self.spin.setRange(min(low, 0.0) if low >= 0 else 100 * low, 100 * abs(self._high) + 100)
-        self.spin.setSingleStep(10.0**-digits * 5)
+        self.spin.setSingleStep(10.0**-self._digits * 5)
         self.spin.setSuffix(suffix)
         self.spin.setKeyboardTracking(False)
         self.spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
@@ -62,13 +63,16 @@ class NumberSlider(QWidget):
     def set(self, value: float) -> None:
         """Show a number without telling anybody."""
         tick = round((value - self._low) / (self._high - self._low) * _TICKS)
+        needed = 1 - floor(log10(abs(value))) if value else 0  # Otsu's may be a small part of the range
         for widget, shown in ((self.spin, value), (self.slider, max(0, min(_TICKS, tick)))):
             blocked = widget.blockSignals(True)
+            if widget is self.spin:
+                self.spin.setDecimals(max(self._digits, min(needed, _MOST_DIGITS)))
             widget.setValue(shown)
             widget.blockSignals(blocked)
 
     def _on_slider(self, tick: int) -> None:
-        self.set(self._low + tick / _TICKS * (self._high - self._low))
+        self.set(round(self._low + tick / _TICKS * (self._high - self._low), self._digits))
         self.changed.emit(self.value())
 
     def _on_spin(self, value: float) -> None:
