@@ -359,3 +359,19 @@ def test_the_dock_gives_back_the_height_of_a_tall_view(qtbot, viewer):
     qtbot.waitUntil(lambda: views.height() == 380, timeout=WAIT)
     views.tabs.setCurrentIndex(1)
     qtbot.waitUntil(lambda: canvas.height() == before, timeout=WAIT)
+
+
+def test_a_large_window_has_taller_views(qtbot, viewer):
+    window, dock = QMainWindow(), QDockWidget()
+    views = ViewsWidget(viewer)
+    window.setCentralWidget(QWidget())
+    dock.setWidget(views)
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+    qtbot.addWidget(window)
+    window.resize(900, 760)
+    window.show()
+    qtbot.waitUntil(lambda: 200 <= views.height() <= VIEWS_MAX_HEIGHT, timeout=WAIT)
+    window.resize(1800, 2000)
+    qtbot.waitUntil(lambda: 440 <= views.height() <= 500, timeout=WAIT)
+    window.resize(900, 760)
+    qtbot.waitUntil(lambda: views.height() <= VIEWS_MAX_HEIGHT, timeout=WAIT)
