@@ -109,6 +109,8 @@ def test_open_sample_says_where_measured_series_are(make_napari_viewer, qtbot):
     note = session_for(viewer).attachments["sample note"]()
     assert note.isVisible()
     told = " ".join(found.text() for found in note.findChildren(QLabel))
+    for text in note.findChildren(QLabel):
+        qtbot.waitUntil(lambda it=text: it.height() >= it.heightForWidth(it.width()), timeout=5000)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     for place in PLACES:
         assert place.address in told and place.what in told and place.address in page

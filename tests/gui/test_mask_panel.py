@@ -128,6 +128,20 @@ def test_outline_in_slices_surface_in_3d(window):
     assert layer.opacity == 0.9  # the user's
 
 
+def test_every_step_fits_into_the_narrowest_panel(window, qtbot):
+    _, panel, _ = window
+    for kind in ("Sphere", "Ellipsoid", "Box", "Erode", "Invert"):
+        add(panel, kind)
+        until_done(qtbot, panel)
+    bar = panel.ui.steps.verticalScrollBar().sizeHint().width()
+    margins = panel.ui.layout().contentsMargins()
+    room = panel.minimumWidth() - margins.left() - margins.right() - bar
+    assert panel.recipe.minimumSizeHint().width() <= room, "there is no bar to bring the rest to sight"
+    sphere = row(panel, "sphere")
+    sphere._editors["center_angstrom"].set((-560.5, 0.0, 1120.0))
+    assert [spin.value() for spin in sphere._editors["center_angstrom"].spins] == [-560.5, 0.0, 1120.0]
+
+
 def test_a_mask_of_nearly_the_whole_box_says_what_to_do(window, qtbot):
     _, panel, _ = window
     assert panel.ui.whole.isHidden()

@@ -60,3 +60,17 @@ def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
         qtbot.waitUntil(lambda: plot.legend.height() >= plot.legend.heightForWidth(plot.legend.width()))
         heights.append(plot.legend.height())
     assert heights[1] > 1.5 * heights[0]
+
+
+def test_logarithmic_curves_of_the_analysis_have_that_axis(qtbot):
+    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse_plot import CurveView
+
+    view, x = CurveView(), np.linspace(0.01, 0.06, 30)
+    qtbot.addWidget(view)
+    curve = Curve("ratio", x, np.geomspace(1.0, 0.03, 30))
+    view.show_plots(
+        [CurvePlot(curves=(curve,), xlabel="frequency", ylabel="ratio", log_y=flag) for flag in (True, False)]
+    )
+    axes = [widget.getAxis("left") for widget in view.widgets]
+    assert [isinstance(axis, LogAxis) for axis in axes] == [True, False]
