@@ -72,7 +72,7 @@ def _take(output: Path) -> None:
         folder = Path(parent) / "TS_07"
         folder.mkdir()
         dialog = open_watch(viewer, folder)
-        dialog.resize(420, 560)
+        dialog.resize(540, 560)  # wide enough for what is said of each file
         dialog.move(0, 120)
         dialog.fields["energy_ev"].setText("300")
         dialog.work.set_config(interval_seconds=0.3, settle_seconds=0.5)

@@ -174,7 +174,7 @@ class Person:
             return
         for note in self.window.findChildren(NapariQtNotification):
             note.close()
-        QTest.qWait(600)
+        QTest.qWait(2500)  # the first picture of a canvas takes software OpenGL long
         self._grab(name)
 
     def _grab(self, name: str) -> None:

@@ -90,6 +90,7 @@ class Photographer:
             self.window.resize(width, height)
             self.window.move(0, 0)
             rest(0.5)
+            self._list_all_layers()
             for told in self.window.findChildren(NapariQtNotification):
                 told.close()
             if home:
@@ -101,6 +102,11 @@ class Photographer:
                 picture.save(str(self._folder / f"{name}.png"))
             if self._all is not None:
                 picture.save(str(self._all / f"{name}_{size}.png"))
+
+    def _list_all_layers(self) -> None:
+        """Give the layer list the room that napari's controls leave: a taller layer's may have taken it."""
+        docks = [getattr(self.viewer.window._qt_viewer, f"dockLayer{part}") for part in ("Controls", "List")]
+        self.window.resizeDocks(docks, [100, self.window.height()], Qt.Orientation.Vertical)
 
     def series(self) -> None:
         """The step Series as it is after opening."""

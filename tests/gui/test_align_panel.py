@@ -10,11 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-pytestmark = [
-    pytest.mark.gui,
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
 sys.path.insert(0, str(Path(__file__).parent))

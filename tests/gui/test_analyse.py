@@ -10,12 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -121,6 +116,9 @@ def test_slices_have_their_thickness_and_the_view_shows_them(window, qtbot):
     panel.ui.thickness.setValue(1.0)
     found = compute(qtbot, panel, "slices").value
     assert found.thickness_angstrom == 1.0 and "1 Å thick (2 voxels" in panel.ui.rows["slices"].text.text()
+    for wanted, shown in ((0.1, "1.00 Å thick"), (1.9, "2.00 Å thick"), (1.0, "1.00 Å thick")):
+        panel.work.choose(slice_angstrom=wanted)
+        assert panel.ui.thickness.text() == shown, "as many whole voxels as are averaged"
     middle = lumps()[N // 2 - 1 : N // 2 + 1].mean(axis=0)
     np.testing.assert_allclose(found.planes[0], middle, rtol=1e-4, atol=1e-3)
     view = view_of(session, viewer, panel.work)

@@ -63,9 +63,13 @@ def test_volumes_have_no_exponent():
     assert show_volume(12.34, 3) == "12.3 nm³"
 
 
-@pytest.mark.parametrize(("high", "text"), [(0.03, "0.0057 V"), (0.6, "0.006 V"), (8.0, "0.01 V")])
-def test_a_slider_shows_what_its_range_can_tell_apart(qtbot, high, text):
+@pytest.mark.parametrize(("high", "dragged"), [(0.03, "0.0150 V"), (0.6, "0.300 V"), (8.0, "4.00 V")])
+def test_a_slider_shows_what_its_range_and_its_value_need(qtbot, high, dragged):
     slider = NumberSlider(high, " V", "Level")
     qtbot.addWidget(slider)
-    slider.set(0.0057)
-    assert slider.spin.text() == text
+    slider.set(0.0057)  # Otsu's level of a noisy volume
+    assert slider.spin.text() == "0.0057 V" and slider.value() == 0.0057
+    slider.slider.setValue(100)
+    assert slider.spin.text() == dragged
+    slider.set(1e-9)
+    assert slider.spin.text() == "0.00000 V"

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.gl_canvas import discard, new_canvas
 
-pytestmark = [pytest.mark.gui, pytest.mark.filterwarnings("ignore:.*PyQt5.*")]
+pytestmark = pytest.mark.gui
 
 
 class Owner(QObject):

@@ -220,8 +220,6 @@ def test_the_cross_hair_begins_at_the_rotation_centre(qtbot, panel, viewer):
     assert viewer.dims.point[0] == 0.75, "a later run leaves it where the user has put it"
 
 
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 @pytest.mark.parametrize("n", [16, 18, 15])
 def test_sliders_of_a_window_do_not_take_the_cross_hair_off_the_centre(make_napari_viewer, qtbot, fake, n):
     """They hold whole voxels only; napari rounds 7.5 up and 8.5 down."""
@@ -361,3 +359,19 @@ def test_the_dock_gives_back_the_height_of_a_tall_view(qtbot, viewer):
     qtbot.waitUntil(lambda: views.height() == 380, timeout=WAIT)
     views.tabs.setCurrentIndex(1)
     qtbot.waitUntil(lambda: canvas.height() == before, timeout=WAIT)
+
+
+def test_a_large_window_has_taller_views(qtbot, viewer):
+    window, dock = QMainWindow(), QDockWidget()
+    views = ViewsWidget(viewer)
+    window.setCentralWidget(QWidget())
+    dock.setWidget(views)
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+    qtbot.addWidget(window)
+    window.resize(900, 760)
+    window.show()
+    qtbot.waitUntil(lambda: 200 <= views.height() <= VIEWS_MAX_HEIGHT, timeout=WAIT)
+    window.resize(1800, 2000)
+    qtbot.waitUntil(lambda: 440 <= views.height() <= 500, timeout=WAIT)
+    window.resize(900, 760)
+    qtbot.waitUntil(lambda: views.height() <= VIEWS_MAX_HEIGHT, timeout=WAIT)

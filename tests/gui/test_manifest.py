@@ -61,8 +61,6 @@ def test_every_sample_opens(manifest):
 
 
 @pytest.mark.gui
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 def test_commands_act_on_the_workspace_and_open_it(make_napari_viewer, qtbot, monkeypatch):
     from qtpy.QtWidgets import QFileDialog
 
@@ -95,8 +93,6 @@ def test_every_panel_is_in_a_menu_by_itself(manifest):
 
 
 @pytest.mark.gui
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 def test_open_sample_says_where_measured_series_are(make_napari_viewer, qtbot):
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QLabel
@@ -113,6 +109,8 @@ def test_open_sample_says_where_measured_series_are(make_napari_viewer, qtbot):
     note = session_for(viewer).attachments["sample note"]()
     assert note.isVisible()
     told = " ".join(found.text() for found in note.findChildren(QLabel))
+    for text in note.findChildren(QLabel):
+        qtbot.waitUntil(lambda it=text: it.height() >= it.heightForWidth(it.width()), timeout=5000)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     for place in PLACES:
         assert place.address in told and place.what in told and place.address in page

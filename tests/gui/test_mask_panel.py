@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from qtpy.QtCore import Qt  # noqa: E402
@@ -131,6 +126,34 @@ def test_outline_in_slices_surface_in_3d(window):
     layer.opacity = 0.9
     viewer.dims.ndisplay = 3
     assert layer.opacity == 0.9  # the user's
+
+
+def test_every_step_fits_into_the_narrowest_panel(window, qtbot):
+    _, panel, _ = window
+    for kind in ("Sphere", "Ellipsoid", "Box", "Erode", "Invert"):
+        add(panel, kind)
+        until_done(qtbot, panel)
+    bar = panel.ui.steps.verticalScrollBar().sizeHint().width()
+    margins = panel.ui.layout().contentsMargins()
+    room = panel.minimumWidth() - margins.left() - margins.right() - bar
+    assert panel.recipe.minimumSizeHint().width() <= room, "there is no bar to bring the rest to sight"
+    sphere = row(panel, "sphere")
+    sphere._editors["center_angstrom"].set((-560.5, 0.0, 1120.0))
+    assert [spin.value() for spin in sphere._editors["center_angstrom"].spins] == [-560.5, 0.0, 1120.0]
+
+
+def test_a_mask_of_nearly_the_whole_box_says_what_to_do(window, qtbot):
+    _, panel, _ = window
+    assert panel.ui.whole.isHidden()
+    panel._work.set_steps((Sphere(diameter_angstrom=10 * N * VOXEL),))
+    until_done(qtbot, panel)
+    assert panel._work.result.fraction == 1.0 and not panel.ui.whole.isHidden()
+    # what the line says: a sphere, and what is common
+    add(panel, "Sphere")
+    until_done(qtbot, panel)
+    assert panel._work.result.fraction < 0.2 and panel.ui.whole.isHidden()
+    panel._work.set_steps(())
+    assert panel.ui.whole.isHidden()
 
 
 def test_a_slider_changes_the_mask_and_is_undone_in_one_go(window, qtbot):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.gui]
+pytestmark = pytest.mark.gui
 pytest.importorskip("qtpy.QtWidgets")
 pytest.importorskip("napari")
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.gui]
+pytestmark = pytest.mark.gui
 pytest.importorskip("qtpy.QtWidgets")
 pytest.importorskip("napari")
 pytest.importorskip("matplotlib")

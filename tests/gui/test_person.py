@@ -13,12 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "resources"))
 

@@ -30,11 +30,20 @@ def test_less_than_a_decade_has_its_own_labels(qtbot, least, most):
         )
 
 
-def test_decades_are_labelled_as_usual(qtbot):
+@pytest.mark.parametrize(
+    ("low", "high", "size", "labels"),
+    [(-4, 0, 180, ["0.0001", "0.001", "0.01", "0.1", "1"]),
+     (-1.6, 0.1, 140, ["0.05", "0.1", "0.2", "0.5", "1"]),  # the missing wedge, in a window of 768 px
+     (0.5, 2.2, 140, ["5", "10", "20", "50", "100"]),
+     (-12, 0, 120, ["1e-12", "1e-10", "1e-08", "1e-06", "0.0001", "0.01", "1"])],
+)  # fmt: skip
+def test_labels_of_decades_have_room(qtbot, low, high, size, labels):
     axis = LogAxis("left")
     axis.setLogMode(y=True)
-    levels = axis.tickValues(-4, 0, 180)
-    assert "0.001" in [text for gap, level in levels for text in axis.tickStrings(level, 1.0, gap)]
+    levels = axis.tickValues(low, high, size)
+    places = [v for _, level in levels for v in level]
+    assert [text for gap, level in levels for text in axis.tickStrings(level, 1.0, gap)] == labels
+    assert min(np.diff(sorted(places))) * size / (high - low) >= 18
 
 
 def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
@@ -51,3 +60,17 @@ def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
         qtbot.waitUntil(lambda: plot.legend.height() >= plot.legend.heightForWidth(plot.legend.width()))
         heights.append(plot.legend.height())
     assert heights[1] > 1.5 * heights[0]
+
+
+def test_logarithmic_curves_of_the_analysis_have_that_axis(qtbot):
+    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse_plot import CurveView
+
+    view, x = CurveView(), np.linspace(0.01, 0.06, 30)
+    qtbot.addWidget(view)
+    curve = Curve("ratio", x, np.geomspace(1.0, 0.03, 30))
+    view.show_plots(
+        [CurvePlot(curves=(curve,), xlabel="frequency", ylabel="ratio", log_y=flag) for flag in (True, False)]
+    )
+    axes = [widget.getAxis("left") for widget in view.widgets]
+    assert [isinstance(axis, LogAxis) for axis in axes] == [True, False]

@@ -8,7 +8,7 @@ from weakref import ref
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.gui, pytest.mark.filterwarnings("ignore:.*PyQt5.*")]
+pytestmark = pytest.mark.gui
 pg = pytest.importorskip("pyqtgraph")
 
 from qtpy.compat import isalive  # noqa: E402

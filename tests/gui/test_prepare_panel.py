@@ -294,8 +294,6 @@ def test_deleted_layers_come_back(qtbot, panel, viewer):
     assert [layer.name for layer in viewer.layers] == ["Images · noisy"] and viewer.layers[0].visible
 
 
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 def test_closing_the_window_stops_what_runs(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     made = PreparePanel(viewer)

@@ -11,12 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
@@ -24,6 +19,7 @@ from qtpy.QtWidgets import QFileDialog  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
 from napari_phaset3m.gui import project_driver  # noqa: E402
+from napari_phaset3m.gui.image_layer import IMAGES  # noqa: E402
 from napari_phaset3m.gui.loader import loader_for  # noqa: E402
 from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
@@ -183,6 +179,31 @@ def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path)
     assert session.series.shifts_px[0, 0, 0] == 0.25 and session.series_path == series_file
     workspace.show_step("Align")
     assert workspace.panel("Align").work.config.seed == 5
+
+
+def test_killed_in_a_run_it_shows_the_volume_before(qtbot, windows, series_file, tmp_path):
+    from napari_phaset3m.gui.driver import driver_for
+    from napari_phaset3m.gui.project_layers import capture_layers
+    from napari_phaset3m.gui.volume_layer import publish_empty
+
+    viewer, _, session, project = windows()
+    load(qtbot, session, series_file)
+    publisher = driver_for(session, viewer).publisher
+    driver_for(session, viewer).show(add_run(session))
+    assert publisher.layer("ab12").visible and not publisher.layer(IMAGES).visible
+    going = add_run(session, "cd34", status="running", volume=None)
+    publish_empty(publisher, going, session.series)
+    assert not publisher.layer("ab12").visible, "the run under way has the canvas"
+    folder = tmp_path / "mine.phaset3m"
+    save_as(qtbot, project, folder)
+    assert not publisher.layer("ab12").visible, "saving changes nothing in the window"
+    viewer2, _, session2, project2 = windows()
+    reopen(qtbot, project2, folder)
+    again = driver_for(session2, viewer2).publisher
+    assert [r.run_id for r in session2.runs] == ["ab12"] and again.layer("ab12").visible
+    # without a finished run there are the images
+    publisher.remove("ab12")
+    assert {layer.key: layer.state["visible"] for layer in capture_layers(session, publisher)}[IMAGES]
 
 
 def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):

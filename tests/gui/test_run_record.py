@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.gui]
+pytestmark = pytest.mark.gui
 pytest.importorskip("qtpy.QtWidgets")
 pytest.importorskip("napari")
 

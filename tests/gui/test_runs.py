@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.gui]
+pytestmark = pytest.mark.gui
 pytest.importorskip("qtpy.QtWidgets")
 pytest.importorskip("napari")
 

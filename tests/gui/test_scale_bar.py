@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec  # noqa: E402

@@ -120,8 +120,6 @@ def test_the_tour_is_offered_once(qtbot):
     assert len(offered[0]) == 1 and not offered[1]
 
 
-@pytest.mark.filterwarnings("ignore:System theme detection:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*PyQt5.*")
 def test_with_the_tour_every_panel_has_room_in_a_window_of_768_px(make_napari_viewer, qtbot):
     """Else the layout lets its parts overlap."""
     viewer = make_napari_viewer(show=True)

@@ -9,12 +9,7 @@ from qtpy.QtWidgets import QDockWidget
 
 from napari_phaset3m.core.series import TiltFocalSeries
 
-pytestmark = [
-    pytest.mark.gui,
-    # napari speaks about PyQt5 itself; this project supports it on purpose
-    pytest.mark.filterwarnings("ignore:System theme detection:UserWarning"),
-    pytest.mark.filterwarnings("ignore:.*PyQt5.*"),
-]
+pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402

@@ -324,3 +324,18 @@ def test_records_are_frozen_in_a_snapshot(series_file):
     assert [kept.run_id for kept in snapshot.runs] == ["ab12"], "a run that goes on is not a result"
     record.sweeps.clear()
     assert len(snapshot.runs[0].sweeps) == 2
+
+
+def test_a_run_keeps_the_tilts_that_its_wedge_is_drawn_from(tmp_path):
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.project.run_store import RunStore
+
+    for run_id, tilts in (("ab12", (-66.0, 60.5)), ("cd34", None)):
+        record = RunRecord(run_id, ReconstructionConfig(), status="stopped", tilt_range_deg=tilts)
+        RunStore(tmp_path).save(record)
+        assert RunStore(tmp_path).load(run_id)[0].tilt_range_deg == tilts
+    path = RunStore(tmp_path).folder("ab12") / "run.json"
+    told = json.loads(path.read_text())
+    del told["tilt_range_deg"]  # as it was written before
+    path.write_text(json.dumps(told))
+    assert RunStore(tmp_path).load("ab12")[0].tilt_range_deg is None

@@ -100,7 +100,8 @@ class SsnrCurve:
         fine = [band_words(1 / b, 1 / a) for a, b in gaps if a > 0][:4]
         text = f"{len(gaps)} bands transfer less than {GAP:.0%}" if gaps else "no band is left out"
         listed = f" ({', '.join(fine)}{' ...' if len(gaps) > len(fine) else ''})" if fine else ""
-        return f"Focal series at {foci} nm: {text}{listed}. {self.model}"
+        what = "One focus" if len(self.defocus_angstrom) == 1 else "Focal series"
+        return f"{what} at {foci} nm: {text}{listed}. {self.model}"
 
 
 def band_words(fine: float, coarse: float) -> str:
@@ -198,7 +199,7 @@ def focal_ssnr(
         defocus_angstrom=defoci,
         signal_to_noise=ratio,
         envelope=np.sum([curve.envelope**2 * ratio for curve in curves], axis=0),
-        model="Model: SSNR = sum over images of (sin chi x envelopes)^2 x S/N, weak phase object.",
+        model="Model: SSNR = sum over images of (sin χ × envelopes)² × S/N, weak phase object.",
         diffraction_limit_per_angstrom=curves[0].diffraction_limit_per_angstrom,
         information_limit_per_angstrom=min(
             (

@@ -196,9 +196,9 @@ def optics_plots(result: OpticsResult) -> list[CurvePlot]:
     first, total = result.curves[0], result.together
     curves.append(Curve("envelope", first.frequency_per_angstrom, first.envelope, -1, "dot", width=1.2))
     limit = first.information_limit_per_angstrom
-    k = total.frequency_per_angstrom
+    k, n = total.frequency_per_angstrom, len(total.defocus_angstrom)
     ssnr = (
-        Curve(f"all {len(total.defocus_angstrom)} foci", k, total.ssnr),
+        Curve("one focus" if n == 1 else f"all {n} foci", k, total.ssnr),
         Curve("limit of the envelopes", k, total.envelope, 1, "dash", width=1.5),
     )
     return [

@@ -58,8 +58,11 @@ class CurveView(QWidget):
             self._row.addWidget(widget, 3 if len(plot.curves) > 3 else 2)
 
     def _made(self, plot: CurvePlot) -> Any:
+        from napari_phaset3m.gui.plot_axes import LogAxis
+
         pg, colours = self._pg, theme_colours()
-        widget = pg.PlotWidget(self, background=colours.background, axisItems={"bottom": _sparse_axis()})
+        axes = {"bottom": _sparse_axis(), **({"left": LogAxis("left")} if plot.log_y else {})}
+        widget = pg.PlotWidget(self, background=colours.background, axisItems=axes)
         outlive(widget)
         widget.setMenuEnabled(False)
         widget.hideButtons()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_phaset3m.analyse.fourier import slice_count
 from napari_phaset3m.gui.analyse_compute import TOPICS
 from napari_phaset3m.gui.analyse_inputs import why_not_mask, why_not_volume
 from napari_phaset3m.gui.analyse_widgets import MODEL, AnalyseWidgets, ChoicesBox, HalvesBox, TopicRow, enable
 from napari_phaset3m.gui.binding import format_seconds
+from napari_phaset3m.gui.forms import show
 
 if TYPE_CHECKING:
     from napari_phaset3m.gui.analyse_halves import HalvesJob
@@ -33,8 +35,20 @@ def refresh(ui: AnalyseWidgets, work: AnalyseWork, job: HalvesJob, session: Sess
     tip = "Compare with known atoms (XYZ, Å from the rotation centre): how many are found, and their RMSD"
     ui.model.setToolTip(tip if model is None else f"Without {model.name}, {len(model.atoms.symbols)} atoms")
     enable(ui.draw, why_not_volume(work.inputs.source), "Draw a line in a slice; the last one counts")
+    _thickness(ui, work)
     for key in TOPICS:
         _row(ui.rows[key], work)
+
+
+def _thickness(ui: AnalyseWidgets, work: AnalyseWork) -> None:
+    """Show the thickness that slices of this volume get: one voxel at least, two of an even number."""
+    source, wanted = work.inputs.source, work.inputs.slice_angstrom
+    if source is None or ui.thickness.hasFocus():
+        return
+    voxel = min(source.voxel)
+    blocked = ui.thickness.blockSignals(True)
+    ui.thickness.setValue(slice_count(source.data.shape[0], wanted / voxel) * voxel)
+    ui.thickness.blockSignals(blocked)
 
 
 def _choices(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
@@ -46,7 +60,10 @@ def _choices(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
     enable(box.series, "" if series is not None else "Open the tilt series (step Series)",
            "Tilts and optics of the series belong to this volume")  # fmt: skip
     box.series.setChecked(work.inputs.series is not None)
-    tilts = "" if series is None else f", {series.tilt_deg.min():g} to {series.tilt_deg.max():g}°"
+    tilts = ""
+    if series is not None:
+        low, high = (show(float(end), "°") for end in (series.tilt_deg.min(), series.tilt_deg.max()))
+        tilts = f", {low} to {high}°"
     box.series_name.set_full_text(f"{session.series_name}{tilts}" if series is not None else "none")
     halves = work.inputs.halves
     text = "none" if halves is None else f"{halves.name} of {halves.of}".removesuffix(" of files")

@@ -45,7 +45,7 @@ class MaskPanel(QWidget):
         self._work = work_for(self._session, napari_viewer)
         self.actions_ = MaskActions(self._session, self._work)
         self._left = False
-        self.setMinimumWidth(PANEL_MIN_WIDTH)
+        self.setMinimumWidth(PANEL_MIN_WIDTH + 30)  # three coordinates stand side by side
         self.setMaximumWidth(PANEL_MAX_WIDTH)
         self.ui = MaskWidgets()
         self._sources = SourceBox(self.ui.volume, self._session, napari_viewer)

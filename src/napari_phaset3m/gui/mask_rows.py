@@ -133,7 +133,7 @@ class StepRow(QWidget):
         button.setToolTip(tip)
         button.setAccessibleName(f"{tip}: {TITLES[self.kind]}")
         button.setAutoRaise(True)
-        button.setFixedSize(22, 22)
+        button.setFixedSize(24, 22)
         button.clicked.connect(lambda: signal.emit())
         return button
 

@@ -25,6 +25,10 @@ from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, label, rule, 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.masks_make import MaskResult
 
+#: Share of the box from which a mask confines next to nothing.
+NEARLY_ALL = 0.9
+WHOLE = "Nearly the whole box is inside. Raise the level, or add a sphere and keep what is common."
+
 
 class MaskWidgets(QWidget):
     """Volume, steps, result, corrections and what is done with the mask."""
@@ -84,6 +88,8 @@ class MaskWidgets(QWidget):
 
     def _result(self) -> QVBoxLayout:
         self.size, self.detail = label("", "title"), label("", "muted", wrap=True)
+        self.whole = label(WHOLE, "warning", wrap=True)
+        self.whole.hide()
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
         self.busy.setTextVisible(False)
@@ -93,7 +99,7 @@ class MaskWidgets(QWidget):
         self.busy.setSizePolicy(policy)
         column = QVBoxLayout()
         column.setSpacing(LINE_SPACING)
-        for widget in (self.size, self.detail, self.busy):
+        for widget in (self.size, self.detail, self.whole, self.busy):
             column.addWidget(widget)
         return column
 
@@ -129,6 +135,7 @@ class MaskWidgets(QWidget):
     ) -> None:
         """Write volume, share of the box and threshold in the volume's unit, or what is wrong."""
         self.busy.setVisible(busy)
+        self.whole.setVisible(result is not None and result.fraction > NEARLY_ALL)
         if result is None:
             self.size.setText("")
             self.size.hide()

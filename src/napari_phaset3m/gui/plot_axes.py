@@ -1,4 +1,4 @@
-"""Axes of plots: whole sweeps, and a logarithmic one that also labels less than a decade."""
+"""Axes of plots: whole sweeps, and a logarithmic one that labels what has room, also within a decade."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pyqtgraph as pg
 
 #: Least number of labels on a logarithmic axis, for each 100 px.
 _LABELS_PER_100PX = 2.5
+#: Least room between labels of decades, px, and of a decade that is divided at 2 and 5.
+_LABEL_PX, _DIVIDED_PX = 18, 60
 
 
 class SweepAxis(pg.AxisItem):
@@ -21,15 +23,14 @@ class SweepAxis(pg.AxisItem):
 
 
 class LogAxis(pg.AxisItem):
-    """Labels less than a decade too; pyqtgraph's own has 1, 2, 3 … of each, to one digit."""
+    """Labels less than a decade too; pyqtgraph's own has 1, 2, 3 … of each, one over the other."""
 
     def logTickValues(
         self, low: float, high: float, size: float, usual: list[tuple[float, list[float]]]
     ) -> list[tuple[float | None, list[float]]]:
-        """Even steps of the value itself where less than a decade is shown."""
+        """Decades, with 2 and 5 where they have room; less than a decade in even steps of the value."""
         if high - low >= 1:
-            found: list[tuple[float | None, list[float]]] = super().logTickValues(low, high, size, usual)
-            return found
+            return [(None, _of_decades(low, high, size))]
         least, most = 10.0**low, 10.0**high
         step = _even_step((most - least) / max(2.0, size / 100 * _LABELS_PER_100PX))
         count = range(math.ceil(least / step), math.floor(most / step) + 1)
@@ -37,10 +38,16 @@ class LogAxis(pg.AxisItem):
 
     def logTickStrings(self, values: list[float], scale: float, spacing: float | None) -> list[str]:
         """As many digits as tell the labels apart."""
-        if spacing is not None or (len(values) > 1 and max(values) - min(values) >= 1):
-            found: list[str] = super().logTickStrings(values, scale, spacing)
-            return found
         return [f"{10.0**value * scale:.4g}" for value in values]
+
+
+def _of_decades(low: float, high: float, size: float) -> list[float]:
+    room = size / (high - low)
+    parts = (1, 2, 5) if room >= _DIVIDED_PX else (1,)
+    every = max(1, math.ceil(_LABEL_PX / max(room, 1e-3)))
+    decades = [n for n in range(math.floor(low), math.ceil(high) + 1) if n % every == 0]
+    found = [n + math.log10(part) for n in decades for part in parts]
+    return [value for value in found if low - 1e-9 <= value <= high + 1e-9]
 
 
 def _even_step(wanted: float) -> float:

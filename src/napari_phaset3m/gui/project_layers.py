@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,26 @@ def capture_layers(session: Session, publisher: LayerPublisher) -> tuple[LayerDa
     """What a project keeps of each layer, bottom first."""
     viewer = publisher.viewer
     found = () if viewer is None else tuple(_captured(session, publisher, layer) for layer in viewer.layers)
-    return tuple(layer for layer in found if layer is not None)
+    seen = _stand_in(session, publisher)
+    return tuple(
+        replace(layer, state={**layer.state, "visible": True}) if layer.key and layer.key == seen else layer
+        for layer in found
+        if layer is not None
+    )
+
+
+def _stand_in(session: Session, publisher: LayerPublisher) -> str:
+    """What to see in place of a run under way, which no project keeps; empty where none is seen.
+
+    Its layer hides the earlier ones: a window that is killed then would come back with nothing in view.
+    """
+    layers = {record.run_id: publisher.layer(record.run_id) for record in session.runs}
+    seen = {key for key, layer in layers.items() if layer is not None and layer.visible}
+    going = {record.run_id for record in session.runs if record.active}
+    if not seen or seen - going:
+        return ""
+    kept = [key for key, layer in layers.items() if layer is not None and key not in going]
+    return kept[-1] if kept else IMAGES
 
 
 def _captured(session: Session, publisher: LayerPublisher, layer: Layer) -> LayerData | None:

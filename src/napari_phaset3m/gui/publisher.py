@@ -15,6 +15,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 from psygnal import Signal
 
+from napari_phaset3m.gui.canvas_frame import KeptInFrame
 from napari_phaset3m.gui.scale_bar import write_plainly
 from napari_phaset3m.gui.steady_contrast import SteadyContrast
 
@@ -92,6 +93,7 @@ class LayerPublisher:
         self._viewer = ref(viewer)
         self._shown: dict[str, _Shown] = {}
         self._newest: dict[str, LayerSpec] = {}
+        self._frame = KeptInFrame(viewer)
 
     @property
     def viewer(self) -> ViewerModel | None:

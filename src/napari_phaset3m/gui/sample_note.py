@@ -97,6 +97,11 @@ class SampleNote(QDialog):
         layout.addLayout(row)
         follow_theme(self, viewer)
 
+    def showEvent(self, event: Any) -> None:
+        """As high as its lines need when they are wrapped; a dialog by itself does not ask them."""
+        super().showEvent(event)
+        self.setMinimumHeight(self.layout().heightForWidth(self.width()))
+
     def _on_import(self) -> None:
         self.accept()
         open_import(self._viewer)

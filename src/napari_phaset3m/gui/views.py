@@ -22,8 +22,8 @@ from napari_phaset3m.session import session_for
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-#: Tallest that the dock may be, px; what is around the tabs takes a few of them.
-VIEWS_MAX_HEIGHT = 260
+#: Tallest that the dock may be, px, or part of the window where that is more; with what is around the tabs.
+VIEWS_MAX_HEIGHT, VIEWS_MAX_PART = 260, 0.25
 VIEWS_MIN_HEIGHT = 200
 _FRAME = 8
 #: Bounds, px, of a view that names the part of the window's height it wants, as ``tall``.
@@ -55,6 +55,10 @@ class ViewsWidget(QWidget):
         self._room.setSingleShot(True)
         self._room.setInterval(0)
         self._room.timeout.connect(self._give_room)
+        self._size = QTimer(self)  # not within a layout under way
+        self._size.setSingleShot(True)
+        self._size.setInterval(0)
+        self._size.timeout.connect(lambda: self.collapse(self.collapsed))
         self._session = session_for(viewer)
         self.tabs = QTabWidget()
         for title, module, name in VIEWS:
@@ -72,6 +76,12 @@ class ViewsWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         follow_theme(self, viewer)
         self.collapse(False)
+
+    def resizeEvent(self, event: Any) -> None:
+        """A larger window may have taller views."""
+        super().resizeEvent(event)
+        if not self.collapsed and self.maximumHeight() != self._heights()[1]:
+            self._size.start()
 
     def keyPressEvent(self, event: Any) -> None:
         """Keys that nothing in the views wanted."""
@@ -99,7 +109,8 @@ class ViewsWidget(QWidget):
         """Least and most, px, that the view in front needs."""
         part = getattr(self.tabs.currentWidget(), "tall", 0.0)
         if not part:
-            return VIEWS_MIN_HEIGHT, VIEWS_MAX_HEIGHT - _FRAME
+            most = max(VIEWS_MAX_HEIGHT, round(VIEWS_MAX_PART * self.window().height()))
+            return VIEWS_MIN_HEIGHT, most - _FRAME
         wanted = min(max(round(part * self.window().height()), TALL_HEIGHT[0]), TALL_HEIGHT[1])
         return wanted, wanted
 

@@ -25,7 +25,7 @@ VOLUME, ABSORPTION, MASK = "volume.mrc", "volume_absorption.mrc", "volume_mask.m
 #: Fields of a record that are plain data.
 _PLAIN = ("run_id", "status", "device", "series_name", "n_sweeps", "voxel_size_angstrom", "unit", "reason",
           "error", "notes", "settings", "seconds", "started_at", "resolution",
-          "steps")  # fmt: skip
+          "steps", "tilt_range_deg")  # fmt: skip
 
 
 class RunStore:
@@ -119,6 +119,9 @@ class RunStore:
             place = place if place.is_absolute() else self._root / place
         for name in ("notes", "steps"):
             plain[name] = tuple(plain.get(name) or ())
+        if plain.get("tilt_range_deg") is not None:
+            low, high = plain["tilt_range_deg"]
+            plain["tilt_range_deg"] = (float(low), float(high))
         return RunRecord(
             config=ReconstructionConfig.parse(**told["config"]),
             source=SeriesSource(place, source["overrides"], source["edits"]),

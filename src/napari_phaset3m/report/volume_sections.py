@@ -61,7 +61,9 @@ def _fact_rows(subject: Subject) -> list[dict[str, Any]]:
         ]
     if subject.series is not None:
         low, high = subject.tilt_range_deg or (0.0, 0.0)
-        count = f"{subject.series.n_tilt} tilts, {low:g} to {high:g}°, {subject.series.n_focus} foci"
+        n = subject.series.n_focus
+        foci = "1 focus" if n == 1 else f"{n} foci"
+        count = f"{subject.series.n_tilt} tilts, {low:g} to {high:g}°, {foci}"
         rows.append(("series", count))
     return [{"quantity": name, "value": value} for name, value in rows]
 
