@@ -27,13 +27,13 @@ def test_it_tells_and_copies_what_doctor_prints(qtbot, capsys, monkeypatch):
     monkeypatch.setattr(system, "_found", lambda name: name != "dask" and found(name))
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out.rstrip("\n")
-    assert "missing       dask: " in printed and "pip install" in printed
+    assert "\nMissing      dask: " in printed and "pip install" in printed
     dialog = show_system(ViewerModel())
     qtbot.addWidget(dialog)
     assert not dialog.copy.isEnabled(), "nothing to copy yet"
     qtbot.waitUntil(dialog.copy.isEnabled, timeout=10_000)
     shown = dialog.text.toPlainText()
-    kept = [line for line in shown.splitlines() if not line.startswith("opengl ")]
+    kept = [line for line in shown.splitlines() if not line.startswith("OpenGL ")]
     assert "\n".join(kept) == printed and len(shown.splitlines()) == len(kept) + 1
     dialog.copy.click()
     assert QApplication.clipboard().text() == shown

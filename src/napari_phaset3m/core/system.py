@@ -14,6 +14,13 @@ _OPTIONAL = {
     "dask": "dask", "matplotlib": "figures", "imageio_ffmpeg": "film",
 }  # fmt: skip
 
+#: How a report's lines begin; the keys themselves are for programs.
+_LABELS = {
+    "version": "Version", "device": "Device", "cuda_problem": "GPU", "fft": "FFT",
+    "numba_cache": "Numba cache", "qt": "Qt", "opengl": "OpenGL", "missing": "Missing",
+}  # fmt: skip
+_WIDTH = 1 + max(map(len, _LABELS.values()))
+
 
 def _found(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
@@ -54,6 +61,11 @@ def system_text(report: dict[str, Any]) -> str:
     for key, value in report.items():
         if key != "missing":
             shown = ", ".join(value) if isinstance(value, list) else value
-            lines.append(f"{key:<13} {shown or 'none'}")
-    lines += [f"missing       {name}: {remedy}" for name, remedy in report["missing"].items()]
+            nothing = "no problem" if key == "cuda_problem" else "none"
+            lines.append(_line(key, shown or nothing))
+    lines += [_line("missing", f"{name}: {remedy}") for name, remedy in report["missing"].items()]
     return "\n".join(lines)
+
+
+def _line(key: str, text: str) -> str:
+    return f"{_LABELS[key]:<{_WIDTH}} {text}"
