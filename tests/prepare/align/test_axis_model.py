@@ -11,7 +11,7 @@ from napari_phaset3m.prepare.align import axis_model
 from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.apply import resample
 from napari_phaset3m.prepare.align.axis import Axis
-from napari_phaset3m.prepare.align.axis_model import Trial, joined, plausible, typical, vertex
+from napari_phaset3m.prepare.align.axis_model import Trial, axis_bin, joined, plausible, typical, vertex
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.turn import lowpassed, turned
@@ -98,7 +98,7 @@ def test_false_minima_of_single_angles_and_tilts_do_not_pass_on():
 
 def test_an_earlier_finding_counts_by_its_error():
     before = still([0.0]).with_axis_angle(1.0)
-    found = Axis(2.0, 0.2)
+    found = Axis(2.0, 0.25)
     alone = joined(found, before, 4.0)
     assert alone.angle_deg == pytest.approx(2.0 * 4.0 / (4.0 + 0.0625), rel=1e-6)
     assert alone.error_deg == pytest.approx(0.25, rel=0.02)
@@ -139,7 +139,7 @@ def test_the_stage_finds_the_axis(found):
     (stage,) = found.stages
     assert stage.kept
     assert found.axis.angle_deg == pytest.approx(AXIS_DEG, abs=0.2)
-    assert 0.15 < found.axis.angle_error_deg < 0.25
+    assert 0.2 < found.axis.angle_error_deg < 0.4
     assert 15 < stage.told["support_radius_angstrom"] < 21
     assert told_words("axis", stage.told).startswith("axis turned by +1.")
 
@@ -167,6 +167,19 @@ def test_ended_early_it_leaves_the_axis(off_axis):
     result = align(off_axis, AlignConfig(stages=("axis",), threads=1), finish=Now()).result
     assert not result.stages[0].kept
     assert "ended" in told_words("axis", result.stages[0].told)
+
+
+def test_an_axis_beyond_the_search_is_left(off_axis):
+    """The least is followed a little beyond the range, but not taken: it may be any slope of the misfit."""
+    narrow = {"axis_search_deg": 1.0, "axis_sweeps": 8}
+    result = align(off_axis, AlignConfig.parse(stages=("axis",), axis=narrow, threads=1)).result
+    assert not result.stages[0].kept and result.axis.angle_deg == 0.0
+    assert "a larger --axis-search looks farther" in told_words("axis", result.stages[0].told)
+
+
+@pytest.mark.parametrize(("pixel", "bin_"), [(0.2, 5), (0.52, 2), (0.6, 1), (1.0, 1), (1.8, 1)])
+def test_voxels_hold_a_lattice(pixel, bin_):
+    assert axis_bin(pixel) == bin_
 
 
 def test_needs_the_multislice_model(off_axis):

@@ -56,7 +56,7 @@ def test_flat_waves_are_projected():
 
 
 def test_known_shifts_are_refined_and_not_matched():
-    assert after_start(("match", "gradient"), known=True) == ("gradient",)
+    assert after_start(("match", "gradient"), known=True) == ("axis", "gradient")
     assert after_start(("match", "gradient"), known=False) == ("match", "gradient")
     assert after_start(("coarse", "match"), known=True) == ("match",)
 
@@ -100,6 +100,8 @@ def test_defoci_are_found_where_shifts_are_known(shifted):
     stages = after_start(("match", "gradient"), known=True)
     done = drain(iterate_align(given, config.model_copy(update={"stages": stages}), start=start))
     shift, defocus = shifted.errors(done.result.alignment)
-    assert [stage.kept for stage in done.result.stages] == [True]
+    assert [(stage.name, stage.kept) for stage in done.result.stages] == [("axis", True), ("gradient", True)]
+    axis = done.result.axis
+    assert abs(axis.angle_deg) < 3 * axis.angle_error_deg < 1.0, "it was stated right"
     assert shift < 0.06
     assert defocus < 15

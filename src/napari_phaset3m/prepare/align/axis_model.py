@@ -24,7 +24,6 @@ from napari_phaset3m.prepare.align.coarse import believed
 from napari_phaset3m.prepare.align.defoci import DEFOCUS_SIGMA
 from napari_phaset3m.prepare.align.gauge import moved
 from napari_phaset3m.prepare.align.gradient import SHIFT_SPREAD
-from napari_phaset3m.prepare.align.matching import finest_bin
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.support import Ball, ball_around
@@ -40,10 +39,12 @@ from napari_phaset3m.reconstruct.refine import Hook
 ROUGH_CUTOFF, CUTOFF = 0.3, 0.42
 #: Steps of the first and of the second search, degrees; steps of the second to either side.
 STEP_DEG, FINE_STEP_DEG, FINE_STEPS = 1.0, 0.5, 2
+#: Coarsest voxel, angstrom.
+VOXEL_ANGSTROM = 1.1
 #: How often the second search may be made.
 LONGEST = 3
-#: Error of the angle besides that from noise, degrees (docs/alignment.md, "The axis").
-SYSTEMATIC_DEG = 0.15
+#: Error besides that from noise, at the edge of the ball, voxels (docs/alignment.md, "The axis").
+SYSTEMATIC_VOXELS = 0.07
 #: Images are turned from where they are given up to this angle, beyond it from where they are aligned.
 FAR_DEG = 10.0
 
@@ -63,7 +64,7 @@ def find_axis(work: Work, share: Share) -> StageEvents:
 
     It changes the axis and the defoci. Shifts stay: those that follow a volume drift, smoothly over tilts.
     """
-    settings, trials = work.config.axis, _Trials(work, finest_bin(work))
+    settings, trials = work.config.axis, _Trials(work, axis_bin(work.original.pixel_size_angstrom))
     count = 2 * max(1, int(np.ceil(settings.axis_search_deg / STEP_DEG))) + 1
     rough = max(1, settings.axis_sweeps // 2)
     whole = (count + 1) * rough + (2 * FINE_STEPS + 1) * settings.axis_sweeps
@@ -76,10 +77,15 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     offsets = np.linspace(-settings.axis_search_deg, settings.axis_search_deg, count)
     tried = yield from trials.at(work.alignment.axis_angle_deg + offsets, rough, second)
     found, settled = yield from _nearer(trials, tried, settings.axis_sweeps, third)
-    if found is None:
+    if found is None or work.finishing:
         why = "the search was ended early" if work.finishing else "the images do not tell it"
         return replace(work, told={"axis_left": why})
-    axis = joined(found, work.alignment, work.config.coarse.axis_range_deg)
+    if abs(found.angle_deg - work.alignment.axis_angle_deg) > settings.axis_search_deg:
+        why = f"the least lies over {settings.axis_search_deg:g}° away; a larger --axis-search looks farther"
+        return replace(work, told={"axis_left": why})
+    beyond = float(np.degrees(SYSTEMATIC_VOXELS / ball.radius))
+    own = Axis(found.angle_deg, float(np.hypot(found.error_deg, beyond)))
+    axis = joined(own, work.alignment, work.config.coarse.axis_range_deg)
     told = {
         "axis_angle_deg": axis.angle_deg - work.alignment.axis_angle_deg,
         "axis_error_deg": axis.error_deg,
@@ -94,22 +100,25 @@ def find_axis(work: Work, share: Share) -> StageEvents:
     return replace(work, told=told).at(done)
 
 
+def axis_bin(pixel_angstrom: float) -> int:
+    """The coarsest bin that holds a lattice: with voxels of 1.2 Å a volume of gold told -4.7° for 0°."""
+    return max(1, int(VOXEL_ANGSTROM / pixel_angstrom))
+
+
 def joined(found: Axis, before: Alignment, range_deg: float) -> Axis:
     """With what was known of the axis: an earlier finding, each by its error, else that it was stated.
 
     Parameters
     ----------
     found : Axis
-        Its error from noise alone: what volumes of a few sweeps do not explain is added.
     before : Alignment
     range_deg : float
         The stated axis is known to half of it.
     """
-    own = Axis(found.angle_deg, float(np.hypot(found.error_deg, SYSTEMATIC_DEG)))
     if before.axis_error_deg is None or not before.axis_error_deg > 0:
-        return believed(own, range_deg)
-    weights = np.array([own.error_deg, before.axis_error_deg]) ** -2.0
-    angle = float(weights @ [own.angle_deg, before.axis_angle_deg] / weights.sum())
+        return believed(found, range_deg)
+    weights = np.array([found.error_deg, before.axis_error_deg]) ** -2.0
+    angle = float(weights @ [found.angle_deg, before.axis_angle_deg] / weights.sum())
     return Axis(angle, float(weights.sum() ** -0.5))
 
 
@@ -117,18 +126,17 @@ def _nearer(
     trials: _Trials, tried: list[Trial], sweeps: int, share: Share
 ) -> Generator[Progress, None, tuple[Axis | None, Alignment]]:
     """The second search, about the best of the first; begun anew farther on where the least lies outside."""
-    found = None
     for _ in range(LONGEST):
         best = min(tried, key=lambda trial: trial.objective)
         trials.begin(typical(tried, best))
         near = best.angle_deg + FINE_STEP_DEG * np.arange(-FINE_STEPS, FINE_STEPS + 1)
         tried = yield from trials.at(near, sweeps, share)
         found, share = vertex(tried, trials.n_number), Share(share.at(1.0), 0.0)
-        if trials.work.finishing:
-            break
-        if found is not None and abs(found.angle_deg - best.angle_deg) <= FINE_STEPS * FINE_STEP_DEG:
-            break
-    return found, typical(tried, min(tried, key=lambda trial: trial.objective))
+        settled = typical(tried, min(tried, key=lambda trial: trial.objective))
+        inside = found is not None and abs(found.angle_deg - best.angle_deg) <= FINE_STEPS * FINE_STEP_DEG
+        if inside or trials.work.finishing:
+            return found, settled
+    return None, settled
 
 
 def typical(tried: Sequence[Trial], best: Trial) -> Alignment:
