@@ -384,4 +384,4 @@ def test_words():
     assert comparison_rows(series, series) == []
     change = {"shift_rms_px": 0.2, "ball_radius_angstrom": 16.5}
     tip = stage_tip(Stage("fine", 1.0, 0.9, change, True, 7.0))
-    assert tip == "Changed shifts by 0.2 px (RMS); volumes within a ball of 3.3 nm; 7 s"
+    assert tip == "Changed shifts by 0.2 px (RMS); volumes within a ball 3.3 nm across; 7 s"

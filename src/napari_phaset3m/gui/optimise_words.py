@@ -155,7 +155,7 @@ def stage_tip(stage: Stage) -> str:
             parts.append(words.format(number(change[name], 3)))
     undone = "" if stage.kept else "; undone: held-out images were explained worse"
     radius = change.get("ball_radius_angstrom")
-    ball = "" if radius is None else f"; volumes within a ball of {number(radius / 5, 2)} nm"
+    ball = "" if radius is None else f"; volumes within a ball {number(radius / 5, 2)} nm across"
     return f"Changed {', '.join(parts) or 'nothing'}{ball}; {stage.seconds:.0f} s{undone}"
 
 

@@ -96,7 +96,7 @@ def _ball(work: Work) -> Generator[Progress, None, tuple[Ball | None, np.ndarray
 def _plan(number: int, optics: bool, ball: Ball | None, mask: np.ndarray | None) -> Plan:
     text = f"Matching at full sampling, round {number + 1}"
     if ball is not None:
-        text += f", in a ball of {2 * ball.radius_angstrom:.0f} Å"
+        text += f", in a ball {2 * ball.radius_angstrom:.0f} Å across"
     kind: Kind = "fine" if ball is None else "confined"
     return Plan(1, False, (7, number), text, optics=optics, kind=kind, mask=mask)
 

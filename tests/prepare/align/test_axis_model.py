@@ -14,6 +14,7 @@ from napari_phaset3m.prepare.align.axis import Axis
 from napari_phaset3m.prepare.align.axis_model import Trial, axis_bin, joined, plausible, typical, vertex
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.reference import Reference
 from napari_phaset3m.prepare.align.turn import lowpassed, turned
 from napari_phaset3m.prepare.align.words import told_words
 from napari_phaset3m.simulate.api import simulate
@@ -94,6 +95,26 @@ def test_false_minima_of_single_angles_and_tilts_do_not_pass_on():
     stated = np.array([[10.0], [20.0], [30.0], [40.0]])
     told = plausible(stated + np.array([[5.0], [100.0], [300.0], [4.0]]), stated)
     np.testing.assert_allclose(told[:, 0], (15.0, 120.0, 30.0, 44.0))
+
+
+def test_the_objective_is_misfit_and_penalty(shifted):
+    """The oracle: predicted images one by one, ``1/8 sum (I - D)^2`` of each, foci averaged."""
+    reference = Reference(shifted.series, AlignConfig(threads=1), 2, 2, kind="judged")
+    try:
+        list(reference.sweeps())
+        loss, penalty = reference.objective()
+        problem, expected = reference.stage.problem, 0.0
+        for tilt in range(shifted.series.n_tilt):
+            off = reference.stage.method.predict(reference.volume, tilt) - problem.images[tilt]
+            expected += 0.125 * float(
+                (problem.weight[tilt][:, None, None] * off**2 * problem.pixel_weight).sum()
+            )
+        voxels = float(np.abs(reference.volume).sum())
+        strength = reference.stage.solver.sparsity
+    finally:
+        reference.close()
+    assert loss == pytest.approx(expected, rel=1e-3)
+    assert strength > 0 and penalty == pytest.approx(shifted.series.n_tilt * strength * voxels, rel=1e-5)
 
 
 def test_an_earlier_finding_counts_by_its_error():

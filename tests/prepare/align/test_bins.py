@@ -57,6 +57,7 @@ def test_flat_waves_are_projected():
 
 def test_known_shifts_are_refined_and_not_matched():
     assert after_start(("match", "gradient"), known=True) == ("axis", "gradient")
+    assert after_start(("match", "gradient"), known=True, axis=False) == ("gradient",), "--no-axis"
     assert after_start(("match", "gradient"), known=False) == ("match", "gradient")
     assert after_start(("coarse", "match"), known=True) == ("match",)
 

@@ -89,7 +89,7 @@ def iterate_align(
     results: list[StageResult] = []
     stages = stages_of(series, config)
     if start is not None and config.stages == "auto":
-        stages = after_start(stages, known=given.reach_px is not None)
+        stages = after_start(stages, known=given.reach_px is not None, axis=config.coarse.axis)
     size = (1.0 - FIRST) / len(stages)
     judged = yield from judge(work, bin_, Share(0.0, FIRST), "Judging the series as it is")
     for number, name in enumerate(stages):

@@ -42,7 +42,7 @@ def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
     return ("match", "gradient") if tells(Work(series, config, Alignment.of(series))) else ("match",)
 
 
-def after_start(stages: tuple[str, ...], *, known: bool) -> tuple[str, ...]:
+def after_start(stages: tuple[str, ...], *, known: bool, axis: bool = True) -> tuple[str, ...]:
     """Those that are left where another alignment is the start.
 
     Where it tells how good its shifts are, steps inside the reconstruction are enough, and safer: matching
@@ -55,9 +55,13 @@ def after_start(stages: tuple[str, ...], *, known: bool) -> tuple[str, ...]:
         What :func:`stages_of` gives for "auto".
     known : bool
         The errors of the shifts are known.
+    axis : bool
+        The axis may be searched.
     """
     left = tuple(name for name in stages if name != "coarse")
-    return ("axis", "gradient") if known and "gradient" in left else left
+    if not known or "gradient" not in left:
+        return left
+    return ("axis", "gradient") if axis else ("gradient",)
 
 
 def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> str:
