@@ -20,15 +20,17 @@ from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.auto_config import AutoConfig
-from napari_phaset3m.optimise.checks import check_stated
+from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.fine import iterate_fine
 from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy
 from napari_phaset3m.optimise.objective import Objective, Outcome
-from napari_phaset3m.optimise.search import at_bounds, iterate_search
-from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes, turned
+from napari_phaset3m.optimise.parameters import solver_values, with_solver
+from napari_phaset3m.optimise.search import iterate_search
+from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes, noted, searched, turned
+from napari_phaset3m.optimise.trials import check_head, refuse_in_the_way, round_path, signature
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
@@ -76,11 +78,18 @@ def iterate_auto(
     ------
     ConfigError
         See :func:`.checks.check`; or defocus is not known.
+    DataError, OutputError
+        The journal is of something else; or it is there, and ``resume`` is not set.
     """
     wanted, config = wanted or AutoConfig(), config or ReconstructionConfig()
-    check_stated(series)
+    check(series, config, wanted.search)
+    path = None if journal is None else Path(journal)
+    begun = signature(series, config, wanted.search)
+    refuse_in_the_way(path, wanted.rounds, resume=resume)
+    if path is not None and path.exists():
+        check_head(path, begun, "begun")
     yield Progress("Judging what the series states", 0.0)
-    first = _trial(series, config, wanted)
+    first = _trial(State(series, 1.0), config, wanted)
     if first.score is None:
         raise ConfigError(f"the stated parameters cannot be judged: {first.message}")
     state = State(series, first.score, volume=first.volume, volume_bin=wanted.search.trial.bin)
@@ -88,44 +97,36 @@ def iterate_auto(
     if wanted.align == "always" or (wanted.align == "auto" and unaligned):
         yield from _align(state, wanted, config, finish)
     wanted = wanted.with_defocus(state.series)
-    wanted = yield from _rounds(state, wanted, config, (finish, journal, resume))
+    wanted = yield from _rounds(state, wanted, config, (finish, path, resume, begun))
     if finish is None or not finish.finish_requested():
         yield from _fine(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
-    notes = tuple(dict.fromkeys([*_noted(state), FREEDOM]))
+    notes = tuple(dict.fromkeys([*noted(state.searches), FREEDOM]))
     result = AutoResult(
-        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes, state.volume_bin
-    )
+        tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes,
+        state.volume_bin, dict(state.solver),
+    )  # fmt: skip
     # Errors at different samplings are of different images: only the last trial's sampling is told.
     told = {"held_out": state.score, "trial_bin": wanted.search.trial.bin}
-    told |= changes(series, state.series)
+    told |= changes(series, state.series) | searched(state.kept_searches, wanted.optics) | state.solver
     done = state.series.replace(metadata=series.metadata)
     yield Done(recorded(done, "optimise auto", wanted, told), result)
 
 
-def _noted(state: State) -> Iterator[str]:
-    """Notes of the searches; on a bound only of the last one: each looks around the one before."""
-    for search in state.searches:
-        ended = at_bounds(search.best, search.axes)
-        last = search is state.searches[-1]
-        yield from (note for note in search.notes if last or note not in ended)
+def _trial(
+    state: State, config: ReconstructionConfig, wanted: AutoConfig, series: TiltFocalSeries | None = None
+) -> Outcome:
+    """Of the state's series, or another one, with the settings of the reconstruction that were found."""
+    objective = Objective(series or state.series, config, wanted.search.trial, wanted.search.seed)
+    return objective(state.solver)
 
 
-def _trial(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Outcome:
-    return Objective(series, config, wanted.search.trial, wanted.search.seed)({})
-
-
-def _judged(series: TiltFocalSeries, config: ReconstructionConfig, wanted: AutoConfig) -> Judged:
-    made = _trial(series, config, wanted)
+def _judged(
+    state: State, config: ReconstructionConfig, wanted: AutoConfig, series: TiltFocalSeries | None = None
+) -> Judged:
+    made = _trial(state, config, wanted, series)
     return Judged(made.score, made.volume, wanted.search.trial.bin)
-
-
-def _journal(path: str | Path | None, number: int) -> Path | None:
-    if path is None:
-        return None
-    base = Path(path)
-    return base if not number else base.with_name(f"{base.stem}.{number + 1}{base.suffix}")
 
 
 def _align(
@@ -140,7 +141,7 @@ def _align(
         if isinstance(event, Progress):
             yield Progress(f"Start: {event.text}", 0.2 * event.fraction, event.detail)
         else:
-            judged = _judged(event.series, config, wanted)
+            judged = _judged(state, config, wanted, event.series)
             state.judge("align", event.series, judged, time.perf_counter() - begun)
 
 
@@ -148,19 +149,24 @@ def _search(
     state: State,
     wanted: AutoConfig,
     config: ReconstructionConfig,
-    how: tuple[Finish | None, Path | None, bool],
+    how: tuple[Finish | None, Path | None, bool, str],
     part: tuple[float, float],
 ) -> Iterator[Progress]:
-    begun, (finish, path, resume) = time.perf_counter(), how
-    again = resume and path is not None and path.exists()
-    events = iterate_search(state.series, wanted.search, config, finish=finish, journal=path, resume=again)
+    clock, (finish, path, resume, begun) = time.perf_counter(), how
+    config = with_solver(state.series, config, state.solver)
+    events = iterate_search(
+        state.series, wanted.search, config, finish=finish, journal=path, resume=resume, begun=begun
+    )
     for event in events:
         if isinstance(event, Progress):
             yield Progress(f"Search: {event.text}", part[0] + 0.5 * part[1] * event.fraction, event.detail)
         else:
             state.searches.append(event.result)
             judged = Judged(event.result.best.score, event.result.volume, event.result.volume_bin)
-            state.judge("search", event.series, judged, time.perf_counter() - begun)
+            values = event.result.best.values
+            if state.judge("search", event.series, judged, time.perf_counter() - clock, values):
+                state.kept_searches.append(event.result)
+                state.solver |= solver_values(values)
 
 
 def _gradient(
@@ -171,7 +177,8 @@ def _gradient(
     part: tuple[float, float],
 ) -> Generator[Progress, None, None]:
     begun, found = time.perf_counter(), None
-    for event in _refine(state.series, wanted, config, finish):
+    tuned = with_solver(state.series, config, state.solver)
+    for event in _refine(state.series, wanted, tuned, finish):
         if isinstance(event, Progress):
             yield Progress(event.text, part[0] + (0.5 + 0.45 * event.fraction) * part[1], event.detail)
         else:
@@ -180,13 +187,13 @@ def _gradient(
         return
     series = found.series
     yield Progress("Judging the refined parameters", part[0] + 0.97 * part[1])
-    judged = replace(_judged(series, config, wanted), volume=found.result.volume, volume_bin=1)
+    judged = replace(_judged(state, config, wanted, series), volume=found.result.volume, volume_bin=1)
     state.determined = found.result.determined
     state.judge("gradient", series, judged, time.perf_counter() - begun)
     levels = found.result.levels
     if levels is not None:
         begun, series = time.perf_counter(), levelled(state.series, levels)
-        judged = _judged(series, config, wanted)
+        judged = _judged(state, config, wanted, series)
         told = {"dose_rms_percent": 100 * float(np.sqrt(((levels[series.used] - 1) ** 2).mean()))}
         state.judge("dose", series, judged, time.perf_counter() - begun, told)
 
@@ -212,7 +219,7 @@ def _geometry(
         if isinstance(event, Progress):
             yield Progress(f"Geometry: {event.text}", at, event.detail)
         else:
-            judged = _judged(event.series, config, wanted)
+            judged = _judged(state, config, wanted, event.series)
             told = turned(event.result.alignment)
             state.judge("geometry", event.series, judged, time.perf_counter() - begun, told)
 
@@ -231,7 +238,7 @@ def _fine(
         if isinstance(event, Progress):
             yield Progress(event.text, 0.9, event.detail)
         else:
-            judged = _judged(event.series, config, wanted)
+            judged = _judged(state, config, wanted, event.series)
             ball = event.result
             told = {} if ball is None else {"ball_radius_angstrom": ball.radius_angstrom}
             state.judge("fine", event.series, judged, time.perf_counter() - begun, told)
@@ -241,26 +248,27 @@ def _rounds(
     state: State,
     wanted: AutoConfig,
     config: ReconstructionConfig,
-    how: tuple[Finish | None, str | Path | None, bool],
+    how: tuple[Finish | None, Path | None, bool, str],
 ) -> Generator[Progress, None, AutoConfig]:
     """Search and gradient in turn, from coarse to fine trials; returns what the last round was asked."""
-    finish, journal, resume = how
+    finish, journal, resume, mark = how
     for number in range(wanted.rounds):
         begun = state.score
         part = (0.2 + 0.7 * number / wanted.rounds, 0.7 / wanted.rounds)
-        path = _journal(journal, number)
-        yield from _search(state, wanted, config, (finish, path, resume), part)
+        path = None if journal is None else round_path(journal, number)
+        yield from _search(state, wanted, config, (finish, path, resume, mark if not number else ""), part)
         yield from _gradient(state, wanted, config, finish, part)
         yield from _geometry(state, wanted, config, finish, part[0] + 0.98 * part[1])
         if finish is not None and finish.finish_requested():
             break
-        finer = wanted.finer(state.searches[-1], state.series, config)
+        tuned = with_solver(state.series, config, state.solver)
+        finer = wanted.finer(state.searches[-1], state.series, tuned)
         if finer is None and begun - state.score < wanted.least_gain * begun:
             break
         if finer is not None and number + 1 < wanted.rounds:
             wanted = finer
             yield Progress("Judging at a finer sampling", part[0] + part[1])
-            state.begin_again(_judged(state.series, config, wanted))
+            state.begin_again(_judged(state, config, wanted))
     return wanted
 
 
@@ -272,7 +280,7 @@ def _error_bars(
     if found is None:
         return
     groups = wanted.error_groups if wanted.error_groups > 1 else 0
-    refine = partial(_refine, wanted=wanted, config=config)
+    refine = partial(_refine, wanted=wanted, config=with_solver(state.series, config, state.solver))
     rows = yield from replicates(state.series, found.names, refine, (groups, wanted.search.seed, finish))
     search, gradient_ = (values_of(state.ways[name], found.names) for name in ("search", "gradient"))
     state.determined = with_scatter(found, rows, search - gradient_)

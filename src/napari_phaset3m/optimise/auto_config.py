@@ -65,6 +65,8 @@ class AutoConfig(Model):
         for item in self.search.ranges:
             at = PARAMETERS[item.name].get(series, config)
             low, high = narrowed(found.limits[item.name], at, share)
+            least = found.limits[item.name][0] if item.scale == "log" else PARAMETERS[item.name].least
+            low = max(low, least)
             # The prior has spoken: it is about what was stated, not about what was found since.
             ranges.append(item.model_copy(update={"low": low, "high": high, "sigma": None}))
         search = self.search.model_copy(update={"trial": finer, "ranges": tuple(ranges)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
@@ -11,6 +13,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.proposers import grid_edge
 from napari_phaset3m.reconstruct.problem import held_out_images, is_linear
 
 #: What damps all images of a series alike.
@@ -76,13 +79,13 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
         raise ConfigError("ranges: no parameter is free; name at least one, e.g. cs_angstrom")
     if is_linear(config):
         raise ConfigError("method: linear methods use no optics; choose multislice or singleslice")
+    notes = _proposed(wanted)
     assert series.used is not None
     share, count = wanted.trial.holdout_fraction, int(series.used.sum())
     if not held_out_images(series, config, share).any():
         raise ConfigError(
             f"holdout_fraction: {share:g} of {count} images is none, and trials are judged on them; raise it"
         )
-    notes = []
     for item in wanted.ranges:
         low, high = bounds(item, series, config)
         reason = _undetermined(item.name, (low, high), series, (config, wanted))
@@ -90,6 +93,24 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
             raise ConfigError(f"{item.name}: {reason}")
         notes += _doubtful(item.name, series, wanted)
     return tuple(dict.fromkeys(notes))
+
+
+def _proposed(wanted: OptimiseConfig) -> list[str]:
+    """Refuse a way of proposing points that cannot be taken; what a grid will be."""
+    if wanted.backend == "optuna" and wanted.method != "bayes":
+        raise ConfigError(f"backend: optuna is not used by method {wanted.method}; leave one of them out")
+    if wanted.backend == "optuna" and find_spec("optuna") is None:
+        raise ConfigError("backend: Optuna is not installed; pip install optuna, or use skopt")
+    if wanted.method != "grid":
+        return []
+    n = len(wanted.ranges)
+    edge = grid_edge(n, wanted.calls)
+    if edge < 2:
+        raise ConfigError(
+            f"calls: {wanted.calls} trials make no grid of {n} parameter{'s' * (n > 1)}; "
+            f"give at least {2**n}, better {5**n}"
+        )
+    return [f"grid of {' × '.join([str(edge)] * n)} = {edge**n} trials (at most {wanted.calls})"]
 
 
 def _undetermined(

@@ -53,6 +53,11 @@ class Parameter:
     least: float = -np.inf
     refined_as: str = ""
 
+    @property
+    def relative_to(self) -> float | None:
+        """0 (an offset) or 1 (a factor) where values are relative to the series as it is; else None."""
+        return {_zero: 0.0, _one: 1.0}.get(self.get)
+
 
 def _field(name: str) -> dict[str, Any]:
     """``get`` and ``put`` of a number that the series holds."""
@@ -179,6 +184,18 @@ def _all() -> tuple[Parameter, ...]:
         Parameter("sparsity", "Sparsity", "", "solver", **_solver("sparsity", 1.0), span=1.0, least=0.0),
     )  # fmt: skip
     return (*optics, *rest)
+
+
+def solver_values(values: Mapping[str, float]) -> dict[str, float]:
+    """Those of ``values`` that are settings of the reconstruction: no series states them."""
+    return {name: value for name, value in values.items() if PARAMETERS[name].kind == "solver"}
+
+
+def with_solver(
+    series: TiltFocalSeries, config: ReconstructionConfig, values: Mapping[str, float]
+) -> ReconstructionConfig:
+    """The config with the settings of the reconstruction among ``values``."""
+    return put_all(series, config, solver_values(values))[1]
 
 
 #: By name, in the order they are listed.

@@ -59,6 +59,11 @@ class Random:
         return float("inf")
 
 
+def grid_edge(n_axis: int, calls: int) -> int:
+    """Points of a regular grid along each axis, when all of them are at most ``calls``."""
+    return int(np.floor(calls ** (1 / n_axis) + 1e-9))
+
+
 class Grid:
     """A regular grid, from the middle outwards.
 
@@ -70,7 +75,7 @@ class Grid:
     """
 
     def __init__(self, n_axis: int, calls: int) -> None:
-        edge = max(2, int(np.floor(calls ** (1 / n_axis) + 1e-9)))
+        edge = max(2, grid_edge(n_axis, calls))
         self._axis = np.linspace(0, 1, edge)
         points = [tuple(map(float, point)) for point in product(self._axis, repeat=n_axis)]
         self._scores = np.full((edge,) * n_axis, np.nan)

@@ -81,6 +81,7 @@ def iterate_search(
     finish: Finish | None = None,
     journal: str | Path | None = None,
     resume: bool = False,
+    begun: str = "",
 ) -> Iterator[Progress | Done]:
     """Search for the point at which held-out images are explained best.
 
@@ -96,6 +97,8 @@ def iterate_search(
         File that keeps each trial as it is done.
     resume : bool
         Go on with the trials of ``journal``; with more ``calls`` it goes further.
+    begun : str
+        See :class:`.trials.Journal`.
 
     Yields
     ------
@@ -114,7 +117,8 @@ def iterate_search(
     config = config or ReconstructionConfig()
     notes = check(series, config, wanted)
     axes = Axes(series, config, wanted)
-    book = Journal(Path(journal) if journal else None, signature(series, config, wanted), resume=resume)
+    mark = signature(series, config, wanted)
+    book = Journal(Path(journal) if journal else None, mark, resume=resume, begun=begun)
     proposer = make_proposer(wanted, [(trial.point, trial.score) for trial in book.trials])
     stop = Flag()
     threads = None if wanted.workers == 1 else 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.optimise.search import SearchResult
+from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.search import SearchResult, at_bounds
 from napari_phaset3m.optimise.uncertainty import Determined
 from napari_phaset3m.prepare.align.model import Alignment
 
@@ -54,6 +56,8 @@ class AutoResult:
     volume_bin : int
         Binning of the images that it was made from.
     notes : tuple of str
+    solver : dict
+        Settings of the reconstruction that were searched, as the last kept search found them.
     """
 
     stages: tuple[Stage, ...]
@@ -62,6 +66,7 @@ class AutoResult:
     volume: np.ndarray | None
     notes: tuple[str, ...]
     volume_bin: int = 1
+    solver: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +105,10 @@ class State:
         See :class:`AutoResult`.
     ways : dict
         What the last search and the last gradient stage stated, kept or not.
+    kept_searches : list
+        Those of ``searches`` whose best point was kept.
+    solver : dict
+        Settings of the reconstruction found so far: what comes later is judged with them.
     """
 
     series: TiltFocalSeries
@@ -110,6 +119,8 @@ class State:
     volume: np.ndarray | None = None
     volume_bin: int = 1
     ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
+    kept_searches: list[SearchResult] = field(default_factory=list)
+    solver: dict[str, float] = field(default_factory=dict)
 
     def judge(
         self,
@@ -162,6 +173,37 @@ def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]
         unit = "rad" if name.startswith("phi") else "angstrom"
         found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
     return found
+
+
+def searched(kept: Sequence[SearchResult], optics: Sequence[str]) -> dict[str, float]:
+    """What the kept searches found of what no later stage refines, relative to the series as stated.
+
+    Offsets of one search after another add up, factors multiply.
+
+    Parameters
+    ----------
+    optics : sequence of str
+        What the gradient stage refines on from there; it and the common defocus are told as changes.
+    """
+    found: dict[str, float] = {}
+    for name, value in ((name, value) for search in kept for name, value in search.best.values.items()):
+        parameter = PARAMETERS[name]
+        if parameter.refined_as in optics or name == "defocus_offset_angstrom" or parameter.kind == "solver":
+            continue
+        start = parameter.relative_to
+        if start == 0:
+            value += found.get(name, 0.0)
+        elif start == 1:
+            value *= found.get(name, 1.0)
+        found[name] = value
+    return found
+
+
+def noted(searches: Sequence[SearchResult]) -> Iterator[str]:
+    """Notes of the searches; on a bound only of the last one: each looks around the one before."""
+    for search in searches:
+        ended = at_bounds(search.best, search.axes)
+        yield from (note for note in search.notes if search is searches[-1] or note not in ended)
 
 
 def turned(found: Alignment) -> dict[str, float]:

@@ -81,8 +81,45 @@ def chosen(lowest: Trial, expected: Trial, noise: float) -> Trial:
     return lowest if below > 2 * np.sqrt(2) * noise else expected
 
 
+def round_path(path: Path, number: int) -> Path:
+    """Where a later search of the same run keeps its trials: ``t.jsonl``, ``t.2.jsonl`` ... (from 0)."""
+    return path if not number else path.with_name(f"{path.stem}.{number + 1}{path.suffix}")
+
+
+def in_the_way(path: Path | None, rounds: int, *, resume: bool) -> Path | None:
+    """The first file that keeps a run of ``rounds`` searches from its trials; None when there is none.
+
+    Without ``resume`` that is any file that exists; with it, one of a later search without the first.
+    """
+    if path is None or (resume and path.exists()):
+        return None
+    paths = (round_path(path, number) for number in range(rounds))
+    return next((each for each in paths if each.exists()), None)
+
+
+def refuse_in_the_way(path: Path | None, rounds: int, *, resume: bool) -> None:
+    """Refuse, before anything is computed, a run whose trials would meet those of another one.
+
+    Raises
+    ------
+    OutputError
+    """
+    other = in_the_way(path, rounds, resume=resume)
+    if other is None or path is None:
+        return
+    if other == path or path.exists():
+        raise OutputError(f"{other}: exists already. Continue it with --resume, or name another file")
+    raise OutputError(
+        f"{other}: exists already, but {path.name}, to which it belongs, does not. "
+        "Delete it, or name another file"
+    )
+
+
 def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> str:
     """What trials must share to be continued: data, settings, ranges, seed (not how many)."""
+    free = {"calls", "stop_gain", "workers"}
+    if wanted.method == "grid":
+        free.remove("calls")  # points of another grid lie elsewhere
     digest = hashlib.sha256()
     digest.update(series.images[:, :, ::4, ::4].tobytes())
     parts: Mapping[str, Any] = {
@@ -95,7 +132,7 @@ def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Opt
         "optics": [series.energy_ev, series.spherical_aberration_angstrom, series.focal_spread_angstrom],
         "aberrations": dict(series.aberrations),
         "config": config,
-        "wanted": wanted.model_dump(exclude={"calls", "stop_gain", "workers"}, mode="json"),
+        "wanted": wanted.model_dump(exclude=free, mode="json"),
     }
     digest.update(json.dumps({key: jsonable(value) for key, value in parts.items()}).encode())
     return digest.hexdigest()
@@ -111,6 +148,8 @@ class Journal:
         See :func:`signature`.
     resume : bool
         Go on with the trials of the file, when it exists.
+    begun : str
+        :func:`signature` of what a pipeline was given, before it changed the series for this search.
 
     Attributes
     ----------
@@ -126,37 +165,21 @@ class Journal:
         It cannot be written.
     """
 
-    def __init__(self, path: Path | None, mark: str, *, resume: bool = False) -> None:
+    def __init__(self, path: Path | None, mark: str, *, resume: bool = False, begun: str = "") -> None:
         self.path = path
         self.trials: list[Trial] = []
         self.volumes: dict[int, np.ndarray] = {}
         if path is None:
             return
-        if path.exists() and not resume:
-            raise OutputError(f"{path}: exists already. Continue it with resume, or name another file")
+        refuse_in_the_way(path, 1, resume=resume)
         if path.exists():
             self._read(path, mark)
         else:
-            self._append({"format": _FORMAT, "signature": mark, "version": package_version()})
+            head = {"format": _FORMAT, "signature": mark, "begun": begun, "version": package_version()}
+            self._append(head)
 
     def _read(self, path: Path, mark: str) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        try:
-            head = json.loads(lines[0])
-        except (IndexError, ValueError):
-            head = None
-        if not isinstance(head, dict) or head.get("format") != _FORMAT:
-            raise DataError("is no journal of trials", path=path, remedy="Name the file of an earlier search")
-        if head.get("signature") != mark:
-            other, here = head.get("version", "unknown"), package_version()
-            version = "" if other == here else f", or of another version (written by {other}, this is {here})"
-            remedy = "Continue with the same ones, or name another file to start anew"
-            raise DataError(
-                f"is of another series, range or setting{version}",
-                path=path,
-                field="signature",
-                remedy=remedy,
-            )
+        lines = check_head(path, mark)
         kept = lines[:1]
         for line in lines[1:]:
             try:
@@ -188,6 +211,37 @@ class Journal:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+
+
+def check_head(path: Path, mark: str, field: str = "signature") -> list[str]:
+    """The lines of a journal, whose first one says that it is of this search.
+
+    Parameters
+    ----------
+    field : str
+        ``signature``, or ``begun`` (not checked where the journal does not hold it).
+
+    Raises
+    ------
+    DataError
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        head = json.loads(lines[0])
+    except (IndexError, ValueError):
+        lines, head = [], None
+    if not isinstance(head, dict) or head.get("format") != _FORMAT:
+        raise DataError("is no journal of trials", path=path, remedy="Name the file of an earlier search")
+    if head.get(field) != mark and not (field == "begun" and not head.get(field)):
+        other, here = head.get("version", "unknown"), package_version()
+        version = "" if other == here else f", or of another version (written by {other}, this is {here})"
+        raise DataError(
+            f"is of another series, range or setting{version}",
+            path=path,
+            field=field,
+            remedy="Continue with the same ones, or name another file to start anew",
+        )
+    return lines
 
 
 def _rewrite(path: Path, text: str) -> None:
