@@ -296,6 +296,34 @@ def test_solver_settings_go_into_the_reconstruction(qtbot, panel):
     assert session.config == short()
 
 
+def test_the_pipeline_applies_the_settings_that_it_kept(qtbot, panel):
+    session, work = panel._session, panel.work
+    session.series, session.config = blobs(), short().model_copy(update={"step": 0.02})
+    plan = quick(3).model_copy(update={"error_groups": 0})
+    work.set_plan(config=plan, auto=True, names=("step",))
+    panel.start.click()
+    until_idle(qtbot, session, 240_000)
+    kept = work.result.solver
+    assert kept and work.volume_config.step == kept["step"]
+    panel.apply.click()
+    assert session.config.step == kept["step"]
+
+
+def test_files_of_an_earlier_run_are_in_the_way(panel, tmp_path):
+    panel._session.series, panel._session.config = blobs(), short()
+    path = tmp_path / "t.jsonl"
+    (tmp_path / "t.2.jsonl").touch()
+    plan = quick(3).model_copy(update={"rounds": 2})
+    panel.work.set_plan(config=plan, auto=True, names=("cs_angstrom",))
+    panel.keep_in(path)
+    assert why(panel) == "t.2.jsonl exists: choose another file"
+    panel.work.set_plan(auto=False)
+    assert why(panel) == ""
+    path.touch()
+    panel.work.set_plan(auto=True)
+    assert why(panel).startswith("t.jsonl exists: tick Resume")
+
+
 def test_stop_leaves_everything(qtbot, panel):
     session, work = panel._session, panel.work
     before = session.series = blobs()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from napari_phaset3m.errors import CancelledError
+from napari_phaset3m.errors import CancelledError, DataError, OutputError
 from napari_phaset3m.optimise import auto as auto_module
 from napari_phaset3m.optimise.auto import FREEDOM, AutoConfig, iterate_auto
 from napari_phaset3m.optimise.auto_config import narrowed
+from napari_phaset3m.optimise.checks import bounds
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.jackknife import deal, with_scatter
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy, noise_share
 from napari_phaset3m.optimise.objective import Objective, Outcome, together
-from napari_phaset3m.optimise.stages import Judged, State
+from napari_phaset3m.optimise.stages import Judged, State, searched
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
@@ -66,6 +69,63 @@ def test_ranges_shrink_around_what_is_stated_now():
     assert narrowed((0.0, 8.0), 7.0, 0.5) == (4.0, 8.0)
     assert narrowed((0.0, 8.0), 3.0, 0.5) == (1.0, 5.0)
     assert narrowed((0.0, 8.0), 7.0, 1.0) == (3.0, 11.0)
+
+
+def test_ranges_stay_where_values_make_sense(true_series, short):
+    trial = SHORT.model_copy(update={"bin": 2})
+    item = Range(name="convergence_semiangle_mrad")
+    wanted = AutoConfig(search=OptimiseConfig(ranges=(item,), trial=trial))
+    series = noisy(true_series, 1.0)
+    found = SimpleNamespace(limits={item.name: (0.0, 0.3)})
+    second = wanted.finer(found, series, short).search.ranges[0]
+    assert (second.low, second.high) == (0.0, pytest.approx(0.15)), "an angle below 0 would be refused"
+    bounds(second, series, short)
+
+
+def test_settings_that_a_search_found_stay_for_what_follows(true_series, short):
+    slow = short.model_copy(update={"step": 0.02})
+    search = OptimiseConfig(
+        ranges=(Range(name="step", low=0.02, high=1.0),), calls=3, method="grid", trial=SHORT
+    )
+    done = drain(iterate_auto(true_series, auto(search=search, error_groups=0), slow))
+    first, second = done.result.stages
+    assert (first.name, first.kept, second.name) == ("search", True, "gradient")
+    step = done.result.searches[0].best.values["step"]
+    assert step > 0.4 and first.changed["step"] == step and done.result.solver == {"step": step}
+    assert done.series.metadata["history"][-1]["told"]["step"] == step
+    refined = true_series if not second.kept else done.series
+    again = Objective(refined, slow, SHORT, search.seed)
+    if second.kept:
+        assert again({"step": step}).score == pytest.approx(second.after, rel=1e-5)
+    assert second.after < again({}).score, "what follows is judged with the step that was found"
+
+
+def test_what_searches_found_adds_up():
+    def search(**values):
+        return SimpleNamespace(best=SimpleNamespace(values=values))
+
+    kept = [
+        search(tilt_axis_angle_deg=0.5, magnification=1.1, step=1.0, cs_angstrom=2e7),
+        search(tilt_axis_angle_deg=-0.2, magnification=0.9, focal_spread_angstrom=30.0),
+    ]
+    told = searched(kept, ("C30", "C12"))
+    assert told == pytest.approx(
+        {"tilt_axis_angle_deg": 0.3, "magnification": 0.99, "focal_spread_angstrom": 30.0}
+    )
+
+
+def test_trials_of_another_run_are_refused_at_once(true_series, short, tmp_path):
+    path = tmp_path / "t.jsonl"
+    (tmp_path / "t.2.jsonl").touch()
+    with pytest.raises(OutputError, match=r"t\.2\.jsonl: exists"):
+        next(iterate_auto(true_series, auto(rounds=2), short, journal=path))
+    wanted = auto(error_groups=0)
+    drain(iterate_auto(true_series, wanted, short, journal=path))
+    ranges = (Range(name="cs_angstrom", low=1e7, high=2e7),)
+    other = auto(search=wanted.search.model_copy(update={"ranges": ranges}))
+    with pytest.raises(DataError, match="another series, range or setting"):
+        next(iterate_auto(true_series, other, short, journal=path, resume=True))
+    assert next(iterate_auto(true_series, wanted, short, journal=path, resume=True)).fraction == 0
 
 
 def test_the_pipeline_finds_cs_with_error_bars(true_series, short):

@@ -15,7 +15,14 @@ from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.posterior import interval, likely_best, score_noise, slice_through
 from napari_phaset3m.optimise.proposers import Bayesian, Random, make_proposer
 from napari_phaset3m.optimise.search import Axes, iterate_search
-from napari_phaset3m.optimise.trials import Journal, Trial, chosen
+from napari_phaset3m.optimise.trials import (
+    Journal,
+    Trial,
+    chosen,
+    in_the_way,
+    refuse_in_the_way,
+    signature,
+)
 from napari_phaset3m.prepare.events import Done, drain
 from napari_phaset3m.prepare.history import history
 
@@ -75,6 +82,11 @@ def test_b_factor_is_an_mtf(true_series, short):
             "take it up",
         ),
         ({"ranges": (Range(name="focal_spread_angstrom", low=-5),)}, "least value"),
+        ({"method": "random", "backend": "optuna"}, "not used by method random"),
+        (
+            {"ranges": (CS, Range(name="magnification")), "method": "grid", "calls": 3},
+            "make no grid of 2 parameters; give at least 4",
+        ),
     ],
 )
 def test_what_cannot_be_found_is_refused_before_the_run(true_series, short, changes, words):
@@ -201,6 +213,37 @@ def test_the_journal_survives_a_line_cut_off(tmp_path):
     assert [trial.number for trial in again.trials] == [0, 1]
     again.add(Trial(2, (0.2,), {"cs_angstrom": 2.0}, "done", 0.4))
     assert [t.number for t in Journal(path, "mark", resume=True).trials] == [0, 1, 2]
+
+
+def test_a_grid_is_told_before_the_run_and_continued_only_as_it_was(true_series, short):
+    pair = (CS, Range(name="magnification"))
+    grids = [wanted(ranges=pair, method="grid", calls=calls) for calls in (10, 16)]
+    assert "grid of 3 × 3 = 9 trials (at most 10)" in check(true_series, short, grids[0])
+    one, other = (signature(true_series, short, each) for each in grids)
+    assert one != other, "points of another grid lie elsewhere"
+    one, other = (signature(true_series, short, wanted(calls=calls)) for calls in (10, 16))
+    assert one == other
+
+
+def test_an_absent_backend_is_told_before_the_run(true_series, short, monkeypatch):
+    monkeypatch.setattr("napari_phaset3m.optimise.checks.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install optuna"):
+        check(true_series, short, wanted(backend="optuna"))
+
+
+def test_files_of_trials_that_are_in_the_way(tmp_path):
+    path, later = tmp_path / "t.jsonl", tmp_path / "t.2.jsonl"
+    assert in_the_way(None, 2, resume=False) is None and in_the_way(path, 2, resume=True) is None
+    later.touch()
+    assert in_the_way(path, 1, resume=False) is None
+    for resume in (False, True):
+        assert in_the_way(path, 2, resume=resume) == later
+        with pytest.raises(OutputError, match=r"t\.jsonl, to which it belongs, does not"):
+            refuse_in_the_way(path, 2, resume=resume)
+    path.touch()
+    assert in_the_way(path, 2, resume=True) is None
+    with pytest.raises(OutputError, match="--resume"):
+        refuse_in_the_way(path, 2, resume=False)
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path):

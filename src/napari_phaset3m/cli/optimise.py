@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,15 +15,18 @@ import typer
 from pydantic import Field
 
 from napari_phaset3m.cli import options, overrides, running
-from napari_phaset3m.config import Model, ReconstructionConfig
+from napari_phaset3m.config import Model, ReconstructionConfig, fields_of
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import ConfigError, OutputError
+from napari_phaset3m.errors import CancelledError, ConfigError, OutputError
 from napari_phaset3m.optimise.auto import AutoConfig
 from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.posterior import half_widths
+from napari_phaset3m.optimise.search import SearchResult
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
+from napari_phaset3m.wording import flag
 
 _FREE = (
     "Parameter to search, NAME or NAME=LOW:HIGH, in the unit of its name (repeatable). NAME=LOW:HIGH:log: "
@@ -65,13 +70,19 @@ def parse_range(text: str) -> dict[str, Any]:
         )
     if parts[2:] == ["log"]:
         found["scale"] = parts.pop()
-    try:
-        numbers = [float(part) if part else None for part in parts]
-    except ValueError:
-        raise ConfigError(f"--free: {rest!r} holds no numbers. Write NAME=LOW:HIGH") from None
+    if any(part and not _is_number(part) for part in parts):
+        raise ConfigError(f"--free: {rest!r} holds no numbers. Write NAME=LOW:HIGH")
+    numbers = [float(part) if part else None for part in parts]
     if len(numbers) > 2 and not (numbers[2] or 0) > 0:
         raise ConfigError(f"--free: the prior of {name.strip()} needs a standard deviation above 0")
     return found | dict(zip(("low", "high", "sigma"), numbers, strict=False))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _optimise(
@@ -99,16 +110,40 @@ def _optimise(
     if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
     running.check_outputs({"the output": output, "the trials": trials}, {"the series": series})
-    base: dict[str, Any] = {} if not free else {"ranges": tuple(parse_range(text) for text in free)}
-    if not free and auto:
-        base = AutoConfig().search.model_dump(exclude_unset=True)
-    wanted = options.build(OptimiseConfig, fields, base)
-    job = {"auto": auto, "trials": trials, "resume": resume, "fields": fields, "quiet": as_json}
-    record = _run(series, output, wanted, job)
+    try:
+        record = _from_flags(
+            series,
+            output,
+            free,
+            job={"auto": auto, "trials": trials, "resume": resume, "fields": fields, "quiet": as_json},
+        )
+    except ConfigError as error:
+        raise ConfigError(as_flags(str(error))) from None
     if as_json:
         print(json.dumps(record, indent=2))
     else:
         _tell(record)
+
+
+def _from_flags(series: Path, output: Path, free: list[str] | None, job: dict[str, Any]) -> dict[str, Any]:
+    base: dict[str, Any] = {} if not free else {"ranges": tuple(parse_range(text) for text in free)}
+    if not free and job["auto"]:
+        base = AutoConfig().search.model_dump(exclude_unset=True)
+    wanted = options.build(OptimiseConfig, job["fields"], base)
+    return _run(series, output, wanted, job)
+
+
+def as_flags(text: str) -> str:
+    """An error of the engine in the words of the command line: fields are flags."""
+    text = text.replace("ranges: name: ", "ranges: ", 1).removeprefix("search.").removeprefix("trial.")
+    text = text.replace("e.g. cs_angstrom", "e.g. --free cs_angstrom")
+    text = re.sub(r"switch (refine_\w+) off", lambda found: "add --no" + flag(found[1])[1:], text)
+    names = {path[-1] for model in (OptimiseConfig, _PipelineFlags) for path, _ in fields_of(model)}
+    for name in sorted(names, key=len, reverse=True):
+        shown = "--free" if name == "ranges" else flag(name)
+        where = rf"\b{name}\b" if "_" in name else rf"^{name}(?=:)"  # bin, sweeps ... are words, too
+        text = re.sub(rf"(?<!-){where}", shown, text)
+    return text
 
 
 optimise = options.with_flags(
@@ -142,7 +177,12 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
             return iterate_auto(data, whole, **how)
         return iterate_search(data, wanted, **how)
 
-    done = running.drive_steps(start, quiet=job["quiet"])
+    try:
+        done = running.drive_steps(start, quiet=job["quiet"])
+    except CancelledError as error:
+        kept = job["trials"]
+        more = "" if kept is None or not kept.exists() else f". {kept} holds its trials: go on with --resume"
+        raise CancelledError(f"{error}{more}") from None
     try:
         save_series(done.series, output)
     except OutputError as error:
@@ -157,6 +197,7 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
         {
             "file": str(output), "told": told, "stages": stages, "notes": list(done.result.notes),
             "determined": None if found is None else _determined(found, done.series),
+            "searches": [_searched(search) for search in _searches(done.result)],
             "failed_trials": _failed(done.result), "said": before,
         }
     )  # fmt: skip
@@ -175,9 +216,24 @@ def _determined(found: Determined, series: TiltFocalSeries) -> dict[str, Any]:
     }
 
 
+def _searches(result: Any) -> tuple[SearchResult, ...]:
+    return getattr(result, "searches", (result,))
+
+
+def _searched(search: SearchResult) -> dict[str, Any]:
+    """How a search ended, and the values of its best trial with their half widths, in their units."""
+    return {
+        "trials": len(search.trials),
+        "reason": search.reason,
+        "best": search.best.number,
+        "values": search.best.values,
+        "half_width": half_widths(search.proposer, search.best.point, search.axes),
+    }
+
+
 def _failed(result: Any) -> dict[str, int]:
     """How many trials ended in each way other than well."""
-    trials = [trial for search in getattr(result, "searches", (result,)) for trial in search.trials]
+    trials = [trial for search in _searches(result) for trial in search.trials]
     return dict(Counter(trial.status for trial in trials if trial.status != "done"))
 
 
@@ -186,11 +242,35 @@ def _say(notes: Iterable[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
+_REASONS = {
+    "calls": "all that --calls allows",
+    "gain": "no further gain is expected",
+    "grid": "the grid is complete",
+}
+
+
+def _tell_search(search: dict[str, Any]) -> None:
+    """How many trials, why no more, and where the best one lies; ± as in the window."""
+    print(f"  {search['trials']} trials, {_REASONS.get(search['reason'], search['reason'])}; best:")
+    for name, value in search["values"].items():
+        width = search["half_width"][name]
+        print(f"    {name} {value:.6g}" + (f" ± {width:.2g}" if width else ""))
+
+
 def _tell(record: dict[str, Any]) -> None:
+    searches = iter(record["searches"])
     for stage in record["stages"]:
-        state = "kept" if stage["kept"] else "undone: held-out images got worse"
+        undone = "undone: held-out images are explained no better"
         after = "not judged" if stage["after"] is None else f"{stage['after']:.4f}"
+        state = "kept" if stage["kept"] else undone
         print(f"{stage['name']}: held-out error {stage['before']:.4f} -> {after} ({state})")
+        if stage["name"] == "search":
+            _tell_search(next(searches))
+        changed = (f"{key} {value:.4g}" for key, value in stage["changed"].items() if value)
+        print(f"  changed: {', '.join(changed) or 'nothing'}; {stage['seconds']:.0f} s")
+    for search in searches:
+        _tell_search(search)
+    print("found:")
     for key, value in record["told"].items():
         print(f"  {key}: {value:.6g}" if isinstance(value, float) else f"  {key}: {value}")
     found = record["determined"] or {"names": (), "exchangeable": ()}

@@ -13,6 +13,7 @@ from napari_phaset3m.optimise.auto import AutoConfig
 from napari_phaset3m.optimise.checks import bounds, check
 from napari_phaset3m.optimise.config import OptimiseConfig, Range
 from napari_phaset3m.optimise.parameters import PARAMETERS
+from napari_phaset3m.optimise.trials import in_the_way
 
 Limits = tuple[float | None, float | None]
 
@@ -118,8 +119,11 @@ def refusal(plan: Plan, series: TiltFocalSeries, config: ReconstructionConfig) -
         notes = check(series, config, plan.search())
     except ConfigError as error:
         return _in_words(error), ()
-    if plan.journal is not None and plan.journal.exists() and not plan.resume:
-        return f"{plan.journal.name} exists: tick Resume to go on with its trials, or choose another file", ()
+    rounds = plan.config.rounds if plan.auto else 1
+    other = in_the_way(plan.journal, rounds, resume=plan.resume)
+    if other is not None and plan.journal is not None:
+        go_on = "tick Resume to go on with its trials, or " if plan.journal.exists() else ""
+        return f"{other.name} exists: {go_on}choose another file", ()
     return "", notes
 
 

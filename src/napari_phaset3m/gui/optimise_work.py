@@ -20,7 +20,7 @@ from napari_phaset3m.gui.volume_layer import AXIS_LABELS, placement, turn_to_vol
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.optimise.auto import AutoResult
-from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
+from napari_phaset3m.optimise.parameters import solver_values, with_solver
 from napari_phaset3m.optimise.search import SearchResult
 
 if TYPE_CHECKING:
@@ -194,16 +194,22 @@ class OptimiseWork(QObject):
 
     def apply(self) -> None:
         """Write what was found into the series (and settings of the reconstruction that were searched)."""
-        found, best = self.found, self.rounds[-1].best if self.rounds else None
-        if found is None or best is None or self.why_not_apply():
+        found = self.found
+        if found is None or self.why_not_apply():
             return
-        solver = {name: value for name, value in best.values.items() if PARAMETERS[name].kind == "solver"}
+        solver = self._solver()
         self._session.apply(found, APPLIED)
         if solver:
             self._config_before = self._session.config
-            self._session.config = put_all(found, self._session.config, solver)[1]
+            self._session.config = with_solver(found, self._session.config, solver)
         self.driver.say(TOPIC, "Applied: the series has these values now; Undo takes them back", "good")
         self.changed.emit()
+
+    def _solver(self) -> dict[str, float]:
+        """Settings of the reconstruction that were searched, as they were found."""
+        if isinstance(self.result, AutoResult):
+            return self.result.solver
+        return {} if self.result is None else solver_values(self.result.best.values)
 
     def why_not_revert(self) -> str:
         """Why nothing can be taken back; empty when it can."""
@@ -240,10 +246,7 @@ class OptimiseWork(QObject):
         config, series = self.used_config, self.found
         if series is None or self.result is None:
             return config
-        if isinstance(self.result, SearchResult):
-            values = self.result.best.values
-            solver = {name: value for name, value in values.items() if PARAMETERS[name].kind == "solver"}
-            config = put_all(series, config, solver)[1]
+        config = with_solver(series, config, self._solver())
         bin_ = self.result.volume_bin
         return (
             config

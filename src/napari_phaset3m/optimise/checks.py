@@ -132,7 +132,7 @@ def _undetermined(
     if name in _DAMPING and not _converges(trial, config):
         return (
             "a sharper volume makes up for it, and the score of a short trial tells how fast it sharpens; "
-            f"give trials bin 1, {CONVERGED_SWEEPS} sweeps and padding auto, or leave it as stated"
+            f"give trials bin 1, sweeps {CONVERGED_SWEEPS} and padding auto, or leave it as stated"
         )
     if _effect(name, limits, series, trial.bin) < _UNSEEN:
         return (

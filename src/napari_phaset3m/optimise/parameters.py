@@ -56,7 +56,7 @@ class Parameter:
     @property
     def relative_to(self) -> float | None:
         """0 (an offset) or 1 (a factor) where values are relative to the series as it is; else None."""
-        return {_zero: 0.0, _one: 1.0}.get(self.get)
+        return 0.0 if self.get is _zero else 1.0 if self.get is _one else None
 
 
 def _field(name: str) -> dict[str, Any]:

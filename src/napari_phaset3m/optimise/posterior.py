@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_phaset3m.optimise.axes import Axes
 from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer
 
 Place = Callable[[int, np.ndarray], np.ndarray]
@@ -92,6 +93,16 @@ def score_noise(proposer: Proposer) -> float:
         return 0.0
     # The process is fitted to scores scaled to unit variance.
     return float(np.sqrt(models[-1].noise_ or 0.0) * models[-1]._y_train_std)
+
+
+def half_widths(proposer: Proposer, best: Point, axes: Axes) -> dict[str, float | None]:
+    """How well each parameter is told: half of :func:`interval`, in its unit; None without a model."""
+    found: dict[str, float | None] = {}
+    for axis, (name, (low, high)) in enumerate(axes.limits.items()):
+        part = slice_through(proposer, best, (axis,), place=axes.place)
+        left, right = (0.0, 0.0) if part is None else interval(part)
+        found[name] = None if part is None else 0.5 * (right - left) * (high - low)
+    return found
 
 
 def interval(part: Slice) -> tuple[float, float]:

@@ -238,7 +238,6 @@ def check_head(path: Path, mark: str, field: str = "signature") -> list[str]:
         raise DataError(
             f"is of another series, range or setting{version}",
             path=path,
-            field=field,
             remedy="Continue with the same ones, or name another file to start anew",
         )
     return lines
