@@ -45,8 +45,10 @@ def test_a_killed_search_goes_on(tiny, tmp_path):
     done = subprocess.run(
         command(tiny, out, journal, "--resume", "--json"), capture_output=True, text=True, check=True
     )
-    numbers = [json.loads(line)["number"] for line in lines(journal)[1:]]
-    assert numbers == list(range(6)) and lines(journal)[: len(kept) - 1] == kept[:-1]
+    *made, end = (json.loads(line) for line in lines(journal)[1:])
+    numbers = [trial["number"] for trial in made]
+    assert numbers == list(range(6)) and end["ended"] == "calls"
+    assert lines(journal)[: len(kept) - 1] == kept[:-1]
     assert json.loads(done.stdout)["told"]["trial"] in numbers and out.exists()
 
 
@@ -80,7 +82,7 @@ def test_what_a_search_found_is_told(tiny, tmp_path, capsys):
     arguments = command(tiny, out, journal)[3:]
     assert main(arguments) == 0
     told = capsys.readouterr().out
-    best = min((json.loads(line) for line in lines(journal)[1:]), key=lambda trial: trial["score"])
+    best = min((json.loads(line) for line in lines(journal)[1:-1]), key=lambda trial: trial["score"])
     assert "  6 trials, all that --calls allows; best:" in told
     assert f"    cs_angstrom {best['values']['cs_angstrom']:.6g}" in told
     assert main(arguments) == 2 and "Continue it with --resume" in capsys.readouterr().err

@@ -128,6 +128,31 @@ def test_trials_of_another_run_are_refused_at_once(true_series, short, tmp_path)
     assert next(iterate_auto(true_series, wanted, short, journal=path, resume=True)).fraction == 0
 
 
+def test_a_run_killed_in_its_second_search_goes_on_to_the_same_end(true_series, short, tmp_path):
+    """The first search had ended: what it found may not change, or trials of the second are of no use."""
+    wrong = true_series.replace(spherical_aberration_angstrom=1.5e7)
+    search = OptimiseConfig(
+        ranges=(Range(name="cs_angstrom"),), calls=5, initial=3, stop_gain=0.0,
+        trial=SHORT.model_copy(update={"bin": 2}),
+    )  # fmt: skip
+    wanted, path = auto(search=search, rounds=2, error_groups=0), tmp_path / "t.jsonl"
+    whole = drain(iterate_auto(wrong, wanted, short))
+    second = tmp_path / "t.2.jsonl"
+    for _ in iterate_auto(wrong, wanted, short, journal=path):
+        if second.exists() and len(second.read_text().splitlines()) > 2:
+            break
+    first, begun = path.read_text(), second.read_text()
+    again = drain(iterate_auto(wrong, wanted, short, journal=path, resume=True))
+    assert path.read_text() == first and second.read_text().startswith(begun)
+    np.testing.assert_array_equal(again.series.shifts_px, whole.series.shifts_px)
+    assert again.series.spherical_aberration_angstrom == whole.series.spherical_aberration_angstrom
+    longer = auto(search=search.model_copy(update={"calls": 8}), rounds=2, error_groups=0)
+    done = drain(iterate_auto(wrong, longer, short, journal=path, resume=True))
+    set_aside = [note for note in done.result.notes if "trials of another outcome" in note]
+    assert len(done.result.searches[0].trials) >= 8
+    assert (tmp_path / "t.2.jsonl.old").exists() == bool(set_aside)
+
+
 def test_the_pipeline_finds_cs_with_error_bars(true_series, short):
     wrong = true_series.replace(spherical_aberration_angstrom=1.5e7)
     done = drain(iterate_auto(wrong, auto(error_groups=2), short))

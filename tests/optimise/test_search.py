@@ -11,18 +11,12 @@ from napari_phaset3m.errors import ConfigError, DataError, DivergedError, Output
 from napari_phaset3m.optimise import objective
 from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
+from napari_phaset3m.optimise.journal_files import in_the_way, refuse_in_the_way, set_aside
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.posterior import interval, likely_best, score_noise, slice_through
 from napari_phaset3m.optimise.proposers import Bayesian, Random, make_proposer
 from napari_phaset3m.optimise.search import Axes, iterate_search
-from napari_phaset3m.optimise.trials import (
-    Journal,
-    Trial,
-    chosen,
-    in_the_way,
-    refuse_in_the_way,
-    signature,
-)
+from napari_phaset3m.optimise.trials import Journal, Trial, chosen, signature
 from napari_phaset3m.prepare.events import Done, drain
 from napari_phaset3m.prepare.history import history
 
@@ -244,6 +238,35 @@ def test_files_of_trials_that_are_in_the_way(tmp_path):
     assert in_the_way(path, 2, resume=True) is None
     with pytest.raises(OutputError, match="--resume"):
         refuse_in_the_way(path, 2, resume=False)
+
+
+def test_a_search_that_ended_is_not_searched_again(true_series, short, tmp_path):
+    path, how = tmp_path / "t.jsonl", wanted(calls=6, stop_gain=0.0)
+    whole = drain(iterate_search(true_series, how, short, journal=path)).result
+    kept = path.read_text()
+    again = drain(iterate_search(true_series, how, short, journal=path, resume=True)).result
+    assert path.read_text() == kept and again.best == whole.best and again.reason == whole.reason
+    more = wanted(calls=9, stop_gain=0.0)
+    longer = drain(iterate_search(true_series, more, short, journal=path, resume=True)).result
+    numbers = [trial.number for trial in longer.trials]
+    assert len(numbers) >= 9 and numbers == list(range(len(numbers)))
+    assert [trial.score for trial in longer.trials[:6]] == [trial.score for trial in whole.trials[:6]]
+
+
+def test_numbers_are_not_given_twice(tmp_path):
+    book = Journal(None, "mark")
+    book.add(Trial(0, (0.1,), {"a": 1.0}, "done", 0.5))
+    book.add(Trial(2, (0.2,), {"a": 2.0}, "done", 0.4))
+    assert book.next_number == 3, "trial 1 was in flight when the process was killed"
+
+
+def test_trials_of_another_outcome_are_set_aside(tmp_path):
+    path = tmp_path / "t.2.jsonl"
+    assert set_aside(None, "one") is None and set_aside(path, "one") is None
+    Journal(path, "one")
+    assert set_aside(path, "one") is None and path.exists()
+    old = set_aside(path, "other")
+    assert old == tmp_path / "t.2.jsonl.old" and old.exists() and not path.exists()
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path):

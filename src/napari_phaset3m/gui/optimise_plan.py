@@ -12,8 +12,8 @@ from napari_phaset3m.gui.optimise_units import shown, shown_unit
 from napari_phaset3m.optimise.auto import AutoConfig
 from napari_phaset3m.optimise.checks import bounds, check
 from napari_phaset3m.optimise.config import OptimiseConfig, Range
+from napari_phaset3m.optimise.journal_files import in_the_way
 from napari_phaset3m.optimise.parameters import PARAMETERS
-from napari_phaset3m.optimise.trials import in_the_way
 
 Limits = tuple[float | None, float | None]
 

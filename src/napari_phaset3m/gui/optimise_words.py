@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_phaset3m.gui.optimise_units import number, shown, shown_unit, with_error
-from napari_phaset3m.optimise.auto import FREEDOM, AutoResult, Stage
+from napari_phaset3m.optimise.auto import AutoResult, Stage
+from napari_phaset3m.optimise.axes import at_bounds, bounded
 from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
-from napari_phaset3m.optimise.search import SearchResult, at_bounds, bounded
+from napari_phaset3m.optimise.search import SearchResult
+from napari_phaset3m.optimise.stages import FREEDOM
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 if TYPE_CHECKING:

@@ -24,24 +24,29 @@ from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.fine import iterate_fine
 from napari_phaset3m.optimise.gradient import gradient
 from napari_phaset3m.optimise.jackknife import replicates, with_scatter
+from napari_phaset3m.optimise.journal_files import check_run, round_path, set_aside
+from napari_phaset3m.optimise.judging import judged_trial, judging_trial
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy
-from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import solver_values, with_solver
 from napari_phaset3m.optimise.search import iterate_search
-from napari_phaset3m.optimise.stages import AutoResult, Judged, Stage, State, changes, noted, searched, turned
-from napari_phaset3m.optimise.trials import check_head, refuse_in_the_way, round_path, signature
+from napari_phaset3m.optimise.stages import (
+    FREEDOM,
+    AutoResult,
+    Judged,
+    Stage,
+    State,
+    changes,
+    noted,
+    searched,
+    turned,
+)
+from napari_phaset3m.optimise.trials import signature
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-
-#: What no image tells, said with every result.
-FREEDOM = (
-    "a constant tilt offset only turns the volume about the tilt axis: no image tells it, "
-    "and it stays as stated"
-)
 
 #: Matching at full sampling gains where noise is strong even at this bin (at 200 e/Å² it gained nothing).
 _FINE_NOISE_BIN = 2
@@ -85,11 +90,9 @@ def iterate_auto(
     check(series, config, wanted.search)
     path = None if journal is None else Path(journal)
     begun = signature(series, config, wanted.search)
-    refuse_in_the_way(path, wanted.rounds, resume=resume)
-    if path is not None and path.exists():
-        check_head(path, begun, "begun")
+    check_run(path, begun, wanted.rounds, resume=resume)
     yield Progress("Judging what the series states", 0.0)
-    first = _trial(State(series, 1.0), config, wanted)
+    first = judging_trial(State(series, 1.0), config, wanted, series)
     if first.score is None:
         raise ConfigError(f"the stated parameters cannot be judged: {first.message}")
     state = State(series, first.score, volume=first.volume, volume_bin=wanted.search.trial.bin)
@@ -102,7 +105,7 @@ def iterate_auto(
         yield from _fine(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
-    notes = tuple(dict.fromkeys([*noted(state.searches), FREEDOM]))
+    notes = tuple(dict.fromkeys([*noted(state.searches), *state.notes, FREEDOM]))
     result = AutoResult(
         tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes,
         state.volume_bin, dict(state.solver),
@@ -112,21 +115,6 @@ def iterate_auto(
     told |= changes(series, state.series) | searched(state.kept_searches, wanted.optics) | state.solver
     done = state.series.replace(metadata=series.metadata)
     yield Done(recorded(done, "optimise auto", wanted, told), result)
-
-
-def _trial(
-    state: State, config: ReconstructionConfig, wanted: AutoConfig, series: TiltFocalSeries | None = None
-) -> Outcome:
-    """Of the state's series, or another one, with the settings of the reconstruction that were found."""
-    objective = Objective(series or state.series, config, wanted.search.trial, wanted.search.seed)
-    return objective(state.solver)
-
-
-def _judged(
-    state: State, config: ReconstructionConfig, wanted: AutoConfig, series: TiltFocalSeries | None = None
-) -> Judged:
-    made = _trial(state, config, wanted, series)
-    return Judged(made.score, made.volume, wanted.search.trial.bin)
 
 
 def _align(
@@ -141,7 +129,7 @@ def _align(
         if isinstance(event, Progress):
             yield Progress(f"Start: {event.text}", 0.2 * event.fraction, event.detail)
         else:
-            judged = _judged(state, config, wanted, event.series)
+            judged = judged_trial(state, config, wanted, event.series)
             state.judge("align", event.series, judged, time.perf_counter() - begun)
 
 
@@ -154,6 +142,10 @@ def _search(
 ) -> Iterator[Progress]:
     clock, (finish, path, resume, begun) = time.perf_counter(), how
     config = with_solver(state.series, config, state.solver)
+    if state.searches:  # what came before may have ended elsewhere, after more trials
+        old = set_aside(path, signature(state.series, config, wanted.search))
+        if old is not None:
+            state.notes.append(f"{old}: trials of another outcome of the first search; they are not used")
     events = iterate_search(
         state.series, wanted.search, config, finish=finish, journal=path, resume=resume, begun=begun
     )
@@ -187,13 +179,13 @@ def _gradient(
         return
     series = found.series
     yield Progress("Judging the refined parameters", part[0] + 0.97 * part[1])
-    judged = replace(_judged(state, config, wanted, series), volume=found.result.volume, volume_bin=1)
+    judged = replace(judged_trial(state, config, wanted, series), volume=found.result.volume, volume_bin=1)
     state.determined = found.result.determined
     state.judge("gradient", series, judged, time.perf_counter() - begun)
     levels = found.result.levels
     if levels is not None:
         begun, series = time.perf_counter(), levelled(state.series, levels)
-        judged = _judged(state, config, wanted, series)
+        judged = judged_trial(state, config, wanted, series)
         told = {"dose_rms_percent": 100 * float(np.sqrt(((levels[series.used] - 1) ** 2).mean()))}
         state.judge("dose", series, judged, time.perf_counter() - begun, told)
 
@@ -219,7 +211,7 @@ def _geometry(
         if isinstance(event, Progress):
             yield Progress(f"Geometry: {event.text}", at, event.detail)
         else:
-            judged = _judged(state, config, wanted, event.series)
+            judged = judged_trial(state, config, wanted, event.series)
             told = turned(event.result.alignment)
             state.judge("geometry", event.series, judged, time.perf_counter() - begun, told)
 
@@ -238,7 +230,7 @@ def _fine(
         if isinstance(event, Progress):
             yield Progress(event.text, 0.9, event.detail)
         else:
-            judged = _judged(state, config, wanted, event.series)
+            judged = judged_trial(state, config, wanted, event.series)
             ball = event.result
             told = {} if ball is None else {"ball_radius_angstrom": ball.radius_angstrom}
             state.judge("fine", event.series, judged, time.perf_counter() - begun, told)
@@ -268,7 +260,7 @@ def _rounds(
         if finer is not None and number + 1 < wanted.rounds:
             wanted = finer
             yield Progress("Judging at a finer sampling", part[0] + part[1])
-            state.begin_again(_judged(state, config, wanted))
+            state.begin_again(judged_trial(state, config, wanted, state.series))
     return wanted
 
 
@@ -295,4 +287,4 @@ def _refine(
     )  # fmt: skip
 
 
-__all__ = ["AutoConfig", "AutoResult", "Stage", "changes", "iterate_auto"]
+__all__ = ["FREEDOM", "AutoConfig", "AutoResult", "Stage", "changes", "iterate_auto"]

@@ -7,6 +7,7 @@ distribution that a prior (a Gaussian, cut off at the bounds) gives.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -17,6 +18,12 @@ from napari_phaset3m.optimise.checks import bounds
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.proposers import Point
+
+if TYPE_CHECKING:
+    from napari_phaset3m.optimise.trials import Trial
+
+#: Nearer to a bound than this, in units of the range, counts as at it.
+_AT_BOUND = 0.01
 
 
 class Axes:
@@ -79,3 +86,21 @@ class Axes:
         assert prior is not None
         low, high = ((bound - prior[0]) / prior[1] for bound in self.limits[self.names[axis]])
         return float(ndtr(low)), float(ndtr(high))
+
+
+def bounded(found: Trial, axes: Axes) -> list[str]:
+    """The parameters whose best value lies at a bound of its range, where it could go on."""
+    names = []
+    for name, (low, high) in axes.limits.items():
+        ends = [low] * (low > PARAMETERS[name].least) + [high]
+        if min(abs(found.values[name] - end) for end in ends) < _AT_BOUND * (high - low):
+            names.append(name)
+    return names
+
+
+def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
+    """A note for each parameter that is :func:`bounded`."""
+    return tuple(
+        f"{name}: the best value, {found.values[name]:g}, lies at a bound of its range; widen it"
+        for name in bounded(found, axes)
+    )

@@ -5,6 +5,7 @@ scikit-optimize and Optuna stand behind the same two verbs, so that either can b
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, Protocol
@@ -136,10 +137,11 @@ class Bayesian:
 
     def ask(self, n: int = 1) -> list[Point]:
         """See :class:`Proposer`."""
-        with _one_thread():
-            if n == 1:
-                return [tuple(map(float, self.optimizer.ask()))]
-            return [tuple(map(float, point)) for point in self.optimizer.ask(n_points=n, strategy="cl_min")]
+        with _one_thread(), warnings.catch_warnings():
+            # A point that was tried is replaced by a random one, which is as it should be.
+            warnings.filterwarnings("ignore", "The objective has been evaluated", UserWarning)
+            points = [self.optimizer.ask()] if n == 1 else self.optimizer.ask(n_points=n, strategy="cl_min")
+        return [tuple(map(float, point)) for point in points]
 
     def tell(self, point: Point, score: float | None) -> None:
         """See :class:`Proposer`; failed points count as the worst so far, so that they are avoided.

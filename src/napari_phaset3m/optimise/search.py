@@ -15,7 +15,7 @@ import numpy as np
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DivergedError
-from napari_phaset3m.optimise.axes import Axes
+from napari_phaset3m.optimise.axes import Axes, at_bounds
 from napari_phaset3m.optimise.checks import check
 from napari_phaset3m.optimise.config import OptimiseConfig
 from napari_phaset3m.optimise.objective import Objective, Outcome
@@ -30,8 +30,6 @@ from napari_phaset3m.prepare.history import recorded
 POLL_SECONDS = 0.3
 #: After so many trials in a row that promise little it ends: the model of few points changes its mind.
 _PATIENCE = 3
-#: Nearer to a bound than this, in units of the range, counts as at it.
-_AT_BOUND = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,42 +118,20 @@ def iterate_search(
     mark = signature(series, config, wanted)
     book = Journal(Path(journal) if journal else None, mark, resume=resume, begun=begun)
     proposer = make_proposer(wanted, [(trial.point, trial.score) for trial in book.trials])
-    stop = Flag()
-    threads = None if wanted.workers == 1 else 1
-    objective = Objective(series, config, wanted.trial, wanted.seed, threads, stop.is_set)
-    reason = yield from _trials(objective, proposer, book, (wanted, axes, finish, stop))
-    found = best(book.trials)
-    likely = likely_best(proposer, [trial.point for trial in book.trials])
-    if found is not None and likely is not None and reason != "finished early":
-        yield Progress("Trying where the model expects the lowest error", 0.99)
-        last = _at_model_minimum(objective, book, axes, likely[0])
-        found = chosen(found, last, score_noise(proposer))
-    if found is None:
-        why = book.trials[-1].message if book.trials else "none was run"
-        raise DivergedError(f"no trial could be judged; the last one: {why}")
+    before = book.outcome(wanted)
+    if before is not None:
+        yield from (_progress(book, wanted, _seen(trial, book, proposer, axes)) for trial in book.trials)
+        reason, found = before
+    else:
+        stop = Flag()
+        threads = None if wanted.workers == 1 else 1
+        objective = Objective(series, config, wanted.trial, wanted.seed, threads, stop.is_set)
+        reason, found = yield from _found(objective, proposer, book, (wanted, axes, finish, stop))
     known = _model(proposer, book, wanted)
     volume = book.volumes.get(found.number)
     notes = (*notes, *at_bounds(found, axes))
     result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
-
-
-def bounded(found: Trial, axes: Axes) -> list[str]:
-    """The parameters whose best value lies at a bound of its range, where it could go on."""
-    names = []
-    for name, (low, high) in axes.limits.items():
-        ends = [low] * (low > PARAMETERS[name].least) + [high]
-        if min(abs(found.values[name] - end) for end in ends) < _AT_BOUND * (high - low):
-            names.append(name)
-    return names
-
-
-def at_bounds(found: Trial, axes: Axes) -> tuple[str, ...]:
-    """A note for each parameter that is :func:`bounded`."""
-    return tuple(
-        f"{name}: the best value, {found.values[name]:g}, lies at a bound of its range; widen it"
-        for name in bounded(found, axes)
-    )
 
 
 def _model(proposer: Proposer, book: Journal, wanted: OptimiseConfig) -> Bayesian | Grid:
@@ -184,6 +160,28 @@ def best_series(
     return recorded(changed, "optimise", wanted, told)
 
 
+def _found(
+    objective: Objective,
+    proposer: Proposer,
+    book: Journal,
+    how: tuple[OptimiseConfig, Axes, Finish | None, Flag],
+) -> Generator[Progress, None, tuple[str, Trial]]:
+    """Run the search to its end; returns why it ended, and its best trial."""
+    reason = yield from _trials(objective, proposer, book, how)
+    found = best(book.trials)
+    likely = likely_best(proposer, [trial.point for trial in book.trials])
+    if found is not None and likely is not None and reason != "finished early":
+        yield Progress("Trying where the model expects the lowest error", 0.99)
+        last = _at_model_minimum(objective, book, how[1], likely[0])
+        found = chosen(found, last, score_noise(proposer))
+    if found is None:
+        why = book.trials[-1].message if book.trials else "none was run"
+        raise DivergedError(f"no trial could be judged; the last one: {why}")
+    if reason != "finished early":
+        book.end(reason, found, how[0])
+    return reason, found
+
+
 def _trials(
     objective: Objective,
     proposer: Proposer,
@@ -193,7 +191,8 @@ def _trials(
     """Run trials until the search ends; returns why."""
     wanted, axes, finish, stop = how
     running: dict[Future[Outcome], tuple[int, Point]] = {}
-    number, clock = len(book.trials), time.monotonic()
+    number, clock = book.next_number, time.monotonic()
+    left = wanted.calls - len(book.trials)
     reason, little = "calls", 0
     yield from (_progress(book, wanted, _seen(trial, book, proposer, axes)) for trial in book.trials)
     with ThreadPoolExecutor(wanted.workers) as pool:
@@ -201,13 +200,13 @@ def _trials(
             while True:
                 if finish is not None and finish.finish_requested() and best(book.trials) is not None:
                     return "finished early"
-                room = min(wanted.workers - len(running), wanted.calls - number)
+                room = min(wanted.workers - len(running), left)
                 if room > 0 and reason == "calls":
                     points = proposer.ask(room)
                     reason = "calls" if points else "grid"
                     for point in points:
                         running[pool.submit(objective, axes.values(point))] = (number, point)
-                        number += 1
+                        number, left = number + 1, left - 1
                 if not running:
                     return reason
                 done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -233,7 +232,7 @@ def _at_model_minimum(objective: Objective, book: Journal, axes: Axes, point: Po
         if np.allclose(trial.point, point, atol=1e-6):
             return trial
     objective = replace(objective, cancelled=lambda: False)
-    return _kept(objective(axes.values(point)), (len(book.trials), point), axes, book)
+    return _kept(objective(axes.values(point)), (book.next_number, point), axes, book)
 
 
 def _kept(outcome: Outcome, asked: tuple[int, Point], axes: Axes, book: Journal) -> Trial:

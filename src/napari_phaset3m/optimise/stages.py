@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.optimise.axes import at_bounds
 from napari_phaset3m.optimise.parameters import PARAMETERS
-from napari_phaset3m.optimise.search import SearchResult, at_bounds
+from napari_phaset3m.optimise.search import SearchResult
 from napari_phaset3m.optimise.uncertainty import Determined
 from napari_phaset3m.prepare.align.model import Alignment
+
+#: What no image tells, said with every result.
+FREEDOM = (
+    "a constant tilt offset only turns the volume about the tilt axis: no image tells it, "
+    "and it stays as stated"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +116,7 @@ class State:
         Those of ``searches`` whose best point was kept.
     solver : dict
         Settings of the reconstruction found so far: what comes later is judged with them.
+    notes : list of str
     """
 
     series: TiltFocalSeries
@@ -121,6 +129,7 @@ class State:
     ways: dict[str, TiltFocalSeries] = field(default_factory=dict)
     kept_searches: list[SearchResult] = field(default_factory=list)
     solver: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def judge(
         self,

@@ -14,11 +14,11 @@ import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.errors import OutputError
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.optimise.config import OptimiseConfig
+from napari_phaset3m.optimise.journal_files import FORMAT, check_head, refuse_in_the_way
 
-_FORMAT = "phaset3m trials"
 #: Score below which logarithms are not told apart.
 _LEAST = 1e-9
 
@@ -81,40 +81,6 @@ def chosen(lowest: Trial, expected: Trial, noise: float) -> Trial:
     return lowest if below > 2 * np.sqrt(2) * noise else expected
 
 
-def round_path(path: Path, number: int) -> Path:
-    """Where a later search of the same run keeps its trials: ``t.jsonl``, ``t.2.jsonl`` ... (from 0)."""
-    return path if not number else path.with_name(f"{path.stem}.{number + 1}{path.suffix}")
-
-
-def in_the_way(path: Path | None, rounds: int, *, resume: bool) -> Path | None:
-    """The first file that keeps a run of ``rounds`` searches from its trials; None when there is none.
-
-    Without ``resume`` that is any file that exists; with it, one of a later search without the first.
-    """
-    if path is None or (resume and path.exists()):
-        return None
-    paths = (round_path(path, number) for number in range(rounds))
-    return next((each for each in paths if each.exists()), None)
-
-
-def refuse_in_the_way(path: Path | None, rounds: int, *, resume: bool) -> None:
-    """Refuse, before anything is computed, a run whose trials would meet those of another one.
-
-    Raises
-    ------
-    OutputError
-    """
-    other = in_the_way(path, rounds, resume=resume)
-    if other is None or path is None:
-        return
-    if other == path or path.exists():
-        raise OutputError(f"{other}: exists already. Continue it with --resume, or name another file")
-    raise OutputError(
-        f"{other}: exists already, but {path.name}, to which it belongs, does not. "
-        "Delete it, or name another file"
-    )
-
-
 def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: OptimiseConfig) -> str:
     """What trials must share to be continued: data, settings, ranges, seed (not how many)."""
     free = {"calls", "stop_gain", "workers"}
@@ -169,13 +135,15 @@ class Journal:
         self.path = path
         self.trials: list[Trial] = []
         self.volumes: dict[int, np.ndarray] = {}
+        #: Why the search ended, its best trial, and how long it was to be; None: it has not.
+        self.ended: dict[str, Any] | None = None
         if path is None:
             return
         refuse_in_the_way(path, 1, resume=resume)
         if path.exists():
             self._read(path, mark)
         else:
-            head = {"format": _FORMAT, "signature": mark, "begun": begun, "version": package_version()}
+            head = {"format": FORMAT, "signature": mark, "begun": begun, "version": package_version()}
             self._append(head)
 
     def _read(self, path: Path, mark: str) -> None:
@@ -184,7 +152,11 @@ class Journal:
         for line in lines[1:]:
             try:
                 data = json.loads(line)
-                self.trials.append(Trial(**{**data, "point": tuple(data["point"])}))
+                if "ended" in data:
+                    self.ended = data
+                else:
+                    self.trials.append(Trial(**{**data, "point": tuple(data["point"])}))
+                    self.ended = None
             except (ValueError, TypeError, KeyError):
                 break  # the process died while it wrote this line
             kept.append(line)
@@ -202,6 +174,24 @@ class Journal:
         if self.path is not None:
             self._append(asdict(trial))
 
+    @property
+    def next_number(self) -> int:
+        """Number of the next trial: one in flight when a process was killed leaves a gap."""
+        return 1 + max((trial.number for trial in self.trials), default=-1)
+
+    def end(self, reason: str, found: Trial, wanted: OptimiseConfig) -> None:
+        """Keep how the search ended, so that a later run finds the same without a trial more."""
+        self.ended = {"ended": reason, "best": found.number, **_length(wanted)}
+        if self.path is not None:
+            self._append(self.ended)
+
+    def outcome(self, wanted: OptimiseConfig) -> tuple[str, Trial] | None:
+        """(Reason, best trial) of a search that had ended; None where it goes on, or is to be longer."""
+        ended = self.ended
+        if ended is None or any(ended.get(name) != value for name, value in _length(wanted).items()):
+            return None
+        return ended["ended"], next(trial for trial in self.trials if trial.number == ended["best"])
+
     def _append(self, record: Mapping[str, Any]) -> None:
         assert self.path is not None
         try:
@@ -213,34 +203,8 @@ class Journal:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
 
 
-def check_head(path: Path, mark: str, field: str = "signature") -> list[str]:
-    """The lines of a journal, whose first one says that it is of this search.
-
-    Parameters
-    ----------
-    field : str
-        ``signature``, or ``begun`` (not checked where the journal does not hold it).
-
-    Raises
-    ------
-    DataError
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        head = json.loads(lines[0])
-    except (IndexError, ValueError):
-        lines, head = [], None
-    if not isinstance(head, dict) or head.get("format") != _FORMAT:
-        raise DataError("is no journal of trials", path=path, remedy="Name the file of an earlier search")
-    if head.get(field) != mark and not (field == "begun" and not head.get(field)):
-        other, here = head.get("version", "unknown"), package_version()
-        version = "" if other == here else f", or of another version (written by {other}, this is {here})"
-        raise DataError(
-            f"is of another series, range or setting{version}",
-            path=path,
-            remedy="Continue with the same ones, or name another file to start anew",
-        )
-    return lines
+def _length(wanted: OptimiseConfig) -> dict[str, float]:
+    return {"calls": wanted.calls, "stop_gain": wanted.stop_gain}
 
 
 def _rewrite(path: Path, text: str) -> None:
