@@ -9,8 +9,9 @@ from typing import Literal, get_args, get_origin
 import h5py
 import numpy as np
 import pytest
+import typer
 
-from napari_phaset3m.cli import main, overrides
+from napari_phaset3m.cli import app, main, overrides
 from napari_phaset3m.cli.options import build, fields_of, flag
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import ConfigError
@@ -32,6 +33,12 @@ def series_file(path: Path, **changes: object) -> Path:
         for key, value in content.items():
             file[key] = value
     return path
+
+
+def test_no_command_has_a_flag_twice():
+    for name, command in typer.main.get_command(app).commands.items():
+        flags = [flag for item in command.params for flag in (*item.opts, *item.secondary_opts)]
+        assert sorted(flags) == sorted(set(flags)), name
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,7 +46,7 @@ class _PipelineFlags(Model):
     optics: tuple[str, ...] = Field(("C30", "C12"), description=_described("optics"))
     bins: tuple[int, ...] = Field((2,), description=_described("bins"))
     geometry: tuple[str, ...] = Field((), description=_described("geometry"))
-    dose: bool = Field(False, description=_described("dose"))
+    refine_dose: bool = Field(False, description=_described("dose"))
     rounds: int = Field(2, description=_described("rounds"))
     fine_rounds: int = Field(6, description=_described("fine_rounds"))
     error_groups: int = Field(5, description=_described("error_groups"))
@@ -164,7 +164,8 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
 
     data = load_series(path, **overrides.collect(job["fields"]))
     given = job["fields"]
-    pipeline = {name: given.get(name) for name in _PipelineFlags.model_fields}
+    # --dose states the dose of a series, as in every command.
+    pipeline = {name.removeprefix("refine_"): given.get(name) for name in _PipelineFlags.model_fields}
     base = {"search": wanted.model_dump(exclude_unset=True)}
     whole = options.build(AutoConfig, pipeline, base) if job["auto"] else None
     before = check(data, ReconstructionConfig(), wanted)
@@ -264,9 +265,14 @@ def _tell(record: dict[str, Any]) -> None:
         after = "not judged" if stage["after"] is None else f"{stage['after']:.4f}"
         state = "kept" if stage["kept"] else undone
         print(f"{stage['name']}: held-out error {stage['before']:.4f} -> {after} ({state})")
+        told: Mapping[str, float] = {}
         if stage["name"] == "search":
-            _tell_search(next(searches))
-        changed = (f"{key} {value:.4g}" for key, value in stage["changed"].items() if value)
+            search = next(searches)
+            told = search["values"]
+            _tell_search(search)
+        changed = (
+            f"{key} {value:.4g}" for key, value in stage["changed"].items() if value and key not in told
+        )
         print(f"  changed: {', '.join(changed) or 'nothing'}; {stage['seconds']:.0f} s")
     for search in searches:
         _tell_search(search)

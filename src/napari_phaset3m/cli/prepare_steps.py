@@ -15,6 +15,8 @@ from napari_phaset3m.prepare.steps import STEPS, step_entry
 from napari_phaset3m.wording import flag
 
 _NONE = ("none", "None")
+#: Switches that are not the step's name: --dose states the dose of a series, as in every command.
+_SWITCHES = {"dose": "dose-weighting"}
 
 
 def flags_of_steps() -> list[inspect.Parameter]:
@@ -22,7 +24,7 @@ def flags_of_steps() -> list[inspect.Parameter]:
     made = []
     for name, entry in STEPS.items():
         panel = f"Step {name}"
-        switch = typer.Option(f"--{name}", help=entry.help, rich_help_panel=panel)
+        switch = typer.Option(f"--{_SWITCHES.get(name, name)}", help=entry.help, rich_help_panel=panel)
         made.append(_keyword(_switch_key(name), Annotated[bool, switch], False))
         for field, info in entry.config.model_fields.items():
             text = f"{info.description} (default: {_shown(info.default)})"
@@ -74,7 +76,7 @@ def wanted(values: dict[str, Any], recipe: Path | None, steps: list[str]) -> Pre
     flagged = _from_flags(values)
     if flagged and (recipe is not None or steps):
         raise ConfigError(
-            f"--{flagged[0][0]}: has no place among the steps of --recipe and --step. "
+            f"--{_SWITCHES.get(flagged[0][0], flagged[0][0])}: has no place among the steps of --recipe and --step. "
             "Write it as a --step, where it shall act"
         )
     given = _from_file(recipe) if recipe is not None else []

@@ -180,7 +180,9 @@ def changes(before: TiltFocalSeries, after: TiltFocalSeries) -> dict[str, float]
         found["cs_change_angstrom"] = float(cs[1] - cs[0])  # type: ignore[operator]
     for name in sorted(set(before.aberrations) | set(after.aberrations)):
         unit = "rad" if name.startswith("phi") else "angstrom"
-        found[f"{name}_{unit}"] = float(after.aberrations.get(name, 0.0))
+        values = [float(s.aberrations.get(name, 0.0)) for s in (before, after)]
+        if values[0] != values[1]:
+            found[f"{name}_{unit}"] = values[1]
     return found
 
 
