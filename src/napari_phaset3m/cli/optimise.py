@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -178,31 +178,38 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
             return iterate_auto(data, whole, **how)
         return iterate_search(data, wanted, **how)
 
-    try:
-        done = running.drive_steps(start, quiet=job["quiet"])
-    except CancelledError as error:
-        kept = job["trials"]
-        more = "" if kept is None or not kept.exists() else f". {kept} holds its trials: go on with --resume"
-        raise CancelledError(f"{error}{more}") from None
+    done = _driven(start, job)
     try:
         save_series(done.series, output)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    told = done.series.metadata["history"][-1]["told"]
-    stages = [
-        {name: getattr(stage, name) for name in ("name", "before", "after", "kept", "seconds", "changed")}
-        for stage in getattr(done.result, "stages", ())
-    ]
-    found = getattr(done.result, "determined", None)
-    plain: dict[str, Any] = jsonable(
-        {
-            "file": str(output), "told": told, "stages": stages, "notes": list(done.result.notes),
-            "determined": None if found is None else _determined(found, done.series),
-            "searches": [_searched(search) for search in _searches(done.result)],
-            "failed_trials": _failed(done.result), "said": before,
-        }
-    )  # fmt: skip
+    plain: dict[str, Any] = jsonable({"file": str(output), **_record(done), "said": before})
     return plain
+
+
+def _driven(start: Callable[[Any], Iterator[Any]], job: dict[str, Any]) -> Any:
+    """The ``Done`` of a run; one that is stopped says how to go on."""
+    try:
+        return running.drive_steps(start, quiet=job["quiet"])
+    except CancelledError as error:
+        kept = job["trials"]
+        more = "" if kept is None or not kept.exists() else f". {kept} holds its trials: go on with --resume"
+        raise CancelledError(f"{error}{more}") from None
+
+
+def _record(done: Any) -> dict[str, Any]:
+    """What a run found, by the names of ``--json``."""
+    names = ("name", "before", "after", "kept", "seconds", "changed")
+    stages = getattr(done.result, "stages", ())
+    found = getattr(done.result, "determined", None)
+    return {
+        "told": done.series.metadata["history"][-1]["told"],
+        "stages": [{name: getattr(stage, name) for name in names} for stage in stages],
+        "notes": list(done.result.notes),
+        "determined": None if found is None else _determined(found, done.series),
+        "searches": [_searched(search) for search in _searches(done.result)],
+        "failed_trials": _failed(done.result),
+    }
 
 
 def _determined(found: Determined, series: TiltFocalSeries) -> dict[str, Any]:

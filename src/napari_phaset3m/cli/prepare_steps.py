@@ -75,8 +75,9 @@ def wanted(values: dict[str, Any], recipe: Path | None, steps: list[str]) -> Pre
     """
     flagged = _from_flags(values)
     if flagged and (recipe is not None or steps):
+        first = flagged[0][0]
         raise ConfigError(
-            f"--{_SWITCHES.get(flagged[0][0], flagged[0][0])}: has no place among the steps of --recipe and --step. "
+            f"--{_SWITCHES.get(first, first)}: has no place among the steps of --recipe and --step. "
             "Write it as a --step, where it shall act"
         )
     given = _from_file(recipe) if recipe is not None else []

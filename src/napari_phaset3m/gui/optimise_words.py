@@ -94,7 +94,8 @@ def found_words(found: Determined | None, result: AutoResult | SearchResult | No
     last = result if isinstance(result, SearchResult) else next(reversed(result.searches), None)
     bounds, own = ("", ()) if last is None else (bound_words(last), at_bounds(last.best, last.axes))
     if found is None:
-        return "\n".join(filter(None, (*(note for note in result.notes if note not in own), bounds)))
+        notes = (f"{note[0].upper()}{note[1:]}." for note in result.notes if note not in own)
+        return "\n".join(filter(None, (*notes, bounds)))
     freedom = f"{FREEDOM[0].upper()}{FREEDOM[1:]}."
     return "\n".join(filter(None, (bounds, exchange_words(found), _BARS, freedom)))
 

@@ -146,6 +146,7 @@ def _search(
         old = set_aside(path, signature(state.series, config, wanted.search))
         if old is not None:
             state.notes.append(f"{old}: trials of another outcome of the first search; they are not used")
+            yield Progress(state.notes[-1], part[0])
     events = iterate_search(
         state.series, wanted.search, config, finish=finish, journal=path, resume=resume, begun=begun
     )

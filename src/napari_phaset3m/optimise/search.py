@@ -191,9 +191,8 @@ def _trials(
     """Run trials until the search ends; returns why."""
     wanted, axes, finish, stop = how
     running: dict[Future[Outcome], tuple[int, Point]] = {}
-    number, clock = book.next_number, time.monotonic()
-    left = wanted.calls - len(book.trials)
-    reason, little = "calls", 0
+    number, left = book.next_number, wanted.calls - len(book.trials)
+    reason, little, clock = "calls", 0, time.monotonic()
     yield from (_progress(book, wanted, _seen(trial, book, proposer, axes)) for trial in book.trials)
     with ThreadPoolExecutor(wanted.workers) as pool:
         try:
@@ -215,8 +214,8 @@ def _trials(
                     proposer.tell(trial.point, trial.score)
                     little = little + 1 if _gains_little(proposer, book, wanted) else 0
                     reason = "gain" if little >= _PATIENCE else reason
-                    seconds = {"seconds": time.monotonic() - clock}
-                    yield _progress(book, wanted, {**_seen(trial, book, proposer, axes), **seconds})
+                    seen = _seen(trial, book, proposer, axes)
+                    yield _progress(book, wanted, seen | {"seconds": time.monotonic() - clock})
                 if not done:
                     yield _progress(book, wanted, {})
         finally:
