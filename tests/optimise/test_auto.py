@@ -17,7 +17,9 @@ from napari_phaset3m.optimise.jackknife import deal, with_scatter
 from napari_phaset3m.optimise.levels import levelled
 from napari_phaset3m.optimise.noise import is_noisy, noise_share
 from napari_phaset3m.optimise.objective import Objective, Outcome, together
+from napari_phaset3m.optimise.search import iterate_search
 from napari_phaset3m.optimise.stages import Judged, State, searched
+from napari_phaset3m.optimise.trials import UNEXPLAINED
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
@@ -98,6 +100,16 @@ def test_settings_that_a_search_found_stay_for_what_follows(true_series, short):
     if second.kept:
         assert again({"step": step}).score == pytest.approx(second.after, rel=1e-5)
     assert second.after < again({}).score, "what follows is judged with the step that was found"
+
+
+def test_it_is_said_when_held_out_images_are_not_explained(true_series, short):
+    blind = true_series.replace(images=np.random.default_rng(3).uniform(0.5, 1.5, true_series.images.shape))
+    search = OptimiseConfig(ranges=(Range(name="cs_angstrom"),), calls=2, method="random", trial=SHORT)
+    alone = drain(iterate_search(blind, search, short)).result
+    assert alone.best.score >= 1 and UNEXPLAINED in alone.notes
+    assert UNEXPLAINED in drain(iterate_auto(blind, auto(search=search, error_groups=0), short)).result.notes
+    good = drain(iterate_search(true_series, search, short)).result
+    assert good.best.score < 1 and UNEXPLAINED not in good.notes
 
 
 def test_what_searches_found_adds_up():

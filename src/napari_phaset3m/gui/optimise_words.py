@@ -14,6 +14,7 @@ from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import interval
 from napari_phaset3m.optimise.search import SearchResult
 from napari_phaset3m.optimise.stages import FREEDOM
+from napari_phaset3m.optimise.trials import UNEXPLAINED
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def found_words(found: Determined | None, result: AutoResult | SearchResult | No
         notes = (f"{note[0].upper()}{note[1:]}." for note in result.notes if note not in own)
         return "\n".join(filter(None, (*notes, bounds)))
     freedom = f"{FREEDOM[0].upper()}{FREEDOM[1:]}."
-    return "\n".join(filter(None, (bounds, exchange_words(found), _BARS, freedom)))
+    doubt = f"{UNEXPLAINED[0].upper()}{UNEXPLAINED[1:]}." if UNEXPLAINED in result.notes else ""
+    return "\n".join(filter(None, (doubt, bounds, exchange_words(found), _BARS, freedom)))
 
 
 def bound_words(search: SearchResult) -> str:

@@ -41,7 +41,7 @@ from napari_phaset3m.optimise.stages import (
     searched,
     turned,
 )
-from napari_phaset3m.optimise.trials import signature
+from napari_phaset3m.optimise.trials import signature, unexplained
 from napari_phaset3m.optimise.uncertainty import values_of
 from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
@@ -105,7 +105,7 @@ def iterate_auto(
         yield from _fine(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
-    notes = tuple(dict.fromkeys([*noted(state.searches), *state.notes, FREEDOM]))
+    notes = tuple(dict.fromkeys([*noted(state.searches), *state.notes, *unexplained(state.score), FREEDOM]))
     result = AutoResult(
         tuple(state.stages), tuple(state.searches), state.determined, state.volume, notes,
         state.volume_bin, dict(state.solver),

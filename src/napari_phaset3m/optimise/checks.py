@@ -110,7 +110,8 @@ def _proposed(wanted: OptimiseConfig) -> list[str]:
             f"calls: {wanted.calls} trials make no grid of {n} parameter{'s' * (n > 1)}; "
             f"give at least {2**n}, better {5**n}"
         )
-    return [f"grid of {' × '.join([str(edge)] * n)} = {edge**n} trials (at most {wanted.calls})"]
+    shape = "" if n == 1 else " × ".join([str(edge)] * n) + " = "
+    return [f"grid of {shape}{edge**n} trials (at most {wanted.calls})"]
 
 
 def _undetermined(

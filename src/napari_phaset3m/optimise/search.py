@@ -22,7 +22,7 @@ from napari_phaset3m.optimise.objective import Objective, Outcome
 from napari_phaset3m.optimise.parameters import PARAMETERS, put_all
 from napari_phaset3m.optimise.posterior import likely_best, score_noise, slice_through
 from napari_phaset3m.optimise.proposers import Bayesian, Grid, Point, Proposer, make_proposer
-from napari_phaset3m.optimise.trials import Journal, Trial, best, chosen, found_of, signature
+from napari_phaset3m.optimise.trials import Journal, Trial, best, chosen, found_of, signature, unexplained
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 
@@ -129,7 +129,7 @@ def iterate_search(
         reason, found = yield from _found(objective, proposer, book, (wanted, axes, finish, stop))
     known = _model(proposer, book, wanted)
     volume = book.volumes.get(found.number)
-    notes = (*notes, *at_bounds(found, axes))
+    notes = (*notes, *at_bounds(found, axes), *unexplained(found.score))
     result = SearchResult(tuple(book.trials), found, axes, reason, notes, known, volume, wanted.trial.bin)
     yield Done(best_series(series, config, found, wanted), result)
 

@@ -12,6 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.optimise.axes import at_bounds
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.search import SearchResult
+from napari_phaset3m.optimise.trials import UNEXPLAINED
 from napari_phaset3m.optimise.uncertainty import Determined
 from napari_phaset3m.prepare.align.model import Alignment
 
@@ -211,10 +212,14 @@ def searched(kept: Sequence[SearchResult], optics: Sequence[str]) -> dict[str, f
 
 
 def noted(searches: Sequence[SearchResult]) -> Iterator[str]:
-    """Notes of the searches; on a bound only of the last one: each looks around the one before."""
+    """Notes of the searches; on a bound only of the last one: each looks around the one before.
+
+    Whether anything is explained is told of the end of the pipeline alone.
+    """
     for search in searches:
         ended = at_bounds(search.best, search.axes)
-        yield from (note for note in search.notes if search is searches[-1] or note not in ended)
+        ended = (*ended, UNEXPLAINED) if search is not searches[-1] else (UNEXPLAINED,)
+        yield from (note for note in search.notes if note not in ended)
 
 
 def turned(found: Alignment) -> dict[str, float]:

@@ -56,6 +56,18 @@ class Trial:
     found: dict[str, Any] = field(default_factory=dict)
 
 
+#: Said where held-out images tell nothing for what was found.
+UNEXPLAINED = (
+    "held-out images are explained no better than by an empty volume (error of 1 or more): too few "
+    "electrons, or a start too far off; do not rely on these values"
+)
+
+
+def unexplained(score: float | None) -> tuple[str, ...]:
+    """:data:`UNEXPLAINED` where a held-out error, relative to that of nothing in the beam, says so."""
+    return (UNEXPLAINED,) if score is not None and score >= 1 else ()
+
+
 def best(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the lowest score; None when none was done."""
     done = [trial for trial in trials if trial.score is not None]
