@@ -49,6 +49,7 @@ class _PipelineFlags(Model):
     refine_dose: bool = Field(False, description=_described("dose"))
     rounds: int = Field(2, description=_described("rounds"))
     fine_rounds: int = Field(6, description=_described("fine_rounds"))
+    padded_sweeps: int = Field(24, description=_described("padded_sweeps"))
     error_groups: int = Field(5, description=_described("error_groups"))
 
 

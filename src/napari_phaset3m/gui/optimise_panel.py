@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _NO_FILE = "Trials are not kept"
 _GRADIENT = (
     "align", "optics", "bins", "sweeps", "geometry", "dose", "rounds", "least_gain",
-    "fine_rounds", "error_groups",
+    "fine_rounds", "padded_sweeps", "error_groups",
 )  # fmt: skip
 
 

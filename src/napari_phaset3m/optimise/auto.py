@@ -27,7 +27,8 @@ from napari_phaset3m.optimise.jackknife import replicates, with_scatter
 from napari_phaset3m.optimise.journal_files import check_run, round_path, set_aside
 from napari_phaset3m.optimise.judging import judged_trial, judging_trial
 from napari_phaset3m.optimise.levels import levelled
-from napari_phaset3m.optimise.noise import is_noisy
+from napari_phaset3m.optimise.noise import FINE_NOISE_BIN, is_noisy
+from napari_phaset3m.optimise.padded import padded
 from napari_phaset3m.optimise.parameters import solver_values, with_solver
 from napari_phaset3m.optimise.search import iterate_search
 from napari_phaset3m.optimise.stages import (
@@ -47,9 +48,6 @@ from napari_phaset3m.prepare.align.api import iterate_align
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-
-#: Matching at full sampling gains where noise is strong even at this bin (at 200 e/Å² it gained nothing).
-_FINE_NOISE_BIN = 2
 
 
 def iterate_auto(
@@ -103,6 +101,7 @@ def iterate_auto(
     wanted = yield from _rounds(state, wanted, config, (finish, path, resume, begun))
     if finish is None or not finish.finish_requested():
         yield from _fine(state, wanted, config, finish)
+        wanted = yield from padded(state, wanted, config, finish)
         for event in _error_bars(state, wanted, config, finish):
             yield Progress(event.text, 0.9 + 0.1 * event.fraction, event.detail)
     notes = tuple(dict.fromkeys([*noted(state.searches), *state.notes, *unexplained(state.score), FREEDOM]))
@@ -223,7 +222,7 @@ def _fine(
     """Matching at full sampling, where noise lets nothing coarser see all that the images tell."""
     trial = wanted.search.trial
     refined = trial.refine_shifts and trial.refine_defocus == "tilt"
-    if not (wanted.fine_rounds and refined and is_noisy(state.series, _FINE_NOISE_BIN)):
+    if not (wanted.fine_rounds and refined and is_noisy(state.series, FINE_NOISE_BIN)):
         return
     begun, how = time.perf_counter(), (wanted.search.seed, config.threads, finish)
     free = tuple(name for name in ("C30", "C12") if name in wanted.optics)

@@ -38,6 +38,12 @@ class AutoConfig(Model):
         ge=0,
         description="Rounds of matching at full sampling at the end, in strong noise; 0: none",
     )
+    padded_sweeps: int = Field(
+        24,
+        ge=0,
+        description="Sweeps at each sampling of a last gradient stage, whose border keeps light that leaves "
+        "the field from coming back; none in strong noise; 0: none",
+    )
     error_groups: int = Field(
         5, ge=0, description="Parts of the images left out in turn for the error bars; 0 or 1: curvature only"
     )

@@ -10,6 +10,9 @@ from napari_phaset3m.core.series import TiltFocalSeries
 #: the variance of the signal.
 _IMAGES, STRONG = 64, 0.8
 
+#: Where noise is strong even at this bin, matching at full sampling gains (at 200 e/Å² it gained nothing).
+FINE_NOISE_BIN = 2
+
 
 def noise_share(series: TiltFocalSeries, bin_: int = 1) -> float:
     """Share of noise in the variance of the binned amplitudes, 0..1.

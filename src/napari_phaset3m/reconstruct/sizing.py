@@ -131,10 +131,35 @@ def _border(series: TiltFocalSeries, config: ReconstructionConfig, voxel: float,
     cs, defocus = series.spherical_aberration_angstrom, series.defocus_angstrom
     if METHODS[config.method].linear or cs is None or defocus is None:
         return 0
+    return stray_border(series, config, voxel, across, across // 4)
+
+
+def stray_border(
+    series: TiltFocalSeries, config: ReconstructionConfig, voxel_angstrom: float, across: int, most: int
+) -> int:
+    """Padding on each side that keeps light which leaves the field on one side from coming back on the other.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+        With defoci and Cs.
+    config : ReconstructionConfig
+    voxel_angstrom : float
+    across : int
+        Width of the images without padding, voxels.
+    most : int
+        Voxels; from there on up to the next size that FFTs like.
+
+    Returns
+    -------
+    int
+        Voxels.
+    """
     optics = series_microscope(series, convergence_semiangle_mrad=config.convergence_semiangle_mrad)
+    assert series.defocus_angstrom is not None
     # What leaves one edge by d comes back at the other: half of d on each side keeps it out of the field.
-    astray = delocalisation_angstrom(optics, defocus, 0.5 / voxel)
-    wanted = min(math.ceil(astray / 2 / voxel), across // 4)
+    astray = delocalisation_angstrom(optics, series.defocus_angstrom, 0.5 / voxel_angstrom)
+    wanted = min(math.ceil(astray / 2 / voxel_angstrom), most)
     return next(b for b in itertools.count(wanted) if smooth_size(across + 2 * b) == across + 2 * b)
 
 
