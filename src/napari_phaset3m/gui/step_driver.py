@@ -58,10 +58,11 @@ class StepDriver(QObject):
         #: What was said last, for a panel that is opened later: topic, text, style role.
         self.last_said = ("", "", "muted")
         self._window = WindowWatch(self.stop, self)
-        follow(session.opened, self._on_opened)
+        for signal in (session.opened, session.history.moved):
+            follow(signal, self._forget_said)
 
-    def _on_opened(self) -> None:
-        self.last_said = ("", "", "muted")  # it is of another series
+    def _forget_said(self) -> None:
+        self.last_said = ("", "", "muted")  # it is of another series, or of a step that was taken back
 
     def watch_window(self, window: QObject) -> None:
         """Stop what runs when this window is closed."""
