@@ -207,6 +207,12 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
     assert session.series is before and "moved 1.50 px (RMS)" in panel.bar.note.text()
     assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
+    work.nudge(0.0, 1.0, whole_tilt=False)
+    work.undo()
+    assert "moved 1.50 px" in panel.bar.note.text(), "it is still that run's"
+    work.undo()
+    assert panel.bar.note.text() == "", "what the run told is taken back with it"
+    work.redo()
     panel.ends.accept.click()
     np.testing.assert_allclose(session.series.shifts_px[1, 1], (0.5, -1.0))
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
@@ -215,6 +221,7 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
+    assert panel.bar.note.text() == ""
 
 
 def test_optics_that_a_stage_found_are_accepted_too(qtbot, panel, engine):

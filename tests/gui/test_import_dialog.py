@@ -121,7 +121,8 @@ def test_bin_crop_and_forecast(qtbot, dialog, viewer, stack):
     dialog.picture.roi.setSize((32, 24))
     assert dialog.work.config.crop == (6, 30, 4, 36)
     dialog.size_box.bin.setValue(20)
-    assert dialog.work.config.bin == 2 and "leaves" in dialog.size_box.text.text()
+    assert dialog.work.config.bin == 2 and dialog.size_box.text.text().startswith("Bin: 20 leaves")
+    assert not dialog.go.isEnabled(), "what is shown cannot be done, so nothing is"
     dialog.size_box.bin.setValue(1)
     dialog.work.target = path.with_name("cut.toml")
     with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
@@ -136,12 +137,35 @@ def test_places_must_fit(qtbot, dialog, stack):
     give(dialog, "energy_ev", "300")
     confirm_all(dialog)
     assert set_cell(dialog, 1, "focus_index", "1")
-    assert "tilts x" in dialog.go.toolTip() and not dialog.go.isEnabled()
+    assert "ts 1.st: Tilt no., Focus: 8 images for 4 tilts x 2 foci" in dialog.go.toolTip()
+    assert "several are focus 1 of tilt no. 1" in dialog.go.toolTip() and not dialog.go.isEnabled()
     assert set_cell(dialog, 1, "focus_index", "2") or set_cell(dialog, 0, "focus_index", "2")
     assert dialog.go.isEnabled(), dialog.go.toolTip()
     dialog.table.selectAll()
     qtbot.keyClick(dialog.table, Qt.Key.Key_Space)
     assert "At least one image" in dialog.go.toolTip()
+
+
+@pytest.mark.parametrize(
+    ("cell", "typed", "told"),
+    [
+        ("tilt_deg", "200", "Tilt: must be an angle from -180 to 180 degrees (got 200.0)"),
+        ("tilt_index", "0", "Tilt no.: counts from 1 (got 0)"),
+        ("focus_index", "1.5", "Focus: needs a whole number"),
+        ("dose", "-3", "Dose: must be a number that is not negative (got -3.0)"),
+        ("section", "-1", "Section: must be a whole number, counted from 0 (got -1)"),
+    ],
+)
+def test_a_cell_says_what_may_stand_in_it(qtbot, dialog, stack, cell, typed, told):
+    look(qtbot, dialog, stack[0])
+    assert not set_cell(dialog, 0, cell, typed) and dialog.problem.text() == told
+
+
+def test_a_section_that_is_not_there_is_told_at_once(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    assert set_cell(dialog, 0, "section", "99")
+    qtbot.waitUntil(lambda: "section 99 is not among the 8" in dialog.problem.text(), timeout=10_000)
+    assert dialog.problem.text().startswith("ts 1.st: Section")
 
 
 def test_axis_turns_the_images(qtbot, dialog, viewer, stack):

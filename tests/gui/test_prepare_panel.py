@@ -224,6 +224,19 @@ def test_a_crash_is_told_and_the_next_job_runs(qtbot, panel, error, monkeypatch)
     assert names(session) == ["Opened", "Pad"] and panel.bar.note.text() == "Done: Pad"
 
 
+def test_what_was_said_of_a_step_goes_when_the_step_is_taken_back(qtbot, panel):
+    session = panel._session
+    session.series = noisy_series()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert panel.bar.note.text() == "Done: Pad" and panel.driver.last_said[1] == "Done: Pad"
+    panel.history.undo.click()
+    assert panel.bar.note.text() == "" and panel.driver.last_said[1] == ""
+    panel.history.redo.click()
+    assert panel.bar.note.text() == ""
+
+
 def test_two_viewers_do_not_meet(qtbot, panel):
     other = napari_components.ViewerModel()
     second = PreparePanel(other)

@@ -70,7 +70,7 @@ def test_hits_hot_and_dead_pixels_at_5_electrons_are_replaced_and_counted():
 
 
 def test_hot_pixels_near_each_other_and_near_the_border_are_found():
-    """Two apart they are in each other's ring; one pixel from the border the mirrored ring holds the pixel."""
+    """Two apart they are in each other's ring; one from the border the mirrored ring holds the pixel."""
     series = poisson(specimen(), 25, shape=(11, 2), seed=4)
     images = np.array(series.images)
     hot = [[1, 1], [1, 60], [57, 119], [58, 117], [70, 126], [100, 40], [102, 42]]

@@ -134,16 +134,19 @@ class AlignWork(QObject):
 
     def undo(self) -> None:
         """Take the last change of the draft back."""
-        if self._past:
-            self._future.append((self.draft, self.origin))
-            self._merge, (self.draft, self.origin) = None, self._past.pop()
-            self.changed.emit()
+        self._step(self._past, self._future)
 
     def redo(self) -> None:
         """Make the change again that was taken back last."""
-        if self._future:
-            self._past.append((self.draft, self.origin))
-            self._merge, (self.draft, self.origin) = None, self._future.pop()
+        self._step(self._future, self._past)
+
+    def _step(self, source: list[tuple[Alignment | None, Origin]], target: list[Any]) -> None:
+        if source:
+            was = self.origin
+            target.append((self.draft, was))
+            self._merge, (self.draft, self.origin) = None, source.pop()
+            if self.origin is not was:  # what was told is of another run or file
+                self.driver.retract(TOPIC)
             self.changed.emit()
 
     @property
@@ -217,6 +220,7 @@ class AlignWork(QObject):
     def discard(self) -> None:
         """Go back to the alignment of the series."""
         if self.draft is not None:
+            self.driver.retract(TOPIC)
             self.set_draft(None)
 
     # runs

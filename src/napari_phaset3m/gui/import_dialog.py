@@ -199,9 +199,7 @@ class ImportDialog(QDialog):
         self._on_cropped(self.picture.middle() if wanted else None)
 
     def _on_cropped(self, crop: tuple[int, int, int, int] | None) -> None:
-        problem = self.work.set_config(crop=crop)
-        if problem:
-            self._on_refused(problem)
+        self.work.set_config(crop=crop)
 
     def _on_cancel(self) -> None:
         if self.work.busy:

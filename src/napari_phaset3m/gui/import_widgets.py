@@ -203,27 +203,27 @@ class SizeBox(QWidget):
         self.crop.clicked.connect(self.crop_wanted)
 
     def _on_bin(self, value: int) -> None:
-        self._say(self._work.set_config(bin=value))
+        self._work.set_config(bin=value)
 
     def _on_method(self, *_: object) -> None:
-        self._say(self._work.set_config(bin_method=self.method.currentData()))
-
-    def _say(self, problem: str) -> None:
-        if problem:
-            set_role(self.text, "error")
-            self.text.setText(problem)
+        self._work.set_config(bin_method=self.method.currentData())
 
     def refresh(self) -> None:
         """Show settings and forecast."""
         work, plan = self._work, self._work.plan
         for widget in (self.bin, self.method, self.crop):
             widget.setEnabled(plan is not None and not work.busy)
-        blocked = self.bin.blockSignals(True)
-        self.bin.setValue(work.config.bin)
-        self.bin.blockSignals(blocked)
+        if not work.refused:
+            blocked = self.bin.blockSignals(True)
+            self.bin.setValue(work.config.bin)
+            self.bin.blockSignals(blocked)
         self.crop.setChecked(work.config.crop is not None)
         if plan is None:
             self.text.setText("")
+            return
+        if work.refused:
+            set_role(self.text, "error")
+            self.text.setText(work.refused)
             return
         ny, nx = binned_shape(plan.image_shape, work.config)
         needed, there = work.memory()

@@ -11,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.gui.field_words import in_import_words
 from napari_phaset3m.gui.import_jobs import Imported, looked, picture_of, run_import
 from napari_phaset3m.gui.loader import remember, suit_dark_field
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
@@ -52,6 +53,8 @@ class ImportWork(QObject):
         self.target: Path | None = None
         self.error = ""
         self.message = ""
+        #: Why the bin or crop that is shown cannot be.
+        self.refused = ""
         #: The last import failed because images have no level that could be scaled to 1.
         self.no_background = False
         self.looking = False
@@ -86,7 +89,7 @@ class ImportWork(QObject):
         if token != self._token:
             return
         self.looking, self.error, self.plan = False, error, plan
-        self.config, self.row, self.target = ImportConfig(), 0, None
+        self.config, self.row, self.target, self.refused = ImportConfig(), 0, None, ""
         if plan is not None:
             first = plan.images[0].file
             name = first.stem if len({entry.file for entry in plan.images}) == 1 else first.parent.name
@@ -104,7 +107,9 @@ class ImportWork(QObject):
 
     def set_plan(self, plan: ImportPlan) -> None:
         """Take a mended plan."""
-        self.plan, self.error = plan, ""
+        before, self.plan, self.error = self.plan, plan, ""
+        if before is not None and _pixels(before, self.row) != _pixels(plan, self.row):
+            self.show_row(self.row)
         self.changed.emit()
 
     def edit(self, confirm: Sequence[str] = (), **values: Any) -> str:
@@ -114,7 +119,7 @@ class ImportWork(QObject):
         try:
             self.set_plan(self.plan.edited(confirm=confirm, **values))
         except PhaseT3MError as error:
-            return str(error)
+            return in_import_words(error)
         return ""
 
     def set_config(self, **values: Any) -> str:
@@ -124,8 +129,10 @@ class ImportWork(QObject):
             if self.plan is not None:
                 binned_shape(self.plan.image_shape, config)
         except PhaseT3MError as error:
-            return str(error)
-        self.config = config
+            self.refused = in_import_words(error)
+            self.changed.emit()
+            return self.refused
+        self.config, self.refused = config, ""
         self.changed.emit()
         return ""
 
@@ -164,7 +171,9 @@ class ImportWork(QObject):
         try:
             plan.check()
         except PhaseT3MError as error:
-            return " ".join(str(error).split())
+            return in_import_words(error)
+        if self.refused:  # what is shown is not what would be done
+            return self.refused
         for name, value in (("Pixel size", plan.pixel_size_angstrom), ("Voltage", plan.energy_ev)):
             if value is None:
                 return f"{name} is not known: give it"
@@ -217,7 +226,7 @@ class ImportWork(QObject):
             suit_dark_field(session)
 
     def _on_error(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = in_import_words(error)
         self.no_background = isinstance(error, DataError) and error.field == "tilt_series"
         if self.no_background:
             text = f"{text.partition('. Give')[0]}. Are the images dark-field (HAADF-STEM)?"
@@ -235,6 +244,13 @@ class ImportWork(QObject):
         elif not self.error:
             self.message = "Stopped; nothing was written"
         self.changed.emit()
+
+
+def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int] | None:
+    """Where the image of a row is read from."""
+    if row >= len(plan.images):
+        return None
+    return plan.images[row].file, plan.images[row].section
 
 
 def import_work_for(session: Session) -> ImportWork:

@@ -191,6 +191,11 @@ class StepDriver(QObject):
         self.topic, self.update, self.paused, self.message = "", None, False, ""
         self.changed.emit()
 
+    def retract(self, topic: str) -> None:
+        """Take back what was told of a topic: it no longer holds."""
+        if not self.busy:
+            self.say(topic, "")
+
     def say(self, topic: str, text: str, role: str = "muted") -> None:
         """Tell the panel of a topic one thing; during a job it takes the place of its closing line."""
         self._spoken = bool(text)

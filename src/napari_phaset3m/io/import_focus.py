@@ -150,7 +150,7 @@ def _explain(tilts: int, n_focus: int, how: str, tolerance: float, levels: np.nd
     text = f"{n_focus} foci at {'each of ' if tilts > 1 else ''}{tilts} tilt{'s' if tilts > 1 else ''} "
     text += f"(angles within {tolerance:g} degrees), {words}"
     if levels is not None and how in ("defocus", "lens"):
-        text += f", about {', '.join(f'{value:.0f}' for value in levels)} A"
+        text += f", about {', '.join(f'{value / 10:.4g}' for value in levels)} nm"
     return text
 
 

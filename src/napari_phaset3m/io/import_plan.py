@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -202,16 +203,7 @@ class ImportPlan:
 
     def check(self) -> None:
         """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
-        path = self.images[0].file
-        places = {(entry.tilt_index, entry.focus_index) for entry in self.images}
-        n_tilt, n_focus = self.n_tilt, self.n_focus
-        if len(places) != len(self.images) or len(places) != n_tilt * n_focus:
-            raise DataError(
-                f"{len(self.images)} images for {n_tilt} tilts x {n_focus} foci",
-                path=path,
-                field="tilt_index, focus_index",
-                remedy="Give each image a place of its own; fill missing ones with used = false",
-            )
+        self._check_places()
         for entry in self.images:
             if entry.tilt_deg is None:
                 raise missing("tilt_deg", entry.file)
@@ -220,6 +212,23 @@ class ImportPlan:
             if max(angles) - min(angles) > 1.0:
                 raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees",
                                 path=row[0].file, field="tilt_deg")  # fmt: skip
+
+    def _check_places(self) -> None:
+        places = Counter((entry.tilt_index, entry.focus_index) for entry in self.images)
+        n_tilt, n_focus = self.n_tilt, self.n_focus
+        twice = next((place for place, count in places.items() if count > 1), None)
+        wanted = ((tilt, focus) for tilt in range(n_tilt) for focus in range(n_focus))
+        empty = next((place for place in wanted if place not in places), None)
+        if twice is None and empty is None:
+            return
+        tilt, focus = (n + 1 for n in twice or empty or (0, 0))
+        raise DataError(
+            f"{len(self.images)} images for {n_tilt} tilts x {n_focus} foci: "
+            f"{'several are' if twice is not None else 'none is'} focus {focus} of tilt no. {tilt}, from 1",
+            path=self.images[0].file,
+            field="tilt_index, focus_index",
+            remedy="Give each image a place of its own",
+        )
 
     def rows(self) -> Iterator[tuple[ImageEntry, ...]]:
         """The images of each tilt."""

@@ -30,7 +30,7 @@ def as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
 
 
 def why_inexact(series: TiltFocalSeries) -> str:
-    """Why pixels of the series are no longer those of the camera; empty while crop and quarter turns were all."""
+    """Why pixels of the series are no longer the camera's; empty while crop and quarter turns were all."""
     factor, angle = import_of(series).bin, float(series.tilt_axis_angle_deg)
     if factor > 1:
         return f"the images were binned by {factor} at import"
