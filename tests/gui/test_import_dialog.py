@@ -168,6 +168,62 @@ def test_a_section_that_is_not_there_is_told_at_once(qtbot, dialog, stack):
     assert dialog.problem.text().startswith("ts 1.st: Section")
 
 
+def test_angles_that_no_file_states_are_typed_once(qtbot, dialog, stack):
+    path, _ = stack
+    path.with_suffix(".rawtlt").unlink()
+    look(qtbot, dialog, path)
+    give(dialog, "energy_ev", "300")
+    assert dialog.go.toolTip() == "Tilt angles are not known: give them"
+    assert dialog.given.angles.isVisible() and not dialog.given.gain.isVisible()
+    assert len(dialog.questions.buttons) == 1, "Yes is no answer to what the angles are; to the axis it is"
+    for wrong, told in (("-30:30:30", "3 angles for 8 images"), ("here and there", "Give angles as")):
+        dialog.given.angles.setText(wrong)
+        dialog.given.angles.editingFinished.emit()
+        assert told in dialog.given.problem.text()
+    dialog.given.angles.setText("-30:30:20")
+    dialog.given.angles.editingFinished.emit()
+    plan = dialog.work.plan
+    assert (plan.n_tilt, plan.n_focus) == (4, 2) and [e.section for e in plan.images] == list(range(8))
+    assert not dialog.given.isVisible() and "2 foci at each of 4 tilts" in str(plan.questions[-1])
+    confirm_all(dialog)
+    assert dialog.go.isEnabled(), dialog.go.toolTip()
+
+
+def test_gain_of_movies_is_asked_for_and_checked(qtbot, dialog, viewer, tmp_path):
+    rng = np.random.default_rng(3)
+    frames, gain = rng.poisson(9, (3, 5, 40, 48)).astype(np.float32), rng.uniform(0.5, 2, (40, 48))
+    lines = ["Voltage = 300", "PixelSpacing = 2", "[T = Tilt axis angle = 0.0]"]
+    for k in range(3):
+        lines += [f"[ZValue = {k}]", f"TiltAngle = {k}", f"SubFramePath = X:\\m{k}.mrc", "ExposureDose = 3",
+                  f"DateTime = 01-Jan-24  10:00:0{k}"]  # fmt: skip
+    images = {f"m{k}": frames[k] for k in range(3)} | {"gain": gain[None], "small": gain[None, :20]}
+    (tmp_path / "all").mkdir()
+    for name, data in images.items():
+        with mrcfile.new(tmp_path / "all" / f"{name}.mrc") as file:
+            file.set_data(data.astype(np.float32))
+    (tmp_path / "all" / "ts_01.mrc.mdoc").write_text("\n".join(lines))
+    look(qtbot, dialog, tmp_path / "all" / "ts_01.mrc.mdoc")
+    assert dialog.work.target == tmp_path / "all" / "ts_01_imported.toml"
+    edit = dialog.given.gain
+    assert edit.isVisible() and not dialog.given.angles.isVisible()
+    for wrong, told in (("absent.mrc", "no such file"), (str(tmp_path / "all" / "small.mrc"), "is 20 x 48")):
+        edit.setText(wrong)
+        edit.editingFinished.emit()
+        qtbot.waitUntil(
+            lambda told=told: told in dialog.given.problem.text() + dialog.problem.text(), timeout=10_000
+        )
+    edit.setText(str(tmp_path / "all" / "gain.mrc"))
+    with qtbot.waitSignal(dialog.work.pictured, timeout=10_000) as shown:
+        edit.editingFinished.emit()
+    np.testing.assert_allclose(shown.args[0], frames[0].sum(0) * gain, rtol=1e-5)
+    assert dialog.problem.text() == "" and dialog.given.problem.text() == ""
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    assert session_for(viewer).series.metadata["gain"].endswith("gain.mrc"), (
+        "motion correction takes it from there"
+    )
+
+
 def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
     look(qtbot, dialog, stack[0])
     give(dialog, "energy_ev", "300")

@@ -118,15 +118,14 @@ class QuestionsBox(QWidget):
         self._lines, self.buttons = [], []
         plan = self._work.plan
         for question in questions:
-            unknown = question.field in _NEEDED and getattr(plan, question.field) is None
-            self._add(question.field, question.text, unknown)
+            self._add(question.field, question.text, _is_unknown(plan, question.field))
 
     def _open(self) -> int:
         """How many of the questions can be answered with yes."""
         plan = self._work.plan
         if plan is None:
             return 0
-        return sum(q.field not in _NEEDED or getattr(plan, q.field) is not None for q in plan.questions)
+        return sum(not _is_unknown(plan, question.field) for question in plan.questions)
 
     def _add(self, field: str, text: str, unknown: bool) -> None:
         line = QWidget()
@@ -145,6 +144,13 @@ class QuestionsBox(QWidget):
         self.buttons.append(button)
 
 
+def _is_unknown(plan: Any, field: str) -> bool:
+    """Whether a question is about something that has to be given, so that "Yes" is no answer."""
+    if field == "tilt_deg":
+        return any(entry.tilt_deg is None for entry in plan.images)
+    return field in _NEEDED and getattr(plan, field) is None
+
+
 def _answer(work: ImportWork, field: str) -> Callable[..., None]:
     def answer(*_: object) -> None:
         work.edit(confirm=(field,))
@@ -153,7 +159,10 @@ def _answer(work: ImportWork, field: str) -> Callable[..., None]:
 
 
 #: Cells of the plan as a person would call them.
-_TITLES = {"focus_index": "Focal groups", "tilt_index": "Tilts", "exposure_order": "Order of exposure"}
+_TITLES = {
+    "focus_index": "Focal groups", "tilt_index": "Tilts", "tilt_deg": "Tilt angles",
+    "exposure_order": "Order of exposure", "mdoc": "Not used",
+}  # fmt: skip
 
 
 def _title(field: str) -> str:

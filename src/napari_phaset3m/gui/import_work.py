@@ -12,9 +12,11 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.field_words import in_import_words
+from napari_phaset3m.gui.forms import parse_angles
 from napari_phaset3m.gui.import_jobs import Imported, looked, picture_of, run_import
 from napari_phaset3m.gui.loader import remember, suit_dark_field
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
+from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
 from napari_phaset3m.io.movies import MovieConfig
@@ -91,9 +93,7 @@ class ImportWork(QObject):
         self.looking, self.error, self.plan = False, error, plan
         self.config, self.row, self.target, self.refused = ImportConfig(), 0, None, ""
         if plan is not None:
-            first = plan.images[0].file
-            name = first.stem if len({entry.file for entry in plan.images}) == 1 else first.parent.name
-            self.target = first.parent / f"{name or 'series'}_imported.toml"
+            self.target = target_of(self.paths, plan)
             self.show_row(0)
         self.changed.emit()
 
@@ -121,6 +121,22 @@ class ImportWork(QObject):
         except PhaseT3MError as error:
             return in_import_words(error)
         return ""
+
+    def give_angles(self, text: str) -> str:
+        """Take tilt angles as they are typed, or of a file; returns what is wrong with them."""
+        if self.plan is None:
+            return ""
+        try:
+            self.set_plan(with_angles(self.plan, parse_angles(text)))
+        except PhaseT3MError as error:
+            return in_import_words(error)
+        return ""
+
+    def give_gain(self, path: Path | None) -> str:
+        """Take a gain reference of movies, or none; returns what is wrong with it."""
+        if path is not None and not path.is_file():
+            return f"{path}: no such file"
+        return self.edit(gain=path)
 
     def set_config(self, **values: Any) -> str:
         """Change bin or crop; returns what is wrong with it."""
@@ -168,6 +184,8 @@ class ImportWork(QObject):
         plan = self.plan
         if plan is None:
             return self.error or "Choose files or a folder first"
+        if any(entry.tilt_deg is None for entry in plan.images):
+            return "Tilt angles are not known: give them"
         try:
             plan.check()
         except PhaseT3MError as error:
@@ -246,11 +264,25 @@ class ImportWork(QObject):
         self.changed.emit()
 
 
-def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int] | None:
+def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
+    """Where an import is written at first: named after what was chosen, and beside it."""
+    first, files = plan.images[0].file, {entry.file for entry in plan.images}
+    mdocs = [path for path in paths if path.suffix.lower() in (".mdoc", ".idoc")]
+    if len(files) == 1:
+        folder, name = first.parent, first.stem
+    elif len(mdocs) == 1:
+        folder, name = mdocs[0].parent, Path(mdocs[0].stem).stem
+    else:
+        folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else first.parent
+        name = folder.name
+    return folder / f"{name or 'series'}_imported.toml"
+
+
+def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int, Path | None] | None:
     """Where the image of a row is read from."""
     if row >= len(plan.images):
         return None
-    return plan.images[row].file, plan.images[row].section
+    return plan.images[row].file, plan.images[row].section, plan.gain
 
 
 def import_work_for(session: Session) -> ImportWork:

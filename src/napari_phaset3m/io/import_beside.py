@@ -40,9 +40,7 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
     for suffix in _ALIGNMENTS:
         file = stack.with_suffix(suffix)
         if file.is_file() and file != stack:
-            found.note(
-                f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)"
-            )
+            found.note(f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)")
     com = stack.with_name("tilt.com")
     if com.is_file() and stack.suffix.lower() != ".ali":
         result = _exclude(com, stack, result, found)

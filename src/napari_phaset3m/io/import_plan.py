@@ -185,9 +185,7 @@ class ImportPlan:
         ConfigError
             The images do not divide so.
         """
-        rows = [entry for entry in self.images if not entry.is_filler]
-        files = list(dict.fromkeys(sorted(entry.file for entry in rows)))
-        rows.sort(key=lambda entry: (files.index(entry.file), entry.section))
+        rows = self.in_file_order()
         if n_focus < 1 or len(rows) % n_focus:
             raise ConfigError(f"n_focus: {len(rows)} images do not divide by {n_focus}")
         if order not in ("tilt-major", "focus-major"):
@@ -200,6 +198,16 @@ class ImportPlan:
         placed.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
         kept = tuple(q for q in self.questions if q.field != "focus_index")
         return replace(self, images=tuple(placed), questions=kept)
+
+    def in_file_order(self) -> list[ImageEntry]:
+        """The images that were taken, by file and section."""
+        rows = [entry for entry in self.images if not entry.is_filler]
+        return sorted(rows, key=lambda entry: (entry.file, entry.section))
+
+    @property
+    def of_movies(self) -> bool:
+        """Whether images are sums of movies."""
+        return any(entry.frames == entry.file for entry in self.images)
 
     def check(self) -> None:
         """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
