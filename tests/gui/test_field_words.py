@@ -47,6 +47,12 @@ def test_said_as_the_panels_say_it(error, told):
             DataError("is missing", path="/a/b.mrc", field="pixel_size", remedy="Give it (--pixel-size)"),
             "b.mrc: Pixel size: is missing. Give it (“Pixel size”)",
         ),
+        (
+            DataError(
+                "none", path="/a/b.mrc", remedy="Give pixel_size_angstrom=... in Python or --pixel-size"
+            ),
+            "b.mrc: none. Give “Pixel size”",
+        ),
         (ConfigError("bin: 64 leaves 1 x 1 pixels"), "Bin: 64 leaves 1 x 1 pixels"),
         (ConfigError("pixel_size_angstrom: is 0"), "Pixel size: is 0"),
         (OSError("disk is gone"), "disk is gone"),

@@ -161,6 +161,28 @@ def test_a_cell_says_what_may_stand_in_it(qtbot, dialog, stack, cell, typed, tol
     assert not set_cell(dialog, 0, cell, typed) and dialog.problem.text() == told
 
 
+def test_no_to_focal_groups_makes_each_image_a_tilt(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    assert dialog.work.plan.n_focus == 2
+    dialog.questions.apart.click()
+    plan = dialog.work.plan
+    assert (plan.n_tilt, plan.n_focus) == (8, 1) and [e.section for e in plan.images] == list(range(8))
+    assert not [q for q in plan.questions if q.field == "focus_index"]
+
+
+def test_a_crash_while_looking_leaves_no_plan_of_other_files(qtbot, dialog, stack, tmp_path, monkeypatch):
+    look(qtbot, dialog, stack[0])
+
+    def crash(*_):
+        raise NameError("odd")
+
+    monkeypatch.setattr("napari_phaset3m.gui.import_jobs.look", crash)
+    with qtbot.captureExceptions() as seen:
+        look(qtbot, dialog, tmp_path / "ts 1.rawtlt")
+    assert isinstance(seen[0][1], NameError)
+    assert dialog.work.plan is None and not dialog.split.isVisible() and "odd" in dialog.problem.text()
+
+
 def test_a_section_that_is_not_there_is_told_at_once(qtbot, dialog, stack):
     look(qtbot, dialog, stack[0])
     assert set_cell(dialog, 0, "section", "99")

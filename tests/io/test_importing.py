@@ -265,7 +265,7 @@ def test_an_mdoc_without_any_image_is_told_of(tmp_path):
         (tmp_path / f"m{k}.mrc").unlink()
     _mrc(tmp_path / "gain.mrc", np.ones((1, 16, 20), np.float32))
     (question,) = [q for q in look(tmp_path).questions if q.field == "mdoc"]
-    assert question.text == "ts.mrc.mdoc: neither stack nor movies are there"
+    assert question.text == "neither stack nor movies of ts.mrc.mdoc; other images are taken"
     with pytest.raises(DataError, match=r"neither ts\.mrc nor 4 of its 4 movies"):
         look(tmp_path / "ts.mrc.mdoc")
 
@@ -767,3 +767,14 @@ def test_every_image_gets_one_place(data):
     assert all(not e.used and e.dose == 0 for e in entries if e.is_filler)
     tilts = [np.mean([e.tilt_deg for e in entries if e.tilt_index == k]) for k in range(n_tilt)]
     assert (np.diff(tilts) >= -0.3 - 1e-9).all()
+
+
+def test_frames_that_follow_each_other_are_no_focal_groups(tmp_path):
+    """Nothing tells foci apart, and tilts have two, three or four images: each is a tilt of its own."""
+    angles = np.repeat([-4.0, -2.0, 0.0, 2.0, 4.0], [3, 3, 2, 2, 3])
+    _mrc(tmp_path / "fast.mrc", RNG.normal(100, 5, (angles.size, 16, 20)))
+    (tmp_path / "fast.rawtlt").write_text("\n".join(map(str, angles)))
+    plan = look(tmp_path / "fast.mrc")
+    assert (plan.n_tilt, plan.n_focus) == (13, 1)
+    (question,) = [q for q in plan.questions if q.field == "focus_index"]
+    assert question.text.startswith("taken more than once at -4, -2, 0, 2, 4 degrees")

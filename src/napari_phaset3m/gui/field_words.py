@@ -17,6 +17,8 @@ _FLAG = re.compile(r"--[a-z][a-z0-9-]*[a-z0-9]")
 #: What a line, or a part of one, is about; and a field that is compared with a value.
 _SUBJECT = re.compile(r"(?:(?<=^)|(?<=; ))([a-z0-9_.]+): ")
 _COMPARED = re.compile(r"(?<![\w.])([a-z0-9_.]+)(?= = )")
+#: What a flag is called in Python, which no window needs.
+_IN_PYTHON = re.compile(r"\w+=\.\.\. in Python or (?=--)")
 #: A name that is no English word; none in the path of a file.
 _NAME = re.compile(r"(?<![\w./\\-])([a-z][a-z0-9]*(?:[._][a-z0-9]+)+)(?![\w/\\-])(?!\.\w)")
 
@@ -39,6 +41,7 @@ def in_words(error: Exception, of_path: Mapping[str, str], of_flag: Mapping[str,
 
 
 def _reworded(text: str, of_path: Mapping[str, str], of_flag: Mapping[str, str] | None) -> str:
+    text = _IN_PYTHON.sub("", text)
     text = _SUBJECT.sub(lambda m: f"{of_path.get(m[1], m[1])}: ", text)
     for pattern in (_COMPARED, _NAME):
         text = pattern.sub(lambda m: of_path.get(m[1], m[1]), text)
@@ -78,6 +81,11 @@ _ALIGNMENT_LABELS = {
 def in_import_words(error: Exception) -> str:
     """An error of looking at files, of the table or of loading, in the words of the import dialog."""
     return _of_a_file(error, IMPORT_LABELS)
+
+
+def import_text(text: str) -> str:
+    """A note or a question of an import in the words of its dialog."""
+    return _reworded(text, IMPORT_LABELS, None)
 
 
 def in_alignment_words(error: Exception) -> str:

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.ask_bar import INVERTS
 from napari_phaset3m.gui.dialogs import show_dialog
+from napari_phaset3m.gui.field_words import import_text
 from napari_phaset3m.gui.import_given import GivenBox
 from napari_phaset3m.gui.import_picture import CropPicture
 from napari_phaset3m.gui.import_table import ImportTable
@@ -235,7 +236,7 @@ class ImportDialog(QDialog):
         self.source.set_full_text(names, "\n".join(map(str, work.paths)))
         self.invitation.setVisible(plan is None)
         self.split.setVisible(plan is not None)
-        notes = () if plan is None else plan.notes
+        notes = () if plan is None else tuple(map(import_text, plan.notes))
         more = len(notes) - MOST_NOTES
         self.notes.setText(
             "\n".join(notes if more <= 0 else (*notes[:MOST_NOTES], f"and {more} more (point here)"))

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.binding import format_bytes
 from napari_phaset3m.gui.choice_box import ChoiceBox
+from napari_phaset3m.gui.field_words import import_text
 from napari_phaset3m.gui.forms import BY_NAME, Quantity, QuantityRow, show
 from napari_phaset3m.gui.import_work import ImportWork
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
@@ -118,7 +119,10 @@ class QuestionsBox(QWidget):
         self._lines, self.buttons = [], []
         plan = self._work.plan
         for question in questions:
-            self._add(question.field, question.text, _is_unknown(plan, question.field))
+            self._add(question.field, import_text(question.text), _is_unknown(plan, question.field))
+
+    def _on_apart(self) -> None:
+        self._work.ungroup()
 
     def _open(self) -> int:
         """How many of the questions can be answered with yes."""
@@ -142,6 +146,11 @@ class QuestionsBox(QWidget):
         button.clicked.connect(_answer(self._work, field))
         row.addWidget(button)
         self.buttons.append(button)
+        if field == "focus_index" and self._work.plan is not None and self._work.plan.n_focus > 1:
+            self.apart = QPushButton("No")
+            self.apart.setToolTip("Each image is a tilt of its own")
+            self.apart.clicked.connect(self._on_apart)
+            row.addWidget(self.apart)
 
 
 def _is_unknown(plan: Any, field: str) -> bool:
@@ -161,7 +170,7 @@ def _answer(work: ImportWork, field: str) -> Callable[..., None]:
 #: Cells of the plan as a person would call them.
 _TITLES = {
     "focus_index": "Focal groups", "tilt_index": "Tilts", "tilt_deg": "Tilt angles",
-    "exposure_order": "Order of exposure", "mdoc": "Not used",
+    "exposure_order": "Order of exposure", "mdoc": "Not found",
 }  # fmt: skip
 
 

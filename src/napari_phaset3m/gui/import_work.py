@@ -98,7 +98,8 @@ class ImportWork(QObject):
         self.changed.emit()
 
     def _on_crash(self, error: Exception) -> None:
-        self.looking = False
+        if self.looking:  # what is shown is of other files
+            self.looking, self.plan = False, None
         self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self.changed.emit()
         raise error
@@ -131,6 +132,11 @@ class ImportWork(QObject):
         except PhaseT3MError as error:
             return in_import_words(error)
         return ""
+
+    def ungroup(self) -> None:
+        """Make each image a tilt of its own."""
+        if self.plan is not None:
+            self.set_plan(self.plan.ungrouped())
 
     def give_gain(self, path: Path | None) -> str:
         """Take a gain reference of movies, or none; returns what is wrong with it."""

@@ -199,6 +199,19 @@ class ImportPlan:
         kept = tuple(q for q in self.questions if q.field != "focus_index")
         return replace(self, images=tuple(placed), questions=kept)
 
+    def ungrouped(self) -> ImportPlan:
+        """The plan with each image as a tilt of its own, by rising angle; fillers are dropped.
+
+        Images without an angle keep their order behind the others.
+        """
+        rows = sorted(
+            self.in_file_order(),
+            key=lambda entry: (entry.tilt_deg is None, entry.tilt_deg or 0.0, entry.exposure_order or 0),
+        )
+        placed = (replace(row, tilt_index=k, focus_index=0) for k, row in enumerate(rows))
+        kept = tuple(q for q in self.questions if q.field != "focus_index")
+        return replace(self, images=tuple(placed), questions=kept)
+
     def in_file_order(self) -> list[ImageEntry]:
         """The images that were taken, by file and section."""
         rows = [entry for entry in self.images if not entry.is_filler]

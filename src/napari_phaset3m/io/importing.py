@@ -87,7 +87,7 @@ def look(
     given = sort_paths(listed)
     found = Found()
     if given.orphans:
-        found.ask("mdoc", f"{named(given.orphans)}: neither stack nor movies are there")
+        found.ask("mdoc", f"neither stack nor movies of {named(given.orphans)}; other images are taken")
     for path in given.mdocs:
         look_mdoc(path, found)
     stacks = {entry.entry.file for entry in found.candidates}
