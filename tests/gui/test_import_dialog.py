@@ -312,6 +312,33 @@ def test_a_picture_of_the_chosen_row(qtbot, dialog, stack):
     assert dialog.work.row == 5
 
 
+def test_other_files_begin_with_their_first_image(qtbot, dialog, stack, tmp_path):
+    look(qtbot, dialog, stack[0])
+    dialog.table.selectRow(5)
+    other = tmp_path / "ts 2.st"
+    other.write_bytes(stack[0].read_bytes())
+    (tmp_path / "ts 2.rawtlt").write_text((tmp_path / "ts 1.rawtlt").read_text())
+    look(qtbot, dialog, other)
+    assert dialog.table.currentIndex().row() == dialog.work.row == 0
+
+
+def test_dark_field_is_stated_in_the_dialog(qtbot, dialog, viewer, stack):
+    """Images of a STEM with a bright background would else be taken for bright field without a word."""
+    path, data = stack
+    look(qtbot, dialog, path)
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert not dialog.whole.dark_field.isChecked()
+    dialog.whole.dark_field.click()
+    assert dialog.work.plan.dark_field
+    dialog.work.target = path.with_name("dark.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.is_dark_field
+    assert np.corrcoef(series.images[0, 0].ravel(), data[0].ravel())[0, 1] < -0.999, "inverted"
+
+
 def test_command_of_the_menu_takes_a_proxy(qtbot, viewer):
     proxies = pytest.importorskip("napari.utils._proxies")
     made = open_import(proxies.PublicOnlyProxy(viewer))

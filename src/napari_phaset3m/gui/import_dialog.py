@@ -228,6 +228,7 @@ class ImportDialog(QDialog):
     def _refresh(self) -> None:
         work, plan = self.work, self.work.plan
         if self.table.images.plan is not plan:
+            self.table.row = work.row
             self.table.images.set_plan(plan)
         if plan is not None:
             self.picture.set_shape(plan.image_shape)

@@ -178,11 +178,12 @@ class ImportTable(QTableView):
         self.setAccessibleName("Images to import")
         self.images.modelReset.connect(self._on_reset)
         self.selectionModel().currentRowChanged.connect(self._on_current)
-        self._row = 0
+        #: Selected when there are other images.
+        self.row = 0
 
     def _on_reset(self) -> None:
         if self.images.rowCount():
-            row = min(self._row, self.images.rowCount() - 1)
+            row = min(self.row, self.images.rowCount() - 1)
             blocked = self.blockSignals(True)
             self.selectRow(row)
             self.blockSignals(blocked)
@@ -197,5 +198,5 @@ class ImportTable(QTableView):
 
     def _on_current(self, current: QModelIndex, previous: QModelIndex) -> None:
         if current.isValid():
-            self._row = current.row()
+            self.row = current.row()
             self.selected.emit(current.row())

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.ask_bar import INVERTS
 from napari_phaset3m.gui.binding import format_bytes
 from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.field_words import import_text
@@ -60,10 +61,16 @@ class WholeBox(QWidget):
         for row in self.rows.values():
             row.edit.submitted.connect(self._on_submitted)
             row.edit.refused.connect(self._on_refused)
+        self.dark_field = QCheckBox("Dark field (STEM: the specimen is bright)")
+        self.dark_field.setToolTip(INVERTS)
+        self.dark_field.clicked.connect(self._on_dark_field)
+        grid.addWidget(self.dark_field, 2 * len(WHOLE), 0, 1, 3)
 
     def refresh(self) -> None:
         """Show the plan's values."""
         plan = self._work.plan
+        self.dark_field.setEnabled(plan is not None and not self._work.busy)
+        self.dark_field.setChecked(plan is not None and plan.dark_field)
         for name, row in self.rows.items():
             value = None if plan is None else getattr(plan, name, plan.fields.get(name))
             row.edit.setEnabled(plan is not None and not self._work.busy)
@@ -71,6 +78,9 @@ class WholeBox(QWidget):
             needed = plan is not None and value is None and row.quantity.needed == "always"
             row.edit.setPlaceholderText("missing" if needed else "not stated")
             row.say("", "missing" if needed else "ok")
+
+    def _on_dark_field(self, on: bool) -> None:
+        self._work.edit(dark_field=on)
 
     def _on_submitted(self, values: list[float]) -> None:
         quantity = self.sender().quantity
@@ -247,6 +257,8 @@ class SizeBox(QWidget):
         needed, there = work.memory()
         pixel = plan.pixel_size_angstrom
         size = f"{nx} × {ny} px" + (f" of {show(pixel * work.config.bin, 'Å')} Å" if pixel else "")
-        text = f"{len(plan.images)} images  ·  {size}  ·  {format_bytes(needed)} of memory while loading"
+        count = len(plan.images)
+        text = f"{count} image{'s' if count > 1 else ''}  ·  {size}"
+        text += f"  ·  {format_bytes(needed)} of memory while loading"
         set_role(self.text, "error" if needed > there else "muted")
         self.text.setText(f"{text}, {format_bytes(there)} can be had" if needed > there else text)

@@ -82,6 +82,7 @@ class ImportWork(QObject):
         if self.busy or not paths:
             return
         self._token += 1
+        self._picture_token += 1  # a picture that is still read is of other files
         self.paths, self.looking, self.error, self.message = tuple(paths), True, "", ""
         in_background(partial(looked, self._token, self.paths), self._on_looked, self._on_crash)
         self.changed.emit()

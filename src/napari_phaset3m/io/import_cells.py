@@ -79,6 +79,10 @@ def checked_value(name: str, value: Any) -> Any:
         if value not in ("center", "exit"):
             raise ConfigError(f"defocus_reference: is {value!r}. Use 'center' or 'exit'")
         return value
+    if name == "dark_field":
+        if not isinstance(value, bool):
+            raise ConfigError(f"dark_field: is {value!r}. Give true or false")
+        return value
     if name == "gain" or value is None:
         return None if value is None else Path(value)
     try:

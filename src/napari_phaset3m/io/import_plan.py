@@ -73,7 +73,14 @@ class Question:
         return f"{self.field}: {self.text}"
 
 
-_WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain", "defocus_reference")
+_WHOLE = (
+    "pixel_size_angstrom",
+    "energy_ev",
+    "tilt_axis_angle_deg",
+    "gain",
+    "defocus_reference",
+    "dark_field",
+)
 _FIELDS = tuple(
     name
     for name in FIELDS
@@ -148,7 +155,8 @@ class ImportPlan:
             Fields whose questions are answered with yes.
         **values
             ``pixel_size_angstrom``, ``energy_ev``, ``tilt_axis_angle_deg``, ``gain``,
-            ``defocus_reference``, or a field of a series such as ``spherical_aberration_angstrom``.
+            ``defocus_reference``, ``dark_field``, or a field of a series such as
+            ``spherical_aberration_angstrom``.
 
         Raises
         ------
