@@ -224,6 +224,27 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert panel.bar.note.text() == ""
 
 
+def test_the_end_of_a_run_is_scrolled_to(qtbot, panel, engine):
+    """In a low window Accept, and what the run says, lie below the edge."""
+    session = panel._session
+    session.series = noisy_series()
+    panel.resize(panel.width(), 300)
+    qtbot.waitUntil(lambda: panel.verticalScrollBar().maximum() > 0)
+    panel.verticalScrollBar().setValue(0)
+    panel.run.click()
+    until_idle(qtbot, session)
+
+    def seen(widget):
+        top = widget.mapTo(panel.viewport(), widget.rect().topLeft()).y()
+        return 0 <= top and top + widget.height() <= panel.viewport().height()
+
+    qtbot.waitUntil(lambda: seen(panel.ends), timeout=5_000)
+    panel.verticalScrollBar().setValue(0)
+    panel.check_.changed.emit()
+    qtbot.wait(50)
+    assert panel.verticalScrollBar().value() == 0, "only the end of a run scrolls"
+
+
 def test_optics_that_a_stage_found_are_accepted_too(qtbot, panel, engine):
     engine.cs = 2.2e7
     session = panel._session
@@ -325,7 +346,12 @@ def test_reprojection_and_plots(qtbot, panel):
     assert panel.check_.stale()
     view.page.setCurrentIndex(1)
     qtbot.waitUntil(lambda: view.sino.image.image is not None, timeout=10_000)
-    assert view.sino.image.image.shape == (5, 24)
+    assert view.sino.image.image.shape == (5, 24) and "5 rows averaged" in view.row_text.text()
+    sharp = view.sino.image.image.copy()
+    panel.check.smooth.setValue(3.0)
+    qtbot.waitUntil(lambda: view.sino.image.image.std() < 0.7 * sharp.std(), timeout=10_000)
+    assert "13 rows averaged" in view.row_text.text()
+    panel.check.smooth.setValue(1.0)
     view.page.setCurrentIndex(0)
     qtbot.waitUntil(lambda: "series" in [c.name for c in view.shift_x._curves], timeout=10_000)
     view.shift_x.clicked.emit(3, 0)

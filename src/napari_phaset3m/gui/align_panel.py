@@ -15,7 +15,7 @@ from napari_phaset3m.gui.align_nudge import COARSE, FINE, Nudge
 from napari_phaset3m.gui.align_stages import StagesBox
 from napari_phaset3m.gui.align_view import TITLE, AlignView
 from napari_phaset3m.gui.align_widgets import AcceptBox, CheckBox, MoveBox, enable, numbers
-from napari_phaset3m.gui.align_work import TOPIC, AlignWork, align_work_for
+from napari_phaset3m.gui.align_work import RUN, TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_keys import CanvasKeys
 from napari_phaset3m.gui.editors import Fold
@@ -58,6 +58,7 @@ class AlignPanel(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._running = False
         self._build()
         self.keys = CanvasKeys(napari_viewer, self._slots())
         self._connect()
@@ -112,6 +113,7 @@ class AlignPanel(QScrollArea):
         ends.save.triggered.connect(self._on_save)
         for signal in (work.changed, self.check_.changed, work.driver.changed):
             signal.connect(self._refresh)
+        work.driver.changed.connect(self._on_driver)
         events = self._session.events
         for signal in (events.series, events.shown_image, events.active_run):
             follow(signal, self._refresh)
@@ -121,6 +123,18 @@ class AlignPanel(QScrollArea):
         loader.failed.connect(self._on_save_failed)
 
     # what the user does
+
+    def _on_driver(self) -> None:
+        running = self.work.driver.busy and self.work.driver.title == RUN
+        if running != self._running:
+            self._running = running
+            QTimer.singleShot(0, self._bring_up)
+
+    def _bring_up(self) -> None:
+        """Scroll so that what a run has to say, and what to do then, is seen."""
+        if isalive(self) and self.isVisible() and self.widget() is not None:
+            self.widget().layout().activate()
+            self.ensureWidgetVisible(self.bar if self._running else self.ends, 0, 8)
 
     def _on_look(self, *_: object) -> None:
         self.check_.set_look(

@@ -71,7 +71,9 @@ class CheckBox(QWidget):
         self.smooth.setSingleStep(0.5)
         self.smooth.setDecimals(1)
         self.smooth.setSuffix(" px")
-        self.smooth.setToolTip("Gaussian low-pass of both pictures, standard deviation in pixels")
+        self.smooth.setToolTip(
+            "Gaussian low-pass of the pictures, also of those below the canvas: standard deviation in pixels"
+        )
         self.model = ChoiceBox()
         for text, key in (("SIRT", "sirt"), ("multislice", "multislice")):
             self.model.addItem(text, key)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.prepare.events import Event
     from napari_phaset3m.session import Session
 
-TOPIC = "align"
+TOPIC, RUN = "align", "Alignment"
 UNDO_MAX = 200
 _KEY = "align work"
 #: What the history calls an alignment that is written into the series.
@@ -245,8 +245,8 @@ class AlignWork(QObject):
         if self.why_not_run():
             return
         self.live, self.stages = {}, ()
-        job = Job("Alignment", partial(_align, self.draft, self.origin, self.config))
-        self.driver.start(TOPIC, "Alignment", [job], self._take)
+        job = Job(RUN, partial(_align, self.draft, self.origin, self.config))
+        self.driver.start(TOPIC, RUN, [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
         series, found = self._session.series, done.result.alignment
