@@ -236,7 +236,7 @@ def test_the_end_of_a_run_is_scrolled_to(qtbot, panel, engine):
 
     def seen(widget):
         top = widget.mapTo(panel.viewport(), widget.rect().topLeft()).y()
-        return 0 <= top and top + widget.height() <= panel.viewport().height()
+        return top >= 0 and top + widget.height() <= panel.viewport().height()
 
     qtbot.waitUntil(lambda: seen(panel.ends), timeout=5_000)
     panel.verticalScrollBar().setValue(0)

@@ -49,6 +49,8 @@ class StepDriver(QObject):
         self._generation = 0
         self._spoken = False
         self._ended: list[str] = []
+        #: What the jobs found, one line each, told below what was done.
+        self.found: list[str] = []
         #: Whose job it is ("prepare", "align", "microscope"); empty when none is running.
         self.topic = ""
         self.title = ""
@@ -106,7 +108,7 @@ class StepDriver(QObject):
         self._control, self._take, self._of = RunControl(), take, series
         self._generation = self.session.history.generation
         self.topic, self.title, self.update, self.paused = topic, title, None, False
-        self.message, self._ended = "Preparing", []
+        self.message, self._ended, self.found = "Preparing", [], []
         self.say(topic, "", "muted")
         self._spoken = False
         self._worker = start_job(
@@ -187,7 +189,7 @@ class StepDriver(QObject):
                     self.topic, f"Stopped{f' after {what}' if what else '; nothing was changed'}", "muted"
                 )
             elif what:
-                self.say(self.topic, f"Done: {what}", "good")
+                self.say(self.topic, "\n".join((f"Done: {what}", *self.found)), "good")
         self.topic, self.update, self.paused, self.message = "", None, False, ""
         self.changed.emit()
 
