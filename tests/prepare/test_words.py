@@ -27,7 +27,7 @@ def test_outliers_are_counted():
     images = np.array(poisson(np.ones((64, 64)), 25, shape=(9, 1), seed=4).images)
     images[..., 20, 30] += 15
     images[3, 0, 40, 41] += 15
-    assert words(make(images), "outliers") == "1 hot pixel, 0 dead; 1 pixel of X-ray hits"
+    assert words(make(images), "outliers") == "1 hot, 0 dead pixels, 1 of X-ray hits"
 
 
 @pytest.mark.parametrize(("step", "parameters"), [("bin", {"factor": 2}), ("pad", {"border_px": 4})])
@@ -38,7 +38,9 @@ def test_what_speaks_for_itself_says_nothing(step, parameters):
 def test_levels_and_noise():
     series = poisson(np.ones((64, 64)), 25, shape=(3, 1), seed=1)
     halved = series.replace(images=series.images * np.array([0.5, 1, 1])[:, None, None, None])
-    assert words(halved, "normalise", level="mean") == "levels 0.499 to 1 brought to 1"
+    assert words(halved, "normalise", level="mean") == "from levels 0.499 to 1"
+    even = series.replace(images=series.images / series.images.mean((2, 3), keepdims=True))
+    assert words(even, "normalise", level="mean") == ""
     assert words(series, "denoise").startswith("noise σ 0.2")
 
 

@@ -174,7 +174,6 @@ class ImportTable(QTableView):
         header.setMinimumSectionSize(34)
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
         self.setAccessibleName("Images to import")
         self.images.modelReset.connect(self._on_reset)
         self.selectionModel().currentRowChanged.connect(self._on_current)

@@ -122,7 +122,7 @@ class PrepareWork(QObject):
         last = history(done.series)[-1]
         words = found_words(last["step"], last.get("told", {}))
         if words:
-            self.driver.found.append(f"{name}: {words}")
+            self.driver.found[name] = words
         step = next((key for key, entry in STEPS.items() if entry.label == name), "")
         if step == "motion" and isinstance(done.result, dict):
             self.motion = done.result

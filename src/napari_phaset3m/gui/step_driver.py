@@ -49,8 +49,8 @@ class StepDriver(QObject):
         self._generation = 0
         self._spoken = False
         self._ended: list[str] = []
-        #: What the jobs found, one line each, told below what was done.
-        self.found: list[str] = []
+        #: What jobs found, by their names; told with what was done where that was one thing alone.
+        self.found: dict[str, str] = {}
         #: Whose job it is ("prepare", "align", "microscope"); empty when none is running.
         self.topic = ""
         self.title = ""
@@ -108,7 +108,7 @@ class StepDriver(QObject):
         self._control, self._take, self._of = RunControl(), take, series
         self._generation = self.session.history.generation
         self.topic, self.title, self.update, self.paused = topic, title, None, False
-        self.message, self._ended, self.found = "Preparing", [], []
+        self.message, self._ended, self.found = "Preparing", [], {}
         self.say(topic, "", "muted")
         self._spoken = False
         self._worker = start_job(
@@ -184,12 +184,13 @@ class StepDriver(QObject):
         self._worker = self._take = self._of = None
         if not self._spoken:
             what = ", ".join(self._ended)
+            found = self.found.get(what, "")
             if self._control.stopped:
                 self.say(
                     self.topic, f"Stopped{f' after {what}' if what else '; nothing was changed'}", "muted"
                 )
             elif what:
-                self.say(self.topic, "\n".join((f"Done: {what}", *self.found)), "good")
+                self.say(self.topic, f"Done: {what}{f' ({found})' if found else ''}", "good")
         self.topic, self.update, self.paused, self.message = "", None, False, ""
         self.changed.emit()
 

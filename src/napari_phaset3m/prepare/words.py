@@ -18,12 +18,12 @@ def found_words(step: str, told: Mapping[str, Any]) -> str:
     """
     if step == "outliers":
         hot, dead, hits = (told[f"{kind}_pixels"] for kind in ("hot", "dead", "spike"))
-        return f"{_many(hot, 'hot pixel')}, {dead} dead; {_many(hits, 'pixel')} of X-ray hits"
+        return f"{hot} hot, {dead} dead pixels, {hits} of X-ray hits"
     if step == "reference" and told["pixels_without_gain"]:
         return f"{_many(told['pixels_without_gain'], 'pixel')} without gain set to 0"
     if step == "normalise":
         least, most = told["level_least"], told["level_most"]
-        return f"levels {least:.3g} to {most:.3g} brought to 1"
+        return "" if abs(least - 1) + abs(most - 1) < 5e-3 else f"from levels {least:.3g} to {most:.3g}"
     if step == "motion":
         return _motion(told)
     if step == "denoise":
