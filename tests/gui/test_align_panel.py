@@ -18,7 +18,7 @@ from _steps import noisy_series, until_idle  # noqa: E402
 
 from napari_phaset3m.gui import align_work  # noqa: E402
 from napari_phaset3m.gui.align_check import CHECK  # noqa: E402
-from napari_phaset3m.gui.align_panel import AlignPanel  # noqa: E402
+from napari_phaset3m.gui.align_panel import SETTLED_MS, AlignPanel  # noqa: E402
 from napari_phaset3m.gui.align_view import AlignView, per_focus  # noqa: E402
 from napari_phaset3m.prepare.align.formats import export_alignment  # noqa: E402
 from napari_phaset3m.prepare.align.model import Alignment  # noqa: E402
@@ -239,6 +239,8 @@ def test_the_end_of_a_run_is_scrolled_to(qtbot, panel, engine):
         return top >= 0 and top + widget.height() <= panel.viewport().height()
 
     qtbot.waitUntil(lambda: seen(panel.ends), timeout=5_000)
+    qtbot.wait(2 * SETTLED_MS)
+    assert seen(panel.ends)
     panel.verticalScrollBar().setValue(0)
     panel.check_.changed.emit()
     qtbot.wait(50)

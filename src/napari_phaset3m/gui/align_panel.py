@@ -33,6 +33,8 @@ from napari_phaset3m.session import session_for
 if TYPE_CHECKING:
     import napari.components
 
+#: By then wrapped lines have the height that they need.
+SETTLED_MS = 150
 _STEPS = {"Left": (0.0, -1.0), "Right": (0.0, 1.0), "Up": (-1.0, 0.0), "Down": (1.0, 0.0)}
 
 
@@ -128,7 +130,8 @@ class AlignPanel(QScrollArea):
         running = self.work.driver.busy and self.work.driver.title == RUN
         if running != self._running:
             self._running = running
-            QTimer.singleShot(0, self._bring_up)
+            for wait_ms in (0, SETTLED_MS):
+                QTimer.singleShot(wait_ms, self._bring_up)
 
     def _bring_up(self) -> None:
         """Scroll so that what a run has to say, and what to do then, is seen."""

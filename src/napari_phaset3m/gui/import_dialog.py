@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 TITLE = "Import a series"
-_SIZE = (1040, 640)
+_SIZE = (1100, 660)
 #: More notes than these are in the tooltip only.
 MOST_NOTES = 6
 _FILES = (
