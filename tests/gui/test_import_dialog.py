@@ -107,6 +107,19 @@ def test_a_stack_is_looked_at_mended_and_imported(qtbot, dialog, viewer, stack):
     assert panel.file.path.full_text() == "out.h5", "as it was written, not edited"
 
 
+def test_values_of_another_unit_are_doubted(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    for name, typed, told in (
+        ("energy_ev", "300000", "Is 300 kV meant?"),
+        ("spherical_aberration_angstrom", "1200", "Is 1.2 mm meant?"),
+    ):
+        row = dialog.whole.rows[name]
+        give(dialog, name, typed)
+        assert told in row.remark.text()
+        give(dialog, name, "1.2" if "spherical" in name else "300")
+        assert row.remark.text() == ""
+
+
 def test_bin_crop_and_forecast(qtbot, dialog, viewer, stack):
     path, data = stack
     look(qtbot, dialog, path)

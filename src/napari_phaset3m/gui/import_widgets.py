@@ -22,6 +22,7 @@ from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.field_words import import_text
 from napari_phaset3m.gui.forms import BY_NAME, Quantity, QuantityRow, show
 from napari_phaset3m.gui.import_work import ImportWork
+from napari_phaset3m.gui.metadata_form import doubt_of
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 from napari_phaset3m.io.import_load import binned_shape
 
@@ -77,7 +78,8 @@ class WholeBox(QWidget):
             row.edit.show_text("" if value is None else show(float(value), row.quantity.unit, 6))
             needed = plan is not None and value is None and row.quantity.needed == "always"
             row.edit.setPlaceholderText("missing" if needed else "not stated")
-            row.say("", "missing" if needed else "ok")
+            doubt = None if value is None else doubt_of(name, value)
+            row.say(doubt or "", "doubtful" if doubt else "missing" if needed else "ok")
 
     def _on_dark_field(self, on: bool) -> None:
         self._work.edit(dark_field=on)
