@@ -443,6 +443,27 @@ def test_a_local_field_is_accepted_with_its_alignment(qtbot, panel, engine):
     np.testing.assert_array_equal(session.series.images, before.images)
 
 
+def test_the_axis_is_turned_by_hand(qtbot, panel):
+    """Its error was that of another angle; the images are turned on Accept, and undo takes it back."""
+    session, work = panel._session, panel.work
+    series = session.series = noisy_series()
+    work.set_draft(Alignment.of(series).replace(axis_error_deg=0.1))
+    assert panel.move_.angle.value() == 0.0 and "± 0.10°" in panel.move_.axis.text()
+    panel.move_.angle.setValue(2.5)
+    panel.move_.angle.setValue(3.0)
+    assert work.alignment.axis_angle_deg == pytest.approx(3.0)
+    assert "+3.00°" in panel.move_.axis.text() and "± 0.10°" not in panel.move_.axis.text()
+    assert not panel.run.isEnabled() and "turns or bends the images" in panel.run.toolTip()
+    panel.ends.accept.click()
+    until_idle(qtbot, session)
+    assert session.series.tilt_axis_angle_deg == pytest.approx(3.0) and panel.move_.angle.value() == 0.0
+    session.undo()
+    assert session.series is series
+    panel.move_.angle.setValue(1.0)
+    work.undo()
+    assert work.draft is None and panel.move_.angle.value() == 0.0
+
+
 def test_the_axis_is_told(panel):
     series = noisy_series()
     tilt = np.radians(series.tilt_deg)

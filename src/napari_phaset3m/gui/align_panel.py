@@ -14,7 +14,7 @@ from napari_phaset3m.gui.align_files import READ_FILES, WRITE_FILES, AlignFiles
 from napari_phaset3m.gui.align_nudge import COARSE, FINE, Nudge
 from napari_phaset3m.gui.align_stages import StagesBox
 from napari_phaset3m.gui.align_view import TITLE, AlignView
-from napari_phaset3m.gui.align_widgets import AcceptBox, CheckBox, MoveBox, enable, numbers
+from napari_phaset3m.gui.align_widgets import TURN_TIP, AcceptBox, CheckBox, MoveBox, enable, numbers
 from napari_phaset3m.gui.align_work import RUN, TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_keys import CanvasKeys
@@ -104,6 +104,7 @@ class AlignPanel(QScrollArea):
             button.clicked.connect(self._slots()[name.capitalize()])
         move.keys.toggled.connect(self._on_keys)
         move.used.clicked.connect(work.use)
+        move.angle.valueChanged.connect(work.turn_axis)
         move.undo.clicked.connect(work.undo)
         move.redo.clicked.connect(work.redo)
         self.stages.edited.connect(self._on_config)
@@ -240,14 +241,12 @@ class AlignPanel(QScrollArea):
 
     def _refresh_move(self, why: str) -> None:
         move, work = self.move_, self.work
+        far = f"by {FINE} px, with Shift by {COARSE:.0f} px"
         for button in move.arrows.values():
-            enable(button, why, f"Move the picture by {FINE} px (by {COARSE:.0f} px with Shift)")
-        enable(
-            move.keys,
-            why,
-            f"Arrow keys on the canvas move the picture by {FINE} px, with Shift by {COARSE:.0f} px",
-        )
+            enable(button, why, f"Move the picture {far}")
+        enable(move.keys, why, f"Arrow keys on the canvas move the picture {far}")
         enable(move.which, why, "What is moved")
+        enable(move.angle, why, TURN_TIP)
         enable(move.used, why, "Whether this image takes part in alignment and reconstruction")
         enable(move.undo, why or ("" if work.can_undo else "Nothing to undo"), "Undo (Ctrl+Z)")
         enable(move.redo, why or ("" if work.can_redo else "Nothing to redo"), "Redo (Ctrl+Shift+Z)")
@@ -259,6 +258,7 @@ class AlignPanel(QScrollArea):
         tilt, focus = self._session.shown_image
         tilt, focus = min(tilt, alignment.n_tilt - 1), min(focus, alignment.n_focus - 1)
         move.used.setChecked(bool(alignment.used[tilt, focus]))
+        move.show_angle(alignment.axis_angle_deg)
         move.numbers.setText(numbers(alignment, tilt, focus))
         move.axis.setText(axis_words(work.axis.told()) if work.axis is not None else "")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.gui.align_origin import Origin, stage_words
+from napari_phaset3m.gui.align_origin import Origin, applied, stage_words
 from napari_phaset3m.gui.align_stages import STAGE_TEXT
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
@@ -21,7 +21,7 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
 from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
-from napari_phaset3m.prepare.events import Done, Progress
+from napari_phaset3m.prepare.events import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +174,12 @@ class AlignWork(QObject):
         changed = now.replace(shifts_px=shifts, shift_error_px=errors)
         self.set_draft(changed, merge=("nudge", tilt, None if whole_tilt else focus))
 
+    def turn_axis(self, angle_deg: float) -> None:
+        """Say where the tilt axis runs in the images of the series; its error is not known then."""
+        now = self.alignment
+        if now is not None and not self.driver.busy:
+            self.set_draft(now.with_axis_angle(angle_deg), merge="axis")
+
     def use(self, on: bool) -> None:
         """Take the shown image in, or leave it out; the last one stays."""
         now = self.alignment
@@ -203,7 +209,7 @@ class AlignWork(QObject):
         if series is None or draft is None or self.why_not_accept():
             return
         if self.origin.resamples(draft):
-            job = Job(ACCEPTED, partial(_applied, draft, self.origin))
+            job = Job(ACCEPTED, partial(applied, draft, self.origin))
             self.driver.start(TOPIC, "Applying the alignment", [job], self._take_applied)
             return
         self._finish(self.origin.put(series, draft))
@@ -291,8 +297,3 @@ def _align(
 ) -> Iterator[Event]:
     start = origin.with_optics(series)
     return iterate_align(start if draft is None else apply(start, draft), config, finish=control)
-
-
-def _applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
-    yield Progress("Resampling images", 0.0)
-    yield Done(origin.put(series, draft), draft)
