@@ -78,5 +78,6 @@ def test_settings_that_are_unfolded_later_are_calm_as_well(panel_of):
 
 def test_the_wheel_changes_no_defocus(panel_of):
     panel = panel_of(MicroscopePanel)
+    panel.defocus.setEnabled(True)  # as it is after a fit
     value = panel.defocus.value()
     assert not turn_wheel(panel.defocus) and panel.defocus.value() == value
