@@ -210,6 +210,7 @@ def test_angles_that_no_file_states_are_typed_once(qtbot, dialog, stack):
     give(dialog, "energy_ev", "300")
     assert dialog.go.toolTip() == "Tilt angles are not known: give them"
     assert dialog.given.angles.isVisible() and not dialog.given.gain.isVisible()
+    assert dialog.given.angles.property("state") == "missing", "framed, as all that is needed"
     assert len(dialog.questions.buttons) == 1, "Yes is no answer to what the angles are; to the axis it is"
     for wrong, told in (("-30:30:30", "3 angles for 8 images"), ("here and there", "Give angles as")):
         dialog.given.angles.setText(wrong)

@@ -37,6 +37,7 @@ class GivenBox(QWidget):
         self.gain, self._of_gain = self._line(1, "Gain", _GAIN, "none")
         self.problem = label("", "error", wrap=True)
         self._grid.addWidget(self.problem, 2, 0, 1, 3)
+        set_role(self.angles, "state", "missing")  # it is only there while they are
         self.angles.editingFinished.connect(self._on_angles)
         self.gain.editingFinished.connect(self._on_gain)
 
