@@ -133,8 +133,8 @@ def _references(
         raise DataError(
             f"{why}; the reference is of the camera's pixels",
             field="reference",
-            remedy="Import with bin 1 and tilt axis 0, apply the reference, save the series, "
-            "then bin it in Prepare and turn it with phaset3m convert --tilt-axis-angle",
+            remedy="Import with bin 1 and tilt axis 0 and apply the reference; then bin in Prepare and turn "
+            "the axis in Align (or with phaset3m convert)",
         )
     if gain is None and config.gain is not None:
         gain = _of_camera(series, config.gain, "reference.gain")
