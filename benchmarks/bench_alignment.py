@@ -171,39 +171,35 @@ def bounds() -> dict[tuple[str, str, str], float]:
     return {(r[names[0]], r[names[1]], r[names[2]]): float(r["bound_deg"]) for r in rows}
 
 
+HEAD = (
+    "specimen", "tilts", "dose, e/Å²", "coarse y, x, px", "its axis, °", "its σ, °", "whole: axis, °",
+    "its σ, °", "bound of σ, °", "whole: y, x, px", "defocus, Å",
+)  # fmt: skip
+
+
+def cells(row: dict[str, object], least: dict[tuple[str, str, str], float]) -> list[str]:
+    """A line of the table for people, below :data:`HEAD`."""
+    held = least.get((str(row["specimen"]), str(row["tilt_range_deg"]), str(row["dose_e_per_a2"])))
+    return [
+        str(row["specimen"]), f"±{row['tilt_range_deg']:g}° ({row['n_tilt']})", str(row["dose_e_per_a2"]),
+        f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}",
+        f"{row['coarse_axis_error_deg']:+.2f}", f"{row['coarse_axis_sigma_deg']:.2f}",
+        f"{row['axis_error_deg']:+.2f}", f"{row['axis_sigma_deg']:.2f}",
+        "–" if held is None else f"{held:.2f}",
+        f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
+        f"{row['defocus_before_angstrom']:.0f} → {row['defocus_rms_angstrom']:.0f}",
+    ]  # fmt: skip
+
+
 def write(rows: list[dict[str, object]]) -> None:
     """The CSV file and the table for people."""
     with (ROOT / "benchmarks" / "results" / "alignment.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    head = (
-        "specimen",
-        "tilts",
-        "dose, e/Å²",
-        "coarse y, x, px",
-        "its axis, °",
-        "its σ, °",
-        "whole: axis, °",
-        "its σ, °",
-        "bound of σ, °",
-        "whole: y, x, px",
-        "defocus, Å",
-    )
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     least = bounds()
-    for row in rows:
-        held = least.get((str(row["specimen"]), str(row["tilt_range_deg"]), str(row["dose_e_per_a2"])))
-        cells = (
-            row["specimen"], f"±{row['tilt_range_deg']:g}° ({row['n_tilt']})", row["dose_e_per_a2"],
-            f"{row['shift_rms_y_px']:.3f}, {row['shift_rms_x_px']:.3f}",
-            f"{row['coarse_axis_error_deg']:+.2f}", f"{row['coarse_axis_sigma_deg']:.2f}",
-            f"{row['axis_error_deg']:+.2f}", f"{row['axis_sigma_deg']:.2f}",
-            "–" if held is None else f"{held:.2f}",
-            f"{row['full_rms_y_px']:.3f}, {row['full_rms_x_px']:.3f}",
-            f"{row['defocus_before_angstrom']:.0f} → {row['defocus_rms_angstrom']:.0f}",
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
+    lines += [f"| {' | '.join(cells(row, least))} |" for row in rows]
     errors = [abs(float(str(row["axis_error_deg"]))) for row in rows]
     good = sum(error <= AXIS_ASKED_DEG for error in errors)
     honest = sum(e <= 2 * float(str(row["axis_sigma_deg"])) for e, row in zip(errors, rows, strict=True))

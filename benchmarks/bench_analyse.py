@@ -204,8 +204,8 @@ class Trip:
         self.shoot("compare")
 
 
-def main() -> int:
-    """Run, print, write the result; 1 when a slot computes for longer than the limit."""
+def asked() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -217,6 +217,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.pictures is not None:
         options.pictures.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def main() -> int:
+    """Run, print, write the result; 1 when a slot computes for longer than the limit."""
+    options = asked()
     about, paint = machine(), Stopwatch()
     slots = Stopwatch(apart=paint)
     instrument(slots, paint)

@@ -275,18 +275,19 @@ def main() -> int:
     }
     name = f"gui-{options.edge}" if options.edge else "gui"
     write(f"{name}-cold" if options.cold else name, result)
+    tell(facts, {"while running": worst[:15], "pressing start": start, "apart": painted})
+    print(f"load {about['load_before']:.1f}", f"-> {RESULTS}", sep="\n")
+    return 0 if longest <= LIMIT_MS else 1
+
+
+def tell(facts: dict[str, Any], tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Print the slots of each part, the pauses and the facts of a run."""
     columns = ("slot", "longest_ms", "processor_ms", "calls")
-    for title, rows in (("while running", worst[:15]), ("pressing start", start), ("apart", painted)):
+    for title, rows in tables.items():
         print_table([(title, *columns[1:]), *(tuple(str(row[c]) for c in columns) for row in rows)])
     for pause in facts["longest_pauses"]:
         print(*(f"  {key}: {value}" for key, value in pause.items()), sep="\n", end="\n\n")
-    print(
-        {k: v for k, v in facts.items() if k != "longest_pauses"},
-        f"load {about['load_before']:.1f}",
-        f"-> {RESULTS}",
-        sep="\n",
-    )
-    return 0 if longest <= LIMIT_MS else 1
+    print({key: value for key, value in facts.items() if key != "longest_pauses"})
 
 
 if __name__ == "__main__":

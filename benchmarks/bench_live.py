@@ -129,8 +129,8 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
-    """Run, print, write the result; 1 when a slot or the cost is over its limit."""
+def asked() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--tilts", type=int, default=32)
@@ -141,7 +141,12 @@ def main() -> int:
     parser.add_argument("--view", choices=("Projection", "Surface", "Slices"), default="Projection")
     parser.add_argument("--tilt", action="store_true", help="show the current tilt as well")
     parser.add_argument("--patience", type=float, default=3000)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, print, write the result; 1 when a slot or the cost is over its limit."""
+    options = asked()
     about = machine()
     paint = Stopwatch()
     slots = Stopwatch(apart=paint)

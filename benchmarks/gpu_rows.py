@@ -176,21 +176,16 @@ def kernel_rows(method: CudaMultisliceMethod, bandwidth: float) -> Iterator[Row]
     blurred = xp.random.random(model.intensity_of(len(group)).shape, dtype=np.float32)
     detector = _detector(method)
 
-    def loss() -> object:
-        return model.loss("amplitude", amplitude, weight, method._pixel_weight)
-
+    loss = partial(model.loss, "amplitude", amplitude, weight, method._pixel_weight)
     loss()
+    adjoint = partial(runtime.launch, "transmit_adjoint", wave.size, wave, other, phase, NULL, n)
     work: dict[str, tuple[float, Callable[[], object]]] = {
         "fft2": (2 * wave.nbytes, lambda: runtime.fft2(wave)),
         "next slice": (6.5 * wave.nbytes, lambda: model._propagate(other, wave, which, adjoint=False)),
         "transmit": (
-            2.5 * wave.nbytes,
-            lambda: runtime.launch("transmit", wave.size, wave, phase, NULL, other, n),
+            2.5 * wave.nbytes, partial(runtime.launch, "transmit", wave.size, wave, phase, NULL, other, n)
         ),
-        "transmit_adjoint": (
-            4 * wave.nbytes,
-            lambda: runtime.launch("transmit_adjoint", wave.size, wave, other, phase, NULL, n),
-        ),
+        "transmit_adjoint": (4 * wave.nbytes, adjoint),
         "images": (2 * wave.nbytes + 4 * fields + images, lambda: model.images(n_slice, transfers)),
         "loss": (5 * images, loss),
         "detector": (10 * images, lambda: detector.apply(blurred)),
@@ -198,7 +193,7 @@ def kernel_rows(method: CudaMultisliceMethod, bandwidth: float) -> Iterator[Row]
             3 * (4 * fields + images) + 18 * images,
             lambda: model.transfer_equations(factors, weight, method._pixel_weight),
         ),
-    }
+    }  # fmt: skip
     for name, (moved, call) in work.items():
         # In-place FFTs are not normalised: start each from numbers that cannot overflow.
         wave[...] = 1e-6

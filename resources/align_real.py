@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -59,6 +60,14 @@ def volume(series: TiltFocalSeries, **settings: object) -> np.ndarray:
     return reconstruct(series, ReconstructionConfig.parse(threads=2, **settings)).volume
 
 
+def picture(axes: Any, view: np.ndarray, pixel_angstrom: float, down: str, *, cmap: str, vmax: float) -> None:
+    """A view with axes in nm from the rotation centre; ``down`` names the axis of its rows."""
+    half_y, half_x = (n * pixel_angstrom / 20 for n in view.shape)
+    extent = (-half_x, half_x, half_y, -half_y)
+    axes.imshow(view, cmap=cmap, vmin=0, vmax=vmax, extent=extent, interpolation="nearest")
+    axes.set(xlabel="x, nm", ylabel=f"{down}, nm")
+
+
 def needle(folder: Path, out: Path) -> None:
     """HAADF needle: shifts against ETSpy's, and SIRT before and after."""
     place = folder / "real" / "haadf_needle"
@@ -79,10 +88,10 @@ def needle(folder: Path, out: Path) -> None:
         axis.set(xlabel="tilt, °", ylabel="shift, px", title=f"Shifts {name}")
         axis.legend()
     for row, (name, vol) in enumerate(zip(("as acquired", "aligned"), volumes, strict=True)):
-        middle = vol.shape[1] // 2
-        axes[row, 1].imshow(vol[:, middle], cmap="gray", vmin=0, vmax=np.percentile(vol, 99.9))
+        voxel, top, middle = 2 * raw.pixel_size_angstrom, float(np.percentile(vol, 99.9)), vol.shape[1] // 2
+        picture(axes[row, 1], vol[:, middle], voxel, "z", cmap="gray", vmax=top)
         axes[row, 1].set_title(f"SIRT, {name}: across the axis (x–z)")
-        axes[row, 2].imshow(vol[vol.shape[0] // 2], cmap="gray", vmin=0, vmax=np.percentile(vol, 99.9))
+        picture(axes[row, 2], vol[vol.shape[0] // 2], voxel, "y", cmap="gray", vmax=top)
         axes[row, 2].set_title(f"SIRT, {name}: central slice (x–y)")
     figure.savefig(out / "align_needle.png", dpi=80)
 
@@ -122,12 +131,12 @@ def co3o4(folder: Path, out: Path) -> None:
     top = 0.8 * volumes[2].max()
     names = ("as given", "after phaset3m align", "the unperturbed series")
     for axis, name, vol in zip(axes, names, volumes, strict=False):
-        axis.imshow(vol.max(0), cmap="magma", vmin=0, vmax=top)
+        picture(axis, vol.max(0), raw.pixel_size_angstrom, "y", cmap="magma", vmax=top)
         axis.set_title(f"{name}", fontsize=9)
     shifts, tilt = result.alignment.shifts_px, raw.tilt_deg
     for f in range(raw.n_focus):
         error = result.alignment.shift_error_px[:, f, 1]
-        axes[3].errorbar(tilt, shifts[:, f, 1], error, fmt=".", label=f"focus {f}")
+        axes[3].errorbar(tilt, shifts[:, f, 1], error, fmt=".", label=f"focus {f + 1}")
     axes[3].set(xlabel="tilt, °", ylabel="shift x, px", title="Shifts found, with error bars")
     axes[3].legend()
     figure.savefig(out / "align_co3o4.png", dpi=80)

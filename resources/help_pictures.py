@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -59,15 +60,31 @@ def _take(output: Path) -> None:
 
     from napari_phaset3m.gui.launch import open_workspace
     from napari_phaset3m.gui.tour import note_tour_offered, tour_command, tour_of
-    from napari_phaset3m.gui.watch_dialog import open_watch
     from napari_phaset3m.session import session_for
 
     get_settings().application.gui_notification_level = "error"
     note_tour_offered()
     viewer = open_workspace(run=False)
     viewer.window.resize(1500, 900)
-    screen = QApplication.primaryScreen()
     pump(3)
+    _watch(viewer, output)
+    viewer.layers.clear()
+    viewer.dims.ndisplay = 2
+    tour_command(viewer)
+    tour = tour_of(session_for(viewer))
+    pump(1)
+    tour.do.click()
+    while session_for(viewer).series is None:
+        pump(0.1)
+    pump(3)
+    QApplication.primaryScreen().grabWindow(0).save(str(output / "tour.png"))
+    viewer.close()
+
+
+def _watch(viewer: Any, output: Path) -> None:
+    """A folder that is watched while files drop into it."""
+    from napari_phaset3m.gui.watch_dialog import open_watch
+
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "TS_07"
         folder.mkdir()
@@ -82,21 +99,10 @@ def _take(output: Path) -> None:
             pump(0.2)
         dialog.table.scrollToBottom()
         pump(2)
-        screen.grabWindow(0).save(str(output / "watch.png"))
+        QApplication.primaryScreen().grabWindow(0).save(str(output / "watch.png"))
         dialog.work.stop()
         dialog.close()
         pump(1)
-    viewer.layers.clear()
-    viewer.dims.ndisplay = 2
-    tour_command(viewer)
-    tour = tour_of(session_for(viewer))
-    pump(1)
-    tour.do.click()
-    while session_for(viewer).series is None:
-        pump(0.1)
-    pump(3)
-    screen.grabWindow(0).save(str(output / "tour.png"))
-    viewer.close()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries, reconstruct
 from napari_phaset3m.io.series import load_series
+from real_figures import Look, draw
 
 #: Rows and columns of the scale bar burnt into the vesicle frames.
 BAR = (slice(2, 16), slice(2, 23))
@@ -160,9 +161,7 @@ class Example:
 
     load: Callable[[Path], TiltFocalSeries]
     runs: dict[str, dict[str, Any]]
-    bar_nm: float
-    at: tuple[float, float, float] = (0.5, 0.5, 0.5)  # where it is cut: z, y, x as fractions
-    dense_is_dark: bool = False
+    look: Look
 
 
 SLAB = {"depth_angstrom": 48 * 72.5, "tolerance": 0.0, "constraints": FREE}
@@ -177,72 +176,11 @@ EXAMPLES = {
             "SIRT": {**SLAB, "method": "sirt", "iterations": 60},
             "phase only": {**WAVE, "method": "multislice", "slices": 12, "absorption": False, "step": "auto"},
         },
-        bar_nm=100,
-        at=(0.48, 0.40, 0.5),
-        dense_is_dark=True,
+        Look(100, at=(0.48, 0.40, 0.5), dense_is_dark=True),
     ),
-    "needle": Example(needle, {"SIRT": {"method": "sirt", "iterations": 40}}, 200, at=(0.5, 0.55, 0.5)),
-    "liquid": Example(liquid, {"SIRT": {"method": "sirt", "iterations": 30}}, 10, at=(0.5, 0.42, 0.49)),
+    "needle": Example(needle, {"SIRT": {"method": "sirt", "iterations": 40}}, Look(200, (0.5, 0.55, 0.5))),
+    "liquid": Example(liquid, {"SIRT": {"method": "sirt", "iterations": 30}}, Look(10, (0.5, 0.42, 0.49))),
 }
-
-
-def cut(volume: np.ndarray, plane: str, at: tuple[int, ...]) -> np.ndarray:
-    """Mean of three slices through ``at`` (z, y, x); y or, in xz, z downwards."""
-    axis = {"xy": 0, "xz": 1, "yz": 2}[plane]
-    low = int(np.clip(at[axis] - 1, 0, volume.shape[axis] - 3))
-    view = volume.take(range(low, low + 3), axis).mean(axis)
-    return view.T if plane == "yz" else view
-
-
-def scale_bar(axis: Any, view: np.ndarray, voxel: float, length_nm: float) -> None:
-    """A labelled white bar on a dark plate, lower left."""
-    from matplotlib.patches import Rectangle
-
-    long, (rows, columns) = length_nm * 10 / voxel, view.shape
-    left, foot, unit = 0.03 * columns, rows - 0.03 * columns, 0.03 * columns
-    low = foot - 3.6 * unit
-    axis.add_patch(Rectangle((left, low), long + 2 * unit, foot - low, color="black", alpha=0.65, lw=0))
-    axis.add_patch(Rectangle((left + unit, foot - 1.1 * unit), long, 0.6 * unit, color="white", lw=0))
-    axis.text(left + unit + long / 2, foot - 1.4 * unit, f"{length_nm:g} nm", color="white",
-              ha="center", va="bottom", fontsize=8)  # fmt: skip
-
-
-def draw(volumes: dict[str, tuple[np.ndarray, str]], voxel: float, example: Example, path: Path) -> None:
-    """Views through one point, 0.5th to 99.7th percentile; columns are methods, or planes if there is one."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    stacked, first = len(volumes) > 1, next(iter(volumes.values()))[0]
-    at = tuple(round(f * (n - 1)) for f, n in zip(example.at, first.shape, strict=True))
-    grid = [
-        [(name, plane) for name in volumes] for plane in (("xy", "xz") if stacked else ("xy", "xz", "yz"))
-    ]
-    if not stacked:
-        grid = [[row[0] for row in grid]]
-    shapes = [[cut(first, plane, at).shape for _, plane in row] for row in grid]
-    heights = [row[0][0] / row[0][1] * 3.4 for row in shapes]
-    figure, axes = plt.subplots(
-        len(grid), len(grid[0]), squeeze=False, layout="constrained",
-        figsize=(3.4 * len(grid[0]), sum(heights) + 0.45 * len(grid)),
-        gridspec_kw={"height_ratios": heights},
-    )  # fmt: skip
-    for line, cells in zip(axes, grid, strict=True):
-        for axis, (name, plane) in zip(line, cells, strict=True):
-            volume, unit = volumes[name]
-            view = cut(volume, plane, at)
-            low, high = np.percentile(view, [0.5, 99.7])
-            colours = "gray_r" if example.dense_is_dark else "gray"
-            axis.imshow(view, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
-            axis.set_title(f"{name}, {plane}\n{low:.2g} to {high:.2g} {unit}", fontsize=9)
-            axis.set(xticks=[], yticks=[])
-            if plane == "xy":  # where xz is cut
-                for edge, marker in ((0, ">"), (view.shape[1] - 1, "<")):
-                    axis.plot(edge, at[1], marker=marker, color="tab:orange", clip_on=False)
-            scale_bar(axis, view, voxel, example.bar_nm)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def report(name: str, folder: Path, output: Path) -> None:
@@ -265,7 +203,7 @@ def report(name: str, folder: Path, output: Path) -> None:
     if len(volumes) > 1:
         inner = [v[:, 20:-20, 20:-20].ravel() for v, _ in volumes.values()]
         print("correlation", list(volumes), np.corrcoef(inner).round(3).tolist())
-    draw(volumes, series.pixel_size_angstrom, example, output / f"real_{name}.png")
+    draw(volumes, series.pixel_size_angstrom, example.look, output / f"real_{name}.png")
 
 
 def scan(folder: Path) -> None:

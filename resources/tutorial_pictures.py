@@ -1,15 +1,17 @@
-"""Take the pictures of docs/tutorial_prepare.md from the real window, from import to microscope.
+"""Take the pictures of docs/tutorial_prepare.md, and of gold beads, from the real window.
 
     xvfb-run -a -s "-screen 0 1366x768x24 +extension GLX" python resources/tutorial_pictures.py
 
 The raw files are made of ``../shared/data/co3o4`` in a temporary folder: a plain MRC stack with a ``.rawtlt``
-of co3o4_perturbed_dev_dose200, and movies of co3o4_carbon_dev with a drift of 5.8 px injected.
+of co3o4_perturbed_dev_dose200, and movies of co3o4_carbon_dev with a drift of 5.8 px injected. The beads
+(docs/alignment.md) are those of tests/prepare/align/test_beads.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -24,7 +26,7 @@ from window_pictures import click, rest, until
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "co3o4"
 SIZE = (1366, 768)
-PARTS = ("series", "prepare", "align", "microscope", "motion")
+PARTS = ("series", "prepare", "align", "microscope", "motion", "beads")
 MOVIE_TILTS = (30, 33, 36)
 
 
@@ -66,6 +68,20 @@ def drifting(folder: Path) -> Any:
         images=np.array(sums, np.float32)[:, None] / 40, tilt_deg=series.tilt_deg[list(MOVIE_TILTS)],
         pixel_size_angstrom=series.pixel_size_angstrom / 3, energy_ev=3e5, defocus_angstrom=[1100.0],
         spherical_aberration_angstrom=2.3e7, metadata={"name": "movies", "movies": movies},
+    )  # fmt: skip
+
+
+def beads() -> Any:
+    """31 images with 12 beads, displaced by 4 px, about an axis at 1.7°."""
+    from napari_phaset3m import TiltFocalSeries
+
+    sys.path.insert(0, str(ROOT / "tests" / "prepare" / "align"))
+    import test_beads as simulated
+
+    images = simulated.images(simulated.project(*simulated.truth(n_bead=12)))
+    return TiltFocalSeries(
+        images=images[:, None], tilt_deg=simulated.TILTS, pixel_size_angstrom=10.0, energy_ev=3e5,
+        metadata={"name": "beads"},
     )  # fmt: skip
 
 
@@ -183,6 +199,21 @@ class Tutorial:
         print("motion:", panel.bar.note.text())
         self.shoot("motion")
 
+    def beads(self) -> None:
+        """Align images with twelve gold beads by these alone."""
+        self.session.series = beads()
+        panel = self.step("Align")
+        rest(1)
+        panel.stages.auto.click()
+        ticks = panel.stages.ticks
+        for name in ("beads", *(other for other in ticks if other != "beads")):
+            if ticks[name].isChecked() != (name == "beads"):
+                ticks[name].click()
+        click(panel.run)
+        until(lambda: not panel.work.driver.busy)
+        print("beads:", panel.bar.note.text())
+        self.shoot("align_beads")
+
 
 def _type(edit: Any, text: str) -> None:
     edit.setFocus()
@@ -203,7 +234,9 @@ def main() -> None:
     os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
     tutorial = Tutorial(options.output, Path(own))
     for part in options.only:
-        if part == "motion" and len(options.only) > 1:  # a series of its own, in a window of its own
+        if (
+            part in ("motion", "beads") and len(options.only) > 1
+        ):  # a series of its own, in a window of its own
             tutorial.viewer.close()
             tutorial = Tutorial(options.output, Path(own))
         getattr(tutorial, part)()

@@ -67,6 +67,8 @@ class SeriesHistory:
 
     #: Entries or position changed.
     changed: ClassVar[Signal] = Signal()
+    #: Another state was taken (undo, redo, a click in the list): what was said of the one before is over.
+    moved: ClassVar[Signal] = Signal()
 
     def __init__(self, max_bytes: int | None = None, max_entries: int = MAX_ENTRIES) -> None:
         self.max_bytes, self.max_entries = max_bytes, max_entries
@@ -113,6 +115,7 @@ class SeriesHistory:
             raise IndexError(f"there is no state {position} of {len(self.states)}")
         self.position = position
         self.changed.emit()
+        self.moved.emit()
         return self.states[position].series
 
     def kept_bytes(self) -> int:

@@ -18,7 +18,7 @@ from _steps import noisy_series, until_idle  # noqa: E402
 
 from napari_phaset3m.gui import align_work  # noqa: E402
 from napari_phaset3m.gui.align_check import CHECK  # noqa: E402
-from napari_phaset3m.gui.align_panel import AlignPanel  # noqa: E402
+from napari_phaset3m.gui.align_panel import SETTLED_MS, AlignPanel  # noqa: E402
 from napari_phaset3m.gui.align_view import AlignView, per_focus  # noqa: E402
 from napari_phaset3m.prepare.align.formats import export_alignment  # noqa: E402
 from napari_phaset3m.prepare.align.model import Alignment  # noqa: E402
@@ -207,6 +207,12 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
     assert session.series is before and "moved 1.50 px (RMS)" in panel.bar.note.text()
     assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
+    work.nudge(0.0, 1.0, whole_tilt=False)
+    work.undo()
+    assert "moved 1.50 px" in panel.bar.note.text(), "it is still that run's"
+    work.undo()
+    assert panel.bar.note.text() == "", "what the run told is taken back with it"
+    work.redo()
     panel.ends.accept.click()
     np.testing.assert_allclose(session.series.shifts_px[1, 1], (0.5, -1.0))
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
@@ -215,6 +221,30 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
+    assert panel.bar.note.text() == ""
+
+
+def test_the_end_of_a_run_is_scrolled_to(qtbot, panel, engine):
+    """In a low window Accept, and what the run says, lie below the edge."""
+    session = panel._session
+    session.series = noisy_series()
+    panel.resize(panel.width(), 300)
+    qtbot.waitUntil(lambda: panel.verticalScrollBar().maximum() > 0)
+    panel.verticalScrollBar().setValue(0)
+    panel.run.click()
+    until_idle(qtbot, session)
+
+    def seen(widget):
+        top = widget.mapTo(panel.viewport(), widget.rect().topLeft()).y()
+        return top >= 0 and top + widget.height() <= panel.viewport().height()
+
+    qtbot.waitUntil(lambda: seen(panel.ends), timeout=5_000)
+    qtbot.wait(2 * SETTLED_MS)
+    assert seen(panel.ends)
+    panel.verticalScrollBar().setValue(0)
+    panel.check_.changed.emit()
+    qtbot.wait(50)
+    assert panel.verticalScrollBar().value() == 0, "only the end of a run scrolls"
 
 
 def test_optics_that_a_stage_found_are_accepted_too(qtbot, panel, engine):
@@ -318,7 +348,12 @@ def test_reprojection_and_plots(qtbot, panel):
     assert panel.check_.stale()
     view.page.setCurrentIndex(1)
     qtbot.waitUntil(lambda: view.sino.image.image is not None, timeout=10_000)
-    assert view.sino.image.image.shape == (5, 24)
+    assert view.sino.image.image.shape == (5, 24) and "5 rows averaged" in view.row_text.text()
+    sharp = view.sino.image.image.copy()
+    panel.check.smooth.setValue(3.0)
+    qtbot.waitUntil(lambda: view.sino.image.image.std() < 0.7 * sharp.std(), timeout=10_000)
+    assert "13 rows averaged" in view.row_text.text()
+    panel.check.smooth.setValue(1.0)
     view.page.setCurrentIndex(0)
     qtbot.waitUntil(lambda: "series" in [c.name for c in view.shift_x._curves], timeout=10_000)
     view.shift_x.clicked.emit(3, 0)
@@ -406,6 +441,27 @@ def test_a_local_field_is_accepted_with_its_alignment(qtbot, panel, engine):
     assert np.abs(unbent - before.images[:, :, 4:-4, 4:-4]).max() > 0.1
     session.undo()
     np.testing.assert_array_equal(session.series.images, before.images)
+
+
+def test_the_axis_is_turned_by_hand(qtbot, panel):
+    """Its error was that of another angle; the images are turned on Accept, and undo takes it back."""
+    session, work = panel._session, panel.work
+    series = session.series = noisy_series()
+    work.set_draft(Alignment.of(series).replace(axis_error_deg=0.1))
+    assert panel.move_.angle.value() == 0.0 and "± 0.10°" in panel.move_.axis.text()
+    panel.move_.angle.setValue(2.5)
+    panel.move_.angle.setValue(3.0)
+    assert work.alignment.axis_angle_deg == pytest.approx(3.0)
+    assert "+3.00°" in panel.move_.axis.text() and "± 0.10°" not in panel.move_.axis.text()
+    assert not panel.run.isEnabled() and "turns or bends the images" in panel.run.toolTip()
+    panel.ends.accept.click()
+    until_idle(qtbot, session)
+    assert session.series.tilt_axis_angle_deg == pytest.approx(3.0) and panel.move_.angle.value() == 0.0
+    session.undo()
+    assert session.series is series
+    panel.move_.angle.setValue(1.0)
+    work.undo()
+    assert work.draft is None and panel.move_.angle.value() == 0.0
 
 
 def test_the_axis_is_told(panel):

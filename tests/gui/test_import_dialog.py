@@ -107,6 +107,19 @@ def test_a_stack_is_looked_at_mended_and_imported(qtbot, dialog, viewer, stack):
     assert panel.file.path.full_text() == "out.h5", "as it was written, not edited"
 
 
+def test_values_of_another_unit_are_doubted(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    for name, typed, told in (
+        ("energy_ev", "300000", "Is 300 kV meant?"),
+        ("spherical_aberration_angstrom", "1200", "Is 1.2 mm meant?"),
+    ):
+        row = dialog.whole.rows[name]
+        give(dialog, name, typed)
+        assert told in row.remark.text()
+        give(dialog, name, "1.2" if "spherical" in name else "300")
+        assert row.remark.text() == ""
+
+
 def test_bin_crop_and_forecast(qtbot, dialog, viewer, stack):
     path, data = stack
     look(qtbot, dialog, path)
@@ -121,7 +134,8 @@ def test_bin_crop_and_forecast(qtbot, dialog, viewer, stack):
     dialog.picture.roi.setSize((32, 24))
     assert dialog.work.config.crop == (6, 30, 4, 36)
     dialog.size_box.bin.setValue(20)
-    assert dialog.work.config.bin == 2 and "leaves" in dialog.size_box.text.text()
+    assert dialog.work.config.bin == 2 and dialog.size_box.text.text().startswith("Bin: 20 leaves")
+    assert not dialog.go.isEnabled(), "what is shown cannot be done, so nothing is"
     dialog.size_box.bin.setValue(1)
     dialog.work.target = path.with_name("cut.toml")
     with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
@@ -136,12 +150,114 @@ def test_places_must_fit(qtbot, dialog, stack):
     give(dialog, "energy_ev", "300")
     confirm_all(dialog)
     assert set_cell(dialog, 1, "focus_index", "1")
-    assert "tilts x" in dialog.go.toolTip() and not dialog.go.isEnabled()
+    assert "ts 1.st: Tilt no., Focus: 8 images for 4 tilts x 2 foci" in dialog.go.toolTip()
+    assert "several are focus 1 of tilt no. 1" in dialog.go.toolTip() and not dialog.go.isEnabled()
     assert set_cell(dialog, 1, "focus_index", "2") or set_cell(dialog, 0, "focus_index", "2")
     assert dialog.go.isEnabled(), dialog.go.toolTip()
     dialog.table.selectAll()
     qtbot.keyClick(dialog.table, Qt.Key.Key_Space)
     assert "At least one image" in dialog.go.toolTip()
+
+
+@pytest.mark.parametrize(
+    ("cell", "typed", "told"),
+    [
+        ("tilt_deg", "200", "Tilt: must be an angle from -180 to 180 degrees (got 200.0)"),
+        ("tilt_index", "0", "Tilt no.: counts from 1 (got 0)"),
+        ("focus_index", "1.5", "Focus: needs a whole number"),
+        ("dose", "-3", "Dose: must be a number that is not negative (got -3.0)"),
+        ("section", "-1", "Section: must be a whole number, counted from 0 (got -1)"),
+    ],
+)
+def test_a_cell_says_what_may_stand_in_it(qtbot, dialog, stack, cell, typed, told):
+    look(qtbot, dialog, stack[0])
+    assert not set_cell(dialog, 0, cell, typed) and dialog.problem.text() == told
+
+
+def test_no_to_focal_groups_makes_each_image_a_tilt(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    assert dialog.work.plan.n_focus == 2
+    dialog.questions.apart.click()
+    plan = dialog.work.plan
+    assert (plan.n_tilt, plan.n_focus) == (8, 1) and [e.section for e in plan.images] == list(range(8))
+    assert not [q for q in plan.questions if q.field == "focus_index"]
+
+
+def test_a_crash_while_looking_leaves_no_plan_of_other_files(qtbot, dialog, stack, tmp_path, monkeypatch):
+    look(qtbot, dialog, stack[0])
+
+    def crash(*_):
+        raise NameError("odd")
+
+    monkeypatch.setattr("napari_phaset3m.gui.import_jobs.look", crash)
+    with qtbot.captureExceptions() as seen:
+        look(qtbot, dialog, tmp_path / "ts 1.rawtlt")
+    assert isinstance(seen[0][1], NameError)
+    assert dialog.work.plan is None and not dialog.split.isVisible() and "odd" in dialog.problem.text()
+
+
+def test_a_section_that_is_not_there_is_told_at_once(qtbot, dialog, stack):
+    look(qtbot, dialog, stack[0])
+    assert set_cell(dialog, 0, "section", "99")
+    qtbot.waitUntil(lambda: "section 99 is not among the 8" in dialog.problem.text(), timeout=10_000)
+    assert dialog.problem.text().startswith("ts 1.st: Section")
+
+
+def test_angles_that_no_file_states_are_typed_once(qtbot, dialog, stack):
+    path, _ = stack
+    path.with_suffix(".rawtlt").unlink()
+    look(qtbot, dialog, path)
+    give(dialog, "energy_ev", "300")
+    assert dialog.go.toolTip() == "Tilt angles are not known: give them"
+    assert dialog.given.angles.isVisible() and not dialog.given.gain.isVisible()
+    assert dialog.given.angles.property("state") == "missing", "framed, as all that is needed"
+    assert len(dialog.questions.buttons) == 1, "Yes is no answer to what the angles are; to the axis it is"
+    for wrong, told in (("-30:30:30", "3 angles for 8 images"), ("here and there", "Give angles as")):
+        dialog.given.angles.setText(wrong)
+        dialog.given.angles.editingFinished.emit()
+        assert told in dialog.given.problem.text()
+    dialog.given.angles.setText("-30:30:20")
+    dialog.given.angles.editingFinished.emit()
+    plan = dialog.work.plan
+    assert (plan.n_tilt, plan.n_focus) == (4, 2) and [e.section for e in plan.images] == list(range(8))
+    assert not dialog.given.isVisible() and "2 foci at each of 4 tilts" in str(plan.questions[-1])
+    confirm_all(dialog)
+    assert dialog.go.isEnabled(), dialog.go.toolTip()
+
+
+def test_gain_of_movies_is_asked_for_and_checked(qtbot, dialog, viewer, tmp_path):
+    rng = np.random.default_rng(3)
+    frames, gain = rng.poisson(9, (3, 5, 40, 48)).astype(np.float32), rng.uniform(0.5, 2, (40, 48))
+    lines = ["Voltage = 300", "PixelSpacing = 2", "[T = Tilt axis angle = 0.0]"]
+    for k in range(3):
+        lines += [f"[ZValue = {k}]", f"TiltAngle = {k}", f"SubFramePath = X:\\m{k}.mrc", "ExposureDose = 3",
+                  f"DateTime = 01-Jan-24  10:00:0{k}"]  # fmt: skip
+    images = {f"m{k}": frames[k] for k in range(3)} | {"gain": gain[None], "small": gain[None, :20]}
+    (tmp_path / "all").mkdir()
+    for name, data in images.items():
+        with mrcfile.new(tmp_path / "all" / f"{name}.mrc") as file:
+            file.set_data(data.astype(np.float32))
+    (tmp_path / "all" / "ts_01.mrc.mdoc").write_text("\n".join(lines))
+    look(qtbot, dialog, tmp_path / "all" / "ts_01.mrc.mdoc")
+    assert dialog.work.target == tmp_path / "all" / "ts_01_imported.toml"
+    edit = dialog.given.gain
+    assert edit.isVisible() and not dialog.given.angles.isVisible()
+    for wrong, told in (("absent.mrc", "no such file"), (str(tmp_path / "all" / "small.mrc"), "is 20 x 48")):
+        edit.setText(wrong)
+        edit.editingFinished.emit()
+        qtbot.waitUntil(
+            lambda told=told: told in dialog.given.problem.text() + dialog.problem.text(), timeout=10_000
+        )
+    edit.setText(str(tmp_path / "all" / "gain.mrc"))
+    with qtbot.waitSignal(dialog.work.pictured, timeout=10_000) as shown:
+        edit.editingFinished.emit()
+    np.testing.assert_allclose(shown.args[0], frames[0].sum(0) * gain, rtol=1e-5)
+    assert dialog.problem.text() == "" and dialog.given.problem.text() == ""
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    assert session_for(viewer).series.metadata["gain"].endswith("gain.mrc"), (
+        "motion correction takes it from there"
+    )
 
 
 def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
@@ -208,6 +324,33 @@ def test_a_picture_of_the_chosen_row(qtbot, dialog, stack):
     dialog.table.selectRow(5)
     qtbot.waitUntil(lambda: dialog.picture.picture.image.image is not first, timeout=10_000)
     assert dialog.work.row == 5
+
+
+def test_other_files_begin_with_their_first_image(qtbot, dialog, stack, tmp_path):
+    look(qtbot, dialog, stack[0])
+    dialog.table.selectRow(5)
+    other = tmp_path / "ts 2.st"
+    other.write_bytes(stack[0].read_bytes())
+    (tmp_path / "ts 2.rawtlt").write_text((tmp_path / "ts 1.rawtlt").read_text())
+    look(qtbot, dialog, other)
+    assert dialog.table.currentIndex().row() == dialog.work.row == 0
+
+
+def test_dark_field_is_stated_in_the_dialog(qtbot, dialog, viewer, stack):
+    """Images of a STEM with a bright background would else be taken for bright field without a word."""
+    path, data = stack
+    look(qtbot, dialog, path)
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert not dialog.whole.dark_field.isChecked()
+    dialog.whole.dark_field.click()
+    assert dialog.work.plan.dark_field
+    dialog.work.target = path.with_name("dark.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.is_dark_field
+    assert np.corrcoef(series.images[0, 0].ravel(), data[0].ravel())[0, 1] < -0.999, "inverted"
 
 
 def test_command_of_the_menu_takes_a_proxy(qtbot, viewer):

@@ -133,8 +133,14 @@ def test_fit_look_correct_apply(qtbot, panel, engine):
     assert np.may_share_memory(session.series.images, before.images)
     assert [s.name for s in session.history.states] == ["Opened", "Defocus (CTF)"]
     assert "has these values" in panel.apply.toolTip()
+    assert panel.bar.note.text().startswith("Applied")
     session.undo()
-    assert session.series is before
+    assert session.series is before and panel.bar.note.text() == ""
+    panel.fit.click()
+    until_idle(qtbot, session)
+    assert panel.bar.note.text() == "All images fitted."
+    panel.revert.click()
+    assert panel.bar.note.text() == ""
 
 
 def test_rings_follow_the_defocus_that_is_typed(qtbot, panel, engine):

@@ -224,6 +224,40 @@ def test_a_crash_is_told_and_the_next_job_runs(qtbot, panel, error, monkeypatch)
     assert names(session) == ["Opened", "Pad"] and panel.bar.note.text() == "Done: Pad"
 
 
+def test_what_a_step_found_is_told(qtbot, panel):
+    session = panel._session
+    series = noisy_series()
+    images = np.array(series.images)
+    images[..., 5, 7] += 50
+    session.series = series.replace(images=images)
+    panel.rows["outliers"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    found = "1 hot, 0 dead pixels, 0 of X-ray hits"
+    assert panel.bar.note.text() == f"Done: Hot pixels and spikes ({found})"
+    assert panel.history.list.item(1).toolTip() == found
+    session.apply(session.series.replace(tilt_deg=session.series.tilt_deg + 1), "Tilt angles edited")
+    assert panel.history.list.item(2).toolTip() == ""
+    for name in ("outliers", "pad"):
+        panel.rows[name].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert panel.bar.note.text() == "Done: Hot pixels and spikes, Pad", "no more lines than there is room for"
+
+
+def test_what_was_said_of_a_step_goes_when_the_step_is_taken_back(qtbot, panel):
+    session = panel._session
+    session.series = noisy_series()
+    panel.rows["pad"].tick.click()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert panel.bar.note.text() == "Done: Pad" and panel.driver.last_said[1] == "Done: Pad"
+    panel.history.undo.click()
+    assert panel.bar.note.text() == "" and panel.driver.last_said[1] == ""
+    panel.history.redo.click()
+    assert panel.bar.note.text() == ""
+
+
 def test_two_viewers_do_not_meet(qtbot, panel):
     other = napari_components.ViewerModel()
     second = PreparePanel(other)

@@ -16,6 +16,7 @@ from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
+from napari_phaset3m.prepare.history import recorded  # noqa: E402
 from napari_phaset3m.session import Session, session_for  # noqa: E402
 
 from ._fake import small_series  # noqa: E402
@@ -36,6 +37,12 @@ def test_guide_says_what_is_next_and_why_not():
     assert hint(session) == ("Cs and Defocus are missing; only linear methods work without.", "warning")
     session.config = session.config.model_copy(update={"method": "sirt"})
     assert hint(session)[1] == "muted"
+    session.series = recorded(session.series, "import")
+    assert hint(session)[0].startswith("Next: prepare and align"), "an import is no preparation"
+    session.series = recorded(session.series, "normalise")
+    assert hint(session)[0].startswith("Next: align")
+    session.series = recorded(session.series, "align")
+    assert hint(session)[0].startswith("Next: check the settings of step Reconstruct")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _eer import write_eer
 
 from napari_phaset3m.errors import CancelledError, ConfigError, DataError
+from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.importing import (
     ImportConfig,
     Loaded,
@@ -230,11 +231,60 @@ def test_frame_sets_with_one_mdoc_each(tmp_path):
     assert [e.exposure_order for e in plan.images] == [1, 0, 2]
     assert [e.prior_dose for e in plan.images] == [3, 0, 6]
     assert all(e.frames == e.file for e in plan.images)
-    assert "without correction of motion" in " ".join(plan.notes)
+    assert "step Prepare corrects motion" in " ".join(plan.notes)
     gain = RNG.uniform(0.5, 1.5, (16, 20)).astype(np.float32)
     _mrc(tmp_path / "gain_x.mrc", gain[None])
     series = load(plan.edited(gain=tmp_path / "gain_x.mrc"), normalise="given")
     np.testing.assert_allclose(series.images[2, 0], movies[1].sum(axis=0) * gain, rtol=1e-5)
+
+
+def _movies_of_one_mdoc(folder, count=4):
+    lines = ["PixelSpacing = 2", "Voltage = 300", "ImageFile = ts.mrc", "[T = Tilt axis angle = 0.0]"]
+    for k in range(count):
+        _mrc(folder / f"m{k}.mrc", RNG.poisson(4, (5, 16, 20)).astype(np.float32))
+        lines += [f"[ZValue = {k}]", f"TiltAngle = {3 * k}", "ExposureDose = 3",
+                  f"SubFramePath = X:\\frames\\m{k}.mrc", f"DateTime = 01-Jan-24  10:00:{k:02d}"]  # fmt: skip
+    (folder / "ts.mrc.mdoc").write_text("\n".join(lines))
+
+
+def test_missing_movies_are_asked_about_and_the_others_are_imported(tmp_path):
+    """Neither is the mdoc dropped for one movie, nor another image of the folder taken for the series."""
+    _movies_of_one_mdoc(tmp_path)
+    (tmp_path / "m2.mrc").unlink()
+    _mrc(tmp_path / "gain.mrc", np.ones((1, 16, 20), np.float32))
+    plan = look(tmp_path)
+    assert [(e.tilt_deg, e.file.name) for e in plan.images] == [(0, "m0.mrc"), (3, "m1.mrc"), (9, "m3.mrc")]
+    (question,) = [q for q in plan.questions if q.field == "movies"]
+    assert question.text == "1 of 4 are not there (m2.mrc): imported without them"
+    assert load(plan.edited(confirm=["movies"])).n_tilt == 3
+
+
+def test_an_mdoc_without_any_image_is_told_of(tmp_path):
+    _movies_of_one_mdoc(tmp_path)
+    for k in range(4):
+        (tmp_path / f"m{k}.mrc").unlink()
+    _mrc(tmp_path / "gain.mrc", np.ones((1, 16, 20), np.float32))
+    (question,) = [q for q in look(tmp_path).questions if q.field == "mdoc"]
+    assert question.text == "neither stack nor movies of ts.mrc.mdoc; other images are taken"
+    with pytest.raises(DataError, match=r"neither ts\.mrc nor 4 of its 4 movies"):
+        look(tmp_path / "ts.mrc.mdoc")
+
+
+@pytest.mark.parametrize("count", [6, 2])
+def test_angles_are_given_for_each_image_or_for_each_tilt(tmp_path, count):
+    data = RNG.normal(100, 5, (6, 16, 20)).astype(np.float32)
+    _mrc(tmp_path / "bare.mrc", data)
+    plan = look(tmp_path / "bare.mrc")
+    assert all(e.tilt_deg is None for e in plan.images)
+    with pytest.raises(DataError, match="tilt_deg: 4 angles for 6 images"):
+        with_angles(plan, [0, 1, 2, 3])
+    placed = with_angles(plan, [10.0, -10.0] if count == 2 else [10.0, 6.0, 2.0, -2.0, -6.0, -10.0])
+    assert (placed.n_tilt, placed.n_focus) == (count, 6 // count)
+    assert [e.section for e in placed.images] == ([3, 4, 5, 0, 1, 2] if count == 2 else [5, 4, 3, 2, 1, 0])
+    assert not [q for q in placed.questions if q.field == "tilt_deg"]
+    assert [q.field for q in placed.questions].count("focus_index") == (count == 2)
+    (tmp_path / "a.tlt").write_text("\n".join(map(str, range(6))))
+    assert with_angles(plan, tmp_path / "a.tlt").notes[-1] == "tilt angles from a.tlt"
 
 
 def test_frame_tilt_series_in_one_movie(tmp_path):
@@ -717,3 +767,14 @@ def test_every_image_gets_one_place(data):
     assert all(not e.used and e.dose == 0 for e in entries if e.is_filler)
     tilts = [np.mean([e.tilt_deg for e in entries if e.tilt_index == k]) for k in range(n_tilt)]
     assert (np.diff(tilts) >= -0.3 - 1e-9).all()
+
+
+def test_frames_that_follow_each_other_are_no_focal_groups(tmp_path):
+    """Nothing tells foci apart, and tilts have two, three or four images: each is a tilt of its own."""
+    angles = np.repeat([-4.0, -2.0, 0.0, 2.0, 4.0], [3, 3, 2, 2, 3])
+    _mrc(tmp_path / "fast.mrc", RNG.normal(100, 5, (angles.size, 16, 20)))
+    (tmp_path / "fast.rawtlt").write_text("\n".join(map(str, angles)))
+    plan = look(tmp_path / "fast.mrc")
+    assert (plan.n_tilt, plan.n_focus) == (13, 1)
+    (question,) = [q for q in plan.questions if q.field == "focus_index"]
+    assert question.text.startswith("taken more than once at -4, -2, 0, 2, 4 degrees")

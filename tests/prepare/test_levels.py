@@ -119,12 +119,34 @@ def test_reference_restores_what_the_camera_did(tmp_path):
     np.testing.assert_allclose(divided, truth * sensitivity.mean(), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("angle", "crop"), [(90.0, None), (-90.0, None), (180.0, (3, 27, 4, 24)), (90.0, (3, 27, 4, 24))]
+)
+def test_reference_follows_the_quarter_turns_and_the_crop_of_the_import(tmp_path, angle, crop):
+    """The reference is of the camera; the importer cropped, then turned what the camera wrote."""
+    rng = np.random.default_rng(1)
+    truth, gain = rng.normal(100, 5, (32, 24)), rng.uniform(0.5, 1.5, (32, 24))
+    y0, y1, x0, x1 = crop or (0, 32, 0, 24)
+
+    def imported(image):
+        return np.rot90(image[y0:y1, x0:x1], {90.0: 1, -90.0: -1, 180.0: 2}[angle])
+
+    record = ({"step": "import", "parameters": {"bin": 1, "crop": crop}, "told": {}},)
+    series = make(imported(truth / gain)[None, None], tilt_axis_angle_deg=angle, metadata={"history": record})
+    np.save(tmp_path / "gain.npy", gain)
+    events = reference.run(series, ReferenceConfig(gain=str(tmp_path / "gain.npy")))
+    np.testing.assert_allclose(drain(events).series.images[0, 0], imported(truth), rtol=1e-5)
+
+
 def test_reference_of_another_shape_or_after_a_turn_is_refused(tmp_path):
     np.save(tmp_path / "gain.npy", np.ones((16, 16)))
     config = ReferenceConfig(gain=str(tmp_path / "gain.npy"))
     with pytest.raises(DataError, match=r"gain\.npy: reference\.gain.*16 x 16.*32 x 32"):
         drain(reference.run(make(np.ones((1, 1, 32, 32))), config))
-    with pytest.raises(DataError, match="turned by 90"):
-        drain(reference.run(make(np.ones((1, 1, 16, 16)), tilt_axis_angle_deg=90.0), config))
-    with pytest.raises(ConfigError, match=r"reference\.gain"):
+    with pytest.raises(DataError, match=r"turned by 85\.3°"):
+        drain(reference.run(make(np.ones((1, 1, 16, 16)), tilt_axis_angle_deg=85.3), config))
+    binned = ({"step": "import", "parameters": {"bin": 2}, "told": {}},)
+    with pytest.raises(DataError, match="binned by 2"):
+        drain(reference.run(make(np.ones((1, 1, 8, 8)), metadata={"history": binned}), config))
+    with pytest.raises(ConfigError, match="neither gain nor dark"):
         drain(reference.run(make(np.ones((1, 1, 16, 16))), ReferenceConfig()))

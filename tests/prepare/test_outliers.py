@@ -69,6 +69,22 @@ def test_hits_hot_and_dead_pixels_at_5_electrons_are_replaced_and_counted():
     assert np.abs(after[..., 31, 41].mean() - 1) < 0.2
 
 
+def test_hot_pixels_near_each_other_and_near_the_border_are_found():
+    """Two apart they are in each other's ring; one from the border the mirrored ring holds the pixel."""
+    series = poisson(specimen(), 25, shape=(11, 2), seed=4)
+    images = np.array(series.images)
+    hot = [[1, 1], [1, 60], [57, 119], [58, 117], [70, 126], [100, 40], [102, 42]]
+    for y, x in hot:
+        images[..., y, x] += 15  # 375 electrons more
+    images[..., 90, 1] = 0
+    report = done(series.replace(images=images))
+    assert np.argwhere(report.result.hot).tolist() == hot
+    assert np.argwhere(report.result.dead).tolist() == [[90, 1]]
+    assert report.result.spikes.sum() == 0
+    single = find_spikes(images[3, 1], 8.0, 1 / 25)
+    assert [place for place in np.argwhere(single).tolist() if place in hot] == hot
+
+
 def test_preview_is_the_image_without_spikes():
     series = poisson(specimen(), 20, shape=(3, 1))
     images = np.array(series.images)

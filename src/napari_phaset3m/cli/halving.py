@@ -104,6 +104,11 @@ def with_halves(subject: Subject, wish: Wish, *, quiet: bool) -> Subject:
     )
 
 
+def _told(event: Any) -> str:
+    which = "Control, half" if event.control else "Half"
+    return f"{which} {event.half + 1} of 2, sweep {event.detail.sweep + 1}, error {event.detail.error:.4f}"
+
+
 def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
     from napari_phaset3m.io.mask import load_mask
     from napari_phaset3m.jobs import RunControl
@@ -132,9 +137,7 @@ def _drive(subject: Subject, wish: Wish, *, quiet: bool) -> Any:
             ):
                 if isinstance(event, HalvesProgress):
                     begun = True
-                    sweep, error = event.detail.sweep + 1, event.detail.error
-                    which = "Control, half" if event.control else "Half"
-                    show(f"{which} {event.half + 1} of 2, sweep {sweep}, error {error:.4f}", event.fraction)
+                    show(_told(event), event.fraction)
                 elif isinstance(event, HalvesResult):
                     if event.reason == "stopped":
                         raise CancelledError(_stopped(event))

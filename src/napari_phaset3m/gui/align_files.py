@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.align_origin import Origin
 from napari_phaset3m.gui.align_work import TOPIC, AlignWork
+from napari_phaset3m.gui.field_words import in_alignment_words
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
 
@@ -73,4 +74,4 @@ def _tried(job: Any, name: str) -> tuple[Any, str, str]:
     try:
         return job(), name, ""
     except (PhaseT3MError, OSError) as error:
-        return None, name, " ".join(str(error).split())
+        return None, name, in_alignment_words(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.words import told_words, why_undone
+from napari_phaset3m.prepare.events import Done, Event, Progress
 from napari_phaset3m.prepare.history import recorded
 
 
@@ -79,6 +80,12 @@ class Origin:
             turn = np.degrees(found.get("phi12", 0.0))
             parts.append(f"astigmatism {found['C12'] / 10:.2f} nm at {turn:.0f}°")
         return "  ·  ".join(parts)
+
+
+def applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
+    """Put a draft that resamples the images into its series, as a job."""
+    yield Progress("Resampling images", 0.0)
+    yield Done(origin.put(series, draft), draft)
 
 
 def stage_words(stages: tuple[Any, ...]) -> str:

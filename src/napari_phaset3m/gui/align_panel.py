@@ -14,8 +14,8 @@ from napari_phaset3m.gui.align_files import READ_FILES, WRITE_FILES, AlignFiles
 from napari_phaset3m.gui.align_nudge import COARSE, FINE, Nudge
 from napari_phaset3m.gui.align_stages import StagesBox
 from napari_phaset3m.gui.align_view import TITLE, AlignView
-from napari_phaset3m.gui.align_widgets import AcceptBox, CheckBox, MoveBox, enable, numbers
-from napari_phaset3m.gui.align_work import TOPIC, AlignWork, align_work_for
+from napari_phaset3m.gui.align_widgets import TURN_TIP, AcceptBox, CheckBox, MoveBox, enable, numbers
+from napari_phaset3m.gui.align_work import RUN, TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.canvas_keys import CanvasKeys
 from napari_phaset3m.gui.editors import Fold
@@ -33,6 +33,8 @@ from napari_phaset3m.session import session_for
 if TYPE_CHECKING:
     import napari.components
 
+#: By then wrapped lines have the height that they need.
+SETTLED_MS = 150
 _STEPS = {"Left": (0.0, -1.0), "Right": (0.0, 1.0), "Up": (-1.0, 0.0), "Down": (1.0, 0.0)}
 
 
@@ -58,6 +60,7 @@ class AlignPanel(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._running = False
         self._build()
         self.keys = CanvasKeys(napari_viewer, self._slots())
         self._connect()
@@ -101,6 +104,7 @@ class AlignPanel(QScrollArea):
             button.clicked.connect(self._slots()[name.capitalize()])
         move.keys.toggled.connect(self._on_keys)
         move.used.clicked.connect(work.use)
+        move.angle.valueChanged.connect(work.turn_axis)
         move.undo.clicked.connect(work.undo)
         move.redo.clicked.connect(work.redo)
         self.stages.edited.connect(self._on_config)
@@ -112,6 +116,7 @@ class AlignPanel(QScrollArea):
         ends.save.triggered.connect(self._on_save)
         for signal in (work.changed, self.check_.changed, work.driver.changed):
             signal.connect(self._refresh)
+        work.driver.changed.connect(self._on_driver)
         events = self._session.events
         for signal in (events.series, events.shown_image, events.active_run):
             follow(signal, self._refresh)
@@ -121,6 +126,19 @@ class AlignPanel(QScrollArea):
         loader.failed.connect(self._on_save_failed)
 
     # what the user does
+
+    def _on_driver(self) -> None:
+        running = self.work.driver.busy and self.work.driver.title == RUN
+        if running != self._running:
+            self._running = running
+            for wait_ms in (0, SETTLED_MS):
+                QTimer.singleShot(wait_ms, self._bring_up)
+
+    def _bring_up(self) -> None:
+        """Scroll so that what a run has to say, and what to do then, is seen."""
+        if isalive(self) and self.isVisible() and self.widget() is not None:
+            self.widget().layout().activate()
+            self.ensureWidgetVisible(self.bar if self._running else self.ends, 0, 8)
 
     def _on_look(self, *_: object) -> None:
         self.check_.set_look(
@@ -223,14 +241,12 @@ class AlignPanel(QScrollArea):
 
     def _refresh_move(self, why: str) -> None:
         move, work = self.move_, self.work
+        far = f"by {FINE} px, with Shift by {COARSE:.0f} px"
         for button in move.arrows.values():
-            enable(button, why, f"Move the picture by {FINE} px (by {COARSE:.0f} px with Shift)")
-        enable(
-            move.keys,
-            why,
-            f"Arrow keys on the canvas move the picture by {FINE} px, with Shift by {COARSE:.0f} px",
-        )
+            enable(button, why, f"Move the picture {far}")
+        enable(move.keys, why, f"Arrow keys on the canvas move the picture {far}")
         enable(move.which, why, "What is moved")
+        enable(move.angle, why, TURN_TIP)
         enable(move.used, why, "Whether this image takes part in alignment and reconstruction")
         enable(move.undo, why or ("" if work.can_undo else "Nothing to undo"), "Undo (Ctrl+Z)")
         enable(move.redo, why or ("" if work.can_redo else "Nothing to redo"), "Redo (Ctrl+Shift+Z)")
@@ -242,6 +258,7 @@ class AlignPanel(QScrollArea):
         tilt, focus = self._session.shown_image
         tilt, focus = min(tilt, alignment.n_tilt - 1), min(focus, alignment.n_focus - 1)
         move.used.setChecked(bool(alignment.used[tilt, focus]))
+        move.show_angle(alignment.axis_angle_deg)
         move.numbers.setText(numbers(alignment, tilt, focus))
         move.axis.setText(axis_words(work.axis.told()) if work.axis is not None else "")
 

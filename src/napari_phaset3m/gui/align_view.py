@@ -16,7 +16,7 @@ from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.tilt_plot import PicturePlot, TiltCurve, TiltPlot
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.prepare.checks import sinogram
+from napari_phaset3m.prepare.checks import sinogram, smoothed
 
 if TYPE_CHECKING:
     from napari_phaset3m.prepare.align.model import Alignment
@@ -166,14 +166,15 @@ class AlignView(QWidget):
             self.row.setValue(ny // 2)
             self.row.blockSignals(blocked)
         height = (self.row.value() - (ny - 1) / 2) * series.pixel_size_angstrom / 10
-        self.row_text.setText(f"row {self.row.value()}, y = {height:.1f} nm")
+        blur = self._check.look.smooth_px
+        self.row_text.setText(f"row {self.row.value()}, y = {height:.1f} nm; {_rows(blur)} rows averaged")
         if self._computing:
             self._again = True
             return
         self._token += 1
         self._computing, self._again = True, False
         focus = self._session.shown_image[1]
-        job = partial(_sinogram, self._token, series, alignment, self.row.value(), focus)
+        job = partial(_sinogram, self._token, series, alignment, (self.row.value(), focus), blur)
         in_background(job, self._on_sinogram, self._on_crash)
 
     def _on_sinogram(self, answer: tuple[int, np.ndarray, np.ndarray, float]) -> None:
@@ -199,7 +200,9 @@ class AlignView(QWidget):
         found, place = self._check.predictions, self._session.shown_image
         known = found is not None and place[0] < len(found.residual) and place[1] < found.residual.shape[1]
         for picture, which in ((self.measured, "measured"), (self.predicted, "predicted")):
-            data = getattr(found, which)[place] if found is not None and known else None
+            data = None
+            if found is not None and known:
+                data = smoothed(getattr(found, which)[place], self._check.look.smooth_px / found.scale)
             _fill(picture, data, which)
         self._draw_error(place)
         if found is None or not known:
@@ -264,7 +267,15 @@ def _beside(widgets: tuple[QWidget, ...]) -> QWidget:
 
 
 def _sinogram(
-    token: int, series: Any, alignment: Alignment, row: int, focus: int
+    token: int, series: Any, alignment: Alignment, place: tuple[int, int], blur_px: float
 ) -> tuple[int, np.ndarray, np.ndarray, float]:
-    rows, tilts = sinogram(series, alignment, row, focus)
+    from scipy.ndimage import gaussian_filter1d
+
+    rows, tilts = sinogram(series, alignment, *place, width=_rows(blur_px))
+    rows = gaussian_filter1d(rows, blur_px, axis=1) if blur_px > 0 else rows
     return token, rows, tilts, series.pixel_size_angstrom / 10
+
+
+def _rows(blur_px: float) -> int:
+    """How many rows of the images a blurred sinogram is of."""
+    return 2 * max(1, round(2 * blur_px)) + 1

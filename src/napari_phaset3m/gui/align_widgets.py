@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ARROWS = {"up": ("↑", 0, 1), "left": ("←", 1, 0), "right": ("→", 1, 2), "down": ("↓", 1, 1)}
 
+TURN_TIP = "Where the axis runs, from vertical: all images are turned by it, about their middle, on Accept"
 _AXIS_TIP = (
     "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the centre "
     "across the axis. Its error is large where images were displaced at random."
@@ -71,7 +72,9 @@ class CheckBox(QWidget):
         self.smooth.setSingleStep(0.5)
         self.smooth.setDecimals(1)
         self.smooth.setSuffix(" px")
-        self.smooth.setToolTip("Gaussian low-pass of both pictures, standard deviation in pixels")
+        self.smooth.setToolTip(
+            "Gaussian low-pass of the pictures, also of those below the canvas: standard deviation in pixels"
+        )
         self.model = ChoiceBox()
         for text, key in (("SIRT", "sirt"), ("multislice", "multislice")):
             self.model.addItem(text, key)
@@ -136,6 +139,7 @@ class MoveBox(QWidget):
         line = QHBoxLayout()
         line.addLayout(pad)
         line.addLayout(right, 1)
+        turn = self._turn_line()
         self.numbers, self.axis = label("", wrap=True), label("", "muted", wrap=True)
         for text in (self.numbers, self.axis):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -144,8 +148,30 @@ class MoveBox(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(LINE_SPACING)
         layout.addLayout(line)
-        for widget in (self.used, self.numbers, self.axis):
+        for widget in (self.used, self.numbers):
             layout.addWidget(widget)
+        layout.addLayout(turn)
+        layout.addWidget(self.axis)
+
+    def _turn_line(self) -> QHBoxLayout:
+        self.angle = QDoubleSpinBox()
+        self.angle.setRange(-180, 180)
+        self.angle.setDecimals(2)
+        self.angle.setSingleStep(0.1)
+        self.angle.setSuffix("°")
+        self.angle.setKeyboardTracking(False)
+        self.angle.setAccessibleName("Angle of the tilt axis")
+        line = QHBoxLayout()
+        line.addWidget(label("Tilt axis at"))
+        line.addWidget(self.angle)
+        line.addStretch(1)
+        return line
+
+    def show_angle(self, angle_deg: float) -> None:
+        """Show where the axis is, without telling anybody."""
+        blocked = self.angle.blockSignals(True)
+        self.angle.setValue(angle_deg)
+        self.angle.blockSignals(blocked)
 
 
 class AcceptBox(QWidget):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.gui.align_origin import Origin, stage_words
+from napari_phaset3m.gui.align_origin import Origin, applied, stage_words
 from napari_phaset3m.gui.align_stages import STAGE_TEXT
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
@@ -21,7 +21,7 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
 from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
-from napari_phaset3m.prepare.events import Done, Progress
+from napari_phaset3m.prepare.events import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.prepare.events import Event
     from napari_phaset3m.session import Session
 
-TOPIC = "align"
+TOPIC, RUN = "align", "Alignment"
 UNDO_MAX = 200
 _KEY = "align work"
 #: What the history calls an alignment that is written into the series.
@@ -134,16 +134,19 @@ class AlignWork(QObject):
 
     def undo(self) -> None:
         """Take the last change of the draft back."""
-        if self._past:
-            self._future.append((self.draft, self.origin))
-            self._merge, (self.draft, self.origin) = None, self._past.pop()
-            self.changed.emit()
+        self._step(self._past, self._future)
 
     def redo(self) -> None:
         """Make the change again that was taken back last."""
-        if self._future:
-            self._past.append((self.draft, self.origin))
-            self._merge, (self.draft, self.origin) = None, self._future.pop()
+        self._step(self._future, self._past)
+
+    def _step(self, source: list[tuple[Alignment | None, Origin]], target: list[Any]) -> None:
+        if source:
+            was = self.origin
+            target.append((self.draft, was))
+            self._merge, (self.draft, self.origin) = None, source.pop()
+            if self.origin is not was:  # what was told is of another run or file
+                self.driver.retract(TOPIC)
             self.changed.emit()
 
     @property
@@ -170,6 +173,12 @@ class AlignWork(QObject):
         errors[which] = np.nan
         changed = now.replace(shifts_px=shifts, shift_error_px=errors)
         self.set_draft(changed, merge=("nudge", tilt, None if whole_tilt else focus))
+
+    def turn_axis(self, angle_deg: float) -> None:
+        """Say where the tilt axis runs in the images of the series; its error is not known then."""
+        now = self.alignment
+        if now is not None and not self.driver.busy:
+            self.set_draft(now.with_axis_angle(angle_deg), merge="axis")
 
     def use(self, on: bool) -> None:
         """Take the shown image in, or leave it out; the last one stays."""
@@ -200,7 +209,7 @@ class AlignWork(QObject):
         if series is None or draft is None or self.why_not_accept():
             return
         if self.origin.resamples(draft):
-            job = Job(ACCEPTED, partial(_applied, draft, self.origin))
+            job = Job(ACCEPTED, partial(applied, draft, self.origin))
             self.driver.start(TOPIC, "Applying the alignment", [job], self._take_applied)
             return
         self._finish(self.origin.put(series, draft))
@@ -217,6 +226,7 @@ class AlignWork(QObject):
     def discard(self) -> None:
         """Go back to the alignment of the series."""
         if self.draft is not None:
+            self.driver.retract(TOPIC)
             self.set_draft(None)
 
     # runs
@@ -241,8 +251,8 @@ class AlignWork(QObject):
         if self.why_not_run():
             return
         self.live, self.stages = {}, ()
-        job = Job("Alignment", partial(_align, self.draft, self.origin, self.config))
-        self.driver.start(TOPIC, "Alignment", [job], self._take)
+        job = Job(RUN, partial(_align, self.draft, self.origin, self.config))
+        self.driver.start(TOPIC, RUN, [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
         series, found = self._session.series, done.result.alignment
@@ -287,8 +297,3 @@ def _align(
 ) -> Iterator[Event]:
     start = origin.with_optics(series)
     return iterate_align(start if draft is None else apply(start, draft), config, finish=control)
-
-
-def _applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
-    yield Progress("Resampling images", 0.0)
-    yield Done(origin.put(series, draft), draft)

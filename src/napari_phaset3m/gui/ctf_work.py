@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.ctf_pictures import told
+from napari_phaset3m.gui.field_words import in_step_words
 from napari_phaset3m.gui.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.step_driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.step_events import Job, Update
@@ -159,7 +160,7 @@ class CtfWork(QObject):
         try:
             changed = self.result.edited(tilt, focus, defocus_angstrom)
         except PhaseT3MError as error:
-            self.driver.say(TOPIC, " ".join(str(error).split()), "error")
+            self.driver.say(TOPIC, in_step_words(error), "error")
             return
         self._past = [*self._past[-100:], self.result]
         self.result, self.applied = changed, False
@@ -172,8 +173,7 @@ class CtfWork(QObject):
             return
         values = self.result.defocus_angstrom[:, focus].copy()
         values[tilt] = np.nan
-        flags = self.result.outliers()[:, focus]
-        values[flags] = np.nan
+        values[self.result.outliers()[:, focus]] = np.nan
         known = np.flatnonzero(np.isfinite(values))
         if not known.size:
             self.driver.say(TOPIC, "No other image of this focus has a defocus to take", "error")
@@ -230,7 +230,7 @@ class CtfWork(QObject):
         try:
             changed = self.result.apply(series)
         except PhaseT3MError as error:
-            self.driver.say(TOPIC, " ".join(str(error).split()), "error")
+            self.driver.say(TOPIC, in_step_words(error), "error")
             return
         self._session.apply(changed, APPLIED)
         self.applied = True
@@ -240,6 +240,7 @@ class CtfWork(QObject):
     def revert(self) -> None:
         """Drop the fit; the series stays as it is."""
         self.result, self._past, self.applied = None, [], False
+        self.driver.retract(TOPIC)
         self.request()
         self.changed.emit()
 

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.calm_wheel import calm_wheel
 from napari_phaset3m.gui.choice_box import ChoiceBox
 from napari_phaset3m.gui.theme import LINE_SPACING, set_role
 
@@ -85,6 +86,7 @@ class Editor:
             self.widget = QCheckBox(row.label)
         else:
             self.widget = self._spin()
+        calm_wheel(self.widget)
         self.tip = row.tip or str(info.description or row.label)
         self.widget.setToolTip(self.tip)
         self.widget.setObjectName(row.path)

@@ -20,6 +20,9 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.binding import follow, format_bytes
 from napari_phaset3m.gui.step_driver import step_driver_for
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
+from napari_phaset3m.prepare.history import history as steps_of
+from napari_phaset3m.prepare.words import found_words
+from napari_phaset3m.series_history import SeriesState
 
 if TYPE_CHECKING:
     from napari_phaset3m.session import Session
@@ -92,6 +95,7 @@ class HistoryList(QWidget):
         self.list.clear()
         for number, state in enumerate(history.states):
             item = QListWidgetItem(f"{number}  {state.name}" if number else state.name)
+            item.setToolTip(_found(history.states[number - 1], state) if number else "")
             if number > history.position:
                 item.setForeground(self.palette().placeholderText())
                 item.setToolTip("Undone: click to do it again")
@@ -113,6 +117,14 @@ class HistoryList(QWidget):
     def _on_redo(self) -> None:
         if not self.why_not():
             self._session.redo()
+
+
+def _found(before: SeriesState, after: SeriesState) -> str:
+    """What the step between two states found."""
+    done = steps_of(after.series)
+    if len(done) <= len(steps_of(before.series)):
+        return ""
+    return found_words(done[-1]["step"], done[-1].get("told", {}))
 
 
 def undo_keys(panel: QWidget, undo: Callable[[], None], redo: Callable[[], None]) -> None:

@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.ask_bar import INVERTS
 from napari_phaset3m.gui.dialogs import show_dialog
+from napari_phaset3m.gui.field_words import import_text
+from napari_phaset3m.gui.import_given import GivenBox
 from napari_phaset3m.gui.import_picture import CropPicture
 from napari_phaset3m.gui.import_table import ImportTable
 from napari_phaset3m.gui.import_widgets import QuestionsBox, SizeBox, WholeBox
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 TITLE = "Import a series"
-_SIZE = (1040, 640)
+_SIZE = (1100, 660)
+#: More notes than these are in the tooltip only.
+MOST_NOTES = 6
 _FILES = (
     "Images, movies and what describes them "
     "(*.mrc *.st *.mrcs *.ali *.rec *.mdoc *.tif *.tiff *.eer *.dm3 *.dm4 *.emd *.ser *.hspy *.h5 *.toml"
@@ -61,11 +65,8 @@ class ImportDialog(QDialog):
         self.setAcceptDrops(True)
         self.resize(*_SIZE)
         self.table, self.picture = ImportTable(), CropPicture()
-        self.whole, self.questions, self.size_box = (
-            WholeBox(self.work),
-            QuestionsBox(self.work),
-            SizeBox(self.work),
-        )
+        self.whole, self.questions = WholeBox(self.work), QuestionsBox(self.work)
+        self.size_box, self.given = SizeBox(self.work), GivenBox(self.work)
         self._build()
         self._connect()
         follow_theme(self, viewer)
@@ -118,8 +119,8 @@ class ImportDialog(QDialog):
         column.setContentsMargins(8, 0, 0, 0)
         column.setSpacing(GROUP_SPACING)
         column.addWidget(self.picture, 1)
-        column.addWidget(self.size_box)
-        column.addWidget(self.whole)
+        for box in (self.size_box, self.given, self.whole):
+            column.addWidget(box)
         return side
 
     def _foot(self) -> QHBoxLayout:
@@ -199,9 +200,7 @@ class ImportDialog(QDialog):
         self._on_cropped(self.picture.middle() if wanted else None)
 
     def _on_cropped(self, crop: tuple[int, int, int, int] | None) -> None:
-        problem = self.work.set_config(crop=crop)
-        if problem:
-            self._on_refused(problem)
+        self.work.set_config(crop=crop)
 
     def _on_cancel(self) -> None:
         if self.work.busy:
@@ -229,6 +228,7 @@ class ImportDialog(QDialog):
     def _refresh(self) -> None:
         work, plan = self.work, self.work.plan
         if self.table.images.plan is not plan:
+            self.table.row = work.row
             self.table.images.set_plan(plan)
         if plan is not None:
             self.picture.set_shape(plan.image_shape)
@@ -237,9 +237,13 @@ class ImportDialog(QDialog):
         self.source.set_full_text(names, "\n".join(map(str, work.paths)))
         self.invitation.setVisible(plan is None)
         self.split.setVisible(plan is not None)
-        self.notes.setText("" if plan is None else "\n".join(plan.notes[:4]))
-        self.notes.setToolTip("" if plan is None else "\n".join(plan.notes))
-        for part in (self.whole, self.questions, self.size_box):
+        notes = () if plan is None else tuple(map(import_text, plan.notes))
+        more = len(notes) - MOST_NOTES
+        self.notes.setText(
+            "\n".join(notes if more <= 0 else (*notes[:MOST_NOTES], f"and {more} more (point here)"))
+        )
+        self.notes.setToolTip("\n".join(notes))
+        for part in (self.whole, self.questions, self.size_box, self.given):
             part.refresh()
         self.picture.set_crop(work.config.crop)
         target = "" if work.target is None else f"{work.target.stem}.toml and {work.target.stem}.h5"

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.field_words import in_import_words
 from napari_phaset3m.io.import_load import ImportConfig, Loaded, LoadProgress, iterate_load
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_sources import Reader
@@ -43,7 +44,7 @@ def looked(token: int, paths: Sequence[Path]) -> tuple[int, ImportPlan | None, s
     try:
         return token, look(list(paths)), ""
     except (PhaseT3MError, OSError) as error:
-        return token, None, " ".join(str(error).split())
+        return token, None, in_import_words(error)
 
 
 def picture_of(
@@ -53,7 +54,7 @@ def picture_of(
     try:
         image = Reader(plan, movies).read(entry)
     except (PhaseT3MError, OSError, MemoryError) as error:
-        return token, None, 1, " ".join(str(error).split())
+        return token, None, 1, in_import_words(error)
     step = max(1, -(-max(image.shape) // PICTURE_PX))
     ny, nx = (n // step for n in image.shape)
     blocks = image[: ny * step, : nx * step].reshape(ny, step, nx, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.field_words import in_import_words
 from napari_phaset3m.gui.forms import parse_number, show, show_number
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 
@@ -26,6 +28,8 @@ COLUMNS = (
 )  # fmt: skip
 _FROM_ONE = ("tilt_index", "focus_index", "exposure_order")
 _FIXED = ("file",)
+#: Where in the plan an error is: the table shows it.
+_CELL = re.compile(r"^images\[\d+\]\.\w+: ")
 
 
 class ImportModel(QAbstractTableModel):
@@ -126,7 +130,7 @@ class ImportModel(QAbstractTableModel):
             new = _typed(str(value), cell, unit)
             self.edited.emit(self.plan.edited({row: {cell: new}}))
         except ConfigError as error:
-            self.refused.emit(f"{name}: {error}")
+            self.refused.emit(f"{name}: {_CELL.sub('', in_import_words(error))}")
             return False
         return True
 
@@ -143,6 +147,8 @@ def _typed(text: str, cell: str, unit: str) -> float | int | None:
     if cell in (*_FROM_ONE, "section"):
         if number != np.round(number):
             raise ConfigError("needs a whole number")
+        if cell in _FROM_ONE and number < 1:
+            raise ConfigError(f"counts from 1 (got {show_number(number)})")
         return int(number) - (cell in _FROM_ONE)
     return number
 
@@ -160,6 +166,7 @@ class ImportTable(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setShowGrid(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(24)
@@ -167,15 +174,15 @@ class ImportTable(QTableView):
         header.setMinimumSectionSize(34)
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
         self.setAccessibleName("Images to import")
         self.images.modelReset.connect(self._on_reset)
         self.selectionModel().currentRowChanged.connect(self._on_current)
-        self._row = 0
+        #: Selected when there are other images.
+        self.row = 0
 
     def _on_reset(self) -> None:
         if self.images.rowCount():
-            row = min(self._row, self.images.rowCount() - 1)
+            row = min(self.row, self.images.rowCount() - 1)
             blocked = self.blockSignals(True)
             self.selectRow(row)
             self.blockSignals(blocked)
@@ -190,5 +197,5 @@ class ImportTable(QTableView):
 
     def _on_current(self, current: QModelIndex, previous: QModelIndex) -> None:
         if current.isValid():
-            self._row = current.row()
+            self.row = current.row()
             self.selected.emit(current.row())

@@ -16,10 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_phaset3m.gui.ask_bar import INVERTS
 from napari_phaset3m.gui.binding import format_bytes
 from napari_phaset3m.gui.choice_box import ChoiceBox
+from napari_phaset3m.gui.field_words import import_text
 from napari_phaset3m.gui.forms import BY_NAME, Quantity, QuantityRow, show
 from napari_phaset3m.gui.import_work import ImportWork
+from napari_phaset3m.gui.metadata_form import doubt_of
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 from napari_phaset3m.io.import_load import binned_shape
 
@@ -59,17 +62,27 @@ class WholeBox(QWidget):
         for row in self.rows.values():
             row.edit.submitted.connect(self._on_submitted)
             row.edit.refused.connect(self._on_refused)
+        self.dark_field = QCheckBox("Dark field (STEM: the specimen is bright)")
+        self.dark_field.setToolTip(INVERTS)
+        self.dark_field.clicked.connect(self._on_dark_field)
+        grid.addWidget(self.dark_field, 2 * len(WHOLE), 0, 1, 3)
 
     def refresh(self) -> None:
         """Show the plan's values."""
         plan = self._work.plan
+        self.dark_field.setEnabled(plan is not None and not self._work.busy)
+        self.dark_field.setChecked(plan is not None and plan.dark_field)
         for name, row in self.rows.items():
             value = None if plan is None else getattr(plan, name, plan.fields.get(name))
             row.edit.setEnabled(plan is not None and not self._work.busy)
             row.edit.show_text("" if value is None else show(float(value), row.quantity.unit, 6))
             needed = plan is not None and value is None and row.quantity.needed == "always"
             row.edit.setPlaceholderText("missing" if needed else "not stated")
-            row.say("", "missing" if needed else "ok")
+            doubt = None if value is None else doubt_of(name, value)
+            row.say(doubt or "", "doubtful" if doubt else "missing" if needed else "ok")
+
+    def _on_dark_field(self, on: bool) -> None:
+        self._work.edit(dark_field=on)
 
     def _on_submitted(self, values: list[float]) -> None:
         quantity = self.sender().quantity
@@ -118,15 +131,17 @@ class QuestionsBox(QWidget):
         self._lines, self.buttons = [], []
         plan = self._work.plan
         for question in questions:
-            unknown = question.field in _NEEDED and getattr(plan, question.field) is None
-            self._add(question.field, question.text, unknown)
+            self._add(question.field, import_text(question.text), _is_unknown(plan, question.field))
+
+    def _on_apart(self) -> None:
+        self._work.ungroup()
 
     def _open(self) -> int:
         """How many of the questions can be answered with yes."""
         plan = self._work.plan
         if plan is None:
             return 0
-        return sum(q.field not in _NEEDED or getattr(plan, q.field) is not None for q in plan.questions)
+        return sum(not _is_unknown(plan, question.field) for question in plan.questions)
 
     def _add(self, field: str, text: str, unknown: bool) -> None:
         line = QWidget()
@@ -143,6 +158,18 @@ class QuestionsBox(QWidget):
         button.clicked.connect(_answer(self._work, field))
         row.addWidget(button)
         self.buttons.append(button)
+        if field == "focus_index" and self._work.plan is not None and self._work.plan.n_focus > 1:
+            self.apart = QPushButton("No")
+            self.apart.setToolTip("Each image is a tilt of its own")
+            self.apart.clicked.connect(self._on_apart)
+            row.addWidget(self.apart)
+
+
+def _is_unknown(plan: Any, field: str) -> bool:
+    """Whether a question is about something that has to be given, so that "Yes" is no answer."""
+    if field == "tilt_deg":
+        return any(entry.tilt_deg is None for entry in plan.images)
+    return field in _NEEDED and getattr(plan, field) is None
 
 
 def _answer(work: ImportWork, field: str) -> Callable[..., None]:
@@ -153,7 +180,10 @@ def _answer(work: ImportWork, field: str) -> Callable[..., None]:
 
 
 #: Cells of the plan as a person would call them.
-_TITLES = {"focus_index": "Focal groups", "tilt_index": "Tilts", "exposure_order": "Order of exposure"}
+_TITLES = {
+    "focus_index": "Focal groups", "tilt_index": "Tilts", "tilt_deg": "Tilt angles",
+    "exposure_order": "Order of exposure", "mdoc": "Not found",
+}  # fmt: skip
 
 
 def _title(field: str) -> str:
@@ -203,32 +233,34 @@ class SizeBox(QWidget):
         self.crop.clicked.connect(self.crop_wanted)
 
     def _on_bin(self, value: int) -> None:
-        self._say(self._work.set_config(bin=value))
+        self._work.set_config(bin=value)
 
     def _on_method(self, *_: object) -> None:
-        self._say(self._work.set_config(bin_method=self.method.currentData()))
-
-    def _say(self, problem: str) -> None:
-        if problem:
-            set_role(self.text, "error")
-            self.text.setText(problem)
+        self._work.set_config(bin_method=self.method.currentData())
 
     def refresh(self) -> None:
         """Show settings and forecast."""
         work, plan = self._work, self._work.plan
         for widget in (self.bin, self.method, self.crop):
             widget.setEnabled(plan is not None and not work.busy)
-        blocked = self.bin.blockSignals(True)
-        self.bin.setValue(work.config.bin)
-        self.bin.blockSignals(blocked)
+        if not work.refused:
+            blocked = self.bin.blockSignals(True)
+            self.bin.setValue(work.config.bin)
+            self.bin.blockSignals(blocked)
         self.crop.setChecked(work.config.crop is not None)
         if plan is None:
             self.text.setText("")
+            return
+        if work.refused:
+            set_role(self.text, "error")
+            self.text.setText(work.refused)
             return
         ny, nx = binned_shape(plan.image_shape, work.config)
         needed, there = work.memory()
         pixel = plan.pixel_size_angstrom
         size = f"{nx} × {ny} px" + (f" of {show(pixel * work.config.bin, 'Å')} Å" if pixel else "")
-        text = f"{len(plan.images)} images  ·  {size}  ·  {format_bytes(needed)} of memory while loading"
+        count = len(plan.images)
+        text = f"{count} image{'s' if count > 1 else ''}  ·  {size}"
+        text += f"  ·  {format_bytes(needed)} of memory while loading"
         set_role(self.text, "error" if needed > there else "muted")
         self.text.setText(f"{text}, {format_bytes(there)} can be had" if needed > there else text)

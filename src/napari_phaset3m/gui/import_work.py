@@ -11,9 +11,12 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.gui.field_words import in_import_words
+from napari_phaset3m.gui.forms import parse_angles
 from napari_phaset3m.gui.import_jobs import Imported, looked, picture_of, run_import
 from napari_phaset3m.gui.loader import remember, suit_dark_field
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
+from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
 from napari_phaset3m.io.movies import MovieConfig
@@ -52,6 +55,8 @@ class ImportWork(QObject):
         self.target: Path | None = None
         self.error = ""
         self.message = ""
+        #: Why the bin or crop that is shown cannot be.
+        self.refused = ""
         #: The last import failed because images have no level that could be scaled to 1.
         self.no_background = False
         self.looking = False
@@ -77,6 +82,7 @@ class ImportWork(QObject):
         if self.busy or not paths:
             return
         self._token += 1
+        self._picture_token += 1  # a picture that is still read is of other files
         self.paths, self.looking, self.error, self.message = tuple(paths), True, "", ""
         in_background(partial(looked, self._token, self.paths), self._on_looked, self._on_crash)
         self.changed.emit()
@@ -86,16 +92,15 @@ class ImportWork(QObject):
         if token != self._token:
             return
         self.looking, self.error, self.plan = False, error, plan
-        self.config, self.row, self.target = ImportConfig(), 0, None
+        self.config, self.row, self.target, self.refused = ImportConfig(), 0, None, ""
         if plan is not None:
-            first = plan.images[0].file
-            name = first.stem if len({entry.file for entry in plan.images}) == 1 else first.parent.name
-            self.target = first.parent / f"{name or 'series'}_imported.toml"
+            self.target = target_of(self.paths, plan)
             self.show_row(0)
         self.changed.emit()
 
     def _on_crash(self, error: Exception) -> None:
-        self.looking = False
+        if self.looking:  # what is shown is of other files
+            self.looking, self.plan = False, None
         self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self.changed.emit()
         raise error
@@ -104,7 +109,9 @@ class ImportWork(QObject):
 
     def set_plan(self, plan: ImportPlan) -> None:
         """Take a mended plan."""
-        self.plan, self.error = plan, ""
+        before, self.plan, self.error = self.plan, plan, ""
+        if before is not None and _pixels(before, self.row) != _pixels(plan, self.row):
+            self.show_row(self.row)
         self.changed.emit()
 
     def edit(self, confirm: Sequence[str] = (), **values: Any) -> str:
@@ -114,8 +121,29 @@ class ImportWork(QObject):
         try:
             self.set_plan(self.plan.edited(confirm=confirm, **values))
         except PhaseT3MError as error:
-            return str(error)
+            return in_import_words(error)
         return ""
+
+    def give_angles(self, text: str) -> str:
+        """Take tilt angles as they are typed, or of a file; returns what is wrong with them."""
+        if self.plan is None:
+            return ""
+        try:
+            self.set_plan(with_angles(self.plan, parse_angles(text)))
+        except PhaseT3MError as error:
+            return in_import_words(error)
+        return ""
+
+    def ungroup(self) -> None:
+        """Make each image a tilt of its own."""
+        if self.plan is not None:
+            self.set_plan(self.plan.ungrouped())
+
+    def give_gain(self, path: Path | None) -> str:
+        """Take a gain reference of movies, or none; returns what is wrong with it."""
+        if path is not None and not path.is_file():
+            return f"{path}: no such file"
+        return self.edit(gain=path)
 
     def set_config(self, **values: Any) -> str:
         """Change bin or crop; returns what is wrong with it."""
@@ -124,8 +152,10 @@ class ImportWork(QObject):
             if self.plan is not None:
                 binned_shape(self.plan.image_shape, config)
         except PhaseT3MError as error:
-            return str(error)
-        self.config = config
+            self.refused = in_import_words(error)
+            self.changed.emit()
+            return self.refused
+        self.config, self.refused = config, ""
         self.changed.emit()
         return ""
 
@@ -161,10 +191,14 @@ class ImportWork(QObject):
         plan = self.plan
         if plan is None:
             return self.error or "Choose files or a folder first"
+        if any(entry.tilt_deg is None for entry in plan.images):
+            return "Tilt angles are not known: give them"
         try:
             plan.check()
         except PhaseT3MError as error:
-            return " ".join(str(error).split())
+            return in_import_words(error)
+        if self.refused:  # what is shown is not what would be done
+            return self.refused
         for name, value in (("Pixel size", plan.pixel_size_angstrom), ("Voltage", plan.energy_ev)):
             if value is None:
                 return f"{name} is not known: give it"
@@ -217,7 +251,7 @@ class ImportWork(QObject):
             suit_dark_field(session)
 
     def _on_error(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = in_import_words(error)
         self.no_background = isinstance(error, DataError) and error.field == "tilt_series"
         if self.no_background:
             text = f"{text.partition('. Give')[0]}. Are the images dark-field (HAADF-STEM)?"
@@ -235,6 +269,27 @@ class ImportWork(QObject):
         elif not self.error:
             self.message = "Stopped; nothing was written"
         self.changed.emit()
+
+
+def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
+    """Where an import is written at first: named after what was chosen, and beside it."""
+    first, files = plan.images[0].file, {entry.file for entry in plan.images}
+    mdocs = [path for path in paths if path.suffix.lower() in (".mdoc", ".idoc")]
+    if len(files) == 1:
+        folder, name = first.parent, first.stem
+    elif len(mdocs) == 1:
+        folder, name = mdocs[0].parent, Path(mdocs[0].stem).stem
+    else:
+        folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else first.parent
+        name = folder.name
+    return folder / f"{name or 'series'}_imported.toml"
+
+
+def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int, Path | None] | None:
+    """Where the image of a row is read from."""
+    if row >= len(plan.images):
+        return None
+    return plan.images[row].file, plan.images[row].section, plan.gain
 
 
 def import_work_for(session: Session) -> ImportWork:

@@ -53,7 +53,8 @@ class JobBar(QWidget):
         driver.changed.connect(self.refresh)
         driver.progressed.connect(self._on_progress)
         driver.said.connect(self._on_said)
-        follow(driver.session.opened, self._on_opened)
+        for signal in (driver.session.opened, driver.session.history.moved):
+            follow(signal, self._forget_said)
         self._on_said(*driver.last_said)
         self.refresh()
 
@@ -63,8 +64,8 @@ class JobBar(QWidget):
         self.note.setText(text)
         self.note.setVisible(bool(text))
 
-    def _on_opened(self) -> None:
-        self.say("")  # what was said is of another series
+    def _forget_said(self) -> None:
+        self.say("")  # it is of another series, or of a step that was taken back
 
     def _on_said(self, topic: str, text: str, role: str) -> None:
         if topic == self._topic:

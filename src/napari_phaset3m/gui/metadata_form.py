@@ -21,9 +21,14 @@ _DOUBTS: dict[str, Callable[[Any], str | None]] = {
 }  # fmt: skip
 
 
+def doubt_of(name: str, value: Any) -> str | None:
+    """One line where a value is hardly meant in its unit."""
+    return _DOUBTS[name](value) if name in _DOUBTS else None
+
+
 def doubts(series: TiltFocalSeries) -> list[str]:
     """One line for each value that is hardly meant in its unit."""
-    found = (doubt(getattr(series, name)) for name, doubt in _DOUBTS.items())
+    found = (doubt_of(name, getattr(series, name)) for name in _DOUBTS)
     return [line for line in found if line]
 
 
@@ -65,7 +70,7 @@ def field_remark(series: TiltFocalSeries, quantity: Quantity) -> tuple[str, str,
             return show(resolved, "nm"), "Default: from Cc and the energy spread.", "ok"
         return "0", "Default: 0 nm, a fully coherent beam.", "ok"
     if value is not None:
-        doubt = _DOUBTS[quantity.name](value) if quantity.name in _DOUBTS else None
+        doubt = doubt_of(quantity.name, value)
         return ("", doubt, "doubtful") if doubt else ("", "", "ok")
     if quantity.needed == "multislice" and not series.is_dark_field:
         return "missing", f"{quantity.label} is missing; multislice needs it.", "missing"

@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_phaset3m.gui.calm_wheel import calm_wheel
 from napari_phaset3m.gui.theme import follow_theme
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _OURS = "phaset3m panel"
 def as_panel(panel: QWidget, viewer: ViewerModel) -> None:
     """Give a panel the style of the viewer's theme, and its dock a place; for panels and the workspace."""
     follow_theme(panel, viewer)
+    calm_wheel(panel)
     panel.setProperty(_OURS, True)
     window = getattr(getattr(viewer, "window", None), "_qt_window", None)
     panel.installEventFilter(_FirstShow(panel, 0 if window is None else window.height()))

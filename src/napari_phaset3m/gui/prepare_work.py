@@ -20,7 +20,9 @@ from napari_phaset3m.gui.step_events import Job
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.io.volume import centred_origin
 from napari_phaset3m.prepare.events import Done
+from napari_phaset3m.prepare.history import history
 from napari_phaset3m.prepare.steps import STEPS, StepEntry
+from napari_phaset3m.prepare.words import found_words
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -117,6 +119,10 @@ class PrepareWork(QObject):
 
     def _take(self, name: str, done: Done) -> None:
         self._session.apply(done.series, name)
+        last = history(done.series)[-1]
+        words = found_words(last["step"], last.get("told", {}))
+        if words:
+            self.driver.found[name] = words
         step = next((key for key, entry in STEPS.items() if entry.label == name), "")
         if step == "motion" and isinstance(done.result, dict):
             self.motion = done.result

@@ -40,6 +40,11 @@ INVITATION = (
     "Images at many tilts, with one or several defoci each. Import raw files, or open a series; "
     "both may also be dropped here."
 )
+TOUR_TIP = (
+    "Goes through the steps with the Co₃O₄ sample; closed with one click.\n"
+    "Public real series: EMPIAR (www.ebi.ac.uk/empiar, e.g. EMPIAR-10164) and NIST's ETSpy "
+    "(github.com/usnistgov/etspy)"
+)
 
 
 class SeriesFile(QWidget):
@@ -73,11 +78,7 @@ class SeriesFile(QWidget):
         self.ask = AskBar()
         self.ask.answered.connect(self._on_answer)
         self.tour = QPushButton("New here? Take the tour with sample data")
-        self.tour.setToolTip(
-            "Goes through the steps with the Co₃O₄ sample; closed with one click.\n"
-            "Public real series: EMPIAR (www.ebi.ac.uk/empiar, e.g. EMPIAR-10164) and NIST's ETSpy "
-            "(github.com/usnistgov/etspy)"
-        )
+        self.tour.setToolTip(TOUR_TIP)
         self.tour.clicked.connect(self.tour_wanted)
         head = QVBoxLayout()
         head.setSpacing(LINE_SPACING)
@@ -85,9 +86,8 @@ class SeriesFile(QWidget):
             head.addWidget(widget)
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
-        buttons.addWidget(self.import_, 1)
-        buttons.addWidget(self.open, 1)
-        buttons.addWidget(self.save, 1)
+        for button in (self.import_, self.open, self.save):
+            buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GROUP_SPACING)

@@ -49,6 +49,8 @@ class StepDriver(QObject):
         self._generation = 0
         self._spoken = False
         self._ended: list[str] = []
+        #: What jobs found, by their names; told with what was done where that was one thing alone.
+        self.found: dict[str, str] = {}
         #: Whose job it is ("prepare", "align", "microscope"); empty when none is running.
         self.topic = ""
         self.title = ""
@@ -58,10 +60,11 @@ class StepDriver(QObject):
         #: What was said last, for a panel that is opened later: topic, text, style role.
         self.last_said = ("", "", "muted")
         self._window = WindowWatch(self.stop, self)
-        follow(session.opened, self._on_opened)
+        for signal in (session.opened, session.history.moved):
+            follow(signal, self._forget_said)
 
-    def _on_opened(self) -> None:
-        self.last_said = ("", "", "muted")  # it is of another series
+    def _forget_said(self) -> None:
+        self.last_said = ("", "", "muted")  # it is of another series, or of a step that was taken back
 
     def watch_window(self, window: QObject) -> None:
         """Stop what runs when this window is closed."""
@@ -105,7 +108,7 @@ class StepDriver(QObject):
         self._control, self._take, self._of = RunControl(), take, series
         self._generation = self.session.history.generation
         self.topic, self.title, self.update, self.paused = topic, title, None, False
-        self.message, self._ended = "Preparing", []
+        self.message, self._ended, self.found = "Preparing", [], {}
         self.say(topic, "", "muted")
         self._spoken = False
         self._worker = start_job(
@@ -181,14 +184,20 @@ class StepDriver(QObject):
         self._worker = self._take = self._of = None
         if not self._spoken:
             what = ", ".join(self._ended)
+            found = self.found.get(what, "")
             if self._control.stopped:
                 self.say(
                     self.topic, f"Stopped{f' after {what}' if what else '; nothing was changed'}", "muted"
                 )
             elif what:
-                self.say(self.topic, f"Done: {what}", "good")
+                self.say(self.topic, f"Done: {what}{f' ({found})' if found else ''}", "good")
         self.topic, self.update, self.paused, self.message = "", None, False, ""
         self.changed.emit()
+
+    def retract(self, topic: str) -> None:
+        """Take back what was told of a topic: it no longer holds."""
+        if not self.busy:
+            self.say(topic, "")
 
     def say(self, topic: str, text: str, role: str = "muted") -> None:
         """Tell the panel of a topic one thing; during a job it takes the place of its closing line."""

@@ -140,8 +140,11 @@ def hint(session: Session) -> tuple[str, str]:
         return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
         return "Next: mask and analyse the result, or change settings and start again.", "muted"
-    if not history(session.series):
+    topics = done_topics(session.series) - {""}
+    if not topics:
         return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"
+    if topics == {"prepare"}:
+        return "Next: align, or check the settings of step Reconstruct and start.", "muted"
     return "Next: check the settings of step Reconstruct and start.", "muted"
 
 

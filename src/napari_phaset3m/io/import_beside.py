@@ -40,7 +40,7 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
     for suffix in _ALIGNMENTS:
         file = stack.with_suffix(suffix)
         if file.is_file() and file != stack:
-            found.note(f"{file.name} lies beside: an alignment, not applied here")
+            found.note(f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)")
     com = stack.with_name("tilt.com")
     if com.is_file() and stack.suffix.lower() != ".ali":
         result = _exclude(com, stack, result, found)
@@ -137,7 +137,9 @@ def _take_alignment(file: Path, found: Found) -> None:
         check_count(len(read.sections) + len(read.dark), n, file, "sections", name)
     else:
         check_count(len(read_xf(file)), n, file, "transforms", name)
-    found.note(f"{file.name} fits, but is not applied here: phaset3m align applies it")
+    found.note(
+        f"{file.name} fits, but is not applied here: step Align (Files) or phaset3m align --import does it"
+    )
 
 
 def _take_com(file: Path, found: Found) -> None:

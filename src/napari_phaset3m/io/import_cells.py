@@ -10,19 +10,20 @@ import numpy as np
 
 from napari_phaset3m.errors import ConfigError
 
-#: Cells of a row that may be mended.
-CELLS = (
-    "section",
-    "tilt_deg",
-    "tilt_index",
-    "focus_index",
-    "defocus_angstrom",
-    "dose",
-    "prior_dose",
-    "exposure_order",
-    "used",
-    "frame_range",
-)
+_COUNT = "a whole number, counted from 0"
+#: Cells of a row that may be mended, and what may stand in them.
+CELLS = {
+    "section": _COUNT,
+    "tilt_deg": "an angle from -180 to 180 degrees",
+    "tilt_index": _COUNT,
+    "focus_index": _COUNT,
+    "defocus_angstrom": "a finite number",
+    "dose": "a number that is not negative",
+    "prior_dose": "a number that is not negative",
+    "exposure_order": _COUNT,
+    "used": "true or false",
+    "frame_range": "the first and the last frame",
+}
 
 
 def checked_cells(cells: Mapping[str, Any], row: int) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def checked_cells(cells: Mapping[str, Any], row: int) -> dict[str, Any]:
         try:
             result[name] = _cell(name, value)
         except (TypeError, ValueError):
-            raise ConfigError(f"images[{row}].{name}: cannot be {value!r}") from None
+            raise ConfigError(f"images[{row}].{name}: must be {CELLS[name]} (got {value!r})") from None
     return result
 
 
@@ -77,6 +78,10 @@ def checked_value(name: str, value: Any) -> Any:
     if name == "defocus_reference":
         if value not in ("center", "exit"):
             raise ConfigError(f"defocus_reference: is {value!r}. Use 'center' or 'exit'")
+        return value
+    if name == "dark_field":
+        if not isinstance(value, bool):
+            raise ConfigError(f"dark_field: is {value!r}. Give true or false")
         return value
     if name == "gain" or value is None:
         return None if value is None else Path(value)

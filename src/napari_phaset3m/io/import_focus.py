@@ -20,6 +20,8 @@ _DEFOCUS = re.compile(
     re.IGNORECASE,
 )
 _FOCUS = re.compile(r"(?:^|[_\- ])(?:f|foc|focus)[_=]?(\d{1,3})(?=$|[_\- .])", re.IGNORECASE)
+#: Where nothing tells foci apart, so large a part of the tilts must have the same number of images.
+_MOSTLY = 2 / 3
 _PER = {"nm": 10.0, "um": 1e4, "µm": 1e4, "a": 1.0, "ang": 1.0, "": 10.0}
 
 
@@ -78,7 +80,8 @@ def arrange(
     have k > 1 images, they are focal groups, and further images of a tilt make one of their own. Foci are
     ordered by the number of the focus in the name or stack, else by stated defocus (least underfocus
     first), else by the lens reading, else by the order of exposure. A tilt that lacks a focus is filled with
-    a repeat that is not used.
+    a repeat that is not used. Where nothing but their order tells foci apart, two thirds of the tilts must
+    have k images; else each image is a tilt of its own.
 
     Parameters
     ----------
@@ -100,6 +103,8 @@ def arrange(
     if n_focus == 1:
         return _single(groups)
     how = _ordering(groups)
+    if how in ("order", "files") and sizes[n_focus] < _MOSTLY * len(groups):
+        return _single(groups)  # frames that follow each other, not foci
     levels = _levels(groups, n_focus, how)
     rows = [row for group in groups for row in _rows(group, n_focus, how, levels)]
     entries = [entry for tilt, row in enumerate(rows) for entry in _place(tilt, row, n_focus, how, levels)]
@@ -150,7 +155,7 @@ def _explain(tilts: int, n_focus: int, how: str, tolerance: float, levels: np.nd
     text = f"{n_focus} foci at {'each of ' if tilts > 1 else ''}{tilts} tilt{'s' if tilts > 1 else ''} "
     text += f"(angles within {tolerance:g} degrees), {words}"
     if levels is not None and how in ("defocus", "lens"):
-        text += f", about {', '.join(f'{value:.0f}' for value in levels)} A"
+        text += f", about {', '.join(f'{value / 10:.4g}' for value in levels)} nm"
     return text
 
 

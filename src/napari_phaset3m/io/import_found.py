@@ -98,9 +98,7 @@ def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:
     unknown = [c for c in found.candidates if c.entry.tilt_deg is None]
     if unknown and len(unknown) == len(found.candidates):
         if len(unknown) > 1 and not _looks_focal(unknown):
-            found.ask(
-                "tilt_deg", f"is not stated for {len(unknown)} images: give angles, or 0 for a focal series"
-            )
+            found.ask("tilt_deg", f"not stated for {len(unknown)} images (0 for a focal series)")
             return [replace(c.entry, tilt_index=k) for k, c in enumerate(found.candidates)]
         text = "is not stated: taken as 0 degrees"
         found.ask("tilt_deg", text + (f", {len(unknown)} images of one tilt" if len(unknown) > 1 else ""))

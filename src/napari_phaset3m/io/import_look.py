@@ -27,6 +27,8 @@ class Given:
     images: list[Path] = field(default_factory=list)
     mdocs: list[Path] = field(default_factory=list)
     beside: list[Path] = field(default_factory=list)
+    #: Of a folder, whose images and movies are not there.
+    orphans: list[Path] = field(default_factory=list)
 
 
 def sort_paths(paths: Sequence[Path]) -> Given:
@@ -69,14 +71,20 @@ def _open_folder(folder: Path, given: Given) -> None:
         given.images += images
     else:
         raise DataError("holds no images that can be imported", path=folder)
+    given.orphans += [p for p in mdocs if p not in usable and not read_mdoc(p).is_montage]
+
+
+def named(items: Sequence[Path | str]) -> str:
+    """The first three names, and that there are more."""
+    return ", ".join(Path(item).name for item in items[:3]) + (" …" if len(items) > 3 else "")
 
 
 def _has_images(path: Path) -> bool:
-    """Whether the stack or the movies of an mdoc are there."""
+    """Whether the stack or some movies of an mdoc are there."""
     mdoc = read_mdoc(path)
     if mdoc.is_montage or not mdoc.images:
         return False
-    return stack_of(path, mdoc) is not None or all(movie_of(path, mdoc, image) for image in mdoc.images)
+    return stack_of(path, mdoc) is not None or any(movie_of(path, mdoc, image) for image in mdoc.images)
 
 
 def stack_of(path: Path, mdoc: Mdoc) -> Path | None:
@@ -97,7 +105,7 @@ def look_mdoc(path: Path, found: Found) -> None:
     Raises
     ------
     DataError
-        It is a montage, or neither stack nor movies are there.
+        It is a montage, or neither stack nor any movie is there.
     """
     mdoc = read_mdoc(path)
     if mdoc.is_montage:
@@ -113,14 +121,18 @@ def look_mdoc(path: Path, found: Found) -> None:
     missing = [
         image.movie or "?" for image, movie in zip(series.images, movies, strict=True) if movie is None
     ]
-    if missing:
+    if len(missing) == len(movies):
         wanted = path.with_suffix("").name
         raise DataError(f"neither {wanted} nor {len(missing)} of its {len(movies)} movies are there "
                         f"({missing[0]})", path=path, remedy="Put them beside it")  # fmt: skip
     take_mdoc(found, series, path)
     if series.pixel_size_angstrom:
         found.pixel.append(series.pixel_size_angstrom)
+    if missing:
+        text = f"{len(missing)} of {len(movies)} are not there ({named(missing)}): imported without them"
+        found.ask("movies", text)
     for number, movie in enumerate(movies):
-        assert movie is not None
+        if movie is None:
+            continue
         base = from_mdoc(series, number, movie, 0)
         movie_entry(movie, found, base, series.images[number].frame_range)

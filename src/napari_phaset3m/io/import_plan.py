@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -72,7 +73,14 @@ class Question:
         return f"{self.field}: {self.text}"
 
 
-_WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain", "defocus_reference")
+_WHOLE = (
+    "pixel_size_angstrom",
+    "energy_ev",
+    "tilt_axis_angle_deg",
+    "gain",
+    "defocus_reference",
+    "dark_field",
+)
 _FIELDS = tuple(
     name
     for name in FIELDS
@@ -147,7 +155,8 @@ class ImportPlan:
             Fields whose questions are answered with yes.
         **values
             ``pixel_size_angstrom``, ``energy_ev``, ``tilt_axis_angle_deg``, ``gain``,
-            ``defocus_reference``, or a field of a series such as ``spherical_aberration_angstrom``.
+            ``defocus_reference``, ``dark_field``, or a field of a series such as
+            ``spherical_aberration_angstrom``.
 
         Raises
         ------
@@ -184,9 +193,7 @@ class ImportPlan:
         ConfigError
             The images do not divide so.
         """
-        rows = [entry for entry in self.images if not entry.is_filler]
-        files = list(dict.fromkeys(sorted(entry.file for entry in rows)))
-        rows.sort(key=lambda entry: (files.index(entry.file), entry.section))
+        rows = self.in_file_order()
         if n_focus < 1 or len(rows) % n_focus:
             raise ConfigError(f"n_focus: {len(rows)} images do not divide by {n_focus}")
         if order not in ("tilt-major", "focus-major"):
@@ -200,18 +207,32 @@ class ImportPlan:
         kept = tuple(q for q in self.questions if q.field != "focus_index")
         return replace(self, images=tuple(placed), questions=kept)
 
+    def ungrouped(self) -> ImportPlan:
+        """The plan with each image as a tilt of its own, by rising angle; fillers are dropped.
+
+        Images without an angle keep their order behind the others.
+        """
+        rows = sorted(
+            self.in_file_order(),
+            key=lambda entry: (entry.tilt_deg is None, entry.tilt_deg or 0.0, entry.exposure_order or 0),
+        )
+        placed = (replace(row, tilt_index=k, focus_index=0) for k, row in enumerate(rows))
+        kept = tuple(q for q in self.questions if q.field != "focus_index")
+        return replace(self, images=tuple(placed), questions=kept)
+
+    def in_file_order(self) -> list[ImageEntry]:
+        """The images that were taken, by file and section."""
+        rows = [entry for entry in self.images if not entry.is_filler]
+        return sorted(rows, key=lambda entry: (entry.file, entry.section))
+
+    @property
+    def of_movies(self) -> bool:
+        """Whether images are sums of movies."""
+        return any(entry.frames == entry.file for entry in self.images)
+
     def check(self) -> None:
         """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
-        path = self.images[0].file
-        places = {(entry.tilt_index, entry.focus_index) for entry in self.images}
-        n_tilt, n_focus = self.n_tilt, self.n_focus
-        if len(places) != len(self.images) or len(places) != n_tilt * n_focus:
-            raise DataError(
-                f"{len(self.images)} images for {n_tilt} tilts x {n_focus} foci",
-                path=path,
-                field="tilt_index, focus_index",
-                remedy="Give each image a place of its own; fill missing ones with used = false",
-            )
+        self._check_places()
         for entry in self.images:
             if entry.tilt_deg is None:
                 raise missing("tilt_deg", entry.file)
@@ -220,6 +241,23 @@ class ImportPlan:
             if max(angles) - min(angles) > 1.0:
                 raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees",
                                 path=row[0].file, field="tilt_deg")  # fmt: skip
+
+    def _check_places(self) -> None:
+        places = Counter((entry.tilt_index, entry.focus_index) for entry in self.images)
+        n_tilt, n_focus = self.n_tilt, self.n_focus
+        twice = next((place for place, count in places.items() if count > 1), None)
+        wanted = ((tilt, focus) for tilt in range(n_tilt) for focus in range(n_focus))
+        empty = next((place for place in wanted if place not in places), None)
+        if twice is None and empty is None:
+            return
+        tilt, focus = (n + 1 for n in twice or empty or (0, 0))
+        raise DataError(
+            f"{len(self.images)} images for {n_tilt} tilts x {n_focus} foci: "
+            f"{'several are' if twice is not None else 'none is'} focus {focus} of tilt no. {tilt}, from 1",
+            path=self.images[0].file,
+            field="tilt_index, focus_index",
+            remedy="Give each image a place of its own",
+        )
 
     def rows(self) -> Iterator[tuple[ImageEntry, ...]]:
         """The images of each tilt."""

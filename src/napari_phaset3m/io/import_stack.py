@@ -84,7 +84,7 @@ def movie_entry(
         found.pixel.append(opened.pixel_size_angstrom)
     entry = replace(base.entry, file=movie, section=0, frames=movie, frame_range=frame_range)
     found.candidates.append(replace(base, entry=entry))
-    found.note("images are movies: their frames are summed as they are, without correction of motion")
+    found.note("images are movies: their frames are summed; step Prepare corrects motion")
 
 
 def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | None = None) -> None:

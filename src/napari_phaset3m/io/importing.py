@@ -73,7 +73,7 @@ def look(
         Nothing is recognised, files disagree in size or number, or one is damaged.
     """
     from napari_phaset3m.io.import_beside import apply_given, set_angles
-    from napari_phaset3m.io.import_look import look_mdoc, sort_paths
+    from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml_plan import read_plan
 
@@ -86,6 +86,8 @@ def look(
         return read_plan(listed[0])
     given = sort_paths(listed)
     found = Found()
+    if given.orphans:
+        found.ask("mdoc", f"neither stack nor movies of {named(given.orphans)}; other images are taken")
     for path in given.mdocs:
         look_mdoc(path, found)
     stacks = {entry.entry.file for entry in found.candidates}

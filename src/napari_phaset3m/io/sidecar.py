@@ -124,7 +124,7 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
     elif found.tilt_axis_angle_deg is not None:
         result.notes.append(
             f"{path.name}: RotationAngle puts the tilt axis at {found.tilt_axis_angle_deg:g} degrees, but no "
-            "title says so: not turned. Give tilt_axis_angle_deg=... or --tilt-axis-angle"
+            "title says so: not turned. Give tilt_axis_angle_deg=... in Python or --tilt-axis-angle"
         )
 
 

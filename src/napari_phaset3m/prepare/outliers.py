@@ -162,10 +162,10 @@ def _stands_out(score: np.ndarray, mean: np.ndarray, noise: float, sigma: float)
     distance = score[tuple(places.T)] - level
     # What stays in place from image to image (an untilted specimen) scatters in the ring as well,
     real = np.abs(distance) > sigma * np.maximum(scatter, scale)
-    # and is no sharper than optics allow; 1.5 is about what noise alone adds to the ring's extremes.
+    # and is no sharper than optics allow; 1.1 is about what noise alone adds to the ring's extremes.
     level, extremes, _ = ring_statistics(mean, places)
     beyond = mean[tuple(places.T)] - level
-    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.5 * noise
+    width = np.where(beyond > 0, extremes[:, 0], extremes[:, 1]) - 1.1 * noise
     real &= np.abs(beyond) > SHARP * width
     found[tuple(places[real].T)] = np.sign(distance[real])
     return found

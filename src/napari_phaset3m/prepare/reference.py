@@ -21,6 +21,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import changed_images, scale_of
+from napari_phaset3m.prepare.imported import as_imported, import_of, why_inexact
 
 
 class ReferenceConfig(Model):
@@ -33,8 +34,8 @@ class ReferenceConfig(Model):
     )
 
 
-def read_reference(path: str, shape: tuple[int, int], field: str) -> np.ndarray:
-    """A reference image `(ny, nx)` float32; a stack is averaged.
+def read_reference(path: str, shape: tuple[int, int] | None, field: str) -> np.ndarray:
+    """A reference image `(ny, nx)` float32; a stack is averaged. ``shape`` None: any.
 
     Raises
     ------
@@ -49,16 +50,16 @@ def read_reference(path: str, shape: tuple[int, int], field: str) -> np.ndarray:
 
 
 def checked_reference(
-    image: np.ndarray, shape: tuple[int, int], field: str, path: str | None = None
+    image: np.ndarray, shape: tuple[int, int] | None, field: str, path: str | None = None
 ) -> np.ndarray:
-    """The image as float32, if its shape is that of the images and its values are finite.
+    """The image as float32, if its shape is that of the images (None: any) and its values are finite.
 
     Raises
     ------
     DataError
     """
     image = np.asarray(image, REAL)
-    if image.shape != shape:
+    if shape is not None and image.shape != shape:
         raise DataError(
             f"has {' x '.join(map(str, image.shape))} pixels, the images have {shape[0]} x {shape[1]}",
             path=path,
@@ -126,23 +127,33 @@ def _references(
     series: TiltFocalSeries, config: ReferenceConfig, gain: np.ndarray | None, dark: np.ndarray | None
 ) -> tuple[np.ndarray | float, np.ndarray]:
     if config.gain is None and config.dark is None and gain is None and dark is None:
-        raise ConfigError("reference.gain: is not given, nor is reference.dark. Name a file for one of them")
-    if series.tilt_axis_angle_deg % 360:
+        raise ConfigError("reference: neither gain nor dark is given. Name a file for one of them")
+    why = why_inexact(series)
+    if why:
         raise DataError(
-            f"the images were turned by {series.tilt_axis_angle_deg:g}° at import, the reference was not",
+            f"{why}; the reference is of the camera's pixels",
             field="reference",
-            remedy="Import with --tilt-axis-angle 0, apply the reference, then turn",
+            remedy="Import with bin 1 and tilt axis 0 and apply the reference; then bin in Prepare and turn "
+            "the axis in Align (or with phaset3m convert)",
         )
-    shape = series.image_shape
-    if gain is not None:
-        gain = checked_reference(gain, shape, "gain")
-    elif config.gain is not None:
-        gain = read_reference(config.gain, shape, "reference.gain")
-    if dark is not None:
-        dark = checked_reference(dark, shape, "dark")
-    elif config.dark is not None:
-        dark = read_reference(config.dark, shape, "reference.dark")
+    if gain is None and config.gain is not None:
+        gain = _of_camera(series, config.gain, "reference.gain")
+    elif gain is not None:
+        gain = checked_reference(gain, series.image_shape, "gain")
+    if dark is None and config.dark is not None:
+        dark = _of_camera(series, config.dark, "reference.dark")
+    elif dark is not None:
+        dark = checked_reference(dark, series.image_shape, "dark")
     return multiplier(gain, config.how), np.zeros((), REAL) if dark is None else dark
+
+
+def _of_camera(series: TiltFocalSeries, path: str, field: str) -> np.ndarray:
+    """A reference as the camera wrote it, cropped and turned as its images were at import."""
+    shape = series.image_shape
+    given = shape[::-1] if round(series.tilt_axis_angle_deg / 90) % 2 else shape
+    if import_of(series).crop is None:
+        return as_imported(series, read_reference(path, given, field))
+    return checked_reference(as_imported(series, read_reference(path, None, field)), shape, field, path)
 
 
 REFERENCE = StepEntry(

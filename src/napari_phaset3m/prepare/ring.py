@@ -20,10 +20,12 @@ _NEAR, _WIDE = offsets(2), offsets(_REACH)
 
 def around(image: np.ndarray, places: np.ndarray, where: np.ndarray) -> np.ndarray:
     """`(len(places), len(where))` values around places `(n, 2)`; mirrored at the border."""
+    return np.asarray(image[_indices(image, places, where)])
+
+
+def _indices(image: np.ndarray, places: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ny, nx = image.shape
-    y = _mirrored(places[:, :1] + where[:, 0], ny)
-    x = _mirrored(places[:, 1:] + where[:, 1], nx)
-    return np.asarray(image[y, x])
+    return _mirrored(places[:, :1] + where[:, 0], ny), _mirrored(places[:, 1:] + where[:, 1], nx)
 
 
 def _mirrored(index: np.ndarray, n: int) -> np.ndarray:
@@ -46,17 +48,22 @@ def ring_statistics(image: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, 
     level : ndarray
         `(n,)`: mean of the middle half of the 16 pixels at distance 2.
     extremes : ndarray
-        `(n, 2)`: by how much the largest of these 16 is above the median of the 40 pixels at distance
-        2 and 3, and the smallest below it.
+        `(n, 2)`: by how much the second largest of these 16 is above the median of the 40 pixels at
+        distance 2 and 3, and the second smallest below it. (The second: else two hot pixels two apart
+        would hide each other. Whatever is as wide as optics allow fills more than one pixel of the ring.)
     scatter : ndarray
         `(n,)`: robust standard deviation of the 40 pixels at distance 2 and 3.
     """
-    near = np.sort(around(image, places, _NEAR), axis=1)
-    level = near[:, 4:12].mean(axis=1, dtype=np.float64)
+    y, x = _indices(image, places, _NEAR)
+    values = np.asarray(image[y, x])
+    level = np.sort(values, axis=1)[:, 4:12].mean(axis=1, dtype=np.float64)
+    # One pixel from the border the mirrored ring holds the pixel itself, which is not what surrounds it.
+    own = (y == places[:, :1]) & (x == places[:, 1:])
+    near = np.sort(np.where(own, level[:, None], values), axis=1)
     wide = around(image, places, _WIDE)
     # The flanks of an atom fill the near ring evenly: how wide it is shows against what is farther out.
     base = np.median(wide, axis=1)
-    extremes = np.stack((near[:, -1] - base, base - near[:, 0]), axis=1)
+    extremes = np.stack((near[:, -2] - base, base - near[:, 1]), axis=1)
     scatter = 1.4826 * np.median(np.abs(wide - level[:, None]), axis=1)
     return level, extremes, scatter
 

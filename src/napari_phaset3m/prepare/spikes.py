@@ -7,9 +7,9 @@ A pixel is taken out only if all of these hold, ``m`` being the level of the rin
    Gaussian beyond r sigma, even at a few electrons (McCullagh & Nelder, Generalized Linear Models,
    1989), where "mean + k standard deviations" would take true counts away;
 2. structure: it is ``sigma`` times farther from m than the surroundings scatter;
-3. sharpness: it stands out ``SHARP`` times as far as any pixel of the ring, which atoms and fringes
-   with a full width of 2.5 pixels or more do not. (In the noise that means about 14 standard
-   deviations for a hit in a single image.)
+3. sharpness: it stands out ``SHARP`` times as far as any pixel of the ring but one (which may be
+   another hit), which atoms and fringes with a full width of 2.5 pixels or more do not. (In the noise
+   that means about 10 standard deviations for a hit in a single image.)
 
 Neighbours of such a pixel that pass 1 and 2 with half of ``sigma`` belong to the same hit.
 """

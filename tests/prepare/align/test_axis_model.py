@@ -204,5 +204,11 @@ def test_voxels_hold_a_lattice(pixel, bin_):
 
 
 def test_needs_the_multislice_model(off_axis):
-    with pytest.raises(ConfigError, match="axis needs the multislice model"):
+    with pytest.raises(ConfigError, match="axis needs the multislice model, and the series lacks defocus;"):
         align(off_axis.replace(defocus_angstrom=None), AlignConfig(stages=("axis",)))
+    sirt = AlignConfig.parse(stages=("axis",), reference={"forward": "sirt"})
+    for series in (off_axis, off_axis.replace(defocus_angstrom=None)):
+        with pytest.raises(ConfigError, match=r"but line projections are asked for \(forward = sirt\);"):
+            align(series, sirt)
+    with pytest.raises(ConfigError, match=r"which pixels of 20 Å do not call for"):
+        align(off_axis.replace(pixel_size_angstrom=20.0), AlignConfig(stages=("axis",)))

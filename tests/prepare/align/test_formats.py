@@ -168,6 +168,16 @@ def test_files_round_trip_and_unused_tilts_are_dark(tmp_path: Path):
     assert read_aln(file).dark == ((2, 2, 0.0),)
 
 
+def test_what_is_written_of_a_focal_series_is_read_again(tmp_path: Path):
+    series, alignment = series_of(n_focus=3), some(n_focus=3)
+    files = export_alignment(alignment, tmp_path / "a.xf", series)
+    assert len(read_angles(files[1])) == 15, "one angle for each image of the stack"
+    assert same(import_alignment(files[0], series), alignment, atol=1e-3)
+    files[1].write_text("\n".join(f"{angle}" for angle in np.linspace(-40, 40, 15)))
+    with pytest.raises(DataError, match="15 angles for 5 images"):
+        import_alignment(files[0], series)
+
+
 def test_errors_name_the_file(tmp_path: Path):
     series = series_of()
     export_alignment(some(4), tmp_path / "four.xf", series_of(4))

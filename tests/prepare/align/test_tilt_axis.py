@@ -53,6 +53,13 @@ def test_images_left_out_do_not_count():
     assert TiltAxis.of(spoiled.replace(shifts_px=shifts, used=used), 1.0).offset_px == pytest.approx(6.0)
 
 
+def test_an_axis_that_is_turned_has_no_known_error():
+    known = alignment().replace(axis_error_deg=0.1)
+    assert known.moved((1.0, 0.0, 0.0)).axis_error_deg == 0.1
+    turned = known.with_axis_angle(known.axis_angle_deg + 2.0)
+    assert turned.axis_error_deg is None and "°, offset" in axis_words(TiltAxis.of(turned, 1.0).told())
+
+
 def test_too_few_tilts_are_said():
     axis = TiltAxis.of(alignment(tilts=np.array([-10.0, 0, 10])), 1.0)
     assert axis.offset_px is None and "not known" in axis_words(axis.told())

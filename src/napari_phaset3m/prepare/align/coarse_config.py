@@ -42,12 +42,17 @@ class CoarseConfig(Model):
     common_line: bool = Field(
         True, description="Refine shifts along the axis from the projections onto it, which all tilts share"
     )
-    axis: bool = Field(True, description="Search the angle of the tilt axis")
+    axis: bool = Field(
+        True,
+        title="Search the axis",
+        description="Stage coarse searches the angle of the tilt axis, without a model of the images; off: "
+        "the axis stays where it is stated, and auto leaves the stage axis out as well",
+    )
     axis_range_deg: float = Field(
         4.0,
         gt=0,
         le=90,
-        description="Search so far on either side of the stated axis, °",
+        description="Stage coarse searches the axis so far on either side of the stated one, °",
     )
     consistency_rounds: PositiveInt = Field(
         6, description="Steps of the refinement by consistency of the projections, at each of three bands"

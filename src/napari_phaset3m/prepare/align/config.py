@@ -105,10 +105,15 @@ class AxisConfig(Model):
     """The angle of the tilt axis at which one multislice volume explains all images best."""
 
     axis_search_deg: float = Field(
-        3.0, gt=0, le=15, description="Search so far on either side of where the axis is now, °"
+        3.0,
+        gt=0,
+        le=15,
+        description="Stage axis searches so far on either side of where the axis is now, °",
     )
     axis_sweeps: int = Field(
-        20, ge=4, description="Sweeps of each volume of the second search; half as many in the first"
+        20,
+        ge=4,
+        description="Stage axis: sweeps of each volume of its second search; half as many in the first",
     )
 
 
@@ -150,7 +155,8 @@ class AlignConfig(Model):
     stages: tuple[StageName, ...] | Auto = Field(
         "auto",
         description="Stages to run, in this order, of coarse, beads, focal, match, optics, axis, grid, "
-        "gradient, local; auto: match, gradient with the multislice model, else coarse, match",
+        "gradient, local; auto: match, gradient with the multislice model, else coarse, match. (Stage "
+        "axis finds the tilt axis with the multislice model; the search of coarse goes without one)",
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     threads: PositiveInt | Auto = Field("auto", description="CPU threads")

@@ -33,6 +33,8 @@ from napari_phaset3m.prepare.align.model import Alignment
 #: A stretch or skew may move a corner of the image by this much before it is refused.
 MAX_STRETCH_PX = 1.0
 _MAX_GMAG = 1e-3
+#: Foci of one tilt are taken without moving the stage; a file may round their angle.
+MAX_FOCI_APART_DEG = 0.02
 
 
 def to_xf(alignment: Alignment, turned_deg: float = 0.0) -> np.ndarray:
@@ -234,15 +236,24 @@ def import_alignment(path: str | Path, series: TiltFocalSeries, *, pixel_ratio: 
             return from_aln(read_aln(path), start, turned_deg=turned, pixel_ratio=pixel_ratio)
         angles = path.with_suffix(".tlt")
         if angles.is_file():
-            tilts = read_angles(angles)
-            check_count(len(tilts), series.n_tilt, angles, "angles", "the series")
-            start = start.replace(tilt_deg=tilts)
+            start = start.replace(tilt_deg=_tilts(angles, series))
         shape = series.image_shape
         return from_xf(read_xf(path), start, shape, turned_deg=turned, pixel_ratio=pixel_ratio)
     except DataError as error:
         if error.path is not None:
             raise
         raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
+
+
+def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
+    """One angle for each tilt, of a file with one for each tilt or (as it is written here) for each image."""
+    angles = np.asarray(read_angles(path), np.float64)
+    if angles.size == series.n_tilt * series.n_focus:
+        foci = angles.reshape(series.n_tilt, series.n_focus)
+        if np.ptp(foci, axis=1).max() <= MAX_FOCI_APART_DEG:
+            return np.asarray(foci.mean(axis=1))
+    check_count(angles.size, series.n_tilt, path, "angles", "the series")
+    return angles
 
 
 def export_alignment(alignment: Alignment, path: str | Path, series: TiltFocalSeries) -> tuple[Path, ...]:

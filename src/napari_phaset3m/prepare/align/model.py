@@ -162,8 +162,12 @@ class Alignment:
         return replace(self, **changes)
 
     def with_axis_angle(self, axis_angle_deg: float) -> Alignment:
-        """All images turned on so that their mean rotation is ``axis_angle_deg``; shifts stay."""
-        return self.replace(rotation_deg=self.rotation_deg + (axis_angle_deg - self.axis_angle_deg))
+        """All images turned on so that their mean rotation is ``axis_angle_deg``; shifts stay.
+
+        The error of the axis was that of another angle, and is not known any more.
+        """
+        turned = self.rotation_deg + (axis_angle_deg - self.axis_angle_deg)
+        return self.replace(rotation_deg=turned, axis_error_deg=None)
 
     def moved(self, translation_px: tuple[float, float, float]) -> Alignment:
         """The same images with the specimen at another place.

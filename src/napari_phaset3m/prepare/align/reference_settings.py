@@ -51,6 +51,20 @@ def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
     )
 
 
+def why_not_multislice(series: TiltFocalSeries, config: AlignConfig) -> str:
+    """Why stages that need the multislice model have none; empty when they have it."""
+    if forward_model(series, config) == "multislice":
+        return ""
+    if config.reference.forward == "sirt":
+        return "needs the multislice model, but line projections are asked for (forward = sirt)"
+    stated = {"defocus": series.defocus_angstrom, "Cs": series.spherical_aberration_angstrom}
+    lacking = [name for name, value in stated.items() if value is None]
+    if lacking:
+        return f"needs the multislice model, and the series lacks {' and '.join(lacking)}"
+    pixel = series.pixel_size_angstrom
+    return f"needs the multislice model, which pixels of {pixel:.3g} Å do not call for (forward is auto)"
+
+
 def joint_config(
     series: TiltFocalSeries,
     config: AlignConfig,

@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.align.defoci import defocus_sigma
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
-from napari_phaset3m.prepare.align.reference_settings import forward_model
+from napari_phaset3m.prepare.align.reference_settings import why_not_multislice
 from napari_phaset3m.prepare.align.rounds import Plan, run_round, taken
 from napari_phaset3m.prepare.align.work import Judged, Share, StageEvents, Work, detail, judge
 from napari_phaset3m.prepare.events import Progress
@@ -38,11 +38,9 @@ def optics(work: Work, share: Share) -> StageEvents:
     ConfigError
         The model of the images knows no optics.
     """
-    if forward_model(work.original, work.config) != "multislice":
-        raise ConfigError(
-            "stages: optics needs the multislice model, and the series lacks defocus or Cs, or its "
-            "pixels are too coarse; leave it out"
-        )
+    why = why_not_multislice(work.original, work.config)
+    if why:
+        raise ConfigError(f"stages: optics {why}; leave it out")
     stated, spread, start = Shared.of(work.original), priors(work), work.alignment
     offsets = np.linspace(-REACH, REACH, work.config.optics.optics_trials) * spread[0]
     if len(offsets) == 1:

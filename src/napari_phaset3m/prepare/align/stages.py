@@ -16,7 +16,7 @@ from napari_phaset3m.prepare.align.grid import search
 from napari_phaset3m.prepare.align.matching import match
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.model_free import coarse
-from napari_phaset3m.prepare.align.reference_settings import forward_model
+from napari_phaset3m.prepare.align.reference_settings import forward_model, why_not_multislice
 from napari_phaset3m.prepare.align.shared import optics, tells
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
 
@@ -77,8 +77,8 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
     known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
     if name == "focal" and (series.n_focus == 1 or not known):
         return "needs several foci with stated defocus and Cs"
-    if name in ("optics", "axis", "gradient") and forward_model(series, config) != "multislice":
-        return "needs the multislice model, and the series lacks defocus or Cs, or its pixels are too coarse"
+    if name in ("optics", "axis", "gradient"):
+        return why_not_multislice(series, config)
     if name == "local":
         return local.why_not(series, config.local)
     return ""

@@ -278,7 +278,9 @@ def thon_rings(series: TiltFocalSeries, result: CtfResult, tilt: int, focus: int
     image, config = result.images[tilt][focus], result.config
     if not np.isfinite(image.defocus_angstrom):
         raise DataError(
-            f"tilt {tilt}, focus {focus} has none", field="defocus", remedy="Set it by hand (edited)"
+            f"the image at {result.tilt_deg[tilt]:g}°, focus {focus + 1}, has none",
+            field="defocus",
+            remedy="Set it by hand",
         )
     microscope = _microscope(series)
     tile = tile_for(series, config, microscope, image.defocus_angstrom)

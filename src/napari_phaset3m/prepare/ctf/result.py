@@ -213,9 +213,9 @@ class CtfResult:
         if len(missing):
             tilt, focus = missing[0]
             raise DataError(
-                f"tilt {tilt}, focus {focus} has none",
+                f"the image at {self.tilt_deg[tilt]:g}°, focus {focus + 1}, has none",
                 field="defocus",
-                remedy="Set it by hand (edited), or state the defocus of the series",
+                remedy="Set it by hand, or state the defocus of the series",
             )
         changes: dict[str, Any] = {"defocus_angstrom": defocus}
         c12, phi12 = self.astigmatism()

@@ -15,6 +15,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import history, recorded
 from napari_phaset3m.prepare.images import each_image
+from napari_phaset3m.prepare.imported import as_imported
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.correct import iterate_motion
 from napari_phaset3m.prepare.motion.result import MotionResult
@@ -138,7 +139,7 @@ def _one(
 
 def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int, path: str) -> np.ndarray:
     """The sum as an image of the series: made smaller and turned as at import, and of the same mean."""
-    image = _as_imported(series, image)
+    image = as_imported(series, image)
     moved = [item["step"] for item in history(series) if item["step"] in _MOVING]
     if image.shape != series.image_shape or moved:
         ny, nx = series.image_shape
@@ -155,20 +156,6 @@ def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int
         problem = f"the movie's mean is {mean:.4g} (tilt {tilt}, focus {focus})"
         raise DataError(problem, path=path, field="motion")
     return np.asarray(image * REAL(before / mean), REAL)
-
-
-def _as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
-    """Crop, bin and turn as the importer did with the plain sum; its record says how."""
-    from napari_phaset3m.io.import_load import ImportConfig, shrink
-    from napari_phaset3m.io.orient import turn
-
-    done: dict[str, Any] = next(
-        (item["parameters"] for item in history(series) if item["step"] == "import"), {}
-    )
-    known = {key: value for key, value in done.items() if key in ImportConfig.model_fields}
-    image = shrink(image, ImportConfig.parse(**known))
-    angle = float(series.tilt_axis_angle_deg)
-    return turn(image, angle)[0] if angle else image
 
 
 def _told(results: Mapping[Any, MotionResult], wanted: int) -> dict[str, Any]:
