@@ -47,18 +47,19 @@ class Hook(Protocol):
 
 
 def remove_specimen_shift(problem: Problem) -> None:
-    """Take out of the shifts what a translation of the specimen explains.
+    """Take out of the refined shifts what a translation of the specimen explains.
 
-    It moves every image by ``y`` along the tilt axis and by ``x cos - z sin`` across it.
+    It moves every image by ``y`` along the tilt axis and by ``x cos - z sin`` across it. What the stated
+    shifts hold of it stays: the volume so far, and a mask, lie where those have put the specimen.
     """
     radians = np.radians(np.asarray(problem.geometry.tilt_deg, np.float64))
     used = problem.weight > 0
-    shifts = problem.shifts_px
-    shifts[..., 0] -= shifts[..., 0][used].mean()
+    moved = problem.shifts_px - problem.stated.shifts_px
     model = np.stack([np.cos(radians), -np.sin(radians)], axis=1)
     tilt = np.nonzero(used)[0]
-    fit = np.linalg.lstsq(model[tilt], shifts[..., 1][used], rcond=None)[0]
-    shifts[..., 1] -= (model @ fit)[:, None]
+    fit = np.linalg.lstsq(model[tilt], moved[..., 1][used], rcond=None)[0]
+    problem.shifts_px[..., 0] -= moved[..., 0][used].mean()
+    problem.shifts_px[..., 1] -= (model @ fit)[:, None]
 
 
 def adopt_optics(problem: Problem, other: Problem) -> None:
