@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +88,7 @@ def test_a_stated_place_of_the_specimen_stays() -> None:
     left = np.array(found.settings["refined"]["shifts_px"]) - shifts - place
     assert np.abs(left.mean((0, 1))[0]) < 1e-3 and np.sqrt((left**2).mean()) < 0.1
     errors = [sweep.error for sweep in found.sweeps]
-    assert max(after / before for before, after in zip(errors, errors[1:], strict=False)) < 1.02
+    assert max(after / before for before, after in pairwise(errors)) < 1.02
 
 
 def test_held_out_images_follow_their_tilt() -> None:

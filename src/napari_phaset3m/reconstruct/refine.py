@@ -46,15 +46,21 @@ class Hook(Protocol):
         ...
 
 
-def remove_specimen_shift(problem: Problem) -> None:
-    """Take out of the refined shifts what a translation of the specimen explains.
+def remove_specimen_shift(problem: Problem, place_px: np.ndarray | float) -> None:
+    """Take out of the shifts what a translation of the specimen explains.
 
-    It moves every image by ``y`` along the tilt axis and by ``x cos - z sin`` across it. What the stated
-    shifts hold of it stays: the volume so far, and a mask, lie where those have put the specimen.
+    It moves every image by ``y`` along the tilt axis and by ``x cos - z sin`` across it.
+
+    Parameters
+    ----------
+    problem : Problem
+    place_px : ndarray or float
+        `(n_tilt, n_focus, 2)` (y, x) shifts whose own part of it stays: the volume so far, and a mask, lie
+        where the shifts that they were begun with have put the specimen. 0: nothing of it stays.
     """
     radians = np.radians(np.asarray(problem.geometry.tilt_deg, np.float64))
     used = problem.weight > 0
-    moved = problem.shifts_px - problem.stated.shifts_px
+    moved = problem.shifts_px - place_px
     model = np.stack([np.cos(radians), -np.sin(radians)], axis=1)
     tilt = np.nonzero(used)[0]
     fit = np.linalg.lstsq(model[tilt], moved[..., 1][used], rcond=None)[0]
