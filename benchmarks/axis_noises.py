@@ -6,9 +6,9 @@ compared with the bounds of axis_bound.py.
 
 from __future__ import annotations
 
-import bench_alignment as bench
 import numpy as np
 
+import bench_alignment as bench
 from napari_phaset3m.prepare.align.coarse import iterate_coarse
 from napari_phaset3m.prepare.events import drain
 
