@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,18 @@ def test_known_shifts_and_defoci_are_found() -> None:
     assert np.std(left[..., 0]) < 0.15 * np.std(shifts) and np.std(left[..., 1]) < 0.4 * np.std(shifts)
     defocus = np.array(refined["defocus_angstrom"])[:, 0] - 400.0
     assert np.std(defocus - error) < 0.4 * np.std(error)
+
+
+def test_a_stated_place_of_the_specimen_stays() -> None:
+    """A volume in the making and its mask lie where the stated shifts put the specimen."""
+    series, shifts, _ = scene()
+    radians, (z, y, x) = np.radians(TILTS), (2.0, 1.5, -2.5)
+    place = np.stack([np.full(TILTS.size, y), x * np.cos(radians) - z * np.sin(radians)], -1)[:, None]
+    found = reconstruct(series.replace(shifts_px=shifts + place), config(refine=BOTH), device="cpu")
+    left = np.array(found.settings["refined"]["shifts_px"]) - shifts - place
+    assert np.abs(left.mean((0, 1))[0]) < 1e-3 and np.sqrt((left**2).mean()) < 0.1
+    errors = [sweep.error for sweep in found.sweeps]
+    assert max(after / before for before, after in pairwise(errors)) < 1.02
 
 
 def test_held_out_images_follow_their_tilt() -> None:

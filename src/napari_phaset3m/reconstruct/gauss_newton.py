@@ -61,10 +61,13 @@ class GaussNewton:
     spread : Spread, optional
         How far things may be from what the series states. It keeps noise, and coarse samplings,
         from running away with what the images hardly show.
+    anchored : bool
+        The specimen stays where the stated shifts have put it; else the shifts hold no translation of it
+        from the first step on.
     """
 
-    def __init__(self, config: RefineConfig, spread: Spread | None = None) -> None:
-        self.config, self.spread = config, spread or Spread()
+    def __init__(self, config: RefineConfig, spread: Spread | None = None, *, anchored: bool = True) -> None:
+        self.config, self.spread, self._anchored = config, spread or Spread(), anchored
 
     def active(self, sweep: int) -> bool:
         """By the schedule."""
@@ -87,7 +90,7 @@ class GaussNewton:
         if self.config.refine_shifts:
             step = problem.gains.taken("shifts", change[..., :2])
             problem.shifts_px[...] += np.clip(step, -MAX_SHIFT_PX, MAX_SHIFT_PX)
-            remove_specimen_shift(problem)
+            remove_specimen_shift(problem, problem.stated.shifts_px if self._anchored else 0.0)
         if self.config.refine_defocus != "off":
             assert problem.defocus_angstrom is not None
             step, limit = problem.gains.taken("defocus", change[..., 2]), MAX_DEFOCUS_ANGSTROM

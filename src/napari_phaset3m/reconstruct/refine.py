@@ -46,19 +46,26 @@ class Hook(Protocol):
         ...
 
 
-def remove_specimen_shift(problem: Problem) -> None:
+def remove_specimen_shift(problem: Problem, place_px: np.ndarray | float) -> None:
     """Take out of the shifts what a translation of the specimen explains.
 
     It moves every image by ``y`` along the tilt axis and by ``x cos - z sin`` across it.
+
+    Parameters
+    ----------
+    problem : Problem
+    place_px : ndarray or float
+        `(n_tilt, n_focus, 2)` (y, x) shifts whose own part of it stays: the volume so far, and a mask, lie
+        where the shifts that they were begun with have put the specimen. 0: nothing of it stays.
     """
     radians = np.radians(np.asarray(problem.geometry.tilt_deg, np.float64))
     used = problem.weight > 0
-    shifts = problem.shifts_px
-    shifts[..., 0] -= shifts[..., 0][used].mean()
+    moved = problem.shifts_px - place_px
     model = np.stack([np.cos(radians), -np.sin(radians)], axis=1)
     tilt = np.nonzero(used)[0]
-    fit = np.linalg.lstsq(model[tilt], shifts[..., 1][used], rcond=None)[0]
-    shifts[..., 1] -= (model @ fit)[:, None]
+    fit = np.linalg.lstsq(model[tilt], moved[..., 1][used], rcond=None)[0]
+    problem.shifts_px[..., 0] -= moved[..., 0][used].mean()
+    problem.shifts_px[..., 1] -= (model @ fit)[:, None]
 
 
 def adopt_optics(problem: Problem, other: Problem) -> None:

@@ -265,7 +265,8 @@ class _Trials:
         hooks: tuple[Hook, ...] = ()
         if settings.refine_shifts or settings.refine_defocus != "off":
             free = RefineConfig(refine_shifts=settings.refine_shifts, refine_defocus=settings.refine_defocus)
-            hooks = (GaussNewton(free, Spread(SHIFT_SPREAD * pixel, DEFOCUS_SIGMA)),)
+            # Not anchored: docs/alignment.md, "What limits axis", tells what else that would need.
+            hooks = (GaussNewton(free, Spread(SHIFT_SPREAD * pixel, DEFOCUS_SIGMA), anchored=False),)
         mask = None if self._ball is None else self._ball.mask(self._shape, centred=True)
         series, config = self._series(angle_deg), self.work.config
         return Reference(series, config, self._bin, sweeps, hooks, "judged", mask)
