@@ -187,13 +187,13 @@ class Trip:
             self.shoot("peak_clicked")
 
     def _fourier_page(self) -> Any:
-        from napari_phaset3m.gui.analyse_fourier3d import FourierPage
+        from napari_phaset3m.gui.analyse.fourier3d import FourierPage
 
         return next(iter(self.window.findChildren(FourierPage)), None)
 
     def compare(self) -> None:
         """Open Compare with the runs there are."""
-        from napari_phaset3m.gui.compare_dock import open_compare
+        from napari_phaset3m.gui.compare.dock import open_compare
 
         self.phase("compare")
         begun = time.monotonic()

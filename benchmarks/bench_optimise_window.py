@@ -29,8 +29,8 @@ def opened(series: Path, size: tuple[int, int]) -> tuple[Any, Any, Any]:
     from qtpy.QtTest import QTest
 
     from napari_phaset3m.gui.launch import open_workspace
-    from napari_phaset3m.gui.notes import Notes
     from napari_phaset3m.gui.tour import note_tour_offered
+    from napari_phaset3m.gui.widgets.notes import Notes
     from napari_phaset3m.session import session_for
 
     get_settings().application.gui_notification_level = "error"  # PyQt5's end is not what pictures are about

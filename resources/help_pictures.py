@@ -83,7 +83,7 @@ def _take(output: Path) -> None:
 
 def _watch(viewer: Any, output: Path) -> None:
     """A folder that is watched while files drop into it."""
-    from napari_phaset3m.gui.watch_dialog import open_watch
+    from napari_phaset3m.gui.watch.dialog import open_watch
 
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "TS_07"

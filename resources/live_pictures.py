@@ -22,8 +22,8 @@ def _take(output: Path, _own: Path) -> None:
     from qtpy.QtTest import QTest
 
     from napari_phaset3m.config import ReconstructionConfig
-    from napari_phaset3m.gui.driver import driver_for
     from napari_phaset3m.gui.launch import open_workspace
+    from napari_phaset3m.gui.reconstruct.driver import driver_for
     from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.sample import sample_path
     from napari_phaset3m.session import session_for

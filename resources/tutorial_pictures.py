@@ -122,7 +122,7 @@ class Tutorial:
 
     def series(self) -> None:
         """Import the stack, then type what its files do not state."""
-        from napari_phaset3m.gui.import_dialog import open_import
+        from napari_phaset3m.gui.importing.dialog import open_import
 
         dialog = open_import(self.viewer, [write_stack(self._folder)])
         until(lambda: not dialog.work.looking)
@@ -176,7 +176,7 @@ class Tutorial:
 
     def microscope(self) -> None:
         """Fit the defocus of the particle on carbon."""
-        from napari_phaset3m.gui.loader import loader_for
+        from napari_phaset3m.gui.series.loader import loader_for
 
         loader_for(self.session).load(DATA / "co3o4_carbon_dev.h5")
         until(lambda: self.session.series is not None and self.session.series.n_tilt == 66)

@@ -161,7 +161,7 @@ class Photographer:
         self.shoot("analyse", home=True)
 
     def _click_peak(self) -> None:
-        from napari_phaset3m.gui.analyse_fourier3d import FourierPage
+        from napari_phaset3m.gui.analyse.fourier3d import FourierPage
 
         table = next(iter(self.window.findChildren(FourierPage))).table
         rest(1.0)
@@ -171,7 +171,7 @@ class Photographer:
 
     def compare(self) -> None:
         """Both runs in the window Compare: every layout, slice and surface."""
-        from napari_phaset3m.gui.compare_dock import open_compare
+        from napari_phaset3m.gui.compare.dock import open_compare
         from napari_phaset3m.gui.views import dock_of
 
         view = open_compare(self.viewer, [f"run:{record.run_id}" for record in self.session.runs])

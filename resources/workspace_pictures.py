@@ -82,7 +82,7 @@ def _take(output: Path, own: Path) -> None:
 
 
 def _run(session, workspace, config) -> None:
-    from napari_phaset3m.gui.driver import driver_for
+    from napari_phaset3m.gui.reconstruct.driver import driver_for
 
     session.config = config
     driver = driver_for(session, workspace._viewer)
@@ -92,9 +92,9 @@ def _run(session, workspace, config) -> None:
 
 def _measure(session, viewer, workspace) -> None:
     """Halves of tilts of the newest run, and their correlation."""
-    from napari_phaset3m.gui.analyse_halves import halves_job_of
-    from napari_phaset3m.gui.analyse_work import work_of
-    from napari_phaset3m.gui.mask_sources import sources
+    from napari_phaset3m.gui.analyse.halves import halves_job_of
+    from napari_phaset3m.gui.analyse.work import work_of
+    from napari_phaset3m.gui.mask.sources import sources
 
     work = work_of(session, viewer)
     work.choose(source=sources(session, viewer)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.gui.step_driver import step_driver_for
+from napari_phaset3m.gui.steps.driver import step_driver_for
 
 
 def noisy_series(n: int = 32, n_tilt: int = 5, n_focus: int = 2, **more) -> TiltFocalSeries:

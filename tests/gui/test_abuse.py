@@ -24,10 +24,10 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.backend import cuda_problem  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui import project_driver  # noqa: E402
-from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
-from napari_phaset3m.gui.publisher import METADATA_KEY  # noqa: E402
-from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY  # noqa: E402
+from napari_phaset3m.gui.project import driver as project_driver  # noqa: E402
+from napari_phaset3m.gui.project.driver import project_for  # noqa: E402
+from napari_phaset3m.gui.runs.view import RunsView  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.io import atomic  # noqa: E402

@@ -16,10 +16,10 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 from _steps import noisy_series, until_idle  # noqa: E402
 
-from napari_phaset3m.gui import align_work  # noqa: E402
-from napari_phaset3m.gui.align_check import CHECK  # noqa: E402
-from napari_phaset3m.gui.align_panel import SETTLED_MS, AlignPanel  # noqa: E402
-from napari_phaset3m.gui.align_view import AlignView, per_focus  # noqa: E402
+from napari_phaset3m.gui.align import work as align_work  # noqa: E402
+from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.align.panel import SETTLED_MS, AlignPanel  # noqa: E402
+from napari_phaset3m.gui.align.view import AlignView, per_focus  # noqa: E402
 from napari_phaset3m.prepare.align.formats import export_alignment  # noqa: E402
 from napari_phaset3m.prepare.align.model import Alignment  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402

@@ -23,17 +23,17 @@ from napari_phaset3m.analyse.cell import Cell  # noqa: E402
 from napari_phaset3m.analyse.fsc import fsc, masked_fsc, wedge_fsc  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.errors import ConfigError, DataError  # noqa: E402
-from napari_phaset3m.gui import analyse_work  # noqa: E402
-from napari_phaset3m.gui.analyse_compute import TOPICS, Topic  # noqa: E402
-from napari_phaset3m.gui.analyse_curves import PLOTS, fsc_plots  # noqa: E402
-from napari_phaset3m.gui.analyse_fourier3d import sphere_lines  # noqa: E402
-from napari_phaset3m.gui.analyse_inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
-from napari_phaset3m.gui.analyse_layers import ATOMS, LINE  # noqa: E402
-from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
-from napari_phaset3m.gui.analyse_plot import legend_html  # noqa: E402
-from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
-from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
-from napari_phaset3m.gui.fourier_wedge import wedge_lines  # noqa: E402
+from napari_phaset3m.gui.analyse import work as analyse_work  # noqa: E402
+from napari_phaset3m.gui.analyse.compute import TOPICS, Topic  # noqa: E402
+from napari_phaset3m.gui.analyse.curves import PLOTS, fsc_plots  # noqa: E402
+from napari_phaset3m.gui.analyse.fourier3d import sphere_lines  # noqa: E402
+from napari_phaset3m.gui.analyse.inputs import Halves, Inputs, cell_text, parse_cell, same_stamp  # noqa: E402
+from napari_phaset3m.gui.analyse.layers import ATOMS, LINE  # noqa: E402
+from napari_phaset3m.gui.analyse.panel import AnalysePanel  # noqa: E402
+from napari_phaset3m.gui.analyse.plot import legend_html  # noqa: E402
+from napari_phaset3m.gui.analyse.slices import SlicesView  # noqa: E402
+from napari_phaset3m.gui.analyse.view import view_of  # noqa: E402
+from napari_phaset3m.gui.fourier.wedge import wedge_lines  # noqa: E402
 from napari_phaset3m.gui.theme import theme_colours  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
@@ -246,7 +246,7 @@ def test_atoms_are_matched_to_a_model(window, qtbot, tmp_path, monkeypatch):
 
 def test_the_aperture_limits_the_transfer(window, qtbot):
     from napari_phaset3m.analyse.ctf import series_microscope
-    from napari_phaset3m.gui.analyse_curves import optics_plots
+    from napari_phaset3m.gui.analyse.curves import optics_plots
 
     _, panel, session = window
     session.series = small_series()
@@ -492,8 +492,8 @@ def test_a_cell_is_read_as_it_is_written(window, qtbot):
 
 
 def test_the_peak_that_is_clicked_is_in_the_middle(qtbot):
-    from napari_phaset3m.gui.analyse_compute import FourierResult
-    from napari_phaset3m.gui.analyse_fourier3d import FourierPage
+    from napari_phaset3m.gui.analyse.compute import FourierResult
+    from napari_phaset3m.gui.analyse.fourier3d import FourierPage
 
     power = np.zeros((N,) * 3, np.float32)
     power[N // 2 + 3, N // 2 - 2, N // 2 + 5] = 1
@@ -545,8 +545,8 @@ def test_shells_and_wedge_lie_where_they_are_measured():
 
 
 def test_families_are_marked_by_name_and_the_legend_escapes(window, qtbot):
-    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
-    from napari_phaset3m.gui.analyse_plot import CurveView, legend_html
+    from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse.plot import CurveView, legend_html
     from napari_phaset3m.gui.theme import theme_colours
 
     x = np.linspace(0.01, 1, 20)
@@ -571,8 +571,8 @@ def test_families_are_marked_by_name_and_the_legend_escapes(window, qtbot):
 def test_numbers_on_a_narrow_axis_keep_apart(window, qtbot):
     import pyqtgraph as pg
 
-    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
-    from napari_phaset3m.gui.analyse_plot import CurveView
+    from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse.plot import CurveView
 
     x = np.linspace(0, 0.96, 20)
     view = CurveView()

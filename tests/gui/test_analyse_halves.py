@@ -14,8 +14,8 @@ from napari_phaset3m.analyse.fsc import fsc  # noqa: E402
 from napari_phaset3m.analyse.halves import split  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui.analyse_panel import AnalysePanel  # noqa: E402
-from napari_phaset3m.gui.analyse_view import view_of  # noqa: E402
+from napari_phaset3m.gui.analyse.panel import AnalysePanel  # noqa: E402
+from napari_phaset3m.gui.analyse.view import view_of  # noqa: E402
 from napari_phaset3m.reconstruct.api import reconstruct  # noqa: E402
 from napari_phaset3m.session import RunRecord, session_for  # noqa: E402
 

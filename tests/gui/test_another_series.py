@@ -10,16 +10,16 @@ pytest.importorskip("napari")
 
 from napari.components import ViewerModel  # noqa: E402
 
-from napari_phaset3m.gui.align_panel import AlignPanel  # noqa: E402
-from napari_phaset3m.gui.image_layer import IMAGES  # noqa: E402
-from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.mask_panel import MaskPanel  # noqa: E402
-from napari_phaset3m.gui.publisher import METADATA_KEY, publisher_for  # noqa: E402
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
-from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
-from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
-from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
+from napari_phaset3m.gui.align.panel import AlignPanel  # noqa: E402
+from napari_phaset3m.gui.layers.images import IMAGES  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY, publisher_for  # noqa: E402
+from napari_phaset3m.gui.mask.panel import MaskPanel  # noqa: E402
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel  # noqa: E402
+from napari_phaset3m.gui.runs.view import RunsView  # noqa: E402
+from napari_phaset3m.gui.series.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint  # noqa: E402
+from napari_phaset3m.gui.steps.driver import step_driver_for  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.io.volume import Volume, save_volume  # noqa: E402
 from napari_phaset3m.sample import sample_path  # noqa: E402

@@ -20,9 +20,9 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 from _steps import noisy_series  # noqa: E402
 
-from napari_phaset3m.gui.align_panel import AlignPanel  # noqa: E402
-from napari_phaset3m.gui.microscope_panel import MicroscopePanel  # noqa: E402
-from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
+from napari_phaset3m.gui.align.panel import AlignPanel  # noqa: E402
+from napari_phaset3m.gui.microscope.panel import MicroscopePanel  # noqa: E402
+from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
 
 
 def turn_wheel(widget) -> bool:

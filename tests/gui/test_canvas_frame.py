@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.gui
 ViewerModel = pytest.importorskip("napari.components").ViewerModel
 
-from napari_phaset3m.gui.publisher import publisher_for  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import publisher_for  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 

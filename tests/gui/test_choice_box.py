@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPoint
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QToolTip
 
-from napari_phaset3m.gui.choice_box import ChoiceBox
+from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 
 LONG = "PhaseT3M · co3o4_dev_dose200 · run 12 (finished early)"
 GUI = Path(__file__).resolve().parents[2] / "src" / "napari_phaset3m" / "gui"

@@ -19,15 +19,18 @@ from _fake import FakeSolver, small_series
 from napari_phaset3m.analyse.peaks_beside import PeaksBeside
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.gui import compare_actions, compare_items, compare_set, compare_work
-from napari_phaset3m.gui.compare_canvas import bar_length
-from napari_phaset3m.gui.compare_controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
-from napari_phaset3m.gui.compare_dock import floating_place, open_compare
-from napari_phaset3m.gui.compare_items import Content, shot_of
-from napari_phaset3m.gui.compare_pane import VIEWS
-from napari_phaset3m.gui.driver import driver_for
-from napari_phaset3m.gui.publisher import publisher_for
-from napari_phaset3m.gui.runs_view import RunsView
+from napari_phaset3m.gui.compare import actions as compare_actions
+from napari_phaset3m.gui.compare import items as compare_items
+from napari_phaset3m.gui.compare import set as compare_set
+from napari_phaset3m.gui.compare import work as compare_work
+from napari_phaset3m.gui.compare.canvas import bar_length
+from napari_phaset3m.gui.compare.controls import BLINK, DIFFERENCE, SIDE_BY_SIDE
+from napari_phaset3m.gui.compare.dock import floating_place, open_compare
+from napari_phaset3m.gui.compare.items import Content, shot_of
+from napari_phaset3m.gui.compare.pane import VIEWS
+from napari_phaset3m.gui.layers.publisher import publisher_for
+from napari_phaset3m.gui.reconstruct.driver import driver_for
+from napari_phaset3m.gui.runs.view import RunsView
 from napari_phaset3m.io.volume import Volume, save_volume
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.session import NamedMask, RunRecord, session_for

@@ -10,13 +10,13 @@ from qtpy.QtCore import Qt
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
-from napari_phaset3m.gui.ctf_work import ctf_work_for  # noqa: E402
-from napari_phaset3m.gui.image_table import DEFOCUS  # noqa: E402
-from napari_phaset3m.gui.import_dialog import ImportDialog  # noqa: E402
-from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.needed_fields import NeededFields, lacking, why_lacking  # noqa: E402
-from napari_phaset3m.gui.optimise_plan import missing  # noqa: E402
-from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.importing.dialog import ImportDialog  # noqa: E402
+from napari_phaset3m.gui.microscope.ctf_work import ctf_work_for  # noqa: E402
+from napari_phaset3m.gui.optimise.plan import missing  # noqa: E402
+from napari_phaset3m.gui.reconstruct.needed_fields import NeededFields, lacking, why_lacking  # noqa: E402
+from napari_phaset3m.gui.series.image_table import DEFOCUS  # noqa: E402
+from napari_phaset3m.gui.series.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint  # noqa: E402
 from napari_phaset3m.io.series import load_series  # noqa: E402
 from napari_phaset3m.io.toml_plan import read_plan  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 from napari_phaset3m.errors import ConfigError, DataError
 
 pytest.importorskip("napari")
-from napari_phaset3m.gui.field_words import in_alignment_words, in_import_words, in_step_words
+from napari_phaset3m.gui.widgets.field_words import in_alignment_words, in_import_words, in_step_words
 
 
 @pytest.mark.parametrize(

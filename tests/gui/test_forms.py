@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("qtpy.QtWidgets")
 from napari_phaset3m.errors import ConfigError
-from napari_phaset3m.gui.forms import (
+from napari_phaset3m.gui.mask.numbers import NumberSlider
+from napari_phaset3m.gui.widgets.numbers import (
     parse_angles,
     parse_number,
     parse_numbers,
@@ -14,7 +15,6 @@ from napari_phaset3m.gui.forms import (
     show_number,
     show_volume,
 )
-from napari_phaset3m.gui.mask_numbers import NumberSlider
 
 
 @pytest.mark.parametrize(

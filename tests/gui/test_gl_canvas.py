@@ -12,7 +12,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.gl_canvas import discard, new_canvas
+from napari_phaset3m.gui.canvas.gl_canvas import discard, new_canvas
 
 pytestmark = pytest.mark.gui
 
@@ -89,7 +89,7 @@ def test_a_dock_that_floats_never_draws_what_is_gone(qtbot, caplog):
 
 
 def test_labels_of_a_narrow_transform_are_short_and_nothing_is_cut(qtbot):
-    from napari_phaset3m.gui.analyse_fourier3d import NARROW_PX, Fourier3D
+    from napari_phaset3m.gui.analyse.fourier3d import NARROW_PX, Fourier3D
 
     owner = Owner()
     canvas = Fourier3D(owner.on_lost)

@@ -15,9 +15,9 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 import mrcfile  # noqa: E402
 
-from napari_phaset3m.gui.import_dialog import ImportDialog, open_import  # noqa: E402
-from napari_phaset3m.gui.import_table import COLUMNS  # noqa: E402
-from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.importing.dialog import ImportDialog, open_import  # noqa: E402
+from napari_phaset3m.gui.importing.table import COLUMNS  # noqa: E402
+from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 CELL = {cell: number for number, (_, cell, _, _) in enumerate(COLUMNS)}
@@ -189,7 +189,7 @@ def test_a_crash_while_looking_leaves_no_plan_of_other_files(qtbot, dialog, stac
     def crash(*_):
         raise NameError("odd")
 
-    monkeypatch.setattr("napari_phaset3m.gui.import_jobs.look", crash)
+    monkeypatch.setattr("napari_phaset3m.gui.importing.jobs.look", crash)
     with qtbot.captureExceptions() as seen:
         look(qtbot, dialog, tmp_path / "ts 1.rawtlt")
     assert isinstance(seen[0][1], NameError)

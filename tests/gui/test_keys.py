@@ -13,10 +13,10 @@ from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QLabel, QShortcut  # noqa: E402
 
-from napari_phaset3m.gui.driver import driver_for  # noqa: E402
 from napari_phaset3m.gui.key_sheet import show_keys  # noqa: E402
 from napari_phaset3m.gui.keys import BINDINGS, keys_for  # noqa: E402
-from napari_phaset3m.gui.publisher import publisher_for  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import publisher_for  # noqa: E402
+from napari_phaset3m.gui.reconstruct.driver import driver_for  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.jobs import runner  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
@@ -55,7 +55,7 @@ def press(target, key):
 
 
 def test_tilts_by_n_and_p_and_the_mask_by_m(qtbot, window):
-    from napari_phaset3m.gui.mask_layer import MASK, show_mask
+    from napari_phaset3m.gui.mask.layer import MASK, show_mask
 
     viewer, made, session = window
     assert session.shown_image == (0, 0)
@@ -82,7 +82,7 @@ def test_tilts_by_n_and_p_and_the_mask_by_m(qtbot, window):
 
 
 def test_m_takes_the_mask_that_is_selected(qtbot, window):
-    from napari_phaset3m.gui.mask_layer import MASK, show_mask
+    from napari_phaset3m.gui.mask.layer import MASK, show_mask
 
     viewer, _, session = window
     publisher = publisher_for(session, viewer)

@@ -20,15 +20,15 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.gui import live_tilt
-from napari_phaset3m.gui.fourier_view import FourierView
-from napari_phaset3m.gui.fourier_wedge import in_plane, wedge_lines
-from napari_phaset3m.gui.image_layer import show_image
-from napari_phaset3m.gui.live_slices import LiveSlices, cut
-from napari_phaset3m.gui.publisher import publisher_for
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
+from napari_phaset3m.gui.fourier.view import FourierView
+from napari_phaset3m.gui.fourier.wedge import in_plane, wedge_lines
+from napari_phaset3m.gui.layers.images import show_image
+from napari_phaset3m.gui.layers.publisher import publisher_for
+from napari_phaset3m.gui.layers.volume_modes import PROJECTION, SLICES, SURFACE
+from napari_phaset3m.gui.reconstruct import live_tilt
+from napari_phaset3m.gui.reconstruct.live_slices import LiveSlices, cut
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel
 from napari_phaset3m.gui.views import VIEWS_MAX_HEIGHT, ViewsWidget
-from napari_phaset3m.gui.volume_modes import PROJECTION, SLICES, SURFACE
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.optimise.look import simulated
 from napari_phaset3m.session import session_for

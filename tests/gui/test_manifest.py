@@ -97,7 +97,7 @@ def test_open_sample_says_where_measured_series_are(make_napari_viewer, qtbot):
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QLabel
 
-    from napari_phaset3m.gui.sample_note import PLACES
+    from napari_phaset3m.gui.series.sample_note import PLACES
     from napari_phaset3m.session import session_for
 
     manager = npe2.PluginManager.instance()

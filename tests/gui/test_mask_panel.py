@@ -16,9 +16,9 @@ from napari_phaset3m.analyse.masks import Recipe, Soft, Sphere, automatic  # noq
 from napari_phaset3m.analyse.masks_make import make_mask  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui import mask_compute  # noqa: E402
-from napari_phaset3m.gui.mask_layer import EDGE, INSIDE, MASK  # noqa: E402
-from napari_phaset3m.gui.mask_panel import NO_VOLUME, MaskPanel  # noqa: E402
+from napari_phaset3m.gui.mask import compute as mask_compute  # noqa: E402
+from napari_phaset3m.gui.mask.layer import EDGE, INSIDE, MASK  # noqa: E402
+from napari_phaset3m.gui.mask.panel import NO_VOLUME, MaskPanel  # noqa: E402
 from napari_phaset3m.io.mask import load_mask, save_mask  # noqa: E402
 from napari_phaset3m.io.volume import Volume, centred_origin, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.jobs.messages import PreviewFrame  # noqa: E402

@@ -18,10 +18,10 @@ from napari_phaset3m.core.contrast import contrast_transfer  # noqa: E402
 from napari_phaset3m.core.grid import Grid  # noqa: E402
 from napari_phaset3m.core.optics import Microscope  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui import ctf_work  # noqa: E402
-from napari_phaset3m.gui.ctf_view import CtfView, fitted_curves  # noqa: E402
-from napari_phaset3m.gui.ctf_words import words  # noqa: E402
-from napari_phaset3m.gui.microscope_panel import MicroscopePanel  # noqa: E402
+from napari_phaset3m.gui.microscope import ctf_work  # noqa: E402
+from napari_phaset3m.gui.microscope.ctf_view import CtfView, fitted_curves  # noqa: E402
+from napari_phaset3m.gui.microscope.ctf_words import words  # noqa: E402
+from napari_phaset3m.gui.microscope.panel import MicroscopePanel  # noqa: E402
 from napari_phaset3m.prepare.ctf.config import CtfConfig  # noqa: E402
 from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402

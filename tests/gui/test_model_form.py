@@ -10,8 +10,8 @@ pytest.importorskip("qtpy")
 pytestmark = pytest.mark.gui
 
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt  # noqa: E402
-from napari_phaset3m.gui.choice_box import ChoiceBox  # noqa: E402
-from napari_phaset3m.gui.model_form import ModelForm  # noqa: E402
+from napari_phaset3m.gui.widgets.choice_box import ChoiceBox  # noqa: E402
+from napari_phaset3m.gui.widgets.model_form import ModelForm  # noqa: E402
 from napari_phaset3m.prepare.align.config import AlignConfig  # noqa: E402
 from napari_phaset3m.prepare.ctf.config import CtfConfig  # noqa: E402
 from napari_phaset3m.prepare.steps import STEPS  # noqa: E402

@@ -16,10 +16,10 @@ from napari.components import ViewerModel  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
 from napari_phaset3m.errors import ConfigError, DataError, PhaseT3MError  # noqa: E402
-from napari_phaset3m.gui.model_rows import value_at  # noqa: E402
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
-from napari_phaset3m.gui.reconstruct_rows import ALL, field_of  # noqa: E402
-from napari_phaset3m.gui.run_words import in_window  # noqa: E402
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel  # noqa: E402
+from napari_phaset3m.gui.reconstruct.rows import ALL, field_of  # noqa: E402
+from napari_phaset3m.gui.runs.words import in_window  # noqa: E402
+from napari_phaset3m.gui.widgets.model_rows import value_at  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 WAIT = 60_000

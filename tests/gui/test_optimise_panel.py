@@ -18,12 +18,12 @@ from _steps import noisy_series, until_idle  # noqa: E402
 from napari_phaset3m import ReconstructionConfig, TiltFocalSeries  # noqa: E402
 from napari_phaset3m.config import ConstraintConfig  # noqa: E402
 from napari_phaset3m.core.backend import resolve_device  # noqa: E402
-from napari_phaset3m.gui.microscope_panel import MicroscopePanel  # noqa: E402
-from napari_phaset3m.gui.optimise_rounds import Round  # noqa: E402
-from napari_phaset3m.gui.optimise_table import FROM, NAME, STATED, TO  # noqa: E402
-from napari_phaset3m.gui.optimise_units import parsed, shown, with_error  # noqa: E402
-from napari_phaset3m.gui.optimise_view import OptimiseView, convergence_curves, slice_curves  # noqa: E402
-from napari_phaset3m.gui.optimise_words import (  # noqa: E402
+from napari_phaset3m.gui.microscope.panel import MicroscopePanel  # noqa: E402
+from napari_phaset3m.gui.optimise.rounds import Round  # noqa: E402
+from napari_phaset3m.gui.optimise.table import FROM, NAME, STATED, TO  # noqa: E402
+from napari_phaset3m.gui.optimise.units import parsed, shown, with_error  # noqa: E402
+from napari_phaset3m.gui.optimise.view import OptimiseView, convergence_curves, slice_curves  # noqa: E402
+from napari_phaset3m.gui.optimise.words import (  # noqa: E402
     bound_words,
     comparison_rows,
     determined_rows,
@@ -31,8 +31,8 @@ from napari_phaset3m.gui.optimise_words import (  # noqa: E402
     failed_words,
     stage_tip,
 )
-from napari_phaset3m.gui.optimise_work import APPLIED, VOLUME  # noqa: E402
-from napari_phaset3m.gui.tilt_plot import TiltPlot, name_axis  # noqa: E402
+from napari_phaset3m.gui.optimise.work import APPLIED, VOLUME  # noqa: E402
+from napari_phaset3m.gui.plots.tilt_plot import TiltPlot, name_axis  # noqa: E402
 from napari_phaset3m.optimise.auto import AutoConfig, Stage  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402

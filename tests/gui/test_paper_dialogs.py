@@ -17,18 +17,19 @@ from PIL import Image  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.errors import DataError  # noqa: E402
-from napari_phaset3m.gui import film_dialog, paper_work  # noqa: E402
-from napari_phaset3m.gui.driver import driver_for  # noqa: E402
-from napari_phaset3m.gui.film_dialog import FilmDialog  # noqa: E402
-from napari_phaset3m.gui.paper_dialog import open_paper  # noqa: E402
-from napari_phaset3m.gui.paper_subject import subject_of_layer, subject_of_run  # noqa: E402
-from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
-from napari_phaset3m.gui.sweep_pictures import (  # noqa: E402
+from napari_phaset3m.gui.paper import film_dialog  # noqa: E402
+from napari_phaset3m.gui.paper import work as paper_work  # noqa: E402
+from napari_phaset3m.gui.paper.dialog import open_paper  # noqa: E402
+from napari_phaset3m.gui.paper.film_dialog import FilmDialog  # noqa: E402
+from napari_phaset3m.gui.paper.subject import subject_of_layer, subject_of_run  # noqa: E402
+from napari_phaset3m.gui.reconstruct.driver import driver_for  # noqa: E402
+from napari_phaset3m.gui.reconstruct.sweep_pictures import (  # noqa: E402
     MOST_BYTES,
     MOST_PICTURES,
     SweepPictures,
     sweep_pictures_of,
 )
+from napari_phaset3m.gui.runs.view import RunsView  # noqa: E402
 from napari_phaset3m.jobs import PreviewFrame  # noqa: E402
 from napari_phaset3m.session import RunRecord, session_for  # noqa: E402
 
@@ -255,7 +256,7 @@ def test_film_settings_count_frames():
 def test_commands_say_why_there_is_nothing_to_draw(monkeypatch):
     from napari.utils import notifications
 
-    from napari_phaset3m.gui.figure_dialog import figure_command
+    from napari_phaset3m.gui.paper.figure_dialog import figure_command
 
     said = []
     monkeypatch.setattr(notifications, "show_info", said.append)

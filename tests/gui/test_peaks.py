@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt
 
 from napari_phaset3m.analyse.fourier import log_power
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.gui import peaks_view
-from napari_phaset3m.gui.fourier_view import FourierView
-from napari_phaset3m.gui.peak_table import COLUMNS, PeakTable, peak_name
+from napari_phaset3m.gui.fourier import peaks_view
+from napari_phaset3m.gui.fourier.peak_table import COLUMNS, PeakTable, peak_name
+from napari_phaset3m.gui.fourier.view import FourierView
 from napari_phaset3m.jobs.frames import power_limits
 from napari_phaset3m.jobs.messages import PreviewFrame
 from napari_phaset3m.session import RunRecord, Session

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
-from napari_phaset3m.gui.plot_axes import LogAxis, SweepAxis
+from napari_phaset3m.gui.plots.axes import LogAxis, SweepAxis
 
 
 def test_no_tick_lies_between_two_sweeps(qtbot):
@@ -47,7 +47,7 @@ def test_labels_of_decades_have_room(qtbot, low, high, size, labels):
 
 
 def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
-    from napari_phaset3m.gui.tilt_plot import TiltCurve, TiltPlot
+    from napari_phaset3m.gui.plots.tilt_plot import TiltCurve, TiltPlot
 
     plot, x = TiltPlot("defocus (nm)"), np.linspace(-60, 60, 5)
     qtbot.addWidget(plot)
@@ -63,8 +63,8 @@ def test_a_legend_that_is_too_long_goes_on_in_a_second_line(qtbot):
 
 
 def test_logarithmic_curves_of_the_analysis_have_that_axis(qtbot):
-    from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot
-    from napari_phaset3m.gui.analyse_plot import CurveView
+    from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse.plot import CurveView
 
     view, x = CurveView(), np.linspace(0.01, 0.06, 30)
     qtbot.addWidget(view)

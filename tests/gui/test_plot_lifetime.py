@@ -15,11 +15,11 @@ from qtpy.compat import isalive  # noqa: E402
 from qtpy.QtCore import QCoreApplication, QEvent  # noqa: E402
 from qtpy.QtWidgets import QVBoxLayout, QWidget  # noqa: E402
 
-from napari_phaset3m.gui import binding  # noqa: E402
-from napari_phaset3m.gui.analyse_curves import Curve, CurvePlot  # noqa: E402
-from napari_phaset3m.gui.analyse_plot import CurveView  # noqa: E402
-from napari_phaset3m.gui.analyse_slices import SlicesView  # noqa: E402
-from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402
+from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot  # noqa: E402
+from napari_phaset3m.gui.analyse.plot import CurveView  # noqa: E402
+from napari_phaset3m.gui.analyse.slices import SlicesView  # noqa: E402
+from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
+from napari_phaset3m.gui.widgets import binding  # noqa: E402
 from napari_phaset3m.session import Session  # noqa: E402
 
 
@@ -86,7 +86,7 @@ def test_every_view_of_pyqtgraph_outlives_its_c_half_only(qtbot, make):
 def test_numbers_below_one_stay_what_they_are_when_an_axis_is_styled_again(qtbot):
     import pyqtgraph
 
-    from napari_phaset3m.gui.binding import plain_numbers
+    from napari_phaset3m.gui.widgets.binding import plain_numbers
 
     plot = pyqtgraph.PlotWidget()
     qtbot.addWidget(plot)

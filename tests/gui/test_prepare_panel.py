@@ -14,12 +14,12 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 from _steps import noisy_series, until_idle  # noqa: E402
 
-from napari_phaset3m.gui.motion_view import MotionView  # noqa: E402
-from napari_phaset3m.gui.prepare_panel import PreparePanel  # noqa: E402
-from napari_phaset3m.gui.prepare_work import PREVIEW  # noqa: E402
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
-from napari_phaset3m.gui.step_driver import step_driver_for  # noqa: E402
-from napari_phaset3m.gui.step_events import Job  # noqa: E402
+from napari_phaset3m.gui.prepare.motion_view import MotionView  # noqa: E402
+from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
+from napari_phaset3m.gui.prepare.work import PREVIEW  # noqa: E402
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel  # noqa: E402
+from napari_phaset3m.gui.steps.driver import step_driver_for  # noqa: E402
+from napari_phaset3m.gui.steps.events import Job  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
 from napari_phaset3m.prepare.steps import STEPS  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402

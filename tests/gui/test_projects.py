@@ -18,10 +18,10 @@ from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui import project_driver  # noqa: E402
-from napari_phaset3m.gui.image_layer import IMAGES  # noqa: E402
-from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
+from napari_phaset3m.gui.layers.images import IMAGES  # noqa: E402
+from napari_phaset3m.gui.project import driver as project_driver  # noqa: E402
+from napari_phaset3m.gui.project.driver import project_for  # noqa: E402
+from napari_phaset3m.gui.series.loader import loader_for  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.io.series import save_series  # noqa: E402
 from napari_phaset3m.project import ProjectStore  # noqa: E402
@@ -109,7 +109,7 @@ def reopen(qtbot, project, folder, **more):
 
 
 def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path):
-    from napari_phaset3m.gui.driver import driver_for
+    from napari_phaset3m.gui.reconstruct.driver import driver_for
 
     viewer, workspace, session, project = windows()
     load(qtbot, session, series_file)
@@ -182,9 +182,9 @@ def test_layers_view_and_panels_come_back(qtbot, windows, series_file, tmp_path)
 
 
 def test_killed_in_a_run_it_shows_the_volume_before(qtbot, windows, series_file, tmp_path):
-    from napari_phaset3m.gui.driver import driver_for
-    from napari_phaset3m.gui.project_layers import capture_layers
-    from napari_phaset3m.gui.volume_layer import publish_empty
+    from napari_phaset3m.gui.layers.volumes import publish_empty
+    from napari_phaset3m.gui.project.layers import capture_layers
+    from napari_phaset3m.gui.reconstruct.driver import driver_for
 
     viewer, _, session, project = windows()
     load(qtbot, session, series_file)

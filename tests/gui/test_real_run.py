@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.series import TiltFocalSeries  # noqa: E402
-from napari_phaset3m.gui.publisher import METADATA_KEY  # noqa: E402
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY  # noqa: E402
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.jobs import runner  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402

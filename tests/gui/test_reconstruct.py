@@ -13,11 +13,11 @@ from _fake import FakeSolver, small_series
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import DataError, ResourceError
-from napari_phaset3m.gui import forecast_line
-from napari_phaset3m.gui.plots import ErrorPlot
-from napari_phaset3m.gui.publisher import METADATA_KEY
-from napari_phaset3m.gui.reconstruct_panel import ReconstructPanel
-from napari_phaset3m.gui.runs_view import RunsView
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY
+from napari_phaset3m.gui.plots.error_curve import ErrorPlot
+from napari_phaset3m.gui.reconstruct import forecast_line
+from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel
+from napari_phaset3m.gui.runs.view import RunsView
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.jobs import runner as runner_module
 from napari_phaset3m.session import session_for
@@ -231,7 +231,7 @@ def test_trouble_with_the_canvas_does_not_hang_the_run(qtbot, panel, monkeypatch
     def broken(*args):
         raise OSError("no canvas")
 
-    monkeypatch.setattr("napari_phaset3m.gui.pictures.publish_empty", broken)
+    monkeypatch.setattr("napari_phaset3m.gui.reconstruct.pictures.publish_empty", broken)
     with qtbot.captureExceptions() as told:
         record = run_to_end(qtbot, panel)
     assert record.status == "finished" and [str(entry[1]) for entry in told] == ["no canvas"]
@@ -427,7 +427,7 @@ def test_legend_names_only_curves_with_points(qtbot, panel, fake):
 
 
 def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewer, fake):
-    from napari_phaset3m.gui.fourier_view import FourierView
+    from napari_phaset3m.gui.fourier.view import FourierView
 
     view = FourierView(session_for(viewer))
     qtbot.addWidget(view)
@@ -454,7 +454,7 @@ def test_fourier_view_has_its_own_canvas_in_inverse_angstrom(qtbot, panel, viewe
 
 
 def test_presets_fill_the_form_and_say_why(qtbot, panel):
-    from napari_phaset3m.gui.reconstruct_form import OWN
+    from napari_phaset3m.gui.reconstruct.form import OWN
     from napari_phaset3m.presets import PRESETS, preset_config
 
     box, session = panel.form.preset, panel._session

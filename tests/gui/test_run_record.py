@@ -16,12 +16,12 @@ from napari.components import ViewerModel  # noqa: E402
 
 from napari_phaset3m.cli import main  # noqa: E402
 from napari_phaset3m.config import ReconstructionConfig, RefineConfig  # noqa: E402
-from napari_phaset3m.gui.driver import driver_for  # noqa: E402
-from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.publisher import METADATA_KEY  # noqa: E402
-from napari_phaset3m.gui.run_mask import RunMaskLine  # noqa: E402
-from napari_phaset3m.gui.run_words import closing_line  # noqa: E402
-from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY  # noqa: E402
+from napari_phaset3m.gui.reconstruct.driver import driver_for  # noqa: E402
+from napari_phaset3m.gui.reconstruct.run_mask import RunMaskLine  # noqa: E402
+from napari_phaset3m.gui.runs.view import RunsView  # noqa: E402
+from napari_phaset3m.gui.runs.words import closing_line  # noqa: E402
+from napari_phaset3m.gui.series.loader import loader_for  # noqa: E402
 from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
 from napari_phaset3m.io.series_edits import apply_edits, series_edits  # noqa: E402
 from napari_phaset3m.io.volume import load_volume  # noqa: E402

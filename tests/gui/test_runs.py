@@ -15,13 +15,13 @@ from napari.components import ViewerModel  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
-from napari_phaset3m.gui.driver import driver_for  # noqa: E402
-from napari_phaset3m.gui.made_dialog import NOT_KNOWN, made_of_layer, made_of_run, show_made  # noqa: E402
-from napari_phaset3m.gui.project_driver import project_for  # noqa: E402
-from napari_phaset3m.gui.run_buttons import BUTTONS, delete_question  # noqa: E402
-from napari_phaset3m.gui.run_row import COLUMNS, row_of, thumbnail  # noqa: E402
-from napari_phaset3m.gui.run_words import setting_words  # noqa: E402
-from napari_phaset3m.gui.runs_view import RunsView  # noqa: E402
+from napari_phaset3m.gui.project.driver import project_for  # noqa: E402
+from napari_phaset3m.gui.reconstruct.driver import driver_for  # noqa: E402
+from napari_phaset3m.gui.runs.buttons import BUTTONS, delete_question  # noqa: E402
+from napari_phaset3m.gui.runs.made_dialog import NOT_KNOWN, made_of_layer, made_of_run, show_made  # noqa: E402
+from napari_phaset3m.gui.runs.row import COLUMNS, row_of, thumbnail  # noqa: E402
+from napari_phaset3m.gui.runs.view import RunsView  # noqa: E402
+from napari_phaset3m.gui.runs.words import setting_words  # noqa: E402
 from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
 from napari_phaset3m.project.replay import command, python  # noqa: E402
 from napari_phaset3m.project.save_run import save_record  # noqa: E402
@@ -115,8 +115,8 @@ def test_run_again_has_the_same_settings_and_mask(made):
 def test_a_measured_resolution_goes_to_its_run(made, monkeypatch):
     from types import SimpleNamespace
 
-    from napari_phaset3m.gui.analyse_work import Outcome, work_of
-    from napari_phaset3m.gui.mask_sources import sources
+    from napari_phaset3m.gui.analyse.work import Outcome, work_of
+    from napari_phaset3m.gui.mask.sources import sources
 
     viewer, session, _, record = made
     work = work_of(session, viewer)

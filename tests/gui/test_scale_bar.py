@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
-from napari_phaset3m.gui.publisher import LayerPublisher, LayerSpec  # noqa: E402
-from napari_phaset3m.gui.scale_bar import plain_length  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import LayerPublisher, LayerSpec  # noqa: E402
+from napari_phaset3m.gui.layers.scale_bar import plain_length  # noqa: E402
 
 
 @pytest.mark.parametrize(

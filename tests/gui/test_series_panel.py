@@ -14,10 +14,10 @@ from napari_phaset3m.core.series import TiltFocalSeries
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
-from napari_phaset3m.gui.image_table import DEFOCUS, DOSE, TILT, USE  # noqa: E402
-from napari_phaset3m.gui.loader import loader_for  # noqa: E402
-from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
-from napari_phaset3m.gui.series_view import summary  # noqa: E402
+from napari_phaset3m.gui.series.image_table import DEFOCUS, DOSE, TILT, USE  # noqa: E402
+from napari_phaset3m.gui.series.loader import loader_for  # noqa: E402
+from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.series.view import summary  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 CS = "spherical_aberration_angstrom"

@@ -12,9 +12,9 @@ from napari.components import ViewerModel  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_phaset3m.core import system  # noqa: E402
-from napari_phaset3m.gui import opengl  # noqa: E402
-from napari_phaset3m.gui.pictures import PictureFeed  # noqa: E402
-from napari_phaset3m.gui.publisher import LayerPublisher  # noqa: E402
+from napari_phaset3m.gui.canvas import opengl  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import LayerPublisher  # noqa: E402
+from napari_phaset3m.gui.reconstruct.pictures import PictureFeed  # noqa: E402
 from napari_phaset3m.gui.system_dialog import show_system  # noqa: E402
 from napari_phaset3m.jobs import RunControl  # noqa: E402
 from napari_phaset3m.session import Session  # noqa: E402

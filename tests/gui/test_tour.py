@@ -10,8 +10,8 @@ pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
-from napari_phaset3m.gui.analyse_inputs import why_not_mask  # noqa: E402
-from napari_phaset3m.gui.loader import user_settings  # noqa: E402
+from napari_phaset3m.gui.analyse.inputs import why_not_mask  # noqa: E402
+from napari_phaset3m.gui.series.loader import user_settings  # noqa: E402
 from napari_phaset3m.gui.tour import STOPS, tour_of  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.io.series import load_series  # noqa: E402

@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
 
-from napari_phaset3m.gui.series_panel import SeriesPanel  # noqa: E402
-from napari_phaset3m.gui.watch_dialog import WatchDialog, open_watch  # noqa: E402
+from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.watch.dialog import WatchDialog, open_watch  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 

@@ -12,7 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
-from napari_phaset3m.gui.plots import ErrorPlot  # noqa: E402
+from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
@@ -149,8 +149,8 @@ def test_imports_are_kept_out_of_collections_unless_a_viewer_is_there(monkeypatc
 def test_panels_opened_by_themselves_are_tabs_and_the_window_keeps_its_height(make_napari_viewer, qtbot):
     from qtpy.QtWidgets import QDockWidget
 
-    from napari_phaset3m.gui.mask_panel import MaskPanel
-    from napari_phaset3m.gui.series_panel import SeriesPanel
+    from napari_phaset3m.gui.mask.panel import MaskPanel
+    from napari_phaset3m.gui.series.panel import SeriesPanel
 
     viewer = make_napari_viewer(show=True)
     window = viewer.window._qt_window

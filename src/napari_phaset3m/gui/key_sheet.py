@@ -8,9 +8,9 @@ import napari
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QFrame, QGridLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.dialogs import show_dialog
 from napari_phaset3m.gui.keys import BINDINGS
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, follow_theme, label
+from napari_phaset3m.gui.widgets.dialogs import show_dialog
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -16,12 +16,12 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
-from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.canvas_keys import CanvasKeys
-from napari_phaset3m.gui.image_layer import IMAGES, show_image
-from napari_phaset3m.gui.mask_layer import MASK, painting
-from napari_phaset3m.gui.publisher import METADATA_KEY, LayerPublisher, publisher_for
-from napari_phaset3m.gui.step_driver import step_driver_for
+from napari_phaset3m.gui.canvas.keys import CanvasKeys
+from napari_phaset3m.gui.layers.images import IMAGES, show_image
+from napari_phaset3m.gui.layers.publisher import METADATA_KEY, LayerPublisher, publisher_for
+from napari_phaset3m.gui.mask.layer import MASK, painting
+from napari_phaset3m.gui.steps.driver import step_driver_for
+from napari_phaset3m.gui.widgets.binding import follow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

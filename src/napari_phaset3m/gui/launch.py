@@ -77,7 +77,7 @@ def _spare_collections() -> None:
 def _fill_session(
     viewer: napari.Viewer, path: str | Path | None, start: bool, config: ReconstructionConfig | None
 ) -> None:
-    from napari_phaset3m.gui.loader import loader_for
+    from napari_phaset3m.gui.series.loader import loader_for
     from napari_phaset3m.session import session_for
 
     session = session_for(viewer)
@@ -91,8 +91,8 @@ def _fill_session(
 
 
 def _start_once_loaded(viewer: napari.Viewer) -> None:
-    from napari_phaset3m.gui.driver import driver_for
-    from napari_phaset3m.gui.loader import loader_for
+    from napari_phaset3m.gui.reconstruct.driver import driver_for
+    from napari_phaset3m.gui.series.loader import loader_for
     from napari_phaset3m.gui.workspace import Workspace
     from napari_phaset3m.session import session_for
 

@@ -10,8 +10,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-from napari_phaset3m.gui.calm_wheel import calm_wheel
 from napari_phaset3m.gui.theme import follow_theme
+from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.metadata_form import missing_for_multislice
-from napari_phaset3m.gui.step_driver import step_driver_for
+from napari_phaset3m.gui.series.metadata_form import missing_for_multislice
+from napari_phaset3m.gui.steps.driver import step_driver_for
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
+from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.problem import needs_microscope
 

@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.core.system import system_report, system_text
-from napari_phaset3m.gui.dialogs import show_dialog
-from napari_phaset3m.gui.opengl import opengl_words
+from napari_phaset3m.gui.canvas.opengl import opengl_words
 from napari_phaset3m.gui.theme import GROUP_SPACING, follow_theme, label
+from napari_phaset3m.gui.widgets.dialogs import show_dialog
 from napari_phaset3m.gui.worker import in_background
 
 if TYPE_CHECKING:

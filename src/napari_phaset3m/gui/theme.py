@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
-from napari_phaset3m.gui.binding import follow
+from napari_phaset3m.gui.widgets.binding import follow
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -15,9 +15,9 @@ import napari
 from qtpy.compat import isalive
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout
 
-from napari_phaset3m.gui.binding import follow
-from napari_phaset3m.gui.loader import loader_for, user_settings
+from napari_phaset3m.gui.series.loader import loader_for, user_settings
 from napari_phaset3m.gui.theme import LINE_SPACING, label, rule, set_role
+from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:

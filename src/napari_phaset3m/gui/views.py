@@ -30,9 +30,9 @@ _FRAME = 8
 TALL_HEIGHT = (300, 620)
 #: Tab, module below gui, class.
 VIEWS = (
-    ("Fourier", "fourier_view", "FourierView"),
-    ("Plots", "plots", "ErrorPlot"),
-    ("Runs", "runs_view", "RunsView"),
+    ("Fourier", "fourier.view", "FourierView"),
+    ("Plots", "plots.error_curve", "ErrorPlot"),
+    ("Runs", "runs.view", "RunsView"),
 )
 
 

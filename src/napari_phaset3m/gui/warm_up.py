@@ -17,10 +17,10 @@ MODULES = (
 )  # fmt: skip
 #: Modules of the panels, each after those that it needs: in the window's thread, one at a time.
 PANEL_MODULES = (
-    "model_form", "job_bar", "image_nav", "prepare_rows", "prepare_panel", "align_check", "align_work",
-    "align_panel", "ctf_work", "ctf_view", "optimise_table", "optimise_view", "optimise_panel",
-    "microscope_panel", "reconstruct_form", "reconstruct_panel", "mask_panel", "analyse_view",
-    "analyse_panel",
+    "widgets.model_form", "steps.job_bar", "steps.image_nav", "prepare.rows", "prepare.panel",
+    "align.check", "align.work", "align.panel", "microscope.ctf_work", "microscope.ctf_view",
+    "optimise.table", "optimise.view", "optimise.panel", "microscope.panel", "reconstruct.form",
+    "reconstruct.panel", "mask.panel", "analyse.view", "analyse.panel",
 )  # fmt: skip
 #: Between two of them the window answers, milliseconds.
 PAUSE_MS = 20

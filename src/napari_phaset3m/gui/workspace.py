@@ -10,18 +10,18 @@ from weakref import ref
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from napari_phaset3m.gui.binding import follow
 from napari_phaset3m.gui.key_sheet import show_keys
 from napari_phaset3m.gui.keys import help_key, keys_for
 from napari_phaset3m.gui.panel_dock import as_panel
-from napari_phaset3m.gui.project_bar import ProjectBar
-from napari_phaset3m.gui.project_driver import project_for
-from napari_phaset3m.gui.project_view import restore_view
+from napari_phaset3m.gui.project.bar import ProjectBar
+from napari_phaset3m.gui.project.driver import project_for
+from napari_phaset3m.gui.project.view import restore_view
 from napari_phaset3m.gui.step_guide import StepGuide
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, rule, set_role
 from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
+from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 #: Step, module below gui and class of its panel, in the order of the guide.
 PANELS = (
-    ("Series", "series_panel", "SeriesPanel"),
-    ("Prepare", "prepare_panel", "PreparePanel"),
-    ("Align", "align_panel", "AlignPanel"),
-    ("Microscope", "microscope_panel", "MicroscopePanel"),
-    ("Reconstruct", "reconstruct_dock", "ReconstructDock"),
-    ("Mask", "mask_panel", "MaskPanel"),
-    ("Analyse", "analyse_panel", "AnalysePanel"),
+    ("Series", "series.panel", "SeriesPanel"),
+    ("Prepare", "prepare.panel", "PreparePanel"),
+    ("Align", "align.panel", "AlignPanel"),
+    ("Microscope", "microscope.panel", "MicroscopePanel"),
+    ("Reconstruct", "reconstruct.dock", "ReconstructDock"),
+    ("Mask", "mask.panel", "MaskPanel"),
+    ("Analyse", "analyse.panel", "AnalysePanel"),
 )
 VIEWS_TITLE = "PhaseT3M views"
 _KEY, _SELF = "views", "workspace"

@@ -1,0 +1,77 @@
+"""Alignments from and to files, in the background."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject
+
+from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.align.origin import Origin
+from napari_phaset3m.gui.align.work import TOPIC, AlignWork
+from napari_phaset3m.gui.widgets.field_words import in_alignment_words
+from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
+
+if TYPE_CHECKING:
+    from napari_phaset3m.prepare.align.model import Alignment
+    from napari_phaset3m.session import Session
+
+READ_FILES = "Alignments (*.xf *.aln);;All files (*)"
+WRITE_FILES = "IMOD transforms, with a .tlt beside (*.xf);;AreTomo (*.aln)"
+
+
+class AlignFiles(QObject):
+    """Reads a file into the draft, and writes the draft.
+
+    Parameters
+    ----------
+    session : Session
+    work : AlignWork
+    """
+
+    def __init__(self, session: Session, work: AlignWork) -> None:
+        super().__init__()
+        self._session, self._work = session, work
+
+    def read(self, path: Path) -> None:
+        """Make the alignment in a file the draft."""
+        series = self._session.series
+        if series is not None:
+            job = partial(_tried, partial(import_alignment, path, series), path.name)
+            in_background(job, self._on_read, self._on_crash)
+
+    def write(self, path: Path) -> None:
+        """Write the draft, or what the series states."""
+        series, alignment = self._session.series, self._work.alignment
+        if series is not None and alignment is not None:
+            job = partial(_tried, partial(export_alignment, alignment, path, series), path.name)
+            in_background(job, self._on_written, self._on_crash)
+
+    def _on_read(self, answer: tuple[Alignment | None, str, str]) -> None:
+        found, name, error = answer
+        if found is None:
+            self._work.driver.say(TOPIC, error, "error")
+            return
+        self._work.set_draft(found, origin=Origin(told={"imported": name}))
+        self._work.driver.say(TOPIC, f"{name}: check it, then accept", "good")
+
+    def _on_written(self, answer: tuple[tuple[Path, ...] | None, str, str]) -> None:
+        paths, _, error = answer
+        if paths is None:
+            self._work.driver.say(TOPIC, error, "error")
+        else:
+            self._work.driver.say(TOPIC, f"Wrote {', '.join(path.name for path in paths)}", "good")
+
+    def _on_crash(self, error: Exception) -> None:
+        self._work.driver.say(TOPIC, f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
+        raise error
+
+
+def _tried(job: Any, name: str) -> tuple[Any, str, str]:
+    try:
+        return job(), name, ""
+    except (PhaseT3MError, OSError) as error:
+        return None, name, in_alignment_words(error)

@@ -1,0 +1,1 @@
+"""The life of canvases that are not napari's."""

@@ -1,0 +1,1 @@
+"""Widgets of importing raw files."""

@@ -1,0 +1,1 @@
+"""Napari layers: what is published, and how it is shown."""

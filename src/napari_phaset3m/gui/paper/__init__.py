@@ -1,0 +1,1 @@
+"""Widgets of figures and films."""

@@ -1,0 +1,1 @@
+"""Widgets of projects: saved, reopened, recovered."""

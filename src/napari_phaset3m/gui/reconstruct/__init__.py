@@ -1,0 +1,1 @@
+"""Widgets of the Reconstruct step and its live views."""

@@ -1,0 +1,1 @@
+"""Running the steps that change a series."""

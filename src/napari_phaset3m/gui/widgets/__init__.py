@@ -1,0 +1,1 @@
+"""Forms, fields and small controls that all steps share."""
