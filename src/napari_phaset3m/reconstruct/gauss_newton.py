@@ -82,7 +82,8 @@ class GaussNewton:
         equations = list(method.equations(volume, tilts.tolist(), weights, factors))
         noise = unexplained(equations, problem)
         found = [_Tilt(part, problem, self, noise) for part in equations]
-        shared = self._move_optics(problem, self._shared_step(found, problem, noise))
+        shared = self._shared_step(found, problem, noise)
+        self._move_optics(problem, shared)
         change = np.zeros((*problem.weight.shape, 3))
         for tilt in found:
             change[tilt.number] = tilt.step(shared)
@@ -112,18 +113,15 @@ class GaussNewton:
         matrix = _damped(matrix + np.diag(stiffness))
         return np.asarray(-np.linalg.solve(matrix, right + stiffness * away))
 
-    def _move_optics(self, problem: Problem, step: np.ndarray) -> np.ndarray:
-        """Take what of a step is to be taken, and return it."""
-        taken, first = np.zeros_like(step), 0
+    def _move_optics(self, problem: Problem, step: np.ndarray) -> None:
+        first = 0
         for name in self.config.refine_optics:
             assert problem.microscope is not None
-            own = slice(first, first + count(name))
-            change = problem.gains.taken(f"optics {name}", step[None, own])[0]
+            change = step[first : first + count(name)]
             most = largest_change(problem.grid, problem.microscope, name)
-            taken[own] = change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-30))
-            problem.microscope = changed(problem.microscope, name, taken[own])
-            first = own.stop
-        return taken
+            change = change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-30))
+            problem.microscope = changed(problem.microscope, name, change)
+            first += count(name)
 
 
 def unexplained(equations: Sequence[Equations], problem: Problem) -> float:
