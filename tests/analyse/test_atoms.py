@@ -47,7 +47,7 @@ def test_gaussians_come_back_with_place_width_and_intensity(seed: int, grid: tup
     rng = np.random.default_rng(seed)
     lattice = np.array(list(itertools.product((-3.0, 3.0), (-3.0, 3.0), (-3.0, 3.0))))
     positions = lattice + rng.uniform(-0.6, 0.6, (8, 3))
-    heights = rng.uniform(5, 30, 8)
+    heights = rng.permutation(np.linspace(5, 30, 8)) + rng.uniform(0, 1, 8)  # equal ones have no order
     shape = (round(20 / voxel), round(19 / voxel), round(21 / voxel))  # x, y, z must not be mixed up
     atoms = find_atoms(blobs(positions, heights, sigma, shape, voxel) + 2.0, voxel, threshold=3.0)
     assert len(atoms) == 8
