@@ -71,7 +71,7 @@ def padded(
 def border_px(series: TiltFocalSeries, wanted: AutoConfig, config: ReconstructionConfig) -> int:
     """Border of the stage, pixels; 0: no such stage.
 
-    None where the user chose the border or a part of the images, where trials are coarser than the
+    It is 0 where the user chose the border or a part of the images, where trials are coarser than the
     images, and in strong noise, which hides the fault.
     """
     trial = wanted.search.trial
