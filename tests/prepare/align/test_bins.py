@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.align import gradient
 from napari_phaset3m.prepare.align.api import iterate_align, stages_of
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.defoci import posterior
@@ -13,7 +16,7 @@ from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference_settings import forward_model
 from napari_phaset3m.prepare.align.stages import after_start
-from napari_phaset3m.prepare.align.work import Work
+from napari_phaset3m.prepare.align.work import Share, Work
 from napari_phaset3m.prepare.events import drain
 
 
@@ -53,6 +56,52 @@ def test_flat_waves_are_projected():
     assert stages_of(series(1.0), config) == ("match", "gradient")
     assert stages_of(series(20.0), config) == ("coarse", "match")
     assert stages_of(series(20.0, defocus_angstrom=None), config) == ("coarse", "match")
+
+
+@pytest.mark.parametrize(
+    ("stages", "known", "trials", "begun"),
+    [
+        (("match", "gradient"), False, 5, (0.3e7, 0.75e7, 1.2e7, 1.65e7, 2.1e7)),
+        (("match", "gradient"), False, 1, (1.2e7,)),
+        (("match", "optics", "gradient"), False, 5, (1.2e7,)),
+        (("gradient",), True, 5, (1.2e7,)),
+    ],
+)
+def test_gradient_goes_on_from_the_cs_that_explains_most(monkeypatch, stages, known, trials, begun):
+    """Each value of Cs gets a first round; the rounds after it begin at the best of them."""
+    seen: list[float] = []
+
+    def images(now, *_):
+        yield from ()
+        cs = now.original.spherical_aberration_angstrom
+        seen.append(cs)
+        return gradient._Round(now, abs(cs - 1.6e7))
+
+    monkeypatch.setattr(gradient, "_images", images)
+    config = AlignConfig.parse(
+        stages=stages,
+        gradient={"gradient_rounds": 2, "refine_optics": True},
+        optics={"optics_trials": trials, "optics_cs_sigma_angstrom": 6e6},
+    )
+    start = replace(work(1.0), config=config, reach_px=1.0 if known else None)
+    monkeypatch.setattr(gradient, "rematch", lambda now, *_: _same(now))
+    done = drain_stage(gradient.refine(start, Share(0.0, 1.0)))
+    best = min(begun, key=lambda cs: abs(cs - 1.6e7))
+    assert seen == pytest.approx((*begun, best))
+    assert done.original.spherical_aberration_angstrom == pytest.approx(best)
+
+
+def _same(now):
+    yield from ()
+    return now
+
+
+def drain_stage(events):
+    while True:
+        try:
+            next(events)
+        except StopIteration as ended:
+            return ended.value
 
 
 def test_known_shifts_are_refined_and_not_matched():

@@ -97,7 +97,12 @@ class OpticsConfig(Model):
     optics_astigmatism_sigma_angstrom: PositiveFloat = Field(
         100.0, description="Standard deviation of each component of the astigmatism, Å"
     )
-    optics_trials: int = Field(5, ge=1, description="Values of Cs to start from (odd), spread over the prior")
+    optics_trials: int = Field(
+        5,
+        ge=1,
+        description="Values of Cs (odd), spread over the prior, that optics and gradient start from; "
+        "1: the stated one",
+    )
     optics_rounds: PositiveInt = Field(6, description="Rounds from the best of them")
 
 

@@ -2,13 +2,15 @@
 
 Joint alignment inside the reconstruction (Lee et al. 2025; Ren et al., Ultramicroscopy 208 (2020) 112860).
 At each bin the volume is built from zero, several times over, and after every sweep from the third
-on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.gauss_newton`). Tilt
-angle, rotation and magnification, where asked for, follow from volumes of the other tilts (:mod:`.geometry`).
+on one damped step changes the shifts and defoci (:mod:`napari_phaset3m.reconstruct.gauss_newton`). Where Cs
+is free the first round is made from several values of it. Tilt angle, rotation and magnification, where
+asked for, follow from volumes of the other tilts (:mod:`.geometry`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from napari_phaset3m.prepare.align.matching import match_bins, rematch
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.optics import Shared
 from napari_phaset3m.prepare.align.reference import Reference
-from napari_phaset3m.prepare.align.shared import mean_of
+from napari_phaset3m.prepare.align.shared import cs_starts, mean_of
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work, built, deal, detail
 from napari_phaset3m.prepare.events import Progress
 from napari_phaset3m.reconstruct.gauss_newton import GaussNewton, Spread
@@ -48,36 +50,77 @@ def refine(work: Work, share: Share) -> StageEvents:
         raise ConfigError("gradient: nothing is to be refined; leave the stage out")
     bins = match_bins(work)[-1:] if settings.gradient_bins == "auto" else settings.gradient_bins
     plan = [bin_ for bin_ in bins for _ in range(settings.gradient_rounds)]
-    passed: list[Work] = []
-    # Known since an earlier alignment, and not matched since.
-    known = work.reach_px is not None and "match" not in work.config.stages and images and not geometry
-    anew = len(plan) // 2 if settings.refine_optics and not geometry and not known else 0
+    if not geometry:
+        return (yield from _joint(work, plan, share))
     for number, bin_ in enumerate(plan):
         part = share.part(number, len(plan))
-        if number and number == anew:
+        if images:
+            work = (yield from _images(work, bin_, number, part.part(0, 2))).work
+            part = part.part(1, 2)
+        work = yield from _geometry(work, start, (bin_, number), part)
+        yield Progress(f"Refined at bin {bin_}", part.at(1.0), detail(work))
+        if work.finishing:
+            break
+    return work
+
+
+def _joint(work: Work, plan: list[int], share: Share) -> StageEvents:
+    """Rounds of images, and of what they share; the mean of the later ones at the last bin."""
+    settings, start, passed = work.config.gradient, work.alignment, list[Work]()
+    # Known since an earlier alignment, and not matched since.
+    known = work.reach_px is not None and "match" not in work.config.stages
+    optics = settings.refine_optics and not known
+    # The stage "optics" has looked at other values of Cs already.
+    starts = cs_starts(work) if optics and "optics" not in work.config.stages else [work]
+    total = len(plan) + len(starts) - 1
+    for number, bin_ in enumerate(plan):
+        part = share.part(number + len(starts) - 1, total)
+        if optics and number and number == len(plan) // 2:
             # Defoci found with the wrong optics may lie in false minima, out of which no small step leads.
             work = yield from rematch(work, bin_, part.part(0, 2))
             part = part.part(1, 2)
-        halves = [part.part(0, 2), part.part(1, 2)] if images and geometry else [part, part]
         if known:
             # Shifts were good to begin with: from round to round they would drift, smoothly over the tilts.
             work = work.at(work.alignment.replace(shifts_px=start.shifts_px))
-        if images:
-            work = yield from _images(work, bin_, number, halves[0])
-        if geometry:
-            work = yield from _geometry(work, start, (bin_, number), halves[1])
+        if number:
+            work = (yield from _images(work, bin_, number, part)).work
+        else:
+            work = yield from _best_of(starts, bin_, Share(share.begin, part.at(1.0) - share.begin))
         yield Progress(f"Refined at bin {bin_}", part.at(1.0), detail(work))
         passed.append(work)
         if work.finishing:
             break
-    if geometry:
-        return work
     # Rounds at the last bin differ in the order of the tilts: their chance errors average out.
     last = passed[-min(settings.gradient_rounds, len(passed)) :]
     return mean_of(last[len(last) // 2 :])
 
 
-def _images(work: Work, bin_: int, number: int, share: Share) -> StageEvents:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Where a round ended, and the part of the images that its volume leaves unexplained."""
+
+    work: Work
+    misfit: float
+
+
+def _best_of(starts: list[Work], bin_: int, share: Share) -> StageEvents:
+    """The first round from several values of Cs; the one whose volume explains the images best.
+
+    Cs, astigmatism, defoci and the volume have false minima together: at 21.5 e/Å² two noises of six
+    ended in one when begun 0.4 mm off (docs/alignment.md).
+    """
+    best: _Round | None = None
+    for number, start in enumerate(starts):
+        found = yield from _images(start, bin_, 0, share.part(number, len(starts)))
+        if best is None or found.misfit < best.misfit:
+            best = found
+        if start.finishing:
+            break
+    assert best is not None
+    return best.work
+
+
+def _images(work: Work, bin_: int, number: int, share: Share) -> Generator[Progress, None, _Round]:
     """One reconstruction with steps of shifts, defoci and what all images share after its sweeps."""
     settings, pixel = work.config.gradient, work.original.pixel_size_angstrom
     hook = GaussNewton(
@@ -91,14 +134,15 @@ def _images(work: Work, bin_: int, number: int, share: Share) -> StageEvents:
     config = work.config.model_copy(update={"seed": work.config.seed + number})
     reference = Reference(work.series, config, bin_, settings.gradient_sweeps, (hook,), "joint")
     try:
-        yield from built(reference, f"Gradient refinement, bin {bin_}", share)
+        cs = Shared.of(work.original).values[0] * 1e-7
+        yield from built(reference, f"Gradient refinement from Cs {cs:.2f} mm, bin {bin_}", share)
         problem = reference.stage.problem
-        return replace(work, original=Shared.seen(reference.microscope).put(work.original)).at(
-            work.alignment.replace(
-                shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
-                defocus_angstrom=problem.defocus_angstrom,
-            )
+        seen = replace(work, original=Shared.seen(reference.microscope).put(work.original))
+        there = work.alignment.replace(
+            shifts_px=work.given_shifts_px(problem.shifts_px * reference.scale),
+            defocus_angstrom=problem.defocus_angstrom,
         )
+        return _Round(seen.at(there), reference.errors[-1])
     finally:
         reference.close()
 

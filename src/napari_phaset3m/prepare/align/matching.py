@@ -24,7 +24,7 @@ COARSEST_PX, FINER = 12, 1.5
 #: Coarsest voxel (angstrom) that holds the lattice of a metal or an oxide.
 LATTICE = 1.25
 #: Matching anew: search radius, pixels of the series, and rounds.
-ANEW_PX, ANEW_ROUNDS = 2.0, 3
+ANEW_PX, ANEW_ROUNDS = 5.0, 3
 #: Numbers that a shift is: each fitted to noise seems to tell half a nat, and spoils as much.
 SHIFT_NUMBERS = 2
 

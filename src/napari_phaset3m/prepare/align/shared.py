@@ -42,15 +42,11 @@ def optics(work: Work, share: Share) -> StageEvents:
     if why:
         raise ConfigError(f"stages: optics {why}; leave it out")
     stated, spread, start = Shared.of(work.original), priors(work), work.alignment
-    offsets = np.linspace(-REACH, REACH, work.config.optics.optics_trials) * spread[0]
-    if len(offsets) == 1:
-        offsets = np.zeros(1)
     best: tuple[Judged, Work] | None = None
-    trials = Share(share.begin, TRIAL_PART * share.size)
-    for number, offset in enumerate(offsets):
-        part, here = trials.part(number, len(offsets)), Shared(stated.values + np.array([offset, 0, 0]))
-        text = f"Cs {here.values[0] * 1e-7:.2f} mm"
-        trial = replace(work, original=here.put(work.original))
+    trials, starts = Share(share.begin, TRIAL_PART * share.size), cs_starts(work)
+    for number, trial in enumerate(starts):
+        part = trials.part(number, len(starts))
+        text = f"Cs {Shared.of(trial.original).values[0] * 1e-7:.2f} mm"
         for n in range(TRIAL_ROUNDS):
             plan = _plan(trial, (5, number, n), text)
             trial = yield from shared_round(trial, start, (stated, spread), plan, part.part(n, 3))
@@ -70,6 +66,16 @@ def optics(work: Work, share: Share) -> StageEvents:
         passed.append(work)
         yield Progress(f"Cs {Shared.of(work.original).values[0] * 1e-7:.2f} mm", part.at(1.0), detail(work))
     return mean_of(passed[len(passed) // 2 :]) if passed else work
+
+
+def cs_starts(work: Work) -> list[Work]:
+    """The same with different values of Cs, evenly about the stated one, to begin from."""
+    count, stated = work.config.optics.optics_trials, Shared.of(work.original)
+    offsets = np.linspace(-REACH, REACH, count) * priors(work)[0] if count > 1 else np.zeros(1)
+    return [
+        replace(work, original=stated.changed(np.array([offset, 0, 0])).put(work.original))
+        for offset in offsets
+    ]
 
 
 def tells(work: Work) -> bool:
