@@ -215,7 +215,7 @@ can reach which knows only the power spectrum of the specimen (`python benchmark
 
 **The axis is within {AXIS_ASKED_DEG:g}° in {good} of {len(rows)} series, and within two of its own σ in
 {honest}.**
-[alignment.md](alignment.md#the-axis) tells what the images hold of it.
+[alignment_measured.md](alignment_measured.md#the-axis) tells what the images hold of it.
 
 """
     (ROOT / "docs" / "alignment_table.md").write_text(text + "\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Raw to aligned to reconstructed: the figures of docs/alignment.md.
+"""Raw to aligned to reconstructed: the figures of docs/alignment_measured.md.
 
     python resources/align_real.py ../shared/data [needle vesicles co3o4] [-o docs/images]
 

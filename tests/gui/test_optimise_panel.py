@@ -28,7 +28,6 @@ from napari_phaset3m.gui.optimise.words import (  # noqa: E402
     comparison_rows,
     determined_rows,
     exchange_words,
-    failed_words,
     stage_tip,
 )
 from napari_phaset3m.gui.optimise.work import APPLIED, VOLUME  # noqa: E402
@@ -36,7 +35,7 @@ from napari_phaset3m.gui.plots.tilt_plot import TiltPlot, name_axis  # noqa: E40
 from napari_phaset3m.optimise.auto import AutoConfig, Stage  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
-from napari_phaset3m.optimise.trials import Trial  # noqa: E402
+from napari_phaset3m.optimise.trials import Trial, failed_words  # noqa: E402
 from napari_phaset3m.optimise.uncertainty import Determined  # noqa: E402
 from napari_phaset3m.reconstruct.methods import make_method  # noqa: E402
 from napari_phaset3m.reconstruct.problem import build_problem  # noqa: E402
@@ -367,11 +366,11 @@ def test_curves():
     assert convergence_curves([nothing])[-1].y.tolist() == [1.0]
     names = {curve.name: curve for curve in slice_curves(first, 0)}
     assert names["trials"].x.tolist() == [2.0, 2.4] and names["best"].y.tolist() == [0.3]
-    assert failed_words([first, second]) == "1 trial diverged, passed over"
+    assert failed_words([*first.trials, *second.trials]) == ("1 trial diverged, passed over",)
     first.trials.append(Trial(3, (0.1,), {"cs_angstrom": 1e7}, "out of memory", message="needs 9 GiB"))
-    lines = failed_words([first, second]).splitlines()
-    assert lines == ["1 trial diverged, passed over", "1 trial ran out of memory, passed over: needs 9 GiB"]
-    assert failed_words([second]) == ""
+    lines = failed_words(first.trials)
+    assert lines == ("1 trial diverged, passed over", "1 trial ran out of memory, passed over: needs 9 GiB")
+    assert failed_words(second.trials) == ()
 
 
 def test_a_bound_is_told_in_the_unit_that_is_shown():

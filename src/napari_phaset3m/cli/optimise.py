@@ -6,7 +6,6 @@ import json
 import math
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +24,7 @@ from napari_phaset3m.optimise.jackknife import SIGMA_MEANS
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.posterior import half_widths
 from napari_phaset3m.optimise.search import SearchResult
+from napari_phaset3m.optimise.trials import failed_words
 from napari_phaset3m.optimise.uncertainty import Determined, values_of
 from napari_phaset3m.wording import flag
 
@@ -209,7 +209,7 @@ def _record(done: Any) -> dict[str, Any]:
         "notes": list(done.result.notes),
         "determined": None if found is None else _determined(found, done.series),
         "searches": [_searched(search) for search in _searches(done.result)],
-        "failed_trials": _failed(done.result),
+        "failed_trials": failed_words(t for search in _searches(done.result) for t in search.trials),
     }
 
 
@@ -238,12 +238,6 @@ def _searched(search: SearchResult) -> dict[str, Any]:
         "values": search.best.values,
         "half_width": half_widths(search.proposer, search.best.point, search.axes),
     }
-
-
-def _failed(result: Any) -> dict[str, int]:
-    """How many trials ended in each way other than well."""
-    trials = [trial for search in _searches(result) for trial in search.trials]
-    return dict(Counter(trial.status for trial in trials if trial.status != "done"))
 
 
 def _say(notes: Iterable[str]) -> None:
@@ -294,7 +288,6 @@ def _tell(record: dict[str, Any]) -> None:
         print(f"  {one} and {other} are exchangeable (correlation {value:.2f}): read their errors as one")
     if found["names"]:
         print(f"  ± is {SIGMA_MEANS}")
-    for status, count in record["failed_trials"].items():
-        print(f"{count} trial{'s' * (count > 1)} {status}: passed over", file=sys.stderr)
+    _say(record["failed_trials"])
     _say(note for note in record["notes"] if note not in record["said"])
     print(record["file"])

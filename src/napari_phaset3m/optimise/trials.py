@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,20 @@ UNEXPLAINED = (
 def unexplained(score: float | None) -> tuple[str, ...]:
     """:data:`UNEXPLAINED` where a held-out error, relative to that of nothing in the beam, says so."""
     return (UNEXPLAINED,) if score is not None and score >= 1 else ()
+
+
+def failed_words(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """A line for each way in which trials could not be judged: how many, and the last reason."""
+    kinds: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial.score is None:
+            kinds.setdefault(trial.status, []).append(trial.message)
+    lines = []
+    for status, reasons in kinds.items():
+        count = "1 trial" if len(reasons) == 1 else f"{len(reasons)} trials"
+        ended = status if status.startswith(("diverged", "failed")) else f"ran {status}"
+        lines.append(f"{count} {ended}, passed over{': ' if reasons[-1] else ''}{reasons[-1]}")
+    return tuple(lines)
 
 
 def best(trials: Sequence[Trial]) -> Trial | None:

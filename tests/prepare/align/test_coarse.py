@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_phaset3m.core.contrast import contrast_transfer
+from napari_phaset3m.core.grid import Grid
+from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.align.axis import zero_of
@@ -14,7 +17,7 @@ from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.mass import centres, line_shifts, mass
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
-from napari_phaset3m.prepare.align.signal import TiltImages, placed
+from napari_phaset3m.prepare.align.signal import TiltImages, foci_add_up, placed
 from napari_phaset3m.prepare.align.stretch import stretched
 from napari_phaset3m.prepare.events import drain
 
@@ -101,6 +104,50 @@ def test_a_left_out_tilt_and_other_foci_keep_what_they_had():
     found = drain(iterate_coarse(series, config)).result.alignment
     assert np.allclose(found.shifts_px[:, 1] - found.shifts_px[:, 0], 1.5)
     assert np.allclose(found.shifts_px[4, 0], 0) and not found.used[4].any()
+
+
+def focal_pairs(shifts: np.ndarray, apart: np.ndarray, noise: float) -> TiltFocalSeries:
+    """Two foci (fine contrast reversed between them), the second displaced by `(n_tilt, 2)` (y, x) px."""
+    phase, defoci = 1 - projected(shifts)[:, 0], (60000.0, 90000.0)
+    grid = Grid(SIZE, SIZE, 20.0)
+    ky, kx = np.fft.fftfreq(SIZE)[:, None], np.fft.fftfreq(SIZE)
+    images = np.empty((TILTS.size, 2, SIZE, SIZE))
+    for focus, defocus in enumerate(defoci):
+        transfer = contrast_transfer(grid, Microscope(energy_ev=3e5), defocus).T
+        move = focus * apart
+        ramp = np.exp(-2j * np.pi * (ky * move[:, 0, None, None] + kx * move[:, 1, None, None]))
+        images[:, focus] = 1 - 2 * np.fft.ifft2(np.fft.fft2(phase) * transfer * ramp).real
+    images += np.random.default_rng(5).normal(0, noise, images.shape)
+    more = {"defocus_angstrom": np.tile(defoci, (TILTS.size, 1)), "spherical_aberration_angstrom": 2.7e7}
+    return TiltFocalSeries(images=images, tilt_deg=TILTS, pixel_size_angstrom=20.0, energy_ev=3e5, **more)
+
+
+def test_foci_that_lie_on_each_other_are_added():
+    """Not where they are displaced, or nothing tells their transfer."""
+    shifts, together = injected(), np.zeros((TILTS.size, 2))
+    displaced = np.random.default_rng(8).normal(0, 2.0, (TILTS.size, 2))
+    config = CoarseConfig()
+    given = focal_pairs(shifts, together, 0.005)
+    assert foci_add_up(given, Alignment.of(given), config)
+    moved = focal_pairs(shifts, displaced, 0.005)
+    assert not foci_add_up(moved, Alignment.of(moved), config)
+    known = Alignment.of(moved).replace(shifts_px=np.stack((together, displaced), axis=1))
+    assert foci_add_up(moved, known, config), "the shifts between foci are known"
+    unknown = given.replace(defocus_angstrom=None)
+    assert not foci_add_up(unknown, Alignment.of(unknown), config)
+    single = given.replace(used=np.tile([True, False], (TILTS.size, 1)))
+    assert not foci_add_up(single, Alignment.of(single), config)
+
+
+def test_added_foci_tell_more_than_one():
+    shifts = injected()
+    series = focal_pairs(shifts, np.zeros((TILTS.size, 2)), 0.005)
+    off = {}
+    for focus in ("auto", 0, 1):
+        done = drain(iterate_coarse(series, CoarseConfig(focus=focus, axis=False)))
+        off[focus] = np.sqrt((errors(done.result.alignment, shifts, AXIS) ** 2).mean())
+    assert done.series.metadata["history"][-1]["parameters"]["focus"] == 1
+    assert off["auto"] < 0.9 * min(off[0], off[1]), off
 
 
 def test_wrong_choices_are_refused():

@@ -24,7 +24,6 @@ from napari_phaset3m.gui.optimise.words import (
     comparison_rows,
     determined_of,
     determined_rows,
-    failed_words,
     found_words,
     stage_rows,
     stage_tip,
@@ -38,6 +37,7 @@ from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
 from napari_phaset3m.optimise.auto import AutoResult
+from napari_phaset3m.optimise.trials import failed_words
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -220,8 +220,8 @@ class OptimisePanel(QWidget):
         self.best.show_rows(rows)
         stages = work.result.stages if isinstance(work.result, AutoResult) else ()
         self.stages.show_rows(stage_rows(stages), [stage_tip(stage) for stage in stages])
-        told = filter(None, (failed_words(work.rounds), found_words(determined, work.result)))
-        self.words.setText("\n".join(told))
+        failed = failed_words(trial for one in work.rounds for trial in one.trials)
+        self.words.setText("\n".join(filter(None, (*failed, found_words(determined, work.result)))))
         self.words.setVisible(bool(self.words.text()))
         enable(self.apply, work.why_not_apply(), "Write what was found into the series (can be undone)")
         enable(self.revert, work.why_not_revert(), "Take back what was applied, or drop what was found")

@@ -112,21 +112,6 @@ def bound_words(search: SearchResult) -> str:
     )
 
 
-def failed_words(rounds: list[Round]) -> str:
-    """How many trials could not be judged, with the last reason of each kind; empty when all could."""
-    kinds: dict[str, list[str]] = {}
-    for now in rounds:
-        for trial in now.trials:
-            if trial.score is None:
-                kinds.setdefault(trial.status, []).append(trial.message)
-    lines = []
-    for status, reasons in kinds.items():
-        count = "1 trial" if len(reasons) == 1 else f"{len(reasons)} trials"
-        ended = status if status.startswith(("diverged", "failed")) else f"ran {status}"
-        lines.append(f"{count} {ended}, passed over{': ' if reasons[-1] else ''}{reasons[-1]}")
-    return "\n".join(lines)
-
-
 def stage_rows(stages: tuple[Stage, ...]) -> Rows:
     """(stage, held-out before → after, kept or undone) of each."""
     rows: Rows = []

@@ -43,7 +43,7 @@ STEP_DEG, FINE_STEP_DEG, FINE_STEPS = 1.0, 0.5, 2
 VOXEL_ANGSTROM = 1.1
 #: How often the second search may be made.
 LONGEST = 3
-#: Error besides that from noise, at the edge of the ball, voxels (docs/alignment.md, "The axis").
+#: Error besides that from noise, at the edge of the ball, voxels (docs/alignment_measured.md, "The axis").
 SYSTEMATIC_VOXELS = 0.07
 #: Images are turned from where they are given up to this angle, beyond it from where they are aligned.
 FAR_DEG = 10.0
@@ -265,7 +265,7 @@ class _Trials:
         hooks: tuple[Hook, ...] = ()
         if settings.refine_shifts or settings.refine_defocus != "off":
             free = RefineConfig(refine_shifts=settings.refine_shifts, refine_defocus=settings.refine_defocus)
-            # Not anchored: docs/alignment.md, "What limits axis", tells what else that would need.
+            # Not anchored: docs/alignment_measured.md, "What limits axis", tells what else that would need.
             hooks = (GaussNewton(free, Spread(SHIFT_SPREAD * pixel, DEFOCUS_SIGMA), anchored=False),)
         mask = None if self._ball is None else self._ball.mask(self._shape, centred=True)
         series, config = self._series(angle_deg), self.work.config

@@ -28,7 +28,7 @@ from napari_phaset3m.prepare.align.mass import line_shifts, mass_shifts
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
 from napari_phaset3m.prepare.align.refine_coarse import Refined, given_axes, refine
-from napari_phaset3m.prepare.align.signal import TiltImages, placed, tilt_images
+from napari_phaset3m.prepare.align.signal import TiltImages, foci_add_up, placed, tilt_images
 from napari_phaset3m.prepare.align.stretch import stretched
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
@@ -113,6 +113,8 @@ def iterate_coarse(
     """
     config = config or CoarseConfig()
     start = Alignment.of(series)
+    if config.focus == "auto" and foci_add_up(series, start, config):
+        config = config.model_copy(update={"focus": "mean"})
     tilts = tilt_images(series, config, start)
     state, first = _begin(tilts, start, config)
     yield from _shifts(state, config, finish)

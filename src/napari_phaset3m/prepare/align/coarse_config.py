@@ -16,8 +16,9 @@ class CoarseConfig(Model):
 
     focus: Annotated[int, Field(ge=0)] | Auto | Literal["mean"] = Field(
         "auto",
-        description="Focus that is aligned, from 0; auto: the one farthest from focus; mean: all foci with "
-        "the signs of their contrast transfer undone (they must lie on each other already)",
+        description="Focus that is aligned, from 0; mean: all foci with the signs of their contrast transfer "
+        "undone (they must lie on each other already); auto: mean where optics are stated and they do, "
+        "else the one farthest from focus",
     )
     lowpass_per_px: float = Field(0.2, gt=0, le=0.5, description="Low-pass (Gaussian, 1/e), cycles per pixel")
     highpass_per_px: float = Field(

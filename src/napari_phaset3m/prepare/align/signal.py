@@ -13,9 +13,12 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.align.apply import resample
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
+from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.model import Alignment
 
 _BORDER = 0.08
+#: Farthest that foci may lie apart (median) to be added, pixels.
+TOGETHER_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,27 +91,44 @@ def _level(values: np.ndarray) -> np.ndarray:
 
 
 def _mean(series: TiltFocalSeries, alignment: Alignment) -> np.ndarray:
-    from napari_phaset3m.analyse.ctf import series_microscope
-
-    microscope = series_microscope(series)
     if alignment.defocus_angstrom is None:
         raise DataError("is missing", field="defocus_values", remedy="Align one focus instead")
-    ny, nx = series.image_shape
+    return np.stack([np.mean(_flipped(series, alignment, tilt), 0) for tilt in range(series.n_tilt)])
+
+
+def _flipped(series: TiltFocalSeries, alignment: Alignment, tilt: int) -> np.ndarray:
+    """`(n, ny, nx)` used foci of a tilt with the signs of their transfer undone, where the first one lies."""
+    from napari_phaset3m.analyse.ctf import series_microscope
+
+    assert alignment.defocus_angstrom is not None
+    microscope, (ny, nx) = series_microscope(series), series.image_shape
     grid = Grid(nx, ny, series.pixel_size_angstrom)
-    result = np.empty((series.n_tilt, ny, nx), REAL)
-    for tilt in range(series.n_tilt):
-        foci = np.flatnonzero(alignment.used[tilt])
-        if not foci.size:
-            foci = np.arange(1)
-        origin = alignment.shifts_px[tilt, foci[0]]
-        spectra = [
-            unshifted(grid, series.images[tilt, f].T, alignment.shifts_px[tilt, f] - origin) for f in foci
-        ]
-        transfers = [
-            contrast_transfer(grid, microscope, float(alignment.defocus_angstrom[tilt, f])) for f in foci
-        ]
-        result[tilt] = combine(spectra, [1 / foci.size] * foci.size, transfers, "phase_flip").T
-    return result
+    foci = np.flatnonzero(alignment.used[tilt])
+    foci = foci if foci.size else np.arange(1)
+    origin, found = alignment.shifts_px[tilt, foci[0]], []
+    for focus in foci:
+        spectrum = unshifted(grid, series.images[tilt, focus].T, alignment.shifts_px[tilt, focus] - origin)
+        transfer = contrast_transfer(grid, microscope, float(alignment.defocus_angstrom[tilt, focus]))
+        found.append(combine([spectrum], [1.0], [transfer], "phase_flip").T)
+    return np.stack(found)
+
+
+def foci_add_up(series: TiltFocalSeries, alignment: Alignment, config: CoarseConfig) -> bool:
+    """Whether the foci of a tilt, signs of their transfer undone, are one image seen several times.
+
+    They are where optics are stated and the foci lie on each other: the median of the shifts between them
+    is at most :data:`TOGETHER_PX`. (The low-pass leaves out what is finer than a depth of field.)
+    """
+    stated = alignment.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
+    if not stated or (alignment.used.sum(1) < 2).all():
+        return False
+    window, kept = _filters(series.image_shape, config)
+    apart = []
+    for tilt in np.flatnonzero(alignment.used.sum(1) > 1):
+        first, *others = (_filtered(one, window, kept) for one in _flipped(series, alignment, int(tilt)))
+        reach = min(series.image_shape) / 4
+        apart += [float(np.hypot(*correlate(first, other, reach).shift_px)) for other in others]
+    return float(np.median(apart)) <= TOGETHER_PX
 
 
 def taper(shape: tuple[int, int], fraction: float) -> np.ndarray:
@@ -157,7 +177,7 @@ def placed(tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, config: C
     from scipy.ndimage import fourier_shift
 
     shape = tilts.images.shape[1:]
-    window, kept = taper(shape, config.taper), band(shape, config.lowpass_per_px, config.highpass_per_px)
+    window, kept = _filters(shape, config)
     angle = np.radians(angle_deg)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     result = np.zeros(tilts.images.shape, REAL)
@@ -167,10 +187,22 @@ def placed(tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, config: C
         image = np.asarray(fft.irfft2(spectrum, s=shape), REAL)
         if angle_deg:
             image = resample(image, matrix)
-        image = image * window
-        image -= window * (image.sum() / window.sum())
-        result[tilt] = fft.irfft2(fft.rfft2(image) * kept, s=shape)
+        result[tilt] = _filtered(image, window, kept)
     return result
+
+
+def _filters(shape: tuple[int, ...], config: CoarseConfig) -> tuple[np.ndarray, np.ndarray]:
+    ny, nx = shape
+    return taper((ny, nx), config.taper), band((ny, nx), config.lowpass_per_px, config.highpass_per_px)
+
+
+def _filtered(image: np.ndarray, window: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Faded out at the border without a step there, and band-passed."""
+    from scipy import fft
+
+    faded = image * window
+    faded -= window * (faded.sum() / window.sum())
+    return np.asarray(fft.irfft2(fft.rfft2(faded) * kept, s=image.shape), REAL)
 
 
 def border_level(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

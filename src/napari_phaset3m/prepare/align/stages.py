@@ -46,8 +46,8 @@ def after_start(stages: tuple[str, ...], *, known: bool, axis: bool = True) -> t
     """Those that are left where another alignment is the start.
 
     Where it tells how good its shifts are, steps inside the reconstruction are enough, and safer: matching
-    to volumes of a few sweeps lets single tilts run into false minima (docs/alignment.md). The axis, which
-    that alignment found without a model of the images, is looked for with one.
+    to volumes of a few sweeps lets single tilts run into false minima (docs/alignment_measured.md). The
+    axis, which that alignment found without a model of the images, is looked for with one.
 
     Parameters
     ----------
