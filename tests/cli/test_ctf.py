@@ -53,6 +53,20 @@ def test_series_is_written_with_its_defocus(pair, capsys):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_fits_to_noise_are_printed_and_not_written(tmp_path, capsys):
+    path, output = tmp_path / "noise.h5", tmp_path / "out.h5"
+    images = (1 + 0.1 * np.random.default_rng(3).standard_normal((2, 1, 160, 160))).astype(np.float32)
+    noise = TiltFocalSeries(images=images, tilt_deg=[-1.0, 1.0], pixel_size_angstrom=PIXEL, energy_ev=300e3,
+                            spherical_aberration_angstrom=CS)  # fmt: skip
+    save_series(noise, path)
+    assert main(["ctf", str(path), "-o", str(output)]) == 1
+    told = capsys.readouterr()
+    assert "0 of 2 images" in told.out and "out.h5 is not written: no fit can be trusted" in told.err
+    assert not output.exists()
+    assert main(["ctf", str(path), "-o", str(output), "--defocus", "3000"]) == 0
+    assert np.allclose(load_series(output).defocus_angstrom, 3000)
+
+
 def test_a_micrograph_needs_no_tilt(tmp_path, capsys):
     path = tmp_path / "one.npy"
     np.save(path, film(2500))

@@ -15,6 +15,8 @@ from _prepare_series import make
 
 from napari_phaset3m import ReconstructionConfig, reconstruct
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.align.gauge import moved
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.prepare.steps import STEPS
@@ -178,6 +180,21 @@ def test_a_crop_about_its_own_region_moves_the_volume_by_what_it_says():
     assert cropped.metadata["centre_moved_angstrom"] == pytest.approx([4.0, 6.0])
     found = brightest_angstrom(cropped, 1.0)
     np.testing.assert_allclose(found, (10 - 6, 8 - 4, 2), atol=0.4)
+
+
+def test_a_moved_centre_takes_the_defocus_along():
+    """As a specimen at another place does (gauge.py, whose sign is tested against multislice images)."""
+    series = points_series([(10.0, 8.0, 2.0)])
+    stated = 5000.0 + 10 * np.arange(series.n_tilt)[:, None] + np.zeros((1, series.n_focus))
+    series = series.replace(defocus_angstrom=stated)
+    cropped = run("crop", series, region_px=(16, 18, 40, 40), centre="region")
+    there = moved(Alignment.of(series), (0.0, -4.0, -6.0), series.pixel_size_angstrom)
+    np.testing.assert_allclose(cropped.defocus_angstrom, there.defocus_angstrom)
+    assert np.ptp(cropped.defocus_angstrom - stated) > 8
+    # And the shifts, less what the cut takes off each image.
+    np.testing.assert_allclose(cropped.shifts_px, there.shifts_px - np.array([4.0, 6.0]), atol=1e-9)
+    kept = run("crop", series, region_px=(16, 18, 40, 40))
+    np.testing.assert_array_equal(kept.defocus_angstrom, stated)
 
 
 def test_soft_edge_goes_to_the_level_and_leaves_the_middle():

@@ -52,14 +52,20 @@ def _ctf(
     data = _load(series, overrides.collect(fields))
     place = _place(shown, data)
     done = _run(data, config, quiet=as_json)
+    written = output if done.result.supported else None
     try:
-        if output is not None:
-            save_series(done.series, output)
+        if written is not None:
+            save_series(done.series, written)
         if figure is not None:
             _draw(figure, done, place)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    _tell(done.result, output, figure, as_json)
+    _tell(done.result, written, figure, as_json)
+    if written != output:
+        raise running.RunFailed(
+            f"{output} is not written: no fit can be trusted, and no defocus is stated. Widen --range, or "
+            "state it (--defocus)"
+        )
 
 
 def _flags() -> list[Any]:

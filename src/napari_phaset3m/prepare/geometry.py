@@ -96,7 +96,7 @@ def run_crop(series: TiltFocalSeries, config: CropConfig, *, finish: Finish | No
     moved = _moved(series.image_shape, region)
     shifts = series.shifts_px + moved
     told: dict[str, Any] = {"region_px": region, "shift_added_px": moved}
-    metadata = dict(series.metadata)
+    metadata, defocus = dict(series.metadata), series.defocus_angstrom
     if config.centre == "region":
         # The region's middle from the old centre is -moved, in the aligned image at no tilt.
         offset_y, offset_x = -moved
@@ -106,8 +106,17 @@ def run_crop(series: TiltFocalSeries, config: CropConfig, *, finish: Finish | No
         told = {"region_px": region, "centre_moved_px": [offset_y, offset_x]}
         before = np.asarray(metadata.get("centre_moved_angstrom", (0.0, 0.0)))
         metadata["centre_moved_angstrom"] = list(before - moved * series.pixel_size_angstrom)
-    changed = series.replace(images=images, shifts_px=shifts, metadata=metadata)
+        defocus = _defocus_at(series, offset_x)
+    changed = series.replace(images=images, shifts_px=shifts, metadata=metadata, defocus_angstrom=defocus)
     yield Done(recorded(changed, "crop", config, told))
+
+
+def _defocus_at(series: TiltFocalSeries, across_px: float) -> np.ndarray | None:
+    """Defoci at a rotation centre farther across the axis, and so at another height in each tilt."""
+    if series.defocus_angstrom is None:
+        return None
+    height = across_px * series.pixel_size_angstrom * np.sin(np.deg2rad(series.tilt_deg))
+    return np.asarray(series.defocus_angstrom + height[:, None])
 
 
 def preview_crop(series: TiltFocalSeries, config: CropConfig, tilt: int, focus: int) -> np.ndarray:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from _made import film, series
 
+from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.ctf.api import find_ctf, thon_rings
 from napari_phaset3m.prepare.ctf.config import CtfConfig
+from napari_phaset3m.prepare.ctf.finish import completed
 from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
 from napari_phaset3m.prepare.history import history
 
@@ -99,6 +101,37 @@ def test_image_without_contrast_keeps_its_stated_defocus():
     first, second = (row[0] for row in done.result.images)
     assert first.method == "thon" and second.method == "stated"
     assert second.defocus_angstrom == 1600 and "no contrast" in second.note
+
+
+def test_fits_to_noise_are_not_written():
+    """They lie anywhere in the search range; the stated defocus stays, and the table tells why."""
+    rng = np.random.default_rng(2)
+    noise = TiltFocalSeries(
+        images=1 + 0.1 * rng.normal(size=(3, 1, 128, 128)),
+        tilt_deg=np.array([-10.0, 0, 10]),
+        pixel_size_angstrom=1.0,
+        energy_ev=300e3,
+        spherical_aberration_angstrom=1.2e7,
+    )
+    stated = np.array([[5000.0], [5100.0], [5200.0]])
+    done = find_ctf(noise.replace(defocus_angstrom=stated))
+    assert np.allclose(done.series.defocus_angstrom, stated)
+    assert all(image.method == "stated" and "cannot be trusted" in image.note for image in done.result)
+    assert done.result.message.startswith("0 of 3 images") and "3 keep the stated" in done.result.message
+    # A group that one focus makes sure of keeps its joint fit.
+    images = {
+        (0, 0): ImageCtf(0, 0, "thon", 900.0, confidence=0.7),
+        (0, 1): ImageCtf(0, 1, "thon", 1900.0),
+        (1, 0): ImageCtf(1, 0, "thon", 30000.0, note="rings are not above the noise"),
+    }
+    pair = noise.replace(images=np.repeat(np.asarray(noise.images), 2, axis=1), used=None, shifts_px=None)
+    focal = pair.replace(defocus_angstrom=np.tile([1000.0, 2000.0], (3, 1)))
+    joint, single = completed(focal, images, True), completed(focal, images, False)
+    assert [image.defocus_angstrom for image in joint[0]] == [900.0, 1900.0]
+    assert [image.defocus_angstrom for image in single[0]] == [900.0, 2000.0]
+    assert joint[1][0].defocus_angstrom == 1000.0 and "30000" in joint[1][0].note
+    unknown = completed(pair, images, False)
+    assert unknown[1][0].method == "neighbours" and unknown[1][0].defocus_angstrom == 900.0
 
 
 def test_unused_images_get_their_neighbours_defocus_when_none_is_stated():

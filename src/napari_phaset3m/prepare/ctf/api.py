@@ -65,7 +65,7 @@ def iterate_ctf(
         yield from _thon(state, finish)
     if _needs_exit_wave(state):
         yield from _exit_wave(state, finish)
-    images = completed(series, state.images)
+    images = completed(series, state.images, state.joint)
     method, message = outcome(images, state.reason, state.refined)
     message += misaligned(state.apart_px)
     result = CtfResult(

@@ -15,10 +15,18 @@ from napari_phaset3m.prepare.ctf.result import ImageCtf
 MOST_APART_PX = 1.6
 
 Table = tuple[tuple[ImageCtf, ...], ...]
+#: What images keep that have no fit of their own.
+_KEPT = {"stated": "keep the stated defocus", "neighbours": "take the defocus of their neighbours in tilt"}
 
 
-def completed(series: TiltFocalSeries, found: Mapping[tuple[int, int], ImageCtf]) -> Table:
+def completed(
+    series: TiltFocalSeries, found: Mapping[tuple[int, int], ImageCtf], joint: bool = False
+) -> Table:
     """A full table: what was not fitted keeps its stated defocus, or takes that of its neighbours in tilt.
+
+    So do images whose rings cannot be trusted, unless another focus fitted with them (``joint``) can be: a
+    fit to noise lies anywhere in the range that was searched. Where none can be trusted and nothing is
+    stated, fits stay in the table as they are, with confidence 0.
 
     Raises
     ------
@@ -37,11 +45,32 @@ def completed(series: TiltFocalSeries, found: Mapping[tuple[int, int], ImageCtf]
             field="tilt_series",
             remedy="State the defocus, or widen the search (--range)",
         )
+    doubtful = _doubtful(found, joint)
+    if series.defocus_angstrom is None and len(doubtful) == len(fitted):
+        doubtful = set()
+    for tilt, focus in doubtful:
+        image = table[tilt][focus]
+        fit = f"the fit, {image.defocus_angstrom:.0f} Å, cannot be trusted"
+        note = f"{fit} ({image.note})" if image.note else fit
+        # Without the numbers of the fit, which are of noise; its curve shows why.
+        table[tilt][focus] = ImageCtf(tilt, focus, note=note, score=image.score, curve=image.curve)
     for tilt, row in enumerate(table):
         for focus, image in enumerate(row):
             if not np.isfinite(image.defocus_angstrom):
                 row[focus] = _stand_in(series, table, tilt, focus)
     return tuple(map(tuple, table))
+
+
+def _doubtful(found: Mapping[tuple[int, int], ImageCtf], joint: bool) -> set[tuple[int, int]]:
+    """Places of fits to Thon rings that nothing supports."""
+    trusted = {place for place, image in found.items() if image.method == "thon" and image.confidence > 0}
+    tilts = {tilt for tilt, _ in trusted} if joint else set()
+    return {
+        place
+        for place, image in found.items()
+        if image.method == "thon" and place not in trusted and place[0] not in tilts
+        and np.isfinite(image.defocus_angstrom)
+    }  # fmt: skip
 
 
 def _stand_in(series: TiltFocalSeries, table: list[list[ImageCtf]], tilt: int, focus: int) -> ImageCtf:
@@ -96,14 +125,17 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
             "certain than the stated defocus, which stays; phaset3m align finds it from all tilts together."
         )
     trusted = [image for image in thon if image.confidence > 0]
-    text = f"{len(trusted)} of {len(thon)} images show Thon rings that can be trusted"
+    text = f"{len(trusted)} of {len(every)} images show Thon rings that can be trusted"
     if trusted:
         best = float(np.median([image.resolution_angstrom for image in trusted]))
         text += f" (typically to {best:.2g} Å)"
     text += "." if trusted or not reason else f": {reason}."
+    for method, words in _KEPT.items():
+        count = sum(image.method == method for image in every)
+        text += f" {count} {words}." if count else ""
     if len(trusted) < len(thon):
         text += " The others have confidence 0: look at their rings before using them."
-    return "thon", text + tail
+    return "thon", text
 
 
 def misaligned(apart_px: float | None) -> str:

@@ -185,6 +185,11 @@ class CtfResult:
     def _fitted(self) -> list[ImageCtf]:
         return [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
 
+    @property
+    def supported(self) -> bool:
+        """Whether any defocus is more than a fit to noise: trusted, set by hand, or stated."""
+        return bool(self._fitted()) or any(image.method in ("edited", "stated") for image in self)
+
     def apply(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with this defocus and astigmatism, and the step in its history.
 
