@@ -10,7 +10,9 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align.api import align
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig
+from napari_phaset3m.prepare.align.local import _field
 from napari_phaset3m.prepare.align.local_config import LocalConfig
+from napari_phaset3m.prepare.align.words import why_undone
 
 SIZE = 128
 TILTS = np.arange(-30, 31, 6.0)
@@ -84,3 +86,28 @@ def test_what_cannot_work_is_refused():
         run(local_patch_size=0.1)
     with pytest.raises(ConfigError, match="do not tell order 4"):
         run(local_patches=3, local_order=4)
+
+
+def test_a_field_that_no_bend_makes_is_left_out():
+    """Whole images that are off by pixels: what patches say then is no bend."""
+    rng = np.random.default_rng(1)
+    moved = [np.roll(image, rng.integers(-6, 7, 2), (0, 1)) for image in np.asarray(series().images)[:, 0]]
+    config = AlignConfig.parse(
+        stages=("local",), match={"match_bins": (4,)}, reference={"sweeps": 4}, threads=1,
+        local={"local_max_shift_px": 1.0},
+    )  # fmt: skip
+    done = align(series().replace(images=np.stack(moved)[:, None]), config)
+    (stage,) = done.result.stages
+    assert not stage.kept and done.result.local_px is None
+    assert why_undone("local", stage.told).startswith(
+        "images left as they are: patches seem to move by up to"
+    )
+
+
+def test_nothing_is_continued_beyond_the_patches():
+    config = LocalConfig(local_patch_size=0.4, local_grid=11)
+    bent = np.zeros((1, 2, 6))
+    bent[:, :, -1] = 1.0  # a term of the second order
+    field = _field(bent, config)
+    inner = np.abs(field[0, 0]).max(where=np.ones_like(field[0, 0], bool), initial=0)
+    assert inner == pytest.approx(0.6**2)

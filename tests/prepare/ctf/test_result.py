@@ -10,7 +10,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.ctf.api import find_ctf, thon_rings
 from napari_phaset3m.prepare.ctf.config import CtfConfig
-from napari_phaset3m.prepare.ctf.finish import completed
+from napari_phaset3m.prepare.ctf.finish import completed, distrusted
 from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
 from napari_phaset3m.prepare.history import history
 
@@ -132,6 +132,17 @@ def test_fits_to_noise_are_not_written():
     assert joint[1][0].defocus_angstrom == 1000.0 and "30000" in joint[1][0].note
     unknown = completed(pair, images, False)
     assert unknown[1][0].method == "neighbours" and unknown[1][0].defocus_angstrom == 900.0
+
+
+def test_foci_that_all_give_one_defocus_are_not_believed():
+    """Lattice rings of a crystal, fitted one by one: foci of a tilt differ, these do not."""
+    row = [742.0, 1346.0, 772.0, 730.0, 767.0]
+    found = {
+        (0, f): ImageCtf(0, f, "thon", value, confidence=0.7 * (f != 4)) for f, value in enumerate(row)
+    } | {(1, f): ImageCtf(1, f, "thon", value, confidence=0.7) for f, value in enumerate([700.0, 900, 1100])}
+    kept = distrusted(found)
+    assert all(kept[0, f].confidence == 0 and "4 foci of this tilt" in kept[0, f].note for f in range(5))
+    assert all(kept[1, f] is found[1, f] for f in range(3))
 
 
 def test_unused_images_get_their_neighbours_defocus_when_none_is_stated():

@@ -77,7 +77,11 @@ def local(work: Work, share: Share) -> StageEvents:
         else:
             yield Progress(event.text, share.at(event.fraction))
     assert found is not None
-    return replace(work, local_px=found.field_px, told=found.told())
+    told, most = found.told(), work.config.local.local_max_shift_px
+    if told["largest_px"] is not None and told["largest_px"] > most:
+        # That is no bend of an aligned specimen: whole images are off, or patches were taken for others.
+        return replace(work, told={"local_left": (told["largest_px"], most)})
+    return replace(work, local_px=found.field_px, told=told)
 
 
 def why_not(series: TiltFocalSeries, config: LocalConfig) -> str:
@@ -155,7 +159,9 @@ def _terms(y: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
 
 
 def _field(coefficients: np.ndarray, config: LocalConfig) -> np.ndarray:
-    line = np.linspace(-1, 1, config.local_grid)
+    # Beyond the middles of the outermost patches nothing was measured: no polynomial is continued there.
+    room = 1 - config.local_patch_size
+    line = np.clip(np.linspace(-1, 1, config.local_grid), -room, room)
     y, x = (part.ravel() for part in np.meshgrid(line, line, indexing="ij"))
     values = np.einsum("tac,cn->tan", coefficients, _terms(y, x, config.local_order))
     return np.asarray(values.reshape(*values.shape[:2], config.local_grid, config.local_grid))

@@ -24,7 +24,8 @@ def told_words(stage: str, told: Mapping[str, Any]) -> str:
 
 def why_undone(stage: str, told: Mapping[str, Any]) -> str:
     """Why a stage changed nothing, for after "undone" or a colon."""
-    return told_words(stage, told) if OWN_JUDGE.get(stage) else "the images were predicted no better"
+    own = OWN_JUDGE.get(stage) or f"{stage}_left" in told
+    return told_words(stage, told) if own else "the images were predicted no better"
 
 
 def _focal(told: Mapping[str, Any]) -> str:
@@ -71,6 +72,12 @@ def _beads(told: Mapping[str, Any]) -> str:
 
 
 def _local(told: Mapping[str, Any]) -> str:
+    if "local_left" in told:
+        found, most = told["local_left"]
+        return (
+            f"images left as they are: patches seem to move by up to {found:.0f} px, and {most:g} px are "
+            "allowed (--local-max-shift); align whole images first"
+        )
     text = f"images unbent by {told['rms_px']:.2f} px (RMS), {told['largest_px']:.1f} px at most"
     if told["residual_px"] is None:
         return "no patch could be followed"

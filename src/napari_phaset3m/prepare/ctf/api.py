@@ -15,7 +15,7 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingPicture, ring_picture
 from napari_phaset3m.prepare.ctf.exit_wave import ExitWaveFit, can_serve
-from napari_phaset3m.prepare.ctf.finish import completed, left_as_stated, misaligned, outcome
+from napari_phaset3m.prepare.ctf.finish import completed, distrusted, left_as_stated, misaligned, outcome
 from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra, limits, tile_for
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
@@ -153,6 +153,8 @@ def _thon(state: _State, finish: Finish | None) -> Iterator[Progress]:
             cos = float(np.median([i.c12_angstrom * np.cos(2 * i.phi12_rad) for i in trusted]))
             sin = float(np.median([i.c12_angstrom * np.sin(2 * i.phi12_rad) for i in trusted]))
             yield from _round(state, CtfValues(0.0, cos, sin), finish, 0.5, 1.0)
+    if not state.joint:
+        state.images = distrusted(state.images)
 
 
 def _round(

@@ -14,6 +14,9 @@ from napari_phaset3m.prepare.ctf.result import ImageCtf
 #: Foci closer than this are aligned well enough for the exit wave to find the rest, pixels.
 MOST_APART_PX = 1.6
 
+#: Foci of a tilt, fitted one by one, this near to their median (part of it) are the same; fewest to judge.
+ALIKE, FEWEST_ALIKE = 0.1, 3
+
 Table = tuple[tuple[ImageCtf, ...], ...]
 #: What images keep that have no fit of their own.
 _KEPT = {"stated": "keep the stated defocus", "neighbours": "take the defocus of their neighbours in tilt"}
@@ -59,6 +62,24 @@ def completed(
             if not np.isfinite(image.defocus_angstrom):
                 row[focus] = _stand_in(series, table, tilt, focus)
     return tuple(map(tuple, table))
+
+
+def distrusted(found: Mapping[tuple[int, int], ImageCtf]) -> dict[tuple[int, int], ImageCtf]:
+    """The same, without trust in foci of a tilt, fitted one by one, most of which give the same defocus.
+
+    Foci differ; rings that do not change with them are of the specimen's lattice.
+    """
+    result = dict(found)
+    for tilt in {place[0] for place in found}:
+        row = {p: i for p, i in found.items() if p[0] == tilt and np.isfinite(i.defocus_angstrom)}
+        values = np.array([image.defocus_angstrom for image in row.values()])
+        middle = float(np.median(values)) if row else 0.0
+        alike = {p for p, i in row.items() if abs(i.defocus_angstrom - middle) < ALIKE * abs(middle)}
+        if len(row) >= FEWEST_ALIKE and len(alike) > 0.5 * len(row):
+            same = f"{len(alike)} foci of this tilt give about {middle:.0f} Å"
+            note = f"{same}: rings of the specimen, not of the lens"
+            result |= {place: replace(found[place], confidence=0.0, note=note) for place in row}
+    return result
 
 
 def _doubtful(found: Mapping[tuple[int, int], ImageCtf], joint: bool) -> set[tuple[int, int]]:
