@@ -168,6 +168,33 @@ def test_files_round_trip_and_unused_tilts_are_dark(tmp_path: Path):
     assert read_aln(file).dark == ((2, 2, 0.0),)
 
 
+DOSE_SYMMETRIC = np.array([0.0, 20.0, -20.0, 40.0, -40.0])
+
+
+@pytest.mark.parametrize("left_out", [(), (1,), (0, 4)])
+def test_aln_round_trip_of_a_series_in_the_order_of_exposure(tmp_path: Path, left_out):
+    """Rows of a .aln are in the order of rising tilt, whatever that of the series is."""
+    series = series_of().replace(tilt_deg=DOSE_SYMMETRIC)
+    used = ~np.isin(np.arange(5), left_out)[:, None]
+    alignment = some(magnified=False).replace(tilt_deg=DOSE_SYMMETRIC + 0.3, used=used)
+    (file,) = export_alignment(alignment, tmp_path / "a.aln", series)
+    assert np.all(np.diff(read_aln(file).tilt_deg) > 0)
+    assert {tilt for _, _, tilt in read_aln(file).dark} == {DOSE_SYMMETRIC[i] + 0.3 for i in left_out}
+    back = import_alignment(file, series)
+    assert np.array_equal(back.used, used)
+    assert np.allclose(back.shifts_px[used], alignment.shifts_px[used], atol=1e-3)
+    assert np.allclose(back.rotation_deg[used], alignment.rotation_deg[used], atol=1e-3)
+    assert np.allclose(back.tilt_deg[used[:, 0]], alignment.tilt_deg[used[:, 0]])
+
+
+def test_rows_of_an_aln_follow_the_stated_tilts(tmp_path: Path):
+    """Tilts that a refinement moved past each other do not exchange the images."""
+    series = series_of().replace(tilt_deg=[-40, 0.1, 0.0, 20, 40])
+    alignment = some(magnified=False).replace(tilt_deg=[-40, -0.1, 0.2, 20, 40])
+    (file,) = export_alignment(alignment, tmp_path / "a.aln", series)
+    assert same(import_alignment(file, series), alignment, atol=1e-3)
+
+
 def test_what_is_written_of_a_focal_series_is_read_again(tmp_path: Path):
     series, alignment = series_of(n_focus=3), some(n_focus=3)
     files = export_alignment(alignment, tmp_path / "a.xf", series)

@@ -139,9 +139,25 @@ def _turned(alignment: Alignment, angle_deg: float) -> Alignment:
 
 
 def to_aln(
-    alignment: Alignment, image_shape: tuple[int, int], focus: int = 0, turned_deg: float = 0.0
+    alignment: Alignment,
+    image_shape: tuple[int, int],
+    focus: int = 0,
+    turned_deg: float = 0.0,
+    stated_deg: np.ndarray | None = None,
 ) -> AlnFile:
-    """AreTomo's table of one focus; tilts not used are its dark frames.
+    """AreTomo's table of one focus, in the order of rising tilt; tilts not used are its dark frames.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    image_shape : tuple of int
+        (ny, nx).
+    focus : int
+    turned_deg : float
+        As in :func:`to_xf`.
+    stated_deg : ndarray, optional
+        `(n_tilt,)` the tilts that tell the order; the alignment's own where none are given. The series' own
+        are those that :func:`from_aln` will count by, whatever a refinement of the tilts did.
 
     Raises
     ------
@@ -153,19 +169,21 @@ def to_aln(
         raise DataError(
             "is not 1, and AreTomo does not undo it", field="magnification", remedy="Export an .xf file"
         )
-    kept = np.flatnonzero(raw.used[:, focus])
-    if not kept.size:
+    order = np.argsort(raw.tilt_deg if stated_deg is None else stated_deg, kind="stable")
+    sections = np.flatnonzero(raw.used[order, focus])
+    if not sections.size:
         raise DataError("no image is used", field="used")
-    left_out = np.flatnonzero(~raw.used[:, focus])
+    kept = order[sections]
+    left_out = np.flatnonzero(~raw.used[order, focus])
     none = np.empty((0, 7))
     return AlnFile(
         raw_size=(image_shape[1], image_shape[0], raw.n_tilt),
-        sections=kept,
+        sections=sections,
         rotation_deg=raw.rotation_deg[kept, focus],
         magnification=np.ones(kept.size),
         shifts_px=raw.shifts_px[kept, focus, ::-1],
         tilt_deg=raw.tilt_deg[kept],
-        dark=tuple((int(i), int(i), float(raw.tilt_deg[i])) for i in left_out),
+        dark=tuple((int(i), int(i), float(raw.tilt_deg[order[i]])) for i in left_out),
         alpha_offset_deg=0.0,
         beta_offset_deg=0.0,
         thickness_px=None,
@@ -279,7 +297,8 @@ def export_alignment(alignment: Alignment, path: str | Path, series: TiltFocalSe
     path = Path(path)
     turned = series.tilt_axis_angle_deg
     if path.suffix.lower() == ".aln":
-        write_aln(path, to_aln(alignment, series.image_shape, turned_deg=turned))
+        table = to_aln(alignment, series.image_shape, turned_deg=turned, stated_deg=series.tilt_deg)
+        write_aln(path, table)
         return (path,)
     beside = path.with_suffix(".tlt")
     write_xf(path, to_xf(alignment, turned))
