@@ -118,3 +118,44 @@ def test_beads_are_told(tmp_path, capsys):
 def test_output_may_not_be_the_input(small, capsys):
     assert main(["align", str(small), "-o", str(small), *FAST]) == 2
     assert "overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.txt", "zz.h5", "zz.tlt", "zz"])
+def test_an_export_of_another_kind_is_refused_before_the_run(small, tmp_path, capsys, name):
+    out = tmp_path / "out.h5"
+    assert main(["align", str(small), "-o", str(out), *FAST, "--export", str(tmp_path / name)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and name in lines[0] and "unknown suffix" in lines[0]
+    assert not out.exists() and not (tmp_path / name).exists()
+
+
+def test_an_export_replaces_no_tlt_that_is_read(small, tmp_path, capsys):
+    """Neither one without a .xf, nor that of a stack or of the imported alignment."""
+    out, stack = tmp_path / "out.h5", tmp_path / "stack.mrc"
+    save_series(load_series(small), tmp_path / "stack.toml")
+    (tmp_path / "stack.tlt").write_text("mine\n")
+    flags = ["-o", str(out), *FAST, "--export", str(tmp_path / "stack.xf")]
+    assert main(["align", str(small), *flags]) == 2
+    assert "stack.tlt: is there without stack.xf" in capsys.readouterr().err
+    (tmp_path / "stack.xf").write_text("1 0 0 1 0 0\n" * 9)
+    assert main(["align", str(stack), *flags]) == 2
+    assert "stack.tlt: its .tlt would overwrite the .tlt of the series" in capsys.readouterr().err
+    given = tmp_path / "stack.tlt"
+    assert main(["align", str(small), *flags, "--tilt-angles", str(given)]) == 2
+    assert "would overwrite --tilt-angles" in capsys.readouterr().err
+    (tmp_path / "stack.prexg").write_text("1 0 0 1 0 0\n" * 9)
+    assert main(["align", str(small), *flags, "--import", str(tmp_path / "stack.prexg")]) == 2
+    assert "would overwrite the .tlt of the imported alignment" in capsys.readouterr().err
+    assert (tmp_path / "stack.tlt").read_text() == "mine\n" and not out.exists()
+
+
+def test_what_an_import_had_to_mend_is_told(small, tmp_path, capsys):
+    """A .tlt in another order than the series."""
+    tilts = np.linspace(-60, 60, 9)[np.argsort(np.abs(np.arange(9) - 4.1))]
+    (tmp_path / "in.tlt").write_text("".join(f"{tilt}\n" for tilt in tilts))
+    (tmp_path / "in.xf").write_text("1 0 0 1 0 0\n" * 9)
+    flags = ["-o", str(tmp_path / "out.h5"), *FAST, "--import", str(tmp_path / "in.xf"), "--json"]
+    assert main(["align", str(small), *flags]) == 0
+    told = capsys.readouterr()
+    assert "in.tlt is in another order" in told.err and "in.tlt" in json.loads(told.out)["notes"][0]
+    assert np.allclose(load_series(tmp_path / "out.h5").tilt_deg, np.linspace(-60, 60, 9))

@@ -102,13 +102,12 @@ def _run(
     from napari_phaset3m.prepare.events import Progress, drain
 
     fields, others = given
-    running.check_outputs(
-        {"the output": output, "the exported alignment": others["export"]},
-        {"the series": path, "the imported alignment": others["start"]},
-    )
-    data = load_series(path, **fields)
+    _check_files(path, output, others, fields.get("tilt_deg"))
+    data, notes = load_series(path, **fields), list[str]()
     if others["start"] is not None:
-        data = apply(data, import_alignment(others["start"], data))
+        data = apply(data, import_alignment(others["start"], data, note=notes.append))
+    for note in notes:
+        print(note, file=sys.stderr)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
@@ -121,7 +120,26 @@ def _run(
             export_alignment(done.result.alignment, others["export"], data)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    return _record(output, done.result, time.perf_counter() - begun)
+    return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
+
+
+def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts: Any) -> None:
+    """Refuse, before the run, files that cannot be written or that are read, a .tlt beside one included."""
+    from napari_phaset3m.prepare.align.file_fit import check_export
+
+    start, export = others["start"], others["export"]
+    written: dict[str, Path | None] = {"the output": output}
+    if export is not None:
+        names = ("the exported alignment", "its .tlt")
+        written.update(zip(names, check_export(export), strict=False))
+    read: dict[str, Path | None] = {"the series": path, "the imported alignment": start}
+    if path.suffix.lower() not in (".h5", ".hdf5"):  # these hold their angles
+        read["the .tlt of the series"] = path.with_suffix(".tlt")
+    if start is not None and start.suffix.lower() != ".aln":
+        read["the .tlt of the imported alignment"] = start.with_suffix(".tlt")
+    if isinstance(tilts, str):
+        read["--tilt-angles"] = Path(tilts)
+    running.check_outputs(written, read)
 
 
 def _record(output: Path, result: Any, seconds: float) -> dict[str, Any]:
