@@ -98,29 +98,46 @@ def _run(
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
     from napari_phaset3m.prepare.align.apply import apply
-    from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
+    from napari_phaset3m.prepare.align.compose import resampled_once
+    from napari_phaset3m.prepare.align.formats import export_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
     fields, others = given
     _check_files(path, output, others, fields.get("tilt_deg"))
-    data, notes = load_series(path, **fields), list[str]()
-    if others["start"] is not None:
-        data = apply(data, import_alignment(others["start"], data, note=notes.append))
-    for note in notes:
-        print(note, file=sys.stderr)
+    raw, notes = load_series(path, **fields), list[str]()
+    first = _imported(raw, others, notes)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
-            iterate_align(data, config, finish=control),
+            iterate_align(apply(raw, first) if first else raw, config, finish=control),
             lambda event: show(event.text, event.fraction) if isinstance(event, Progress) else None,
         )
+    aligned, alignment = done.series, done.result.alignment
+    if first:
+        aligned, alignment = resampled_once(raw, first, (aligned, done.result))
     try:
-        save_series(done.series, output)
+        save_series(aligned, output)
         if others["export"] is not None:
-            export_alignment(done.result.alignment, others["export"], data)
+            export_alignment(alignment, others["export"], raw)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
     return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
+
+
+def _imported(series: Any, others: dict[str, Path | None], notes: list[str]) -> Any:
+    """The alignment to begin with, or None; told is what it took to fit it to the series."""
+    from napari_phaset3m.prepare.align.formats import import_alignment
+    from napari_phaset3m.prepare.align.transforms import to_aln
+
+    start, export = others["start"], others["export"]
+    if start is None:
+        return None
+    found = import_alignment(start, series, note=notes.append)
+    for note in notes:
+        print(note, file=sys.stderr)
+    if export is not None and export.suffix.lower() == ".aln":
+        to_aln(found, series.image_shape)  # what a .aln cannot hold is refused now, not after the run
+    return found
 
 
 def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts: Any) -> None:
