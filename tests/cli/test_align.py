@@ -10,6 +10,9 @@ import pytest
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.io.series import load_series, save_series
+from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
+from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.history import history
 
 FAST = ["--stages", "match", "--match-bins", "4", "--match-rounds", "1", "--threads", "1"]
@@ -118,3 +121,94 @@ def test_beads_are_told(tmp_path, capsys):
 def test_output_may_not_be_the_input(small, capsys):
     assert main(["align", str(small), "-o", str(small), *FAST]) == 2
     assert "overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["x.txt", "zz.h5", "zz.tlt", "zz"])
+def test_an_export_of_another_kind_is_refused_before_the_run(small, tmp_path, capsys, name):
+    out = tmp_path / "out.h5"
+    assert main(["align", str(small), "-o", str(out), *FAST, "--export", str(tmp_path / name)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and name in lines[0] and "unknown suffix" in lines[0]
+    assert not out.exists() and not (tmp_path / name).exists()
+
+
+def test_an_export_replaces_no_tlt_that_is_read(small, tmp_path, capsys):
+    """Neither one without a .xf, nor that of a stack or of the imported alignment."""
+    out, stack = tmp_path / "out.h5", tmp_path / "stack.mrc"
+    save_series(load_series(small), tmp_path / "stack.toml")
+    (tmp_path / "stack.tlt").write_text("mine\n")
+    flags = ["-o", str(out), *FAST, "--export", str(tmp_path / "stack.xf")]
+    assert main(["align", str(small), *flags]) == 2
+    assert "stack.tlt: is there without stack.xf" in capsys.readouterr().err
+    (tmp_path / "stack.xf").write_text("1 0 0 1 0 0\n" * 9)
+    assert main(["align", str(stack), *flags]) == 2
+    assert "stack.tlt: its .tlt would overwrite the .tlt of the series" in capsys.readouterr().err
+    given = tmp_path / "stack.tlt"
+    assert main(["align", str(small), *flags, "--tilt-angles", str(given)]) == 2
+    assert "would overwrite --tilt-angles" in capsys.readouterr().err
+    (tmp_path / "stack.prexg").write_text("1 0 0 1 0 0\n" * 9)
+    assert main(["align", str(small), *flags, "--import", str(tmp_path / "stack.prexg")]) == 2
+    assert "would overwrite the .tlt of the imported alignment" in capsys.readouterr().err
+    assert (tmp_path / "stack.tlt").read_text() == "mine\n" and not out.exists()
+
+
+def test_what_an_import_had_to_mend_is_told(small, tmp_path, capsys):
+    """A .tlt in another order than the series."""
+    tilts = np.linspace(-60, 60, 9)[np.argsort(np.abs(np.arange(9) - 4.1))]
+    (tmp_path / "in.tlt").write_text("".join(f"{tilt}\n" for tilt in tilts))
+    (tmp_path / "in.xf").write_text("1 0 0 1 0 0\n" * 9)
+    flags = ["-o", str(tmp_path / "out.h5"), *FAST, "--import", str(tmp_path / "in.xf"), "--json"]
+    assert main(["align", str(small), *flags]) == 0
+    told = capsys.readouterr()
+    assert "in.tlt is in another order" in told.err and "in.tlt" in json.loads(told.out)["notes"][0]
+    assert np.allclose(load_series(tmp_path / "out.h5").tilt_deg, np.linspace(-60, 60, 9))
+
+
+def turned_differently(path: Path, table: Path, angle: float) -> Alignment:
+    """Write an alignment that turns and magnifies each image in its own way."""
+    series, rng = load_series(path), np.random.default_rng(5)
+    images = (series.n_tilt, 1)
+    wanted = Alignment.of(series).replace(
+        shifts_px=rng.normal(0, 1, (*images, 2)),
+        rotation_deg=angle + rng.normal(0, 1, images),
+        magnification=1 + rng.normal(0, 0.01, images),
+    )
+    export_alignment(wanted, table, series)
+    return wanted
+
+
+def test_an_export_after_an_import_is_of_the_given_images(small, tmp_path, capsys):
+    """Rotation and magnification of each image come through, and the output is what the export says."""
+    out, old, new = tmp_path / "out.h5", tmp_path / "old.xf", tmp_path / "new.xf"
+    wanted = turned_differently(small, old, 30.0)
+    flags = [*FAST, "--import", str(old), "--export"]
+    assert main(["align", str(small), "-o", str(out), *flags, str(new)]) == 0
+    given, aligned = load_series(small), load_series(out)
+    found = import_alignment(new, given)
+    assert np.allclose(found.rotation_deg, wanted.rotation_deg, atol=1e-3)
+    assert np.allclose(found.magnification, wanted.magnification, atol=1e-5)
+    told = apply(given, found)
+    assert np.allclose(told.images, aligned.images, atol=1e-4)
+    assert np.allclose(told.shifts_px, aligned.shifts_px, atol=1e-3)
+    out.unlink()
+    assert main(["align", str(small), "-o", str(out), *flags, str(tmp_path / "new.aln")]) == 2
+    assert "magnification: is not 1" in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize("stages", ["beads", "beads,local"])
+def test_images_are_resampled_once_after_an_import(tmp_path, monkeypatch, stages):
+    """Beads turn the images once more; both alignments go into one resampling of the given images."""
+    path, out, old, new = (tmp_path / name for name in ("beads.h5", "out.h5", "old.xf", "new.xf"))
+    bead_series(path)
+    turned_differently(path, old, 2.0)
+    flags = ["--stages", stages, "--threads", "1", "--match-bins", "4", "--local-patch-size", "0.4"]
+    fields = []
+    from napari_phaset3m.prepare.align import compose
+
+    monkeypatch.setattr(compose, "apply", lambda *given: fields.append(given[2]) or apply(*given))
+    assert main(["align", str(path), "-o", str(out), *flags, "--import", str(old), "--export", str(new)]) == 0
+    given, aligned = load_series(path), load_series(out)
+    told = apply(given, import_alignment(new, given), fields[0])
+    assert (fields[0] is None) == (stages == "beads")
+    assert np.allclose(told.images, aligned.images, atol=1e-4)
+    assert np.allclose(told.shifts_px, aligned.shifts_px, atol=1e-3)

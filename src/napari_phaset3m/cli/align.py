@@ -98,30 +98,65 @@ def _run(
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
     from napari_phaset3m.prepare.align.apply import apply
-    from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
+    from napari_phaset3m.prepare.align.compose import resampled_once
+    from napari_phaset3m.prepare.align.formats import export_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
     fields, others = given
-    running.check_outputs(
-        {"the output": output, "the exported alignment": others["export"]},
-        {"the series": path, "the imported alignment": others["start"]},
-    )
-    data = load_series(path, **fields)
-    if others["start"] is not None:
-        data = apply(data, import_alignment(others["start"], data))
+    _check_files(path, output, others, fields.get("tilt_deg"))
+    raw, notes = load_series(path, **fields), list[str]()
+    first = _imported(raw, others, notes)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
-            iterate_align(data, config, finish=control),
+            iterate_align(apply(raw, first) if first else raw, config, finish=control),
             lambda event: show(event.text, event.fraction) if isinstance(event, Progress) else None,
         )
+    aligned, alignment = done.series, done.result.alignment
+    if first:
+        aligned, alignment = resampled_once(raw, first, (aligned, done.result))
     try:
-        save_series(done.series, output)
+        save_series(aligned, output)
         if others["export"] is not None:
-            export_alignment(done.result.alignment, others["export"], data)
+            export_alignment(alignment, others["export"], raw)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
-    return _record(output, done.result, time.perf_counter() - begun)
+    return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
+
+
+def _imported(series: Any, others: dict[str, Path | None], notes: list[str]) -> Any:
+    """The alignment to begin with, or None; told is what it took to fit it to the series."""
+    from napari_phaset3m.prepare.align.formats import import_alignment
+    from napari_phaset3m.prepare.align.transforms import to_aln
+
+    start, export = others["start"], others["export"]
+    if start is None:
+        return None
+    found = import_alignment(start, series, note=notes.append)
+    for note in notes:
+        print(note, file=sys.stderr)
+    if export is not None and export.suffix.lower() == ".aln":
+        to_aln(found, series.image_shape)  # what a .aln cannot hold is refused now, not after the run
+    return found
+
+
+def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts: Any) -> None:
+    """Refuse, before the run, files that cannot be written or that are read, a .tlt beside one included."""
+    from napari_phaset3m.prepare.align.file_fit import check_export
+
+    start, export = others["start"], others["export"]
+    written: dict[str, Path | None] = {"the output": output}
+    if export is not None:
+        names = ("the exported alignment", "its .tlt")
+        written.update(zip(names, check_export(export), strict=False))
+    read: dict[str, Path | None] = {"the series": path, "the imported alignment": start}
+    if path.suffix.lower() not in (".h5", ".hdf5"):  # these hold their angles
+        read["the .tlt of the series"] = path.with_suffix(".tlt")
+    if start is not None and start.suffix.lower() != ".aln":
+        read["the .tlt of the imported alignment"] = start.with_suffix(".tlt")
+    if isinstance(tilts, str):
+        read["--tilt-angles"] = Path(tilts)
+    running.check_outputs(written, read)
 
 
 def _record(output: Path, result: Any, seconds: float) -> dict[str, Any]:

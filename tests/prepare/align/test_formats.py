@@ -15,15 +15,9 @@ from napari_phaset3m.io.aretomo import read_aln
 from napari_phaset3m.io.imod import read_angles, read_xf
 from napari_phaset3m.io.orient import turn
 from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.formats import (
-    export_alignment,
-    from_aln,
-    from_xf,
-    import_alignment,
-    to_aln,
-    to_xf,
-)
+from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.transforms import from_aln, from_xf, to_aln, to_xf
 
 SHAPE = (64, 64)
 
@@ -166,6 +160,116 @@ def test_files_round_trip_and_unused_tilts_are_dark(tmp_path: Path):
     assert np.array_equal(back.used, used)
     assert np.allclose(back.shifts_px[used], alignment.shifts_px[used], atol=2e-3)
     assert read_aln(file).dark == ((2, 2, 0.0),)
+
+
+DOSE_SYMMETRIC = np.array([0.0, 20.0, -20.0, 40.0, -40.0])
+
+
+@pytest.mark.parametrize("left_out", [(), (1,), (0, 4)])
+def test_aln_round_trip_of_a_series_in_the_order_of_exposure(tmp_path: Path, left_out):
+    """Rows of a .aln are in the order of rising tilt, whatever that of the series is."""
+    series = series_of().replace(tilt_deg=DOSE_SYMMETRIC)
+    used = ~np.isin(np.arange(5), left_out)[:, None]
+    alignment = some(magnified=False).replace(tilt_deg=DOSE_SYMMETRIC + 0.3, used=used)
+    (file,) = export_alignment(alignment, tmp_path / "a.aln", series)
+    assert np.all(np.diff(read_aln(file).tilt_deg) > 0)
+    assert {tilt for _, _, tilt in read_aln(file).dark} == {DOSE_SYMMETRIC[i] + 0.3 for i in left_out}
+    back = import_alignment(file, series)
+    assert np.array_equal(back.used, used)
+    assert np.allclose(back.shifts_px[used], alignment.shifts_px[used], atol=1e-3)
+    assert np.allclose(back.rotation_deg[used], alignment.rotation_deg[used], atol=1e-3)
+    assert np.allclose(back.tilt_deg[used[:, 0]], alignment.tilt_deg[used[:, 0]])
+
+
+def test_rows_of_an_aln_follow_the_stated_tilts(tmp_path: Path):
+    """Tilts that a refinement moved past each other do not exchange the images."""
+    series = series_of().replace(tilt_deg=[-40, 0.1, 0.0, 20, 40])
+    alignment = some(magnified=False).replace(tilt_deg=[-40, -0.1, 0.2, 20, 40])
+    (file,) = export_alignment(alignment, tmp_path / "a.aln", series)
+    assert same(import_alignment(file, series), alignment, atol=1e-3)
+
+
+@pytest.mark.parametrize("n_focus", [1, 2])
+def test_rows_in_another_order_are_matched_by_their_tilts(tmp_path: Path, n_focus):
+    """A .xf of the stack in the order of exposure, read for the series that was sorted by tilt."""
+    order = np.argsort(DOSE_SYMMETRIC)
+    sorted_ = some(n_focus=n_focus).replace(tilt_deg=DOSE_SYMMETRIC[order] + 0.4)
+    exposed = sorted_.replace(
+        **{
+            name: getattr(sorted_, name)[np.argsort(order)]
+            for name in ("shifts_px", "rotation_deg", "magnification", "tilt_deg")
+        }
+    )
+    series, told = series_of(n_focus=n_focus), []
+    export_alignment(exposed, tmp_path / "a.xf", series.replace(tilt_deg=DOSE_SYMMETRIC))
+    assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
+    assert told == ["a.xf: a.tlt is in another order than the series; rows were matched by their tilts"]
+    export_alignment(sorted_, tmp_path / "a.xf", series)
+    assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
+    assert len(told) == 1, "nothing is said where the order is that of the series"
+
+
+def test_angles_of_other_tilts_are_refused(tmp_path: Path):
+    series = series_of()
+    file, beside = export_alignment(some(), tmp_path / "a.xf", series)
+    beside.write_text("-40\n-20\n0\n20\n47.5\n")
+    with pytest.raises(DataError, match=r"a\.tlt: angles: differs .* up to 7\.5° .*Give that of this series"):
+        import_alignment(file, series)
+    beside.unlink()
+    assert np.allclose(import_alignment(file, series).shifts_px, some().shifts_px, atol=1e-3)
+
+
+def test_an_export_leaves_the_tlt_of_another_file(tmp_path: Path):
+    (tmp_path / "stack.tlt").write_text("mine\n")
+    with pytest.raises(OutputError, match=r"stack\.tlt: is there without stack\.xf.*Choose another name"):
+        export_alignment(some(), tmp_path / "stack.xf", series_of())
+    assert (tmp_path / "stack.tlt").read_text() == "mine\n" and not (tmp_path / "stack.xf").exists()
+    for _ in range(2):  # its own may be written again
+        assert len(export_alignment(some(), tmp_path / "other.xf", series_of())) == 2
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.h5", "a.tlt", "a"])
+def test_an_unknown_suffix_is_refused(tmp_path: Path, name):
+    with pytest.raises(OutputError, match="unknown suffix"):
+        export_alignment(some(), tmp_path / name, series_of())
+    assert not list(tmp_path.iterdir())
+
+
+def sized(shape: tuple[int, int], **more: object) -> TiltFocalSeries:
+    return series_of(**more).replace(images=np.ones((5, 1, *shape), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("raw", "own", "ratio"),
+    [
+        ((256, 256), (128, 128), 0.5),
+        ((64, 64), (8, 8), 0.125),
+        ((40, 60), (80, 120), 2.0),
+        ((66, 99), (44, 66), 2 / 3),
+        ((131, 99), (32, 24), 0.25),
+    ],
+)
+def test_shifts_of_an_aln_of_binned_images_are_scaled(tmp_path: Path, raw, own, ratio):
+    wanted, told = some(magnified=False), []
+    (file,) = export_alignment(wanted, tmp_path / "a.aln", sized(raw))
+    found = import_alignment(file, sized(own), note=told.append)
+    assert np.allclose(found.shifts_px, ratio * wanted.shifts_px, atol=2e-3)
+    assert len(told) == 1 and f"{raw[1]} x {raw[0]} px" in told[0] and f"by {ratio:.4g}" in told[0]
+    assert np.allclose(
+        import_alignment(file, sized(own), pixel_ratio=1).shifts_px, wanted.shifts_px, atol=1e-3
+    )
+
+
+def test_an_aln_of_images_of_another_size_is_refused(tmp_path: Path):
+    (file,) = export_alignment(some(magnified=False), tmp_path / "a.aln", sized((64, 80)))
+    for own in ((64, 64), (32, 64), (56, 70)):
+        said = rf"a\.aln: RawSize: 80 x 64 px where the images of the series are {own[1]} x {own[0]} px"
+        with pytest.raises(DataError, match=said):
+            import_alignment(file, sized(own))
+    told = []
+    for own in ((64, 80), (80, 64)):  # a quarter turn at import exchanges the sides
+        import_alignment(file, sized(own, tilt_axis_angle_deg=84.0), note=told.append)
+    assert not told
 
 
 def test_what_is_written_of_a_focal_series_is_read_again(tmp_path: Path):

@@ -1,23 +1,9 @@
-"""Alignments to and from IMOD's .xf and AreTomo's .aln.
-
-**IMOD** (.xf; https://bio3d.colorado.edu/imod/doc/man/xfmodel.html and "Concept of transforms"):
-raw -> aligned about the image centres, ``X' = A11 X + A12 Y + DX``, ``Y' = A21 X + A22 Y + DY``, X to the
-right and Y up. IMOD draws row 0 of an MRC file at the bottom; this project keeps the file's rows, so
-its y (the row index) *is* IMOD's Y and no sign changes. With the convention of model.py,
-``A = R(-r) / m`` and ``D = -A (shift_x, shift_y)``. A tilt axis at angle a from +Y towards -X has r = a.
-
-**AreTomo** (.aln): ``ROT`` is that same axis angle, ``TX TY`` the shift of the raw image: AreTomo3 itself
-writes .xf files with ``A = R(-ROT)``, ``D = -A (TX, TY)`` (AreTomo/ImodUtil/CSaveXF.cpp), so rotation and
-shifts are taken as they are. Beware: the Python package ``alnfile`` writes .xf with ``A = R(+ROT)``,
-which turns the axis away from y by twice the angle. ``GMAG`` is always 1 and does nothing in AreTomo.
-The table of local shifts is not taken over.
-
-**Turned images.** A series that was turned at import (``tilt_axis_angle_deg``) is not the raw stack that
-these files speak of; the conversion turns rotations and shifts back and forth by that angle.
-"""
+"""Alignments from and to IMOD's .xf (with its .tlt) and AreTomo's .aln; conventions in :mod:`.transforms`."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,203 +11,36 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.alignment_write import write_aln, write_tlt, write_xf
-from napari_phaset3m.io.aretomo import AlnFile, read_aln
-from napari_phaset3m.io.imod import read_angles, read_xf
-from napari_phaset3m.io.text import check_count
+from napari_phaset3m.io.aretomo import read_aln
+from napari_phaset3m.io.imod import read_xf
+from napari_phaset3m.prepare.align.file_fit import angles_beside, check_export, size_ratio
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.transforms import from_aln, from_xf, to_aln, to_xf
 
-#: A stretch or skew may move a corner of the image by this much before it is refused.
-MAX_STRETCH_PX = 1.0
-_MAX_GMAG = 1e-3
-#: Foci of one tilt are taken without moving the stage; a file may round their angle.
-MAX_FOCI_APART_DEG = 0.02
+_log = logging.getLogger(__name__)
 
 
-def to_xf(alignment: Alignment, turned_deg: float = 0.0) -> np.ndarray:
-    """IMOD's transforms of an alignment.
-
-    Parameters
-    ----------
-    alignment : Alignment
-    turned_deg : float
-        By how much the images were turned at import (``series.tilt_axis_angle_deg``); the transforms
-        then are those of the stack before.
-
-    Returns
-    -------
-    ndarray
-        `(n_tilt * n_focus, 2, 3)`, foci of a tilt side by side.
-    """
-    raw = _turned(alignment, turned_deg)
-    matrices = np.linalg.inv(raw.matrices()).reshape(-1, 2, 2)
-    shifts = raw.shifts_px[..., ::-1].reshape(-1, 2)
-    return np.concatenate((matrices, -np.einsum("nij,nj->ni", matrices, shifts)[..., None]), -1)
-
-
-def from_xf(
-    xf: np.ndarray,
-    start: Alignment,
-    image_shape: tuple[int, int],
+def import_alignment(
+    path: str | Path,
+    series: TiltFocalSeries,
     *,
-    turned_deg: float = 0.0,
-    pixel_ratio: float = 1.0,
+    pixel_ratio: float | None = None,
+    note: Callable[[str], None] = _log.warning,
 ) -> Alignment:
-    """An alignment from IMOD's transforms.
-
-    Parameters
-    ----------
-    xf : ndarray
-        `(n, 2, 3)`, one for each tilt or one for each image (foci of a tilt side by side).
-    start : Alignment
-        Tilts, used images and defocus are taken from it.
-    image_shape : tuple of int
-        (ny, nx).
-    turned_deg : float
-        As in :func:`to_xf`.
-    pixel_ratio : float
-        Pixel of the stack that the transforms were made for over the series' own.
-
-    Raises
-    ------
-    DataError
-        Another number of transforms, or one that stretches the image: an alignment holds rotation,
-        magnification and shift.
-    """
-    images = (start.n_tilt, start.n_focus)
-    count = len(xf)
-    if count not in (images[0], images[0] * images[1]):
-        raise DataError(
-            f"{count} transforms for {images[0]} tilts with {images[1]} foci",
-            field="xf",
-            remedy="Give one for each tilt, or one for each image",
-        )
-    table = np.asarray(xf, np.float64).reshape(images[0], -1, 2, 3)
-    matrix = table[..., :2]
-    scale = np.linalg.det(matrix)
-    if not np.isfinite(table).all() or scale.min() <= 0:
-        raise DataError("holds a transform that mirrors or squashes the image", field="xf")
-    angle = np.arctan2(matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1])
-    _check_stretch(matrix, angle, np.sqrt(scale), image_shape)
-    shifts = -np.einsum("tfij,tfj->tfi", np.linalg.inv(matrix), table[..., 2] * pixel_ratio)
-    raw = start.replace(
-        shifts_px=np.broadcast_to(shifts[..., ::-1], (*images, 2)),
-        rotation_deg=np.broadcast_to(-np.degrees(angle), images),
-        magnification=np.broadcast_to(1 / np.sqrt(scale), images),
-        residual=np.nan,
-        shift_error_px=np.nan,
-    )
-    return _turned(raw, -turned_deg)
-
-
-def _check_stretch(
-    matrix: np.ndarray, angle: np.ndarray, scale: np.ndarray, image_shape: tuple[int, int]
-) -> None:
-    cos, sin = np.cos(angle), np.sin(angle)
-    alike = scale[..., None, None] * np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), -2)
-    corner = np.hypot(*image_shape) / 2
-    worst = float(np.linalg.norm(matrix - alike, ord=2, axis=(-2, -1)).max()) * corner
-    if worst > MAX_STRETCH_PX:
-        raise DataError(
-            f"has a stretch that moves a corner of the image by {worst:.1f} px",
-            field="xf",
-            remedy="Solve it without stretch and skew, or let newstack apply it and import that stack",
-        )
-
-
-def _turned(alignment: Alignment, angle_deg: float) -> Alignment:
-    """The same alignment told of images turned by ``-angle_deg``: raw from turned, places g' = R(angle) g."""
-    if not angle_deg:
-        return alignment
-    angle = np.radians(angle_deg)
-    y, x = alignment.shifts_px[..., 0], alignment.shifts_px[..., 1]
-    moved = np.stack((np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x - np.sin(angle) * y), -1)
-    return alignment.replace(shifts_px=moved, rotation_deg=alignment.rotation_deg + angle_deg)
-
-
-def to_aln(
-    alignment: Alignment, image_shape: tuple[int, int], focus: int = 0, turned_deg: float = 0.0
-) -> AlnFile:
-    """AreTomo's table of one focus; tilts not used are its dark frames.
-
-    Raises
-    ------
-    DataError
-        An image is magnified, which AreTomo does not undo, or none is used.
-    """
-    raw = _turned(alignment, turned_deg)
-    if np.abs(raw.magnification - 1).max() > _MAX_GMAG:
-        raise DataError(
-            "is not 1, and AreTomo does not undo it", field="magnification", remedy="Export an .xf file"
-        )
-    kept = np.flatnonzero(raw.used[:, focus])
-    if not kept.size:
-        raise DataError("no image is used", field="used")
-    left_out = np.flatnonzero(~raw.used[:, focus])
-    none = np.empty((0, 7))
-    return AlnFile(
-        raw_size=(image_shape[1], image_shape[0], raw.n_tilt),
-        sections=kept,
-        rotation_deg=raw.rotation_deg[kept, focus],
-        magnification=np.ones(kept.size),
-        shifts_px=raw.shifts_px[kept, focus, ::-1],
-        tilt_deg=raw.tilt_deg[kept],
-        dark=tuple((int(i), int(i), float(raw.tilt_deg[i])) for i in left_out),
-        alpha_offset_deg=0.0,
-        beta_offset_deg=0.0,
-        thickness_px=None,
-        local=none,
-        n_patches=0,
-    )
-
-
-def from_aln(
-    aln: AlnFile, start: Alignment, *, turned_deg: float = 0.0, pixel_ratio: float = 1.0
-) -> Alignment:
-    """An alignment from AreTomo's table; its dark frames are not used, and keep their start.
-
-    Parameters
-    ----------
-    aln : AlnFile
-        Its rows belong to the tilts in rising order.
-    start : Alignment
-        Used images and defocus are taken from it.
-    turned_deg, pixel_ratio : float
-        As in :func:`from_xf`.
-
-    Raises
-    ------
-    DataError
-        Another number of images than the series has tilts, or a magnification that is not 1.
-    """
-    rows = aln.raw_indices()
-    total = rows.size + len(aln.dark)
-    if total != start.n_tilt or rows.max() >= start.n_tilt:
-        raise DataError(f"{total} images for {start.n_tilt} tilts", field="aln")
-    if np.abs(aln.magnification - 1).max() > _MAX_GMAG:
-        raise DataError("is not 1, which AreTomo never writes", field="GMAG")
-    tilts = np.argsort(start.tilt_deg, kind="stable")[rows]
-    raw = _turned(start, turned_deg)
-    shifts, rotation = np.array(raw.shifts_px), np.array(raw.rotation_deg)
-    angles, used = np.array(start.tilt_deg), np.zeros_like(start.used)
-    shifts[tilts] = (aln.shifts_px[:, ::-1] * pixel_ratio)[:, None]
-    rotation[tilts] = aln.rotation_deg[:, None]
-    angles[tilts] = aln.tilt_deg
-    used[tilts] = start.used[tilts]
-    changed = raw.replace(
-        shifts_px=shifts,
-        rotation_deg=rotation,
-        tilt_deg=angles,
-        used=used,
-        residual=np.nan,
-        shift_error_px=np.nan,
-    )
-    return _turned(changed, -turned_deg)
-
-
-def import_alignment(path: str | Path, series: TiltFocalSeries, *, pixel_ratio: float = 1.0) -> Alignment:
     """The alignment of a series from a .xf file (with the .tlt beside it, if there is one) or a .aln.
 
-    Rows are in the order of the series' tilts (.xf), or in that of rising tilts (.aln).
+    Rows are in the order of the series' tilts (.xf), in that of the .tlt where this one tells the same
+    tilts in another order, or in that of rising tilts (.aln).
+
+    Parameters
+    ----------
+    path : path-like
+    series : TiltFocalSeries
+    pixel_ratio : float, optional
+        As in :func:`.transforms.from_xf`. By default a .aln tells it by its ``RawSize``; a .xf, which tells
+        no size, is of the series' own pixels.
+    note : callable, optional
+        Called with a sentence where rows were put into another order or shifts scaled.
 
     Raises
     ------
@@ -231,29 +50,29 @@ def import_alignment(path: str | Path, series: TiltFocalSeries, *, pixel_ratio: 
     path = Path(path)
     start = Alignment.of(series)
     turned = series.tilt_axis_angle_deg
+    told = ""
     try:
         if path.suffix.lower() == ".aln":
-            return from_aln(read_aln(path), start, turned_deg=turned, pixel_ratio=pixel_ratio)
-        angles = path.with_suffix(".tlt")
-        if angles.is_file():
-            start = start.replace(tilt_deg=_tilts(angles, series))
-        shape = series.image_shape
-        return from_xf(read_xf(path), start, shape, turned_deg=turned, pixel_ratio=pixel_ratio)
+            aln = read_aln(path)
+            if pixel_ratio is None:
+                pixel_ratio, told = size_ratio(aln.raw_size, series)
+            found = from_aln(aln, start, turned_deg=turned, pixel_ratio=pixel_ratio)
+        else:
+            xf, angles = read_xf(path), path.with_suffix(".tlt")
+            if angles.is_file():
+                tilts, rows, told = angles_beside(angles, series)
+                start = start.replace(tilt_deg=tilts)
+                if told and len(xf) % rows.size == 0:  # else from_xf refuses the number
+                    xf = xf.reshape(rows.size, -1, 2, 3)[rows].reshape(-1, 2, 3)
+            ratio = 1.0 if pixel_ratio is None else pixel_ratio
+            found = from_xf(xf, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio)
     except DataError as error:
         if error.path is not None:
             raise
         raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
-
-
-def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
-    """One angle for each tilt, of a file with one for each tilt or (as it is written here) for each image."""
-    angles = np.asarray(read_angles(path), np.float64)
-    if angles.size == series.n_tilt * series.n_focus:
-        foci = angles.reshape(series.n_tilt, series.n_focus)
-        if np.ptp(foci, axis=1).max() <= MAX_FOCI_APART_DEG:
-            return np.asarray(foci.mean(axis=1))
-    check_count(angles.size, series.n_tilt, path, "angles", "the series")
-    return angles
+    if told:
+        note(f"{path.name}: {told}")
+    return found
 
 
 def export_alignment(alignment: Alignment, path: str | Path, series: TiltFocalSeries) -> tuple[Path, ...]:
@@ -274,14 +93,16 @@ def export_alignment(alignment: Alignment, path: str | Path, series: TiltFocalSe
 
     Raises
     ------
-    DataError, OutputError
+    DataError
+        The file cannot hold this alignment.
+    OutputError
+        It cannot be written, its name has another end, or a .tlt is there without a .xf of this name.
     """
-    path = Path(path)
-    turned = series.tilt_axis_angle_deg
-    if path.suffix.lower() == ".aln":
-        write_aln(path, to_aln(alignment, series.image_shape, turned_deg=turned))
-        return (path,)
-    beside = path.with_suffix(".tlt")
-    write_xf(path, to_xf(alignment, turned))
-    write_tlt(beside, np.repeat(alignment.tilt_deg, alignment.n_focus))
-    return path, beside
+    files, turned = check_export(path), series.tilt_axis_angle_deg
+    if len(files) == 1:
+        table = to_aln(alignment, series.image_shape, turned_deg=turned, stated_deg=series.tilt_deg)
+        write_aln(files[0], table)
+        return files
+    write_xf(files[0], to_xf(alignment, turned))
+    write_tlt(files[1], np.repeat(alignment.tilt_deg, alignment.n_focus))
+    return files

@@ -1,0 +1,148 @@
+"""Whether an alignment file fits a series, and whether one may be written beside what is there."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.io.imod import read_angles
+from napari_phaset3m.io.text import check_count
+
+#: Foci of one tilt are taken without moving the stage; a file may round their angle.
+MAX_FOCI_APART_DEG = 0.02
+#: Solved tilts differ from stated ones by tenths of a degree; what differs by more is another tilt.
+MAX_TILT_APART_DEG = 2.0
+#: Sizes of stacks that one pixel of another covers: whole bins either way, and 3 : 2.
+_RATIOS = (*range(1, 17), *(Fraction(1, n) for n in range(2, 17)), Fraction(3, 2), Fraction(2, 3))
+
+
+def check_export(path: str | Path) -> tuple[Path, ...]:
+    """The files that an alignment of this name is written to.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    tuple of Path
+        The .xf and its .tlt, or the .aln.
+
+    Raises
+    ------
+    OutputError
+        The suffix is another, or a .tlt is there that belongs to no .xf of this name.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".xf", ".aln"):
+        raise OutputError(f"{path}: unknown suffix. An alignment is written as .xf (and .tlt) or .aln")
+    if suffix == ".aln":
+        return (path,)
+    beside = path.with_suffix(".tlt")
+    if beside.exists() and not path.exists():
+        raise OutputError(
+            f"{beside}: is there without {path.name}, whose angles would overwrite it. Choose another name"
+        )
+    return path, beside
+
+
+def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, str]:
+    """Angles of the .tlt that lies beside a .xf, and which row of both belongs to which tilt.
+
+    Parameters
+    ----------
+    path : Path
+        The .tlt.
+    series : TiltFocalSeries
+
+    Returns
+    -------
+    tilt_deg : ndarray
+        `(n_tilt,)` in the order of the series.
+    rows : ndarray
+        `(n_tilt,)` row of the files for each tilt of the series.
+    note : str
+        Empty where the files are in the order of the series.
+
+    Raises
+    ------
+    DataError
+        Another number of angles than of tilts, or angles of other tilts.
+    """
+    angles, stated = _tilts(path, series), np.asarray(series.tilt_deg, np.float64)
+    rows = np.arange(series.n_tilt)
+    if np.abs(angles - stated).max() <= MAX_TILT_APART_DEG:
+        return angles, rows, ""
+    rows[np.argsort(stated, kind="stable")] = np.argsort(angles, kind="stable")
+    apart = float(np.abs(angles[rows] - stated).max())
+    if apart > MAX_TILT_APART_DEG:
+        raise DataError(
+            f"differs from the tilts of the series by up to {apart:.1f}° even when both are sorted by tilt",
+            path=path,
+            field="angles",
+            remedy="Give that of this series, or move it away: rows are then in the order of the series",
+        )
+    note = f"{path.name} is in another order than the series; rows were matched by their tilts"
+    return angles[rows], rows, note
+
+
+def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
+    """One angle for each tilt, of a file with one for each tilt or (as it is written here) for each image."""
+    angles = np.asarray(read_angles(path), np.float64)
+    if angles.size == series.n_tilt * series.n_focus:
+        foci = angles.reshape(series.n_tilt, series.n_focus)
+        if np.ptp(foci, axis=1).max() <= MAX_FOCI_APART_DEG:
+            return np.asarray(foci.mean(axis=1))
+    check_count(angles.size, series.n_tilt, path, "angles", "the series")
+    return angles
+
+
+def size_ratio(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -> tuple[float, str]:
+    """Pixel of the stack that AreTomo aligned over that of the series.
+
+    Parameters
+    ----------
+    raw_size : tuple of int or None
+        ``RawSize`` (nx, ny, n); None: the file does not tell, and the pixels are taken to be the same.
+    series : TiltFocalSeries
+        Turned by about a quarter, its sides may be exchanged.
+
+    Returns
+    -------
+    ratio : float
+        Series' size over that of the stack.
+    note : str
+        Empty where it is 1.
+
+    Raises
+    ------
+    DataError
+        The sizes are no whole multiple of each other (nor 3 : 2) in both directions.
+    """
+    if raw_size is None:
+        return 1.0, ""
+    raw, (ny, nx) = raw_size[:2], series.image_shape
+    # Quarter turns at import exchange the sides; those of a later alignment do not.
+    shapes = [(nx, ny), (ny, nx)] if round(series.tilt_axis_angle_deg / 90) % 2 else [(nx, ny)]
+    # A bin that does not divide the size leaves out the rest, less than one pixel of the result.
+    error, ratio = min(
+        (_off(shape, raw, float(ratio)), float(ratio)) for shape in shapes for ratio in _RATIOS
+    )
+    told = f"{raw[0]} x {raw[1]} px where the images of the series are {nx} x {ny} px"
+    if error < 1:
+        return ratio, f"RawSize is {told}: shifts were multiplied by {ratio:.4g}" if ratio != 1 else ""
+    raise DataError(
+        told,
+        field="RawSize",
+        remedy="Give the .aln of these images, or of images binned or unbinned as a whole",
+    )
+
+
+def _off(shape: tuple[int, int], raw: tuple[int, int], ratio: float) -> float:
+    """By how many of the larger pixels sides are not in this ratio, at worst."""
+    return max(abs(here - there * ratio) for here, there in zip(shape, raw, strict=True)) / max(ratio, 1.0)

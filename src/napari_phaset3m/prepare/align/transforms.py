@@ -1,0 +1,228 @@
+"""Alignments as the numbers of IMOD's .xf and AreTomo's .aln, and back.
+
+**IMOD** (.xf; https://bio3d.colorado.edu/imod/doc/man/xfmodel.html and "Concept of transforms"):
+raw -> aligned about the image centres, ``X' = A11 X + A12 Y + DX``, ``Y' = A21 X + A22 Y + DY``, X to the
+right and Y up. IMOD draws row 0 of an MRC file at the bottom; this project keeps the file's rows, so
+its y (the row index) *is* IMOD's Y and no sign changes. With the convention of model.py,
+``A = R(-r) / m`` and ``D = -A (shift_x, shift_y)``. A tilt axis at angle a from +Y towards -X has r = a.
+
+**AreTomo** (.aln): ``ROT`` is that same axis angle, ``TX TY`` the shift of the raw image: AreTomo3 itself
+writes .xf files with ``A = R(-ROT)``, ``D = -A (TX, TY)`` (AreTomo/ImodUtil/CSaveXF.cpp), so rotation and
+shifts are taken as they are. Beware: the Python package ``alnfile`` writes .xf with ``A = R(+ROT)``,
+which turns the axis away from y by twice the angle. ``GMAG`` is always 1 and does nothing in AreTomo.
+The table of local shifts is not taken over.
+
+**Turned images.** A series that was turned at import (``tilt_axis_angle_deg``) is not the raw stack that
+these files speak of; the conversion turns rotations and shifts back and forth by that angle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.aretomo import AlnFile
+from napari_phaset3m.prepare.align.model import Alignment
+
+#: A stretch or skew may move a corner of the image by this much before it is refused.
+MAX_STRETCH_PX = 1.0
+_MAX_GMAG = 1e-3
+
+
+def to_xf(alignment: Alignment, turned_deg: float = 0.0) -> np.ndarray:
+    """IMOD's transforms of an alignment.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    turned_deg : float
+        By how much the images were turned at import (``series.tilt_axis_angle_deg``); the transforms
+        then are those of the stack before.
+
+    Returns
+    -------
+    ndarray
+        `(n_tilt * n_focus, 2, 3)`, foci of a tilt side by side.
+    """
+    raw = _turned(alignment, turned_deg)
+    matrices = np.linalg.inv(raw.matrices()).reshape(-1, 2, 2)
+    shifts = raw.shifts_px[..., ::-1].reshape(-1, 2)
+    return np.concatenate((matrices, -np.einsum("nij,nj->ni", matrices, shifts)[..., None]), -1)
+
+
+def from_xf(
+    xf: np.ndarray,
+    start: Alignment,
+    image_shape: tuple[int, int],
+    *,
+    turned_deg: float = 0.0,
+    pixel_ratio: float = 1.0,
+) -> Alignment:
+    """An alignment from IMOD's transforms.
+
+    Parameters
+    ----------
+    xf : ndarray
+        `(n, 2, 3)`, one for each tilt or one for each image (foci of a tilt side by side).
+    start : Alignment
+        Tilts, used images and defocus are taken from it.
+    image_shape : tuple of int
+        (ny, nx).
+    turned_deg : float
+        As in :func:`to_xf`.
+    pixel_ratio : float
+        Pixel of the stack that the transforms were made for over the series' own.
+
+    Raises
+    ------
+    DataError
+        Another number of transforms, or one that stretches the image: an alignment holds rotation,
+        magnification and shift.
+    """
+    images = (start.n_tilt, start.n_focus)
+    count = len(xf)
+    if count not in (images[0], images[0] * images[1]):
+        raise DataError(
+            f"{count} transforms for {images[0]} tilts with {images[1]} foci",
+            field="xf",
+            remedy="Give one for each tilt, or one for each image",
+        )
+    table = np.asarray(xf, np.float64).reshape(images[0], -1, 2, 3)
+    matrix = table[..., :2]
+    scale = np.linalg.det(matrix)
+    if not np.isfinite(table).all() or scale.min() <= 0:
+        raise DataError("holds a transform that mirrors or squashes the image", field="xf")
+    angle = np.arctan2(matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1])
+    _check_stretch(matrix, angle, np.sqrt(scale), image_shape)
+    shifts = -np.einsum("tfij,tfj->tfi", np.linalg.inv(matrix), table[..., 2] * pixel_ratio)
+    raw = start.replace(
+        shifts_px=np.broadcast_to(shifts[..., ::-1], (*images, 2)),
+        rotation_deg=np.broadcast_to(-np.degrees(angle), images),
+        magnification=np.broadcast_to(1 / np.sqrt(scale), images),
+        residual=np.nan,
+        shift_error_px=np.nan,
+    )
+    return _turned(raw, -turned_deg)
+
+
+def _check_stretch(
+    matrix: np.ndarray, angle: np.ndarray, scale: np.ndarray, image_shape: tuple[int, int]
+) -> None:
+    cos, sin = np.cos(angle), np.sin(angle)
+    alike = scale[..., None, None] * np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), -2)
+    corner = np.hypot(*image_shape) / 2
+    worst = float(np.linalg.norm(matrix - alike, ord=2, axis=(-2, -1)).max()) * corner
+    if worst > MAX_STRETCH_PX:
+        raise DataError(
+            f"has a stretch that moves a corner of the image by {worst:.1f} px",
+            field="xf",
+            remedy="Solve it without stretch and skew, or let newstack apply it and import that stack",
+        )
+
+
+def _turned(alignment: Alignment, angle_deg: float) -> Alignment:
+    """The same alignment told of images turned by ``-angle_deg``: raw from turned, places g' = R(angle) g."""
+    if not angle_deg:
+        return alignment
+    angle = np.radians(angle_deg)
+    y, x = alignment.shifts_px[..., 0], alignment.shifts_px[..., 1]
+    moved = np.stack((np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x - np.sin(angle) * y), -1)
+    return alignment.replace(shifts_px=moved, rotation_deg=alignment.rotation_deg + angle_deg)
+
+
+def to_aln(
+    alignment: Alignment,
+    image_shape: tuple[int, int],
+    focus: int = 0,
+    turned_deg: float = 0.0,
+    stated_deg: np.ndarray | None = None,
+) -> AlnFile:
+    """AreTomo's table of one focus, in the order of rising tilt; tilts not used are its dark frames.
+
+    Parameters
+    ----------
+    alignment : Alignment
+    image_shape : tuple of int
+        (ny, nx).
+    focus : int
+    turned_deg : float
+        As in :func:`to_xf`.
+    stated_deg : ndarray, optional
+        `(n_tilt,)` the tilts that tell the order; the alignment's own where none are given. The series' own
+        are those that :func:`from_aln` will count by, whatever a refinement of the tilts did.
+
+    Raises
+    ------
+    DataError
+        An image is magnified, which AreTomo does not undo, or none is used.
+    """
+    raw = _turned(alignment, turned_deg)
+    if np.abs(raw.magnification - 1).max() > _MAX_GMAG:
+        raise DataError(
+            "is not 1, and AreTomo does not undo it", field="magnification", remedy="Export an .xf file"
+        )
+    order = np.argsort(raw.tilt_deg if stated_deg is None else stated_deg, kind="stable")
+    sections = np.flatnonzero(raw.used[order, focus])
+    if not sections.size:
+        raise DataError("no image is used", field="used")
+    kept = order[sections]
+    left_out = np.flatnonzero(~raw.used[order, focus])
+    none = np.empty((0, 7))
+    return AlnFile(
+        raw_size=(image_shape[1], image_shape[0], raw.n_tilt),
+        sections=sections,
+        rotation_deg=raw.rotation_deg[kept, focus],
+        magnification=np.ones(kept.size),
+        shifts_px=raw.shifts_px[kept, focus, ::-1],
+        tilt_deg=raw.tilt_deg[kept],
+        dark=tuple((int(i), int(i), float(raw.tilt_deg[order[i]])) for i in left_out),
+        alpha_offset_deg=0.0,
+        beta_offset_deg=0.0,
+        thickness_px=None,
+        local=none,
+        n_patches=0,
+    )
+
+
+def from_aln(
+    aln: AlnFile, start: Alignment, *, turned_deg: float = 0.0, pixel_ratio: float = 1.0
+) -> Alignment:
+    """An alignment from AreTomo's table; its dark frames are not used, and keep their start.
+
+    Parameters
+    ----------
+    aln : AlnFile
+        Its rows belong to the tilts in rising order.
+    start : Alignment
+        Used images and defocus are taken from it.
+    turned_deg, pixel_ratio : float
+        As in :func:`from_xf`.
+
+    Raises
+    ------
+    DataError
+        Another number of images than the series has tilts, or a magnification that is not 1.
+    """
+    rows = aln.raw_indices()
+    total = rows.size + len(aln.dark)
+    if total != start.n_tilt or rows.max() >= start.n_tilt:
+        raise DataError(f"{total} images for {start.n_tilt} tilts", field="aln")
+    if np.abs(aln.magnification - 1).max() > _MAX_GMAG:
+        raise DataError("is not 1, which AreTomo never writes", field="GMAG")
+    tilts = np.argsort(start.tilt_deg, kind="stable")[rows]
+    raw = _turned(start, turned_deg)
+    shifts, rotation = np.array(raw.shifts_px), np.array(raw.rotation_deg)
+    angles, used = np.array(start.tilt_deg), np.zeros_like(start.used)
+    shifts[tilts] = (aln.shifts_px[:, ::-1] * pixel_ratio)[:, None]
+    rotation[tilts] = aln.rotation_deg[:, None]
+    angles[tilts] = aln.tilt_deg
+    used[tilts] = start.used[tilts]
+    changed = raw.replace(
+        shifts_px=shifts,
+        rotation_deg=rotation,
+        tilt_deg=angles,
+        used=used,
+        residual=np.nan,
+        shift_error_px=np.nan,
+    )
+    return _turned(changed, -turned_deg)
