@@ -16,6 +16,7 @@ from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
 
 if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.prepare.align.model import Alignment
     from napari_phaset3m.session import Session
 
@@ -40,7 +41,7 @@ class AlignFiles(QObject):
         """Make the alignment in a file the draft."""
         series = self._session.series
         if series is not None:
-            job = partial(_tried, partial(import_alignment, path, series), path.name)
+            job = partial(_tried, partial(_imported, path, series), path.name)
             in_background(job, self._on_read, self._on_crash)
 
     def write(self, path: Path) -> None:
@@ -50,13 +51,15 @@ class AlignFiles(QObject):
             job = partial(_tried, partial(export_alignment, alignment, path, series), path.name)
             in_background(job, self._on_written, self._on_crash)
 
-    def _on_read(self, answer: tuple[Alignment | None, str, str]) -> None:
-        found, name, error = answer
-        if found is None:
+    def _on_read(self, answer: tuple[tuple[Alignment, list[str]] | None, str, str]) -> None:
+        read, name, error = answer
+        if read is None:
             self._work.driver.say(TOPIC, error, "error")
             return
+        found, notes = read
         self._work.set_draft(found, origin=Origin(told={"imported": name}))
-        self._work.driver.say(TOPIC, f"{name}: check it, then accept", "good")
+        said = " ".join(f"{note}." for note in notes)
+        self._work.driver.say(TOPIC, f"{said} {name}: check it, then accept".strip(), "good")
 
     def _on_written(self, answer: tuple[tuple[Path, ...] | None, str, str]) -> None:
         paths, _, error = answer
@@ -68,6 +71,12 @@ class AlignFiles(QObject):
     def _on_crash(self, error: Exception) -> None:
         self._work.driver.say(TOPIC, f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
         raise error
+
+
+def _imported(path: Path, series: TiltFocalSeries) -> tuple[Alignment, list[str]]:
+    """The alignment in a file, and what was done to make it fit the series."""
+    notes: list[str] = []
+    return import_alignment(path, series, note=notes.append), notes
 
 
 def _tried(job: Any, name: str) -> tuple[Any, str, str]:
