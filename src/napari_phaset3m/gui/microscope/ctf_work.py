@@ -123,7 +123,7 @@ class CtfWork(QObject):
 
     def _take(self, name: str, done: Done) -> None:
         self.result, self._past, self.applied = done.result, [], False
-        self.driver.say(TOPIC, done.result.message, "good")
+        self.driver.say(TOPIC, done.result.message, "good" if done.result.supported else "warning")
         self.request()
         self.changed.emit()
 
@@ -220,6 +220,8 @@ class CtfWork(QObject):
             return "Fit first"
         if self.driver.busy:
             return f"{self.driver.title} is running"
+        if not self.result.supported:
+            return "No fit can be trusted, and no defocus is stated: widen the search, or set one by hand"
         return "The series has these values" if self.applied else ""
 
     def apply(self) -> None:
