@@ -142,10 +142,30 @@ def test_repeated_angles_without_defocus_go_by_time_and_lens(tmp_path):
     _mdoc(tmp_path / "t.mrc.mdoc", rows)
     plan = look(tmp_path / "t.mrc")
     assert [e.section for e in plan.images] == [0, 1, 2, 3]
-    assert [e.defocus_angstrom for e in plan.images] == [20000, 24000, 21000, 25000]
+    assert [e.defocus_angstrom for e in plan.images] == [None] * 4
     assert any(
         "lens reading" in question.text for question in plan.questions if question.field == "focus_index"
     )
+
+
+def test_the_lens_reading_orders_foci_and_is_no_defocus(tmp_path):
+    """Its zero is arbitrary. It was written as defocus, while the message said that it was not used."""
+    readings = (-2.2, -1.9, -2.0, -2.0, -1.9, -2.2, -1.9, -2.2)  # the last tilt lacks -2.0
+    rows = [{"TiltAngle": 3 * (k // 3), "Defocus": lens} for k, lens in enumerate(readings)]
+    _mrc(tmp_path / "t.mrc", _images(8))
+    _mdoc(tmp_path / "t.mrc.mdoc", rows)
+    plan = look(tmp_path / "t.mrc")
+    assert (plan.n_tilt, plan.n_focus) == (3, 3)
+    assert [e.section for e in plan.images if not e.is_filler] == [1, 2, 0, 4, 3, 5, 6, 7]
+    assert [e.focus_index for e in plan.images if e.is_filler] == [1]
+    assert all(e.defocus_angstrom is None for e in plan.images)
+    assert load(plan, energy_ev=3e5, normalise="given").defocus_angstrom is None
+    (told,) = [q.text for q in plan.questions if q.field == "defocus_angstrom"]
+    assert "it orders foci of one tilt and is not taken as their defocus" in told
+    _mdoc(tmp_path / "t.mrc.mdoc", [{**row, "TargetDefocus": -4} for row in rows])
+    plan = look(tmp_path / "t.mrc")
+    assert [e.section for e in plan.images if not e.is_filler] == [1, 2, 0, 4, 3, 5, 6, 7]
+    assert [e.defocus_angstrom for e in plan.images] == [40000] * 9  # the target, though alike for all
 
 
 def test_one_stack_per_defocus(tmp_path):
