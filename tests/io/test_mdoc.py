@@ -232,10 +232,11 @@ def test_fuzzed_mdoc_never_crashes(tmp_path_factory, data):
         assert "\n" not in str(error)
 
 
-_NUMBERS = (
-    "TiltAngle ExposureDose PriorRecordDose DateTime Binning TargetDefocus Voltage PixelSpacing DoseRate "
-    "ExposureTime RotationAngle Defocus CtfFind FrameDosesAndNumber NumSubFrames FrameTSStartEndFrames"
-).split()
+_NUMBERS = [
+    "TiltAngle", "ExposureDose", "PriorRecordDose", "DateTime", "Binning", "TargetDefocus", "Voltage",
+    "PixelSpacing", "DoseRate", "ExposureTime", "RotationAngle", "Defocus", "CtfFind", "FrameDosesAndNumber",
+    "NumSubFrames", "FrameTSStartEndFrames",
+]  # fmt: skip
 _ODD = ["nan", "inf", "-inf", "1e999", "", "-", "0x10", "1e308 2", "99999999999999999999", "½", "\x00"]
 #: Tiny, huge, zero and negative: squares of some are 0 or infinite.
 _ODD += ["1e-200", "1e-308", "5e-324", "1e200", "1.7e308", "-1e300", "-1e-200", "0", "-0.0", "-1", "9" * 400]
