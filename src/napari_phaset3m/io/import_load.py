@@ -208,6 +208,7 @@ def _assembled(
         "used": plan.column("used"),
         "defocus_angstrom": plan.column("defocus_angstrom"),
         "dose_per_image": plan.column("dose"),
+        "shifts_px": _stated_shifts(plan),
     }
     raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, angle
     raw.dark_field = plan.dark_field
@@ -232,6 +233,14 @@ def _assembled(
         told["shift_added_px"] = added.tolist()  # pixels of the files
     history = (history_entry("import", parameters, told),)
     return series.replace(metadata={**series.metadata, "history": history})
+
+
+def _stated_shifts(plan: ImportPlan) -> np.ndarray | None:
+    """`(n_tilt, n_focus, 2)`, pixels of the files; None when no image states one."""
+    shifts = [entry.shift_px for entry in plan.images]
+    if all(shift is None for shift in shifts):
+        return None
+    return np.array([shift or (0.0, 0.0) for shift in shifts]).reshape(plan.n_tilt, plan.n_focus, 2)
 
 
 def exposure_metadata(plan: ImportPlan) -> dict[str, Any]:
