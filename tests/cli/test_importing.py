@@ -86,7 +86,16 @@ def test_convert_with_bin_crop_and_plan(raw, tmp_path, capsys):
     assert series.defocus_angstrom.tolist() == [[5000, 10000]] * 2
     assert series.metadata["history"][0]["parameters"]["bin"] == 2
     np.testing.assert_allclose(load_series(plan).images, series.images, atol=1e-5)
+    np.testing.assert_allclose(load_series(plan).shifts_px, series.shifts_px)
     assert look(plan).images == look(raw).images
+
+
+def test_import_is_another_word_for_convert(raw, tmp_path, capsys):
+    """It is the window's word; "No such command" told nobody of convert."""
+    assert main(["import", str(raw), "-o", str(tmp_path / "a.h5"), "--bin", "2"]) == 0
+    assert main(["convert", str(raw), "-o", str(tmp_path / "b.h5"), "--bin", "2"]) == 0
+    first, second = load_series(tmp_path / "a.h5"), load_series(tmp_path / "b.h5")
+    np.testing.assert_array_equal(first.images, second.images)
 
 
 def test_mixtures_and_flags(raw, tmp_path, capsys):

@@ -172,6 +172,18 @@ def test_the_engine_itself_fits_rings(qtbot, panel):
     np.testing.assert_allclose(panel.work.result.defocus_angstrom[:, 0], [14000, 16000, 15000], rtol=0.02)
 
 
+def test_fits_to_noise_are_not_applied(qtbot, panel):
+    rng = np.random.default_rng(4)
+    images = (1 + 0.1 * rng.standard_normal((3, 1, 128, 128))).astype(np.float32)
+    panel._session.series = carbon([14000.0] * 3).replace(images=images, defocus_angstrom=None)
+    panel.fit.click()
+    until_idle(qtbot, panel._session, 120_000)
+    assert "0 of 3 images" in panel.work.driver.last_said[1] and panel.work.driver.last_said[2] == "warning"
+    assert not panel.apply.isEnabled() and "No fit can be trusted" in panel.apply.toolTip()
+    panel.work.edit(0, 0, 14000.0)
+    assert panel.apply.isEnabled(), "what was set by hand can be applied"
+
+
 def test_plots(qtbot, panel, engine):
     session = panel._session
     session.series = noisy_series(n=64, n_tilt=9)

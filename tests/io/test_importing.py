@@ -142,10 +142,30 @@ def test_repeated_angles_without_defocus_go_by_time_and_lens(tmp_path):
     _mdoc(tmp_path / "t.mrc.mdoc", rows)
     plan = look(tmp_path / "t.mrc")
     assert [e.section for e in plan.images] == [0, 1, 2, 3]
-    assert [e.defocus_angstrom for e in plan.images] == [20000, 24000, 21000, 25000]
+    assert [e.defocus_angstrom for e in plan.images] == [None] * 4
     assert any(
         "lens reading" in question.text for question in plan.questions if question.field == "focus_index"
     )
+
+
+def test_the_lens_reading_orders_foci_and_is_no_defocus(tmp_path):
+    """Its zero is arbitrary. It was written as defocus, while the message said that it was not used."""
+    readings = (-2.2, -1.9, -2.0, -2.0, -1.9, -2.2, -1.9, -2.2)  # the last tilt lacks -2.0
+    rows = [{"TiltAngle": 3 * (k // 3), "Defocus": lens} for k, lens in enumerate(readings)]
+    _mrc(tmp_path / "t.mrc", _images(8))
+    _mdoc(tmp_path / "t.mrc.mdoc", rows)
+    plan = look(tmp_path / "t.mrc")
+    assert (plan.n_tilt, plan.n_focus) == (3, 3)
+    assert [e.section for e in plan.images if not e.is_filler] == [1, 2, 0, 4, 3, 5, 6, 7]
+    assert [e.focus_index for e in plan.images if e.is_filler] == [1]
+    assert all(e.defocus_angstrom is None for e in plan.images)
+    assert load(plan, energy_ev=3e5, normalise="given").defocus_angstrom is None
+    (told,) = [q.text for q in plan.questions if q.field == "defocus_angstrom"]
+    assert "it orders foci of one tilt and is not taken as their defocus" in told
+    _mdoc(tmp_path / "t.mrc.mdoc", [{**row, "TargetDefocus": -4} for row in rows])
+    plan = look(tmp_path / "t.mrc")
+    assert [e.section for e in plan.images if not e.is_filler] == [1, 2, 0, 4, 3, 5, 6, 7]
+    assert [e.defocus_angstrom for e in plan.images] == [40000] * 9  # the target, though alike for all
 
 
 def test_one_stack_per_defocus(tmp_path):
@@ -445,6 +465,98 @@ def test_bin_and_crop_keep_place_and_mean(tmp_path):
         load(plan, crop=(5, 5, 0, 10), energy_ev=3e5)
 
 
+_SHRUNK = [
+    {"bin": 2},
+    {"crop": (0, 32, 0, 32)},
+    {"crop": (5, 64, 16, 61)},
+    {"crop": (3, 62, 7, 60), "bin": 4},
+    {"bin": 3, "bin_method": "mean"},
+]
+_MTF = [[0.0, 1.0], [0.5, 0.6], [1.0, 0.2]]
+
+
+def _described(folder, how, more=""):
+    """A series.toml of two 64 x 96 images with shifts (y, x) in pixels of the files."""
+    if not (folder / "c.mrc").exists():
+        _mrc(folder / "c.mrc", _images(2, (64, 96)))
+    lines = [f"{key} = {list(v) if key == 'crop' else repr(v)}" for key, v in how.items()]
+    text = f"energy_ev = 3e5\nnormalisation = 'given'\nmtf = {_MTF}\n{more}\n" + "\n".join(lines)
+    for number, shift in enumerate(([4.0, 8.0], [-1.5, 3.0])):
+        text += f"\n[[image]]\nfile = 'c.mrc'\nsection = {number}\ntilt_deg = {number}\nshift_px = {shift}\n"
+    (folder / "s.toml").write_text(text)
+    return folder / "s.toml"
+
+
+def _prepared(series, how):
+    """What step Prepare makes of the whole images."""
+    from napari_phaset3m.prepare.events import drain
+    from napari_phaset3m.prepare.geometry import BinConfig, CropConfig, run_bin, run_crop
+
+    if "crop" in how:
+        y0, y1, x0, x1 = how["crop"]
+        series = drain(run_crop(series, CropConfig(region_px=(y0, x0, y1 - y0, x1 - x0)))).series
+    return drain(run_bin(series, BinConfig(factor=how["bin"]))).series if "bin" in how else series
+
+
+@pytest.mark.parametrize("axis", [0.0, 90.0])
+@pytest.mark.parametrize("how", _SHRUNK)
+def test_bin_and_crop_of_a_description_do_what_prepare_does(tmp_path, how, axis):
+    """Shifts in pixels of the files, and MTF in fractions of their Nyquist, were left as they stood."""
+    whole = load_series(_described(tmp_path, {}))
+    assert whole.shifts_px[0, 0].tolist() == [4, 8]
+    wanted = _prepared(whole, how)
+    more = f"tilt_axis_angle_deg = {axis}" if axis else ""
+    series = load_series(_described(tmp_path, how, more))
+    quarter = round(axis / 90)
+    if how.get("bin_method") != "mean":
+        np.testing.assert_allclose(series.images, np.rot90(wanted.images, quarter, (2, 3)), atol=1e-5)
+    y, x = np.moveaxis(wanted.shifts_px, -1, 0)
+    np.testing.assert_allclose(
+        series.shifts_px, np.stack((-x, y) if quarter else (y, x), axis=-1), atol=1e-12
+    )
+    np.testing.assert_allclose(series.mtf, wanted.mtf)
+    assert series.pixel_size_angstrom == wanted.pixel_size_angstrom
+
+
+@pytest.mark.parametrize("axis", [0.0, 90.0])
+@pytest.mark.parametrize("how", _SHRUNK)
+def test_bin_and_crop_at_import_do_what_prepare_does(tmp_path, how, axis):
+    """A crop off the centre must not move the rotation centre in the specimen."""
+    _mrc(tmp_path / "c.mrc", _images(2, (64, 96)))
+    (tmp_path / "mtf.txt").write_text("\n".join(f"{k} {v}" for k, v in _MTF))
+    plan = look(tmp_path / "c.mrc", tilt_deg=[0, 1]).edited(energy_ev=3e5)
+    stated = np.array([[[4.0, 8.0]], [[-1.5, 3.0]]])
+    given = {"normalise": "given", "mtf": tmp_path / "mtf.txt", "tilt_axis_angle_deg": axis}
+    for shifts in (None, stated):
+        whole = load(plan, normalise="given", mtf=_MTF, shifts_px=shifts)
+        wanted = _prepared(whole, how)
+        series = load(plan, **how, **given, shifts_px=shifts)
+        y, x = np.moveaxis(wanted.shifts_px, -1, 0)
+        turned = np.stack((-x, y) if axis else (y, x), axis=-1)
+        np.testing.assert_allclose(series.shifts_px, turned, atol=1e-12)
+        np.testing.assert_allclose(series.mtf, wanted.mtf)
+    added = series.metadata["history"][0]["told"].get("shift_added_px", [0, 0])
+    if how == _SHRUNK[1]:
+        assert added == [31.5 - 15.5, 47.5 - 15.5]  # from the kept part's centre to that of the file's image
+
+
+@pytest.mark.parametrize(
+    "line", ["mtf = [[0, 1]]", "mtf = 3", "mtf = ['a', 'b']", "mtf = [[0.5, 1], [0.1, 1]]"]
+)
+def test_a_wrong_mtf_is_refused_by_name_when_binned(tmp_path, line):
+    path = _described(tmp_path, {"bin": 2})
+    path.write_text(path.read_text().replace(f"mtf = {_MTF}", line))
+    with pytest.raises(DataError, match="mtf"):
+        load_series(path)
+
+
+def test_counts_of_a_binned_description_add_up(tmp_path):
+    _mrc(tmp_path / "c.mrc", np.full((1, 32, 32), 5.0))
+    image = "[[image]]\nfile = 'c.mrc'\ntilt_deg = 0\n"
+    (tmp_path / "s.toml").write_text(f"energy_ev = 3e5\ncounts = true\nbin = 4\n{image}")
+    assert load_series(tmp_path / "s.toml").dose_per_image[0, 0] == pytest.approx(5 / 2.0**2)
+
+
 def test_counts_of_binned_pixels_add_up(tmp_path):
     _mrc(tmp_path / "c.mrc", np.full((1, 32, 32), 5.0))
     series = load(look(tmp_path / "c.mrc"), bin=4, energy_ev=3e5, counts=True)
@@ -554,6 +666,7 @@ def test_every_mended_cell_is_kept_in_series_toml(tmp_path):
     from_text, from_h5 = load_series(text), load_series(stored)
     assert from_h5.images.shape == (3, 3, 8, 8)
     np.testing.assert_allclose(from_text.images, from_h5.images, atol=1e-5)
+    np.testing.assert_allclose(from_text.shifts_px, from_h5.shifts_px)
     for name in ("tilt_deg", "defocus_angstrom", "dose_per_image", "used"):
         np.testing.assert_array_equal(getattr(from_text, name), getattr(from_h5, name))
     assert from_text.pixel_size_angstrom == from_h5.pixel_size_angstrom == 3.4

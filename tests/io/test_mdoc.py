@@ -205,6 +205,9 @@ def _use(path):
     assert sorted(series.exposure_order.tolist()) == list(range(len(series.images)))
     for values in (series.tilt_deg, series.dose, series.prior_dose, series.defocus_angstrom):
         assert values is None or np.isfinite(values).all()
+    for number in (series.pixel_size_angstrom, series.energy_ev, series.tilt_axis_angle_deg):
+        assert number is None or np.isfinite(number)
+    assert series.pixel_size_angstrom is None or series.pixel_size_angstrom > 0
 
 
 @settings(max_examples=250, deadline=None)
@@ -229,16 +232,38 @@ def test_fuzzed_mdoc_never_crashes(tmp_path_factory, data):
         assert "\n" not in str(error)
 
 
-@settings(max_examples=60, deadline=None)
+_NUMBERS = [
+    "TiltAngle", "ExposureDose", "PriorRecordDose", "DateTime", "Binning", "TargetDefocus", "Voltage",
+    "PixelSpacing", "DoseRate", "ExposureTime", "RotationAngle", "Defocus", "CtfFind", "FrameDosesAndNumber",
+    "NumSubFrames", "FrameTSStartEndFrames",
+]  # fmt: skip
+_ODD = ["nan", "inf", "-inf", "1e999", "", "-", "0x10", "1e308 2", "99999999999999999999", "½", "\x00"]
+#: Tiny, huge, zero and negative: squares of some are 0 or infinite.
+_ODD += ["1e-200", "1e-308", "5e-324", "1e200", "1.7e308", "-1e300", "-1e-200", "0", "-0.0", "-1", "9" * 400]
+
+
+@settings(max_examples=300, deadline=None)
 @given(
-    key=st.sampled_from(
-        ["TiltAngle", "ExposureDose", "PriorRecordDose", "DateTime", "Binning", "TargetDefocus", "Voltage"]
-    ),
-    value=st.sampled_from(
-        ["nan", "inf", "-inf", "1e999", "", "-", "0x10", "1e308 2", "99999999999999999999", "½", "\x00"]
-    ),
+    odd=st.dictionaries(st.sampled_from(_NUMBERS), st.sampled_from(_ODD), min_size=1, max_size=4),
+    axis=st.sampled_from(["84.1", "0", "9" * 400, "-" + "9" * 400]),
+    is_general=st.booleans(),
 )
-def test_odd_values_are_not_taken(tmp_path_factory, key, value):
+def test_odd_values_are_not_taken(tmp_path_factory, odd, axis, is_general):
     path = tmp_path_factory.getbasetemp() / "odd.mdoc"
-    path.write_text(MDOC + f"{key} = {value}\n")
+    lines = "".join(f"{key} = {value}\n" for key, value in odd.items())
+    camera = MDOC.replace("TiltAngle", "DoseRate = 8\nExposureTime = 0.5\nTiltAngle").replace("84.1", axis)
+    path.write_text(lines + camera if is_general else camera + lines)
     _use(path)
+
+
+@pytest.mark.parametrize("key", ["PixelSpacing", "Binning"])
+@pytest.mark.parametrize("value", ["1e-200", "1e200", "0", "-2", "9" * 400])
+def test_a_pixel_that_no_image_has_gives_no_dose(tmp_path, key, value):
+    """The square of 1e-200 Å is 0: the dose was divided by it."""
+    camera = "[ZValue = 0]\nTiltAngle = 0\nDoseRate = 8\nExposureTime = 0.5\n"
+    good = {"PixelSpacing": "2", "Binning": "2"}
+    head = "".join(f"{name} = {number}\n" for name, number in {**good, key: value}.items())
+    series = _series(tmp_path, head + camera)
+    assert series.dose is None
+    assert series.pixel_size_angstrom == (None if key == "PixelSpacing" else 2.0)
+    assert _series(tmp_path, "PixelSpacing = 2\nBinning = 2\n" + camera).dose.tolist() == [4.0]

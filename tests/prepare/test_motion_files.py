@@ -9,6 +9,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import tifffile
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _movies import movie, settling
@@ -16,6 +17,7 @@ from _prepare_series import make
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_load import ImportConfig, shrink
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.prepare.history import history, recorded
@@ -110,3 +112,30 @@ def test_movies_imported_by_mdoc_are_corrected_binned_and_turned_alike(tmp_path,
     image = given.images[0, 0]
     assert alike(image) > 0.3 > 0.1 + max(alike(np.rot90(image, k)) for k in (1, 2, 3))
     assert alike(image) > 0.2 + alike(image.T)
+
+
+@pytest.mark.parametrize("stated", ["prior_dose", "exposure_order", None])
+def test_frames_of_a_series_are_weighted_by_the_dose_before_each_image(tmp_path, stated):
+    """One dose before was taken for all tilts, and movies without a pixel size were refused."""
+    frames = np.random.default_rng(0).poisson(3.0, (6, 128, 128)).astype(np.uint8)  # vacuum: no shift
+    paths = [tmp_path / f"m{number}.tif" for number in range(3)]
+    for path in paths:
+        tifffile.imwrite(path, frames[:, ::-1])  # rows of a TIFF count from the top
+    known = {"prior_dose": [[24.0], [0.0], [48.0]], "exposure_order": [[1], [0], [2]]}
+    metadata = {"movies": [[str(path)] for path in paths]} | ({stated: known[stated]} if stated else {})
+    series = make(
+        np.ones((3, 1, 64, 64), np.float32), pixel_size_angstrom=3.0, dose_per_image=24.0, metadata=metadata
+    )
+    series = recorded(series, "import", ImportConfig(bin=2))  # the frames' pixels have 1.5 Å
+    config = MotionConfig(patches=1, dose_per_frame=4.0, dose_before=2.0)
+    done = drain(run(series, config))
+    for number, before in enumerate((26.0, 2.0, 50.0) if stated else (2.0, 2.0, 2.0)):
+        k = np.hypot(np.fft.fftfreq(128, 1.5)[:, None], np.fft.rfftfreq(128, 1.5)[None])
+        with np.errstate(divide="ignore"):
+            critical = 0.245 * k**-1.665 + 2.81
+        q = np.exp(-(before + 4 * (np.arange(6) + 0.5))[:, None, None] / (2 * critical))
+        summed = np.fft.irfft2((np.fft.rfft2(frames) * q).sum(axis=0) / np.sqrt((q**2).sum(axis=0) / 6))
+        wanted = shrink(summed.astype(np.float32), ImportConfig(bin=2))
+        np.testing.assert_allclose(done.series.images[number, 0], wanted / wanted.mean(), atol=1e-3)
+    told = history(done.series)[-1]["told"]["dose_before_from"]
+    assert told.startswith("the series'" if stated else "dose_before alone")

@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.command("info")(files.info)
 app.command("convert")(files.convert)
+app.command("import", hidden=True)(files.convert)  # the window's word for it
 app.command("simulate")(files.simulate)
 app.command("prepare")(prepare.prepare)
 app.command("align")(align.align)

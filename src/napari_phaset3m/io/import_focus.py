@@ -79,7 +79,8 @@ def arrange(
     Images within ``tolerance_deg`` form a tilt, unless the whole series rises in such steps. When most tilts
     have k > 1 images, they are focal groups, and further images of a tilt make one of their own. Foci are
     ordered by the number of the focus in the name or stack, else by stated defocus (least underfocus
-    first), else by the lens reading, else by the order of exposure. A tilt that lacks a focus is filled with
+    first), else by the lens reading (which only orders them: its zero is arbitrary, so that it is never
+    written as their defocus), else by the order of exposure. A tilt that lacks a focus is filled with
     a repeat that is not used. Where nothing but their order tells foci apart, two thirds of the tilts must
     have k images; else each image is a tilt of its own.
 
@@ -148,7 +149,7 @@ def _explain(tilts: int, n_focus: int, how: str, tolerance: float, levels: np.nd
     words = {
         "focus": "numbered in the names or stacks",
         "defocus": "by stated defocus",
-        "lens": "by the lens reading, whose zero is arbitrary",
+        "lens": "by the lens reading, whose zero is arbitrary (it is not taken as defocus)",
         "order": "in the order of exposure",
         "files": "in the order of files and sections",
     }[how]
@@ -241,18 +242,9 @@ def _place(
         place: replace(item.entry, tilt_index=tilt, focus_index=place)
         for place, item in zip(places, ranked, strict=True)
     }
-    if how == "lens":
-        entries = {
-            place: replace(entry, defocus_angstrom=_value(item, how))
-            for (place, entry), item in zip(entries.items(), ranked, strict=True)
-        }
     for missing in set(range(n_focus)) - set(entries):
         near = entries[min(entries, key=lambda place: abs(place - missing))]
-        level = (
-            float(levels[missing])
-            if levels is not None and how in ("defocus", "lens")
-            else near.defocus_angstrom
-        )
+        level = float(levels[missing]) if levels is not None and how == "defocus" else near.defocus_angstrom
         entries[missing] = replace(
             near, focus_index=missing, defocus_angstrom=level, used=False,
             dose=None if near.dose is None else 0.0,

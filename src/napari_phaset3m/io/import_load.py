@@ -17,10 +17,11 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.import_movies import movie_metadata
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.movies import MovieConfig
-from napari_phaset3m.io.orient import turn
+from napari_phaset3m.io.orient import turn, turn_shifts
 from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import RawSeries, missing
 
@@ -94,6 +95,22 @@ def binned_shape(shape: tuple[int, int], config: ImportConfig) -> tuple[int, int
     return small
 
 
+def shift_added_px(shape: tuple[int, int], config: ImportConfig) -> np.ndarray:
+    """`(2,)` (y, x), pixels of the files: what the crop adds to the shifts of images ``(ny, nx)``.
+
+    As in prepare/geometry.py: the rotation centre stays where it was in the specimen.
+
+    Raises
+    ------
+    ConfigError
+        Bin or crop do not fit the images.
+    """
+    y0, y1, x0, x1 = config.crop or (0, shape[0], 0, shape[1])
+    kept = np.array(binned_shape(shape, config)) * config.bin
+    first = np.array((y0, x0)) + (np.array((y1 - y0, x1 - x0)) - kept) // 2  # a remainder is cut off
+    return np.asarray((np.array(shape) - 1) / 2 - first - (kept - 1) / 2)
+
+
 def shrink(image: np.ndarray, config: ImportConfig) -> np.ndarray:
     """Crop and bin one image `(ny, nx)`; its mean is kept. Float32."""
     small = binned_shape((image.shape[0], image.shape[1]), config)
@@ -136,7 +153,8 @@ def iterate_load(
         How movies are read; their frames are summed.
     overrides : mapping, optional
         What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
-        ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``.
+        ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``. Pixel size, shifts and MTF are
+        those of the files' images: they follow the bin, the crop and the turn.
     reader : ImageReader, optional
         Where images come from in place of their files.
 
@@ -190,22 +208,39 @@ def _assembled(
         "used": plan.column("used"),
         "defocus_angstrom": plan.column("defocus_angstrom"),
         "dose_per_image": plan.column("dose"),
+        "shifts_px": _stated_shifts(plan),
     }
     raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, angle
     raw.dark_field = plan.dark_field
     raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
     if angle:
         raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
-    rest = {key: value for key, value in given.items() if key != "pixel_size_angstrom"}
+    added = shift_added_px(plan.image_shape, config)
+    stated = {**raw.fields, **{key: value for key, value in given.items() if value is not None}}
+    changed = shrunk_fields(stated, (plan.n_tilt, plan.n_focus), added, config.bin)
+    if "shifts_px" in changed:
+        changed["shifts_px"] = turn_shifts(changed["shifts_px"], angle)
+    raw.fields |= changed
+    rest = {key: value for key, value in given.items() if key not in {"pixel_size_angstrom", *changed}}
     series = assemble(raw, {**rest, "tilt_axis_angle_deg": 0.0})
-    told = {
+    told: dict[str, Any] = {
         "files": sorted({str(entry.file) for entry in plan.images}),
         "image_shape_yx": plan.image_shape,
         "questions": [str(question) for question in plan.questions],
     }
     parameters = {**config.model_dump(mode="json"), "tilt_axis_angle_deg": angle}
+    if added.any():
+        told["shift_added_px"] = added.tolist()  # pixels of the files
     history = (history_entry("import", parameters, told),)
     return series.replace(metadata={**series.metadata, "history": history})
+
+
+def _stated_shifts(plan: ImportPlan) -> np.ndarray | None:
+    """`(n_tilt, n_focus, 2)`, pixels of the files; None when no image states one."""
+    shifts = [entry.shift_px for entry in plan.images]
+    if all(shift is None for shift in shifts):
+        return None
+    return np.array([shift or (0.0, 0.0) for shift in shifts]).reshape(plan.n_tilt, plan.n_focus, 2)
 
 
 def exposure_metadata(plan: ImportPlan) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class ImageEntry:
         First and last frame of this image in a movie of several.
     is_filler : bool
         Stands in for an image that was never taken: a repeat, not used, without dose.
+    shift_px : (float, float) or None
+        (y, x), pixels of the file as it is.
     """
 
     file: Path
@@ -60,6 +62,7 @@ class ImageEntry:
     frames: Path | None = None
     frame_range: tuple[int, int] | None = None
     is_filler: bool = False
+    shift_px: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,8 @@ class Question:
         return f"{self.field}: {self.text}"
 
 
-_WHOLE = (
-    "pixel_size_angstrom",
-    "energy_ev",
-    "tilt_axis_angle_deg",
-    "gain",
-    "defocus_reference",
-    "dark_field",
-)
+_WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain",
+          "defocus_reference", "dark_field")  # fmt: skip
 _FIELDS = tuple(
     name
     for name in FIELDS

@@ -24,6 +24,9 @@ _BINNING = re.compile(r"\bbinning\s*=\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]?\s*$")
 _KINDS = {"zvalue": "ZValue", "frameset": "FrameSet", "image": "Image", "montsection": "MontSection"}
 _DATE = re.compile(r"(\d{1,4})[-./ ]+([^\W\d_]{3,}|\d{1,2})[-./ ]+(\d{1,4})\s+(\d{1,2}):(\d{2}):(\d{2})")
+#: Sizes of a pixel that some image may have, angstrom, and binnings of a camera (0.5: super-resolution):
+#: what lies beyond is a damaged number, and its square may be no number at all.
+_PIXELS, _BINNINGS = (1e-3, 1e6), (0.01, 1e3)
 #: First letters of months in the languages that microscopes' computers speak.
 _MONTHS = {
     "jan": 1, "feb": 2, "fév": 2, "mar": 3, "mär": 3, "mrz": 3, "apr": 4, "avr": 4, "may": 5, "mai": 5,
@@ -33,9 +36,10 @@ _MONTHS = {
 
 
 def axis_angle(text: str) -> float | None:
-    """The angle after "Tilt axis angle" in a title or log, degrees."""
+    """The angle after "Tilt axis angle" in a title or log, degrees; None beyond ±720."""
     match = _AXIS.search(text)
-    return float(match.group(1)) if match else None
+    angle = float(match.group(1)) if match else None
+    return angle if angle is not None and abs(angle) <= 720 else None
 
 
 def read_date(text: str | None) -> datetime | None:
@@ -123,12 +127,16 @@ class MdocImage:
     def camera_dose(self, unbinned_pixel_angstrom: float | None) -> float | None:
         """Dose at the camera, e/Å²: ``DoseRate`` (e per unbinned pixel and second) times ``ExposureTime``.
 
-        What the specimen or an energy filter stopped is missing from it, so it is a lower bound.
+        What the specimen or an energy filter stopped is missing from it, so it is a lower bound. None as
+        well for a pixel that no image has, and for a dose that is not between 0 and 1e6.
         """
         rate, seconds = self.number("DoseRate"), self.number("ExposureTime")
-        if not rate or not seconds or not unbinned_pixel_angstrom or rate < 0 or seconds < 0:
+        if rate is None or seconds is None or rate < 0 or seconds < 0:
             return None
-        return rate * seconds / unbinned_pixel_angstrom**2
+        if unbinned_pixel_angstrom is None or not _PIXELS[0] <= unbinned_pixel_angstrom < _PIXELS[1]:
+            return None
+        dose = rate * seconds / unbinned_pixel_angstrom**2
+        return dose if 0 < dose < 1e6 else None
 
     @property
     def prior_dose(self) -> float | None:
@@ -242,18 +250,18 @@ class Mdoc:
 
     @property
     def binning(self) -> float | None:
-        """Binning of the camera (0.5: super-resolution)."""
+        """Binning of the camera (0.5: super-resolution); None where no camera has such."""
         value = self.number("Binning")
         if value is None:
             found = next((m for t in self.titles if (m := _BINNING.search(t))), None)
             value = float(found.group(1)) if found else None
-        return value if value and value > 0 else None
+        return value if value is not None and _BINNINGS[0] <= value <= _BINNINGS[1] else None
 
     @property
     def pixel_size_angstrom(self) -> float | None:
-        """``PixelSpacing`` of the images."""
+        """``PixelSpacing`` of the images; None below 0.001 Å and from 1e6 Å on."""
         value = self.number("PixelSpacing")
-        return value if value and 0 < value < 1e6 else None
+        return value if value is not None and _PIXELS[0] <= value < _PIXELS[1] else None
 
     @property
     def energy_ev(self) -> float | None:

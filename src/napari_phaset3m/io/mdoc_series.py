@@ -155,7 +155,10 @@ def _defocus(images: Sequence[MdocImage], notes: list[str], questions: list[str]
         return target
     lens = _all(image.lens_defocus_angstrom for image in images)
     if lens is not None and lens.any():
-        questions.append("defocus: only the lens reading is there, whose zero is arbitrary; it is not used")
+        questions.append(
+            "defocus: only the lens reading is there, whose zero is arbitrary; it orders foci of one tilt "
+            "and is not taken as their defocus"
+        )
     return None
 
 

@@ -41,13 +41,15 @@ def turn(images: np.ndarray, axis_angle_deg: float, shifts_px: Any = None) -> tu
     turned = np.ascontiguousarray(np.rot90(images, quarter, axes=(-2, -1)))
     if abs(rest) > _RIGHT_ANGLE_TOLERANCE_DEG:
         turned = _rotate(turned, np.deg2rad(rest))
-    if shifts_px is None:
-        return turned, None
+    return turned, None if shifts_px is None else turn_shifts(shifts_px, axis_angle_deg)
+
+
+def turn_shifts(shifts_px: Any, axis_angle_deg: float) -> np.ndarray:
+    """Shifts `(..., 2)` (y, x) of images that :func:`turn` turned by ``axis_angle_deg``."""
     angle = np.deg2rad(axis_angle_deg)
     shifts = np.asarray(shifts_px, np.float64)
     y, x = shifts[..., 0], shifts[..., 1]
-    moved = np.stack((-np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x + np.sin(angle) * y), axis=-1)
-    return turned, moved
+    return np.stack((-np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x + np.sin(angle) * y), axis=-1)
 
 
 def turn_aberrations(aberrations: Mapping[str, float], axis_angle_deg: float) -> dict[str, float]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shrink
+from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
@@ -41,7 +42,7 @@ def read_toml(path: str | Path) -> RawSeries:
     base = Path(path)
     table, rows = parse_toml(base)
     config = import_config(table, base)
-    images, found = _read_images(rows, base, config, table.get("gain"))
+    images, found, shape = _read_images(rows, base, config, table)
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
@@ -54,6 +55,9 @@ def read_toml(path: str | Path) -> RawSeries:
         raw.fields["mtf"] = base.parent / raw.fields["mtf"]
     raw.fields["tilt_deg"] = np.array([_angle(row, base) for row in rows])
     _per_image(raw, rows, base)
+    if config != ImportConfig():
+        added = shift_added_px(shape, config)
+        raw.fields |= shrunk_fields(raw.fields, (len(rows), len(rows[0])), added, config.bin)
     _conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
     raw.metadata |= _metadata(table, rows, base)
@@ -180,10 +184,11 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
 
 
 def _read_images(
-    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, gain: Any
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Images `(n_tilt, n_focus, ny, nx)`, read one at a time, and the fields of the first file."""
+    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, table: Mapping[str, Any]
+) -> tuple[np.ndarray, dict[str, Any], tuple[int, int]]:
+    """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the fields of the first file, and its (ny, nx)."""
     entries = [[image_of(entry, base) for entry in row] for row in rows]
+    gain = table.get("gain")
     first = entries[0][0]
     source = open_images(first.file)
     shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
@@ -196,10 +201,11 @@ def _read_images(
     check_memory(whole, 4, base, "image")
     result = np.empty(whole, np.float32)
     reader = Reader(plan)
+    factor = np.float32(config.bin**2 if table.get("counts") else 1)  # counts of a binned pixel add up
     for i, row in enumerate(entries):
         for j, entry in enumerate(row):
-            result[i, j] = shrink(reader.read(entry), config)
-    return result, source.fields
+            result[i, j] = shrink(reader.read(entry), config) * factor
+    return result, source.fields, shape
 
 
 def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:

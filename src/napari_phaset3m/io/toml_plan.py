@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
 from napari_phaset3m.io.import_sources import open_images
 from napari_phaset3m.io.raw import FIELDS, as_number
@@ -26,6 +27,7 @@ def read_plan(path: str | Path) -> ImportPlan:
     """
     base = Path(path)
     table, rows = parse_toml(base)
+    _check_shifts(rows, base)
     images = tuple(
         _planned(image_of(entry, base), entry, i, j, base)
         for i, row in enumerate(rows)
@@ -61,6 +63,16 @@ def _questions(items: list[Any]) -> Iterator[Question]:
             yield Question(str(item[0]), str(item[1]))
 
 
+def _check_shifts(rows: list[list[dict[str, Any]]], base: Path) -> None:
+    given = [entry["shift_px"] for row in rows for entry in row if "shift_px" in entry]
+    if given and len(given) < sum(map(len, rows)):
+        raise DataError("is given for some images only", path=base, field="shift_px",
+                        remedy="Give it for all or none")  # fmt: skip
+    for value in given:
+        if not isinstance(value, list) or len(value) != 2:
+            raise DataError("must be two numbers [y, x]", path=base, field="shift_px")
+
+
 def _planned(base: ImageEntry, entry: Mapping[str, Any], tilt: int, focus: int, path: Path) -> ImageEntry:
     numbers: dict[str, Any] = {
         cell: None if entry.get(key) is None else as_number(entry[key], path, key)
@@ -71,7 +83,9 @@ def _planned(base: ImageEntry, entry: Mapping[str, Any], tilt: int, focus: int, 
             ("prior_dose", "prior_dose"),
         )
     }
-    order = entry.get("exposure_order")
+    order, shift = entry.get("exposure_order"), entry.get("shift_px")
+    if shift is not None:
+        numbers["shift_px"] = tuple(as_number(value, path, "shift_px") for value in shift)
     return replace(
         base,
         tilt_index=tilt,

@@ -178,6 +178,8 @@ def _entry_lines(entry: ImageEntry, path: Path) -> Iterator[str]:
         "prior_dose": entry.prior_dose,
     }
     yield from (f"{key} = {float(value)!r}" for key, value in cells.items() if value is not None)
+    if entry.shift_px is not None:
+        yield f"shift_px = {[float(value) for value in entry.shift_px]}"
     if entry.exposure_order is not None:
         yield f"exposure_order = {entry.exposure_order}"
     if entry.frames is not None:

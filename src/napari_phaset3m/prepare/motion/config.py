@@ -44,4 +44,9 @@ class MotionConfig(Model):
     dose_per_frame: PositiveFloat | None = Field(
         None, description="e/Å² per frame, for dose weighting; none: frames are summed as they are"
     )
-    dose_before: float = Field(0.0, ge=0, description="e/Å² before the first frame (dose weighting)")
+    dose_before: float = Field(
+        0.0,
+        ge=0,
+        description="e/Å² before the first frame (dose weighting); in a series, on top of what it states "
+        "for each image",
+    )

@@ -11,11 +11,12 @@ import numpy as np
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.prepare.dose import DoseConfig, accumulated_dose
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import history, recorded
 from napari_phaset3m.prepare.images import each_image
-from napari_phaset3m.prepare.imported import as_imported
+from napari_phaset3m.prepare.imported import as_imported, import_of
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.correct import iterate_motion
 from napari_phaset3m.prepare.motion.result import MotionResult
@@ -75,7 +76,8 @@ def correct_file(
     frame_range : tuple of int, optional
         First and last frame of it.
     defaults : mapping, optional
-        ``pixel_size_angstrom`` and ``energy_ev`` where the file has none, ``gain`` where the config has none.
+        ``pixel_size_angstrom`` of the frames, in place of what the file says; ``energy_ev``; ``gain``
+        where the config has none.
     finish : Finish, optional
 
     Raises
@@ -99,8 +101,15 @@ def correct_file(
 
 
 def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None = None) -> Iterator[Event]:
-    """Replace each image that has a movie by the movie's corrected sum, at the same mean intensity."""
+    """Replace each image that has a movie by the movie's corrected sum, at the same mean intensity.
+
+    Dose weighting counts, besides the config's ``dose_before``, what the specimen had before each image.
+    """
     movies = movies_of(series)
+    if config.dose_per_frame is not None:
+        before, source = dose_before(series)
+    else:
+        before, source = np.zeros((series.n_tilt, series.n_focus)), ""
     images = np.array(series.images)
     results: dict[tuple[int, int], MotionResult] = {}
     places = [place for place in each_image(series) if movies[place[0]][place[1]] is not None]
@@ -108,17 +117,40 @@ def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None 
         entry = movies[tilt][focus]
         assert entry is not None
         text = f"Movie {number + 1} of {len(places)}"
-        result = yield from _one(series, entry, config, (text, number / len(places), 1 / len(places)))
+        own = config.model_copy(update={"dose_before": config.dose_before + float(before[tilt, focus])})
+        result = yield from _one(series, entry, own, (text, number / len(places), 1 / len(places)))
         images[tilt, focus] = _in_series(series, result.image, tilt, focus, entry["path"])
         # Only the figures are kept: images of every movie would be another series.
         results[tilt, focus] = result
         if finish is not None and finish.finish_requested():
             break
     told = _told(results, len(places))
+    if source:
+        told["dose_before_from"] = source
     yield Done(
         recorded(series.replace(images=images), "motion", config, told),
         {place: result.as_dict() for place, result in results.items()},
     )
+
+
+def dose_before(series: TiltFocalSeries) -> tuple[np.ndarray, str]:
+    """`(n_tilt, n_focus)`, e/Å²: what the specimen had before each image, as far as the series states it.
+
+    Returns
+    -------
+    dose : ndarray
+        Zeros where nothing is stated.
+    source : str
+        Where it comes from, for the history.
+    """
+    shape = (series.n_tilt, series.n_focus)
+    prior = series.metadata.get("prior_dose")
+    if prior is not None and np.shape(prior) == shape:
+        return np.asarray(prior, np.float64), "the series' dose before each image"
+    if series.dose_per_image is not None and series.metadata.get("exposure_order") is not None:
+        middle = accumulated_dose(series, DoseConfig())
+        return middle - series.dose_per_image / 2, "the series' doses and order of exposure"
+    return np.zeros(shape), "dose_before alone, alike for all images: the series states no order of exposure"
 
 
 def _one(
@@ -126,7 +158,11 @@ def _one(
 ) -> Generator[Progress, None, MotionResult]:
     text, start, share = part
     frames = entry.get("frame_range")
-    defaults = {"energy_ev": series.energy_ev, "gain": series.metadata.get(GAIN_KEY)}
+    defaults = {
+        "pixel_size_angstrom": series.pixel_size_angstrom / import_of(series).bin,
+        "energy_ev": series.energy_ev,
+        "gain": series.metadata.get(GAIN_KEY),
+    }
     events = correct_file(
         entry["path"], config, frame_range=None if frames is None else tuple(frames), defaults=defaults
     )
