@@ -16,6 +16,8 @@ class LocalConfig(Model):
     local_neighbours: int = Field(
         3, ge=1, le=10, description="Every tilt is correlated with so many on either side"
     )
-    local_max_shift_px: float = Field(4.0, gt=0, description="Largest local shift, between neighbours and in all, pixels")
+    local_max_shift_px: float = Field(
+        4.0, gt=0, description="Largest local shift, between neighbours and in all, pixels"
+    )
     local_rounds: PositiveInt = Field(2, description="Rounds; images are unbent in between")
     local_grid: int = Field(9, ge=2, le=65, description="Points of the field along each side")
