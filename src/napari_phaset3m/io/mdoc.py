@@ -1,9 +1,8 @@
 """SerialEM's .mdoc (and .idoc): a tolerant parser, and each image's values with units.
 
 Format: SerialEM's help, "File Formats" (https://bio3d.colorado.edu/SerialEM/hlp/html/about_formats.htm):
-IMOD "autodoc" text, global keys first, then sections ``[ZValue = 3]``, ``[FrameSet = 0]``,
-``[Image = name]``, ``[MontSection = 0]``; titles are ``[T = text]``. Order of keys and sections is free,
-unknown keys are kept, lines that are none of this are skipped.
+IMOD "autodoc", global keys first, then sections ``[ZValue = 3]``, ``[FrameSet = 0]``, ``[Image = name]``,
+``[MontSection = 0]``; titles are ``[T = text]``. Order is free, unknown keys are kept, other lines skipped.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ _BINNING = re.compile(r"\bbinning\s*=\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]?\s*$")
 _KINDS = {"zvalue": "ZValue", "frameset": "FrameSet", "image": "Image", "montsection": "MontSection"}
 _DATE = re.compile(r"(\d{1,4})[-./ ]+([^\W\d_]{3,}|\d{1,2})[-./ ]+(\d{1,4})\s+(\d{1,2}):(\d{2}):(\d{2})")
-#: Sizes of a pixel that some image may have, angstrom, and binnings of a camera (0.5: super-resolution):
-#: what lies beyond is a damaged number, and its square may be no number at all.
+#: Pixel sizes (angstrom) and binnings (0.5: super-resolution) that can be; beyond, a number is damaged.
 _PIXELS, _BINNINGS = (1e-3, 1e6), (0.01, 1e3)
 #: First letters of months in the languages that microscopes' computers speak.
 _MONTHS = {
@@ -38,8 +36,7 @@ _MONTHS = {
 def axis_angle(text: str) -> float | None:
     """The angle after "Tilt axis angle" in a title or log, degrees; None beyond ±720."""
     match = _AXIS.search(text)
-    angle = float(match.group(1)) if match else None
-    return angle if angle is not None and abs(angle) <= 720 else None
+    return float(match.group(1)) if match and abs(float(match.group(1))) <= 720 else None
 
 
 def read_date(text: str | None) -> datetime | None:
@@ -130,12 +127,12 @@ class MdocImage:
         What the specimen or an energy filter stopped is missing from it, so it is a lower bound. None as
         well for a pixel that no image has, and for a dose that is not between 0 and 1e6.
         """
-        rate, seconds = self.number("DoseRate"), self.number("ExposureTime")
-        if rate is None or seconds is None or rate < 0 or seconds < 0:
+        rate, seconds, pixel = self.number("DoseRate"), self.number("ExposureTime"), unbinned_pixel_angstrom
+        if rate is None or seconds is None or pixel is None or rate < 0 or seconds < 0:
             return None
-        if unbinned_pixel_angstrom is None or not _PIXELS[0] <= unbinned_pixel_angstrom < _PIXELS[1]:
+        if not _PIXELS[0] <= pixel < _PIXELS[1]:
             return None
-        dose = rate * seconds / unbinned_pixel_angstrom**2
+        dose = rate * seconds / pixel**2
         return dose if 0 < dose < 1e6 else None
 
     @property

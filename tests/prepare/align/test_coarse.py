@@ -133,6 +133,8 @@ def test_foci_that_lie_on_each_other_are_added():
     assert not foci_add_up(moved, Alignment.of(moved), config)
     known = Alignment.of(moved).replace(shifts_px=np.stack((together, displaced), axis=1))
     assert foci_add_up(moved, known, config), "the shifts between foci are known"
+    dark = given.replace(normalisation="dark_field")
+    assert not foci_add_up(dark, Alignment.of(dark), config)
     unknown = given.replace(defocus_angstrom=None)
     assert not foci_add_up(unknown, Alignment.of(unknown), config)
     single = given.replace(used=np.tile([True, False], (TILTS.size, 1)))

@@ -65,8 +65,7 @@ class CtfWork(QObject):
         self.live: np.ndarray | None = None
         self._generation = session.history.generation
         self._past: list[CtfResult] = []
-        self._token = 0
-        self._running = self._again = False
+        self._token, self._running, self._again = 0, False, False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._launch)
@@ -220,9 +219,9 @@ class CtfWork(QObject):
             return "Fit first"
         if self.driver.busy:
             return f"{self.driver.title} is running"
-        if not self.result.supported:
-            return "No fit can be trusted, and no defocus is stated: widen the search, or set one by hand"
-        return "The series has these values" if self.applied else ""
+        unsupported = "No fit can be trusted, and no defocus is stated: widen the search, or set one by hand"
+        applied = "The series has these values" if self.applied else ""
+        return applied if self.result.supported else unsupported
 
     def apply(self) -> None:
         """Write defocus and astigmatism into the series."""
@@ -265,8 +264,7 @@ class CtfWork(QObject):
         if not np.isfinite(image.defocus_angstrom):
             self._put(None, "No defocus was found for this image: set it by hand")
             return
-        self._token += 1
-        self._running, self._again = True, False
+        self._token, self._running, self._again = self._token + 1, True, False
         config = self.config if self.result is None else self.result.config
         in_background(partial(told, self._token, series, config, image), self._on_rings, self._on_crash)
 

@@ -106,8 +106,8 @@ class _Round:
 def _best_of(starts: list[Work], bin_: int, share: Share) -> StageEvents:
     """The first round from several values of Cs; the one whose volume explains the images best.
 
-    Cs, astigmatism, defoci and the volume have false minima together: at 21.5 e/Å² two noises of six
-    ended in one when begun 0.4 mm off (docs/alignment_measured.md).
+    Cs, astigmatism, defoci and the volume have false minima together: at 21.5 e/Å² 4 of 14
+    series ended in one when begun from the stated Cs alone (docs/alignment_measured.md).
     """
     best: _Round | None = None
     for number, start in enumerate(starts):

@@ -116,11 +116,12 @@ def _flipped(series: TiltFocalSeries, alignment: Alignment, tilt: int) -> np.nda
 def foci_add_up(series: TiltFocalSeries, alignment: Alignment, config: CoarseConfig) -> bool:
     """Whether the foci of a tilt, signs of their transfer undone, are one image seen several times.
 
-    They are where optics are stated and the foci lie on each other: the median of the shifts between them
-    is at most :data:`TOGETHER_PX`. (The low-pass leaves out what is finer than a depth of field.)
+    They are in bright field where optics are stated and the foci lie on each other: the median of the
+    shifts between them is at most :data:`TOGETHER_PX`. (The low-pass leaves out what is finer than a depth
+    of field.)
     """
     stated = alignment.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
-    if not stated or (alignment.used.sum(1) < 2).all():
+    if not stated or series.is_dark_field or (alignment.used.sum(1) < 2).all():
         return False
     window, kept = _filters(series.image_shape, config)
     apart = []
