@@ -26,6 +26,9 @@ from napari_phaset3m.reconstruct.api import reconstruct
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+#: Rows and columns of the vesicles' frames without the burnt-in scale bar: y0, y1, x0, x1.
+CROP = (17, 100, 0, 100)
+
 
 def aligned(series: TiltFocalSeries, config: AlignConfig) -> tuple[TiltFocalSeries, AlignResult]:
     """Align, and tell what every stage bought."""
@@ -96,28 +99,94 @@ def needle(folder: Path, out: Path) -> None:
     figure.savefig(out / "align_needle.png", dpi=80)
 
 
-def vesicles(folder: Path, out: Path) -> None:
-    """Bright-field vesicles: shifts against the tracks of three vesicles (no figure)."""
+def raw_vesicles(folder: Path) -> TiltFocalSeries:
+    """The GIF as it is, without the rows of the burnt-in scale bar; nothing is said about the axis.
+
+    Grey values are contrast-stretched frame by frame: 1000 is added to all, so that contrast is weak, and
+    each frame's mean is taken for 1 (assumed).
+    """
+    from napari_phaset3m.io.importing import load, look
+
+    angles = np.linspace(-60, 60, 61)
+    plan = look(folder / "real" / "bf_tilt_vesicles" / "extract.gif", tilt_deg=angles)
+    return load(
+        plan, crop=CROP, pixel_size_angstrom=72.5, energy_ev=200e3, defocus_angstrom=130e3,
+        spherical_aberration_angstrom=2e7, normalise="mean", intensity_offset=-1000.0,
+    )  # fmt: skip
+
+
+def tracked(folder: Path, result: AlignResult) -> tuple[np.ndarray, np.ndarray]:
+    """Shifts found, and the mean place of three vesicles marked by eye, `(61, 2)` (y, x) in aligned axes."""
     import real_data  # beside this script
 
     stack = real_data.vesicle_frames(folder / "real")
     filled = np.where(np.isfinite(stack), stack, np.nanmedian(stack, axis=(1, 2), keepdims=True))
-    middle = (np.array(stack.shape[1:]) - 1) / 2
-    turn = np.deg2rad(real_data.AXIS_DEG)
-    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    tracks = (np.mean([real_data.follow(filled, mark) for mark in real_data.MARKS], axis=0) - middle) @ matrix
-    images = []
-    for frame in stack:
-        turned, held = real_data.upright(frame, middle, real_data.AXIS_DEG)
-        images.append(1 + 0.05 * (turned - np.median(turned)) / turned.std() * held)
-    raw = TiltFocalSeries(
-        images=np.stack(images)[:, None], tilt_deg=np.linspace(-60, 60, len(stack)),
-        pixel_size_angstrom=72.5, energy_ev=200e3, normalisation="median",
-    )  # fmt: skip
-    _, result = aligned(raw, AlignConfig(coarse={"axis": False}))
-    ours = without_specimen(result.alignment.shifts_px[:, 0], raw.tilt_deg)
-    theirs = without_specimen(tracks, raw.tilt_deg)
-    print("shifts by tracks (y, x), px:", theirs.std(0), "RMS off them:", (ours - theirs).std(0))
+    tracks = np.mean([real_data.follow(filled, mark) for mark in real_data.MARKS], axis=0)
+    tracks -= np.add(CROP[::2], np.subtract(CROP[1::2], 1)) / 2  # of the images without the bar
+    inverse = np.linalg.inv(result.alignment.matrices()[:, 0])
+    both = []
+    for given in (result.alignment.shifts_px[:, 0], tracks):
+        turned = np.einsum("tij,tj->ti", inverse, given[:, ::-1])[:, ::-1]
+        both.append(without_specimen(turned, result.alignment.tilt_deg))
+    return both[0], both[1]
+
+
+def vesicles(folder: Path, out: Path) -> None:
+    """Bright-field vesicles, axis not stated: shifts against tracks; SIRT and multislice before and after."""
+    import real_data  # beside this script
+
+    raw = raw_vesicles(folder)
+    after, result = aligned(raw, AlignConfig(coarse={"axis_range_deg": 45.0}))
+    ours, theirs = tracked(folder, result)
+    print(result.reference_note, result.axis)
+    off, angle = ours - theirs, np.radians(raw.tilt_deg)
+    print("shifts by tracks (y, x), px:", theirs.std(0), "RMS off them:", off.std(0))
+    model = np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], 1)
+    (offset, *_), left, *_ = np.linalg.lstsq(model, off[:, 1], rcond=None)
+    print(
+        f"x: {offset:.1f} px of the axis's offset apart, {np.sqrt(left[0] / len(angle)):.2f} px RMS without"
+    )
+    sirt = {**real_data.SLAB, "method": "sirt", "iterations": 60}
+    wave = {
+        **real_data.WAVE,
+        "method": "multislice",
+        "slices": 12,
+        "constraints": {**real_data.FREE, "lowpass_angstrom": 217.0},
+    }
+    figure, axes = plt.subplots(2, 5, figsize=(20, 8), constrained_layout=True)
+    for axis, name, i in ((axes[0, 0], "along the axis, y", 0), (axes[1, 0], "across the axis, x", 1)):
+        axis.plot(raw.tilt_deg, ours[:, i], label="phaset3m align")
+        axis.plot(raw.tilt_deg, theirs[:, i], "--", label="three vesicles followed")
+        axis.set(xlabel="tilt, °", ylabel="shift, px", title=f"Shifts {name}")
+        axis.legend()
+    for column, (method, settings) in enumerate((("SIRT", sirt), ("PhaseT3M, absorption", wave))):
+        volumes = []
+        for name, series in (("as acquired", raw), ("aligned", after)):
+            done = reconstruct(series, ReconstructionConfig.parse(threads=2, **settings))
+            print(method, name, "misfit", [round(s.error, 4) for s in (done.sweeps[0], done.sweeps[-1])])
+            volumes.append(done.volume if done.absorption is None else done.absorption)
+        _before_after(axes[:, 1 + 2 * column : 3 + 2 * column], method, volumes)
+    figure.savefig(out / "align_vesicles.png", dpi=60)
+
+
+def _before_after(axes: Any, method: str, volumes: list[np.ndarray]) -> None:
+    """Central x-y slice and x-z cut of a volume before and after; dense is dark, as in the micrographs."""
+    low, high = np.percentile(volumes[1], (0.5, 99.5))
+    for row, (name, vol) in enumerate(zip(("as acquired", "aligned"), volumes, strict=True)):
+        middle = vol[vol.shape[0] // 2]
+        row_of_most = 20 + int(middle[20:-20].var(axis=1).argmax())
+        cuts = ((axes[row, 0], middle, "y"), (axes[row, 1], vol[:, row_of_most], "z"))
+        for axis, view, down in cuts:
+            half_y, half_x = (n * 7.25 / 2 for n in view.shape)
+            axis.imshow(
+                -view,
+                cmap="gray",
+                vmin=-high,
+                vmax=-low,
+                extent=(-half_x, half_x, half_y, -half_y),
+                interpolation="nearest",
+            )
+            axis.set(xlabel="x, nm", ylabel=f"{down}, nm", title=f"{method}, {name}")
 
 
 def co3o4(folder: Path, out: Path) -> None:

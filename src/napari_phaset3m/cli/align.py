@@ -48,6 +48,8 @@ def _align(
     if as_json:
         print(json.dumps(record, indent=2))
         return
+    if "reference_note" in record:
+        print(f"note: {record['reference_note']}")
     for stage in record["stages"]:
         print(_line(stage))
     print(axis_words(record))

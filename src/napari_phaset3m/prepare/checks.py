@@ -19,6 +19,8 @@ from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig, ReferenceConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference import Reference
+from napari_phaset3m.prepare.align.sign import settled
+from napari_phaset3m.prepare.align.work import Share, Work
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 
 #: Longest side of a predicted image when nothing is asked for, pixels.
@@ -184,7 +186,7 @@ class Predictions:
     scale : float
         Pixels of the series in one of these.
     model : str
-        What predicted: "multislice" or "SIRT".
+        What predicted: "multislice", "SIRT", or "SIRT, negative values allowed".
     """
 
     measured: np.ndarray
@@ -247,10 +249,13 @@ def iterate_predictions(
     applied = apply(series, used)
     plain = Alignment.of(applied) if used.turned else used
     bin_ = picture_bin(series.image_shape, longest_px)
-    reference = Reference(applied, AlignConfig(reference=ReferenceConfig.parse(forward=model)), bin_, sweeps)
+    config = AlignConfig(reference=ReferenceConfig.parse(forward=model))
+    work = Work(applied, config, Alignment.of(applied), finish)
+    config, _ = yield from settled(work, Share(0.0, 0.3))
+    reference = Reference(applied, config, bin_, sweeps)
     try:
         for fraction in reference.sweeps():
-            yield Progress("Reconstructing for the check", 0.7 * fraction)
+            yield Progress("Reconstructing for the check", 0.3 + 0.4 * fraction)
             if finish is not None and finish.finish_requested() and reference.errors:
                 break
         result = yield from _predicted(applied, reference, plain)
@@ -273,4 +278,6 @@ def _predicted(series: TiltFocalSeries, reference: Reference, alignment: Alignme
             measured[tilt, focus], predicted[tilt, focus] = b, gain * a
             residual[tilt, focus] = float(((b - gain * a) ** 2).sum() / max(float((b * b).sum()), 1e-30))
     model = "SIRT" if reference.linear else "multislice"
+    if reference.linear and not reference.positive:
+        model += ", negative values allowed"
     return Predictions(measured, predicted, residual, alignment, reference.scale, model)

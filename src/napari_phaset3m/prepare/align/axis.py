@@ -7,7 +7,7 @@ the score about there gives the place of the zero and, from the scatter, its err
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +22,14 @@ _LEAST_FALL = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The angle of the axis in the given images and its standard deviation, degrees."""
+    """The angle of the axis in the given images and its standard deviation, degrees.
+
+    ``beyond``: the score asks for a turn to the same side everywhere; the axis is not among the angles tried.
+    """
 
     angle_deg: float
     error_deg: float
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +99,29 @@ def zero_of(angles_deg: np.ndarray, score_deg: np.ndarray, formal_deg: np.ndarra
     place = float(-level / slope) if slope < -_LEAST_FALL else float(angles_deg[best])
     place = float(np.clip(place, a[0], a[-1]))
     error = np.hypot(scatter / np.sqrt(a.size), float(formal_deg[near].mean())) / fall
-    return Axis(place, float(error))
+    return Axis(place, float(error), bool((score_deg > 0).all() or (score_deg < 0).all()))
+
+
+def of_bands(tried: Sequence[Axis]) -> Axis:
+    """The mean of what two bands say; half of what they are apart counts as error.
+
+    Where noise is strong the band biases the axis.
+    """
+    mean = float(np.mean([one.angle_deg for one in tried]))
+    apart = abs(tried[0].angle_deg - tried[-1].angle_deg) / 2
+    error = float(np.hypot(np.mean([one.error_deg for one in tried]), apart))
+    return Axis(mean, error, all(one.beyond for one in tried))
+
+
+def believed(axis: Axis, reach_deg: float) -> Axis:
+    """The axis found, drawn to the stated one as far as it is uncertain.
+
+    Posterior of a Gaussian prior about the stated axis whose two standard deviations are the range of
+    the search: where noise hides the axis, what was stated stays.
+    """
+    if np.isnan(axis.error_deg):
+        return axis
+    prior = (reach_deg / 2) ** 2
+    trust = 0.0 if np.isinf(axis.error_deg) else prior / (prior + axis.error_deg**2)
+    error = float(np.sqrt(max(1 - trust, 0.0) * prior))
+    return Axis(trust * axis.angle_deg, error, axis.beyond)

@@ -19,8 +19,7 @@ from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.axis import Axis
-from napari_phaset3m.prepare.align.coarse import believed
+from napari_phaset3m.prepare.align.axis import Axis, believed
 from napari_phaset3m.prepare.align.defoci import DEFOCUS_SIGMA
 from napari_phaset3m.prepare.align.gauge import moved
 from napari_phaset3m.prepare.align.gradient import SHIFT_SPREAD

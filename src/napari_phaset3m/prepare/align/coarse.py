@@ -21,7 +21,7 @@ import numpy as np
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.axis import Axis, Scan, scan_axis
+from napari_phaset3m.prepare.align.axis import Axis, Scan, believed, of_bands, scan_axis
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.mass import line_shifts, mass_shifts
@@ -37,7 +37,7 @@ _LEAST_PROMINENCE = 2.5
 _LINE_PX = 2.0
 _LEAST_TILTS = 5
 _FEWER = 0.6
-#: First and second scan for the axis: step, and reach of the second, degrees.
+#: First and second scan for the axis: step (the first's for a reach of 4), and reach of the second, degrees.
 _STEP_DEG, _FINE_STEP_DEG, _NEAR_DEG = 0.75, 0.25, 1.25
 
 
@@ -53,6 +53,8 @@ class CoarseResult:
         Of the axis in the given images, 0 when it was not searched.
     axis_error_deg : float
         One standard deviation; NaN when it was not searched.
+    axis_beyond : bool
+        It is not within the range that was searched.
     in_vacuum : bool
         Whether the specimen stands free.
     stages : tuple of (str, float)
@@ -62,6 +64,7 @@ class CoarseResult:
     alignment: Alignment
     axis_angle_deg: float
     axis_error_deg: float
+    axis_beyond: bool
     in_vacuum: bool
     stages: tuple[tuple[str, float], ...]
 
@@ -169,7 +172,8 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
     """Axis and shifts by consistency; the state takes in the shifts."""
     before, axis, done = state.shifts, Axis(0.0, np.nan), 0.0
     reach = config.axis_range_deg
-    scans = (Scan(0.0, reach, _STEP_DEG, 1.0), Scan(0.0, _NEAR_DEG, _FINE_STEP_DEG, 1.0))
+    first = _STEP_DEG * max(1.0, reach / 4) ** 0.5
+    scans = (Scan(0.0, reach, first, 1.0), Scan(0.0, _NEAR_DEG, _FINE_STEP_DEG, 1.0))
     found = Refined(before, state.error, 0.0, np.nan)
     for scan in (*(scans if config.axis else ()), None):
         now = axis.angle_deg if scan is not None else believed(axis, reach).angle_deg
@@ -178,7 +182,6 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
             yield replace(found, fraction=done + 0.15 * found.fraction)
         done += 0.15
         if scan is not None:
-            # Where noise is strong the band biases the axis: two bands, and their difference.
             about, tried = replace(scan, middle_deg=axis.angle_deg), []
             for degrees in (config.degrees, max(4, round(_FEWER * config.degrees))):
                 other = config.model_copy(update={"degrees": degrees})
@@ -187,11 +190,12 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
                         tried.append(event)
                     else:
                         yield replace(found, fraction=done + 0.12 * (event + len(tried)))
-            mean = float(np.mean([one.angle_deg for one in tried]))
-            apart = abs(tried[0].angle_deg - tried[1].angle_deg) / 2
-            axis = Axis(mean, float(np.hypot(np.mean([one.error_deg for one in tried]), apart)))
+            axis = replace(
+                of_bands(tried), beyond=axis.beyond or (scan is scans[0] and of_bands(tried).beyond)
+            )
             done += 0.25
-    found = replace(found, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg, fraction=1.0)
+    found = replace(found, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg, beyond=axis.beyond)
+    found = replace(found, fraction=1.0)
     state.error, state.angle_deg = found.errors_px, now
     state.move(given_axes(found.shifts_px - before, -float(np.radians(now))), "consistency")
     yield found
@@ -212,19 +216,6 @@ def _joined(found: Refined, angles: list[float], errors: list[float]) -> Refined
     mean = float((weight * angles).sum() / weight.sum())
     spread = float((weight * (np.array(angles) - mean) ** 2).sum() / weight.sum() / (len(angles) - 1))
     return replace(found, angle_deg=mean, angle_error_deg=float(np.sqrt(max(1 / weight.sum(), spread))))
-
-
-def believed(axis: Axis, reach_deg: float) -> Axis:
-    """The axis found, drawn to the stated one as far as it is uncertain.
-
-    Posterior of a Gaussian prior about the stated axis whose two standard deviations are the range of
-    the search: where noise hides the axis, what was stated stays.
-    """
-    if np.isnan(axis.error_deg):
-        return axis
-    prior = (reach_deg / 2) ** 2
-    trust = 0.0 if np.isinf(axis.error_deg) else prior / (prior + axis.error_deg**2)
-    return Axis(trust * axis.angle_deg, float(np.sqrt(max(1 - trust, 0.0) * prior)))
 
 
 def _ending(finish: Finish | None) -> bool:
@@ -287,7 +278,9 @@ def _done(
         shift_error_px=np.array(error, dtype=np.float64),
         axis_error_deg=start.axis_error_deg if np.isnan(found.angle_error_deg) else found.angle_error_deg,
     )
-    result = CoarseResult(alignment, found.angle_deg, found.angle_error_deg, state.free, tuple(state.stages))
+    result = CoarseResult(
+        alignment, found.angle_deg, found.angle_error_deg, found.beyond, state.free, tuple(state.stages)
+    )
     told = {
         "axis_angle_deg": found.angle_deg,
         "axis_error_deg": None if np.isnan(found.angle_error_deg) else found.angle_error_deg,

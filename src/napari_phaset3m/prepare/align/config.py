@@ -35,6 +35,11 @@ class ReferenceConfig(Model):
         description="L1 penalty on reference volumes, standard deviations of the noise in their gradient; "
         "auto: 1 where the dose is known and pixels are up to 0.8 Å, else 0",
     )
+    positivity: Auto | bool = Field(
+        "auto",
+        description="Whether volumes of line projections (SIRT) are held positive; auto: unless volumes "
+        "that may be negative tell a tenth more of the images left out",
+    )
 
 
 class BeadsConfig(Model):

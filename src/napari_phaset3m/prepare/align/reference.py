@@ -77,6 +77,11 @@ class Reference:
         return self.grid.pixel_size_angstrom / self.series.pixel_size_angstrom
 
     @property
+    def positive(self) -> bool:
+        """Whether the volume is held positive."""
+        return self._settings.constraints.positivity
+
+    @property
     def volume(self) -> np.ndarray:
         """`(n_channel, nz, nx, ny)` in the method's unit."""
         assert self._volume is not None

@@ -123,7 +123,10 @@ def reference_config(
     if model == "sirt":
         flip = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
         return ReconstructionConfig.parse(
-            **common, method="sirt", ctf_correction="phase_flip" if flip else "none"
+            **common,
+            method="sirt",
+            ctf_correction="phase_flip" if flip else "none",
+            constraints=ConstraintConfig(positivity=config.reference.positivity is not False),
         )
     if sweeps is None and voxel > COARSE_VOXEL:
         common["iterations"] = max(1, n // 2)

@@ -31,6 +31,8 @@ class Refined:
         Of the axis.
     fraction : float
         Done part.
+    beyond : bool
+        The axis is not among the angles that were tried first.
     """
 
     shifts_px: np.ndarray
@@ -38,6 +40,7 @@ class Refined:
     angle_deg: float
     angle_error_deg: float
     fraction: float = 0.0
+    beyond: bool = False
 
 
 def levelled(tilts: TiltImages) -> np.ndarray:

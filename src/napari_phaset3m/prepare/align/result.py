@@ -66,6 +66,8 @@ class AlignResult:
     local_px : ndarray or None
         Where the stage "local" was kept: the field that goes with the alignment into
         :func:`.apply.apply`.
+    reference_note : str
+        What was decided about the volumes that predict the images; empty where it is as usual.
     """
 
     alignment: Alignment
@@ -75,6 +77,7 @@ class AlignResult:
     optics: dict[str, float] | None = None
     axis: TiltAxis | None = None
     local_px: np.ndarray | None = None
+    reference_note: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""
@@ -92,6 +95,8 @@ class AlignResult:
             told |= self.axis.told()
         if self.optics is not None:
             told["optics"] = dict(self.optics)
+        if self.reference_note:
+            told["reference_note"] = self.reference_note
         return told
 
 

@@ -25,7 +25,7 @@ def told_words(stage: str, told: Mapping[str, Any]) -> str:
 def why_undone(stage: str, told: Mapping[str, Any]) -> str:
     """Why a stage changed nothing, for after "undone" or a colon."""
     own = OWN_JUDGE.get(stage) or f"{stage}_left" in told
-    return told_words(stage, told) if own else "the images were predicted no better"
+    return told_words(stage, told) if own else "the images were predicted no better, or too little"
 
 
 def _focal(told: Mapping[str, Any]) -> str:
@@ -52,7 +52,13 @@ def _list(values: Sequence[float], digits: int) -> str:
 def _coarse(told: Mapping[str, Any]) -> str:
     if "axis_error_deg" not in told:
         return ""
-    return f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
+    text = f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
+    if "axis_beyond_deg" in told:
+        text += (
+            f": it lies beyond the ±{told['axis_beyond_deg']:g}° that were searched. State the axis at "
+            "import, or raise the axis range of the coarse stage"
+        )
+    return text
 
 
 def _axis(told: Mapping[str, Any]) -> str:
