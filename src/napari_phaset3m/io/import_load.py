@@ -12,11 +12,13 @@ from pydantic import Field, field_validator
 from napari_phaset3m.config import Model
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.import_movies import movie_metadata
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
@@ -168,7 +170,8 @@ def iterate_load(
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and given.get(name) is None:
             raise missing(name, plan.images[0].file)
-    angle = float(given.pop("tilt_axis_angle_deg", None) or plan.tilt_axis_angle_deg or 0.0)
+    asked = given.pop("tilt_axis_angle_deg", None)  # 0: not turned, whatever the plan says
+    angle = float((plan.tilt_axis_angle_deg if asked is None else asked) or 0.0)
     small = binned_shape(plan.image_shape, settings)
     quarter = round(angle / 90)
     shape = small[::-1] if quarter % 2 else small
@@ -176,17 +179,19 @@ def iterate_load(
     path = plan.images[0].file
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
     images = np.empty(whole, REAL)
-    reader = reader or Reader(plan, movies)
+    source = reader or Reader(plan, movies)
     factor = REAL(settings.bin**2 if given.get("counts") else 1)  # counts of a binned pixel add up
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
-        image = shrink(reader.read(entry), settings) * factor
+        image = shrink(source.read(entry), settings) * factor
         if entry.used and not np.isfinite(image.sum(dtype=np.float64)):
             raise DataError("holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
                             remedy="Mark it as not used")  # fmt: skip
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
     series = _assembled(plan, images, settings, angle, given)
+    if isinstance(source, Reader):  # of images from elsewhere no file is known
+        series = series.replace(sections=_sections(plan, source, settings, angle))
     if angle != 90 * quarter:  # in place, because nobody else has the images yet
         for number, image in enumerate(images.reshape(-1, *shape)):
             yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
@@ -233,6 +238,12 @@ def _assembled(
         told["shift_added_px"] = added.tolist()  # pixels of the files
     history = (history_entry("import", parameters, told),)
     return series.replace(metadata={**series.metadata, "history": history})
+
+
+def _sections(plan: ImportPlan, reader: Reader, config: ImportConfig, angle: float) -> Sections | None:
+    added = shift_added_px(plan.image_shape, config)
+    found = entry_sections(list(plan.rows()), plan.image_shape, reader.count, added, config.bin)
+    return found and found.moved(turn_matrix(angle))
 
 
 def _stated_shifts(plan: ImportPlan) -> np.ndarray | None:

@@ -103,6 +103,19 @@ class Reader:
                             path=entry.file, field=f"section {entry.section}")  # fmt: skip
         return np.asarray(image, REAL)
 
+    def count(self, entry: ImageEntry) -> int:
+        """How many sections the file of an entry has; a movie is one image.
+
+        Raises
+        ------
+        DataError
+            It cannot be read.
+        """
+        if entry.frames == entry.file:
+            return 1
+        images = self._opened(entry.file)
+        return 1 if images.ndim == 2 else int(images.shape[0])
+
     def _section(self, entry: ImageEntry) -> np.ndarray:
         images = self._opened(entry.file)
         if images.ndim == 2:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import ConfigError, DataError
 
 #: Field of the series: (name in files, flag on the command line, what to give).
@@ -77,6 +78,10 @@ class RawSeries:
         By how much the images were turned already.
     defocus_reference : {"center", "exit"}
     metadata : dict
+    sections : Sections or None
+        Where the images come from, when the reader knows.
+    stacks : tuple of Path
+        Else the files whose sections they are, in order: one, or one for each focus. Empty: none.
     is_private : bool
         The images are a float32 array of nobody else: they may be scaled in place.
     """
@@ -92,6 +97,8 @@ class RawSeries:
     rotated_deg: float = 0.0
     defocus_reference: str = "center"
     metadata: dict[str, Any] = field(default_factory=dict)
+    sections: Sections | None = None
+    stacks: tuple[Path, ...] = ()
     is_private: bool = False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +92,22 @@ def _read_one(path: PathLike) -> RawSeries:
         return tiff.read_folder(found)
     if suffix in (".h5", ".hdf5"):
         return h5series.read_h5(found)
-    if suffix in _MRC:
-        return mrc.read_mrc(found)
-    if suffix in (".tif", ".tiff"):
-        return tiff.read_tiff(found)
     if suffix == ".mdoc":
         return _read_one(_stack_beside(found))
     if suffix == ".toml":
         return toml.read_toml(found)
-    if suffix == ".hspy":
-        return hspy.read_hspy(found)
-    if suffix in vendor.VENDOR_SUFFIXES:
-        return vendor.read_vendor(found)
-    if suffix in other.READERS:
-        return other.READERS[suffix](found)
-    raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+    stacks: dict[str, Callable[[Path], RawSeries]] = {
+        **dict.fromkeys(_MRC, mrc.read_mrc),
+        **dict.fromkeys((".tif", ".tiff"), tiff.read_tiff),
+        ".hspy": hspy.read_hspy,
+        **dict.fromkeys(vendor.VENDOR_SUFFIXES, vendor.read_vendor),
+        **other.READERS,
+    }
+    if suffix not in stacks:
+        raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+    raw = stacks[suffix](found)
+    raw.stacks = (found,) if raw.images.ndim < 4 else ()  # else no section is an image
+    return raw
 
 
 def _stack_beside(path: Path) -> Path:
@@ -148,6 +149,7 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     result.counts = all(part.counts for part in parts)
     result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
+    result.stacks = tuple(part.path for part in parts)
     return result
 
 

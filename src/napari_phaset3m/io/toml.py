@@ -10,22 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.sections import shrink_matrix
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.text import read_text_file
+from napari_phaset3m.io.toml_sections import IMAGE_KEYS, TOP_KEYS, stated_sections
 
 #: Kept in the metadata of a series, `(n_tilt, n_focus)`.
 METADATA = ("exposure_order", "prior_dose")
 _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None, "used": True}
 _IMAGE_KEYS = {"file", "section", "tilt", "focus", "tilt_deg", "frames", "frame_range", "filler"}
-_IMAGE_KEYS |= {*_PER_IMAGE, *METADATA}
+_IMAGE_KEYS |= {*_PER_IMAGE, *METADATA, *IMAGE_KEYS}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
-_OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
+_OPTIONS |= TOP_KEYS | {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
 SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
 WRITER = "napari-phaset3m"
@@ -42,7 +45,7 @@ def read_toml(path: str | Path) -> RawSeries:
     base = Path(path)
     table, rows = parse_toml(base)
     config = import_config(table, base)
-    images, found, shape = _read_images(rows, base, config, table)
+    images, found, shape, reader = _read_images(rows, base, config, table)
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
@@ -55,9 +58,15 @@ def read_toml(path: str | Path) -> RawSeries:
         raw.fields["mtf"] = base.parent / raw.fields["mtf"]
     raw.fields["tilt_deg"] = np.array([_angle(row, base) for row in rows])
     _per_image(raw, rows, base)
+    added = shift_added_px(shape, config) if config != ImportConfig() else np.zeros(2)
     if config != ImportConfig():
-        added = shift_added_px(shape, config)
         raw.fields |= shrunk_fields(raw.fields, (len(rows), len(rows[0])), added, config.bin)
+    stated = stated_sections(table, rows, base)
+    if stated is None:
+        entries = [[image_of(entry, base) for entry in row] for row in rows]
+        raw.sections = entry_sections(entries, shape, reader.count, added, config.bin)
+    else:
+        raw.sections = stated.moved(shrink_matrix(added, config.bin), config.bin)
     _conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
     raw.metadata |= _metadata(table, rows, base)
@@ -185,8 +194,8 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
 
 def _read_images(
     rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, table: Mapping[str, Any]
-) -> tuple[np.ndarray, dict[str, Any], tuple[int, int]]:
-    """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the fields of the first file, and its (ny, nx)."""
+) -> tuple[np.ndarray, dict[str, Any], tuple[int, int], Reader]:
+    """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the first file's fields and (ny, nx); who read."""
     entries = [[image_of(entry, base) for entry in row] for row in rows]
     gain = table.get("gain")
     first = entries[0][0]
@@ -205,7 +214,7 @@ def _read_images(
     for i, row in enumerate(entries):
         for j, entry in enumerate(row):
             result[i, j] = shrink(reader.read(entry), config) * factor
-    return result, source.fields, shape
+    return result, source.fields, shape, reader
 
 
 def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:

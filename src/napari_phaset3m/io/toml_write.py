@@ -17,6 +17,7 @@ from napari_phaset3m.io.import_load import ImportConfig
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
+from napari_phaset3m.io.toml_sections import image_lines, top_lines
 
 
 def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
@@ -76,6 +77,8 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
         yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
     if series.metadata.get("history"):
         yield _history(series.metadata["history"])
+    if series.sections is not None:
+        yield from top_lines(series.sections)
     if series.aberrations:
         yield "\n[aberrations]"
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
@@ -95,6 +98,8 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
             yield f"shift_px = {series.shifts_px[i, j].tolist()}"
         yield from (f"{key} = {values[i][j]!r}" for key, values in exposure.items() if values is not None)
         yield from movies.get((i, j), ())
+        if series.sections is not None:
+            yield from image_lines(series.sections, (i, j))
         if series.used is not None and not series.used[i, j]:
             yield "used = false"
 
