@@ -47,6 +47,7 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         "spherical_aberration_angstrom": series.spherical_aberration_angstrom,
         "focal_spread_angstrom": series.resolved_focal_spread_angstrom,
         "normalisation": series.normalisation,
+        "images_from": None if series.sections is None else str(series.sections),
         "notes": series.metadata.get("notes"),
     }
     plain: dict[str, Any] = jsonable(record)

@@ -97,15 +97,14 @@ class Sections:
         """Number of sections of the file that all images come from; None where there are several."""
         return self.n_sections[0] if len(self.files) == 1 else None
 
+    def __str__(self) -> str:
+        count = self.section.size
+        return f"{count} images from the {sum(self.n_sections)} sections of {self.name}"
+
     @property
     def name(self) -> str:
         """Of the file, or how many there are."""
         return Path(self.files[0]).name if len(self.files) == 1 else f"{len(self.files)} files"
-
-    @property
-    def is_moved(self) -> bool:
-        """Whether pixels of the series lie elsewhere in the file's images, or are of another size."""
-        return bool(np.abs(self.to_file - np.eye(2, 3)).max(initial=0.0) > 1e-9)
 
     def moved(self, change: Any, pixel_ratio: float = 1.0) -> Sections:
         """The same sections, for images that were made from the series' images.
@@ -122,12 +121,6 @@ class Sections:
         to_file = self.to_file[..., :2] @ inner
         to_file[..., 2] += self.to_file[..., 2]
         return replace(self, to_file=to_file, pixel_ratio=self.pixel_ratio * pixel_ratio)
-
-    def tilts(self, chosen: slice) -> Sections:
-        """Those of some tilts."""
-        return replace(
-            self, file=self.file[chosen], section=self.section[chosen], to_file=self.to_file[chosen]
-        )
 
 
 def turn_matrix(angle_deg: float) -> np.ndarray:

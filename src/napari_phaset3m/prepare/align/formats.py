@@ -75,9 +75,12 @@ def import_alignment(
     """
     path = Path(path)
     if made_for not in (None, "raw", "series"):
-        raise ConfigError(f"made_for: is {made_for!r}. Use 'raw' or 'series'")
+        raise ConfigError(f"--import-for (made_for): is {made_for!r}. Use 'raw' or 'series'")
     if made_for == "raw" and series.sections is None:
-        raise ConfigError("made_for: the series does not know its sections. Import the raw files again")
+        raise ConfigError(
+            "--import-for (made_for): the series does not know its sections. Import the raw files again, or "
+            "take rows in the order of the series (series)"
+        )
     read = _import_aln if path.suffix.lower() == ".aln" else _import_xf
     try:
         found, notes = read(path, series, made_for, pixel_ratio)
@@ -197,6 +200,17 @@ def export_alignment(
     if said:
         note(f"{files[0].name}: {said}")
     return files
+
+
+def check_fits_file(alignment: Alignment, path: str | Path, series: TiltFocalSeries) -> None:
+    """Refuse an alignment that a file of this name cannot hold: an .aln, magnified images.
+
+    Raises
+    ------
+    DataError
+    """
+    if Path(path).suffix.lower() == ".aln":
+        _aln_table(alignment, series)
 
 
 def _xf_table(alignment: Alignment, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, str]:
