@@ -128,7 +128,7 @@ def test_a_plan_of_dark_field_says_so(raw, tmp_path, capsys):
     [
         (["--crop", "0:32"], "--crop: is '0:32'. Write Y0:Y1,X0:X1"),
         (["--crop", "0:99,0:10"], "reaches out of images of 32 x 48"),
-        (["--bin-method", "median"], "bin_method"),
+        (["--bin-method", "median"], "--bin-method"),
         (["--plan", "/nowhere/x.toml"], "/nowhere/x.toml: cannot be written"),
         (["--tolerance", "-1"], "tolerance_deg"),
     ],

@@ -674,6 +674,82 @@ def test_every_mended_cell_is_kept_in_series_toml(tmp_path):
     assert from_h5.metadata["exposure_order"] == load(plan).metadata["exposure_order"]
 
 
+def test_a_plan_is_what_its_series_toml_says(tmp_path):
+    """Bin, crop, counts and what was done before hold for an import of it too; what is given wins."""
+    images = np.random.default_rng(0).poisson(20.0, (3, 40, 48)).astype(np.float32)
+    _mrc(tmp_path / "t.mrc", images)
+    head = 'pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nbin = 2\nbin_method = "mean"\ncrop = [4, 36, 0, 40]\n'
+    head += "counts = true\ntilt_axis_angle_deg = 90.0\n[aberrations]\nC12 = 80.0\nphi12 = 0.5\n"
+    rows = [f'[[image]]\nfile = "t.mrc"\nsection = {k}\ntilt_deg = {5 * k}\n' for k in range(3)]
+    path = tmp_path / "s.toml"
+    path.write_text(head + "".join(rows))
+    plan = look(path)
+    assert plan.config == ImportConfig(bin=2, bin_method="mean", crop=(4, 36, 0, 40)) and plan.counts
+    direct, imported = load_series(path), load(plan)
+    assert imported.images.shape == direct.images.shape == (3, 1, 20, 16)
+    np.testing.assert_allclose(imported.images, direct.images, rtol=1e-5)
+    np.testing.assert_allclose(imported.dose_per_image, direct.dose_per_image, rtol=1e-5)
+    np.testing.assert_allclose(imported.dose_per_image, 20 / 1.5**2, rtol=0.02)
+    np.testing.assert_allclose(imported.shifts_px, direct.shifts_px)
+    np.testing.assert_allclose(imported.sections.to_file, direct.sections.to_file, atol=1e-12)
+    assert dict(imported.aberrations) == pytest.approx(dict(direct.aberrations))
+    assert imported.aberrations["phi12"] == pytest.approx(0.5 - np.pi / 2)
+    assert forecast_bytes(plan) == forecast_bytes(plan, bin=2) != forecast_bytes(plan, bin=4)
+    other = load(plan, bin=4)
+    assert other.images.shape == (3, 1, 10, 8) and other.pixel_size_angstrom == 6.0, "the crop stays"
+    text, stored = write(plan, tmp_path / "again.toml")
+    assert load_series(stored).images.shape == (3, 1, 20, 16) and look(text).config == plan.config
+    path.write_text((head + "".join(rows)).replace("36", "46"))
+    with pytest.raises(DataError, match=r"s\.toml: crop: 4:46,0:40 reaches out of images of 40 x 48"):
+        look(path)
+
+
+@pytest.mark.parametrize("bin", [1, 2])
+def test_counts_of_a_binned_description_add_up_however_they_are_told(tmp_path, bin):
+    images = np.random.default_rng(0).poisson(20.0, (3, 40, 48)).astype(np.float32)
+    _mrc(tmp_path / "t.mrc", images)
+    head = f"pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nbin = {bin}\n"
+    rows = "".join(f'[[image]]\nfile = "t.mrc"\nsection = {k}\ntilt_deg = {5 * k}\n' for k in range(3))
+    (tmp_path / "told.toml").write_text(f"counts = true\n{head}{rows}")
+    (tmp_path / "not.toml").write_text(head + rows)
+    told = load_series(tmp_path / "told.toml")
+    for again in (
+        load_series(tmp_path / "not.toml", counts=True),
+        load(look(tmp_path / "not.toml"), counts=True),
+        load(look(tmp_path / "told.toml")),
+    ):
+        np.testing.assert_allclose(again.dose_per_image, told.dose_per_image, rtol=1e-5)
+        np.testing.assert_allclose(again.images, told.images, rtol=1e-5)
+    np.testing.assert_allclose(told.dose_per_image, 20 / 1.5**2, rtol=0.02)
+    plain = load_series(tmp_path / "told.toml", counts=False)
+    assert plain.dose_per_image is None
+
+
+def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
+    """Scaled and turned already: neither is done again, and where its images came from is kept."""
+    from napari_phaset3m.io.series import save_series
+
+    rng = np.random.default_rng(1)
+    _mrc(tmp_path / "t.mrc", rng.uniform(1, 3, (3, 40, 48)).astype(np.float32))
+    (tmp_path / "t.rawtlt").write_text("10\n0\n-10\n")
+    first = look(tmp_path / "t.mrc").edited(energy_ev=3e5, tilt_axis_angle_deg=90.0, pixel_size_angstrom=1.0)
+    series = load(first, bin=2)
+    save_series(series, tmp_path / "s.toml")
+    plan = look(tmp_path / "s.toml")
+    again = load(plan)
+    np.testing.assert_allclose(again.images, series.images, rtol=1e-6)
+    assert again.normalisation == series.normalisation and again.tilt_axis_angle_deg == 90.0
+    assert [step["step"] for step in again.metadata["history"]] == ["import", "import"]
+    np.testing.assert_array_equal(again.sections.section, series.sections.section)
+    np.testing.assert_allclose(again.sections.to_file, series.sections.to_file)
+    less = load(plan, bin=2, crop=(0, 24, 2, 20)).sections
+    moved = less.to_file[0, 0] @ (0, 0, 1) - series.sections.to_file[0, 0] @ (1, 0, 1)
+    assert less.pixel_ratio == 4 and less.files == series.sections.files
+    assert np.allclose(moved, 0), "the middle of the crop is 1 px right of that of 20 x 24"
+    text, _ = write(plan, tmp_path / "w.toml")
+    np.testing.assert_allclose(load_series(text).sections.to_file, series.sections.to_file)
+
+
 def test_series_toml_keeps_exposure_of_a_series(tmp_path):
     from napari_phaset3m.io.series import save_series
 
@@ -861,8 +937,8 @@ def test_fine_tilt_steps_are_no_foci(tmp_path, step):
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_every_image_gets_one_place(data):
+    from napari_phaset3m.io.import_entry import ImageEntry
     from napari_phaset3m.io.import_focus import Candidate, arrange
-    from napari_phaset3m.io.import_plan import ImageEntry
 
     some = st.none() | st.floats(-1e5, 1e5)
     angle = st.floats(-70, 70) | st.sampled_from([0.0, 3.0, -3.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,10 +14,13 @@ from napari_phaset3m.errors import ConfigError
 
 _PANEL = "Import"
 Bin = Annotated[
-    int, typer.Option(help="Bin images by this whole number", min=1, max=64, rich_help_panel=_PANEL)
-]
+    int | None,
+    typer.Option(help="Bin images by this whole number. Default: 1, or as a series.toml says", min=1, max=64,
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
 BinMethod = Annotated[
-    str, typer.Option(help="fourier (cuts the spectrum) or mean (of blocks)", rich_help_panel=_PANEL)
+    Literal["fourier", "mean"] | None,
+    typer.Option(help="fourier (cuts the spectrum; the default) or mean (of blocks)", rich_help_panel=_PANEL),
 ]
 CropText = Annotated[
     str | None,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_phaset3m.core.sections import Sections, shrink_matrix
-from napari_phaset3m.io.import_plan import ImageEntry
+from napari_phaset3m.core.sections import Sections
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 
 
 def entry_sections(
     rows: Sequence[Sequence[ImageEntry]],
     image_shape: tuple[int, int],
     count: Callable[[ImageEntry], int],
-    added_px: np.ndarray,
-    factor: int,
 ) -> Sections | None:
-    """Sections of images that were cropped and binned, and not turned yet.
+    """Sections of images as they are in the files.
 
     Parameters
     ----------
@@ -29,10 +29,6 @@ def entry_sections(
         (ny, nx) of the files' images.
     count : callable
         Sections in the file of an entry.
-    added_px : ndarray
-        `(2,)` (y, x), pixels of the files: what the crop adds to shifts.
-    factor : int
-        Of the bin.
 
     Returns
     -------
@@ -54,8 +50,21 @@ def entry_sections(
         image_shape=image_shape,
         file=np.reshape([files.index(entry.file) for entry in entries], shape),
         section=np.reshape([entry.section for entry in entries], shape),
-        to_file=shrink_matrix(added_px, factor),
-        pixel_ratio=float(factor),
+        to_file=np.eye(2, 3),
+    )
+
+
+def planned_sections(plan: ImportPlan, rows: Sequence[Sequence[ImageEntry]]) -> Sections | None:
+    """Where a plan says that its files' images come from, for rows as they are now; None: they are raw."""
+    numbers = [entry.raw for row in rows for entry in row if entry.raw is not None]
+    shape, stated = (len(rows), len(rows[0])), plan.sections
+    if stated is None or len(numbers) < shape[0] * shape[1]:
+        return None
+    return replace(
+        stated,
+        file=stated.file.reshape(-1)[numbers].reshape(shape),
+        section=stated.section.reshape(-1)[numbers].reshape(shape),
+        to_file=stated.to_file.reshape(-1, 2, 3)[numbers].reshape(*shape, 2, 3),
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.limits import check_exists, check_real
 from napari_phaset3m.io.movie_sources import TiffFrames, tiff_error
 from napari_phaset3m.io.movies import MovieConfig, open_movie

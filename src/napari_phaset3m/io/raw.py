@@ -82,6 +82,8 @@ class RawSeries:
         Where the images come from, when the reader knows.
     stacks : tuple of Path
         Else the files whose sections they are, in order: one, or one for each focus. Empty: none.
+    averaged_px : int
+        How many pixels of the files one is the mean of: counts add up.
     is_private : bool
         The images are a float32 array of nobody else: they may be scaled in place.
     """
@@ -99,6 +101,7 @@ class RawSeries:
     metadata: dict[str, Any] = field(default_factory=dict)
     sections: Sections | None = None
     stacks: tuple[Path, ...] = ()
+    averaged_px: int = 1
     is_private: bool = False
 
 

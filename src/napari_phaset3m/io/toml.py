@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_phaset3m.core.sections import shrink_matrix
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shift_added_px, shrink
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shift_added_px, shrink
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader, open_images
@@ -45,7 +46,7 @@ def read_toml(path: str | Path) -> RawSeries:
     base = Path(path)
     table, rows = parse_toml(base)
     config = import_config(table, base)
-    images, found, shape, reader = _read_images(rows, base, config, table)
+    images, found, shape, reader = _read_images(rows, base, config, table.get("gain"))
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
@@ -61,13 +62,12 @@ def read_toml(path: str | Path) -> RawSeries:
     added = shift_added_px(shape, config) if config != ImportConfig() else np.zeros(2)
     if config != ImportConfig():
         raw.fields |= shrunk_fields(raw.fields, (len(rows), len(rows[0])), added, config.bin)
-    stated = stated_sections(table, rows, base)
-    if stated is None:
-        entries = [[image_of(entry, base) for entry in row] for row in rows]
-        raw.sections = entry_sections(entries, shape, reader.count, added, config.bin)
-    else:
-        raw.sections = stated.moved(shrink_matrix(added, config.bin), config.bin)
-    _conventions(raw, table)
+    known = stated_sections(table, rows, base)
+    if known is None:
+        known = entry_sections([[image_of(e, base) for e in row] for row in rows], shape, reader.count)
+    raw.sections = known and known.moved(shrink_matrix(added, config.bin), config.bin)
+    raw.averaged_px = config.bin**2
+    take_conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
     raw.metadata |= _metadata(table, rows, base)
     return raw
@@ -114,18 +114,27 @@ def import_config(table: Mapping[str, Any], base: Path) -> ImportConfig:
         raise DataError(str(error), path=base) from None
 
 
-def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: Path) -> dict[str, Any]:
-    """History, and what is kept of the exposure where every image states it."""
-    found: dict[str, Any] = {}
-    steps = table.get("history", [])
+def stated_history(table: Mapping[str, Any], base: Path) -> list[dict[str, Any]]:
+    """What was done to the images before.
+
+    Raises
+    ------
+    DataError
+        A step is no JSON object.
+    """
     try:
-        history = [json.loads(step) for step in steps]
+        history = [json.loads(step) for step in table.get("history", [])]
     except (TypeError, ValueError):
         raise DataError("must be a list of JSON texts", path=base, field="history") from None
     if not all(isinstance(step, dict) for step in history):
         raise DataError("must be a list of JSON objects", path=base, field="history")
-    if history:
-        found["history"] = history
+    return history
+
+
+def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: Path) -> dict[str, Any]:
+    """History, and what is kept of the exposure where every image states it."""
+    history = stated_history(table, base)
+    found: dict[str, Any] = {"history": history} if history else {}
     if any(entry.get("frames") for row in rows for entry in row):
         found["movies"] = [[_movie(image_of(entry, base), entry) for entry in row] for row in rows]
         found |= {"gain": str(base.parent / table["gain"])} if "gain" in table else {}
@@ -147,7 +156,14 @@ def _movie(image: ImageEntry, entry: Mapping[str, Any]) -> dict[str, Any] | None
     }
 
 
-def _conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
+def take_conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
+    """Read what the values of a description mean.
+
+    Raises
+    ------
+    DataError
+        The reference of the defocus is none, or an angle is no number.
+    """
     raw.defocus_reference = str(table.get("defocus_reference", "center"))
     if raw.defocus_reference not in ("center", "exit"):
         raise DataError(f"is {raw.defocus_reference!r}", path=raw.path, field="defocus_reference",
@@ -193,11 +209,10 @@ def _by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, A
 
 
 def _read_images(
-    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, table: Mapping[str, Any]
+    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, gain: str | None
 ) -> tuple[np.ndarray, dict[str, Any], tuple[int, int], Reader]:
     """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the first file's fields and (ny, nx); who read."""
     entries = [[image_of(entry, base) for entry in row] for row in rows]
-    gain = table.get("gain")
     first = entries[0][0]
     source = open_images(first.file)
     shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
@@ -205,19 +220,25 @@ def _read_images(
     plan = ImportPlan(
         (first,), None, None, None, shape, dtype, gain=None if gain is None else base.parent / gain
     )
-    small = _small(shape, config, base)
+    small = described_shape(shape, config, base)
     whole = (len(entries), len(entries[0]), *small)
     check_memory(whole, 4, base, "image")
     result = np.empty(whole, np.float32)
     reader = Reader(plan)
-    factor = np.float32(config.bin**2 if table.get("counts") else 1)  # counts of a binned pixel add up
     for i, row in enumerate(entries):
         for j, entry in enumerate(row):
-            result[i, j] = shrink(reader.read(entry), config) * factor
+            result[i, j] = shrink(reader.read(entry), config)
     return result, source.fields, shape, reader
 
 
-def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:
+def described_shape(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:
+    """(ny, nx) of images after the bin and crop of a description.
+
+    Raises
+    ------
+    DataError
+        They do not fit the images.
+    """
     if config == ImportConfig():
         return shape
     try:

@@ -13,8 +13,9 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.atomic import atomic_path, write_text
-from napari_phaset3m.io.import_load import ImportConfig
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
 from napari_phaset3m.io.toml_sections import image_lines, top_lines
@@ -150,8 +151,7 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         if getattr(plan, name) is not None:
             yield f"{name} = {float(getattr(plan, name))!r}"
     yield f"defocus_reference = {json.dumps(plan.defocus_reference)}"
-    if plan.dark_field:
-        yield "dark_field = true"
+    yield from _said_of_values(plan)
     if plan.gain is not None:
         yield f"gain = {_name(plan.gain, path)}"
     if config.bin > 1:
@@ -171,6 +171,24 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in aberrations.items())
     for entry in plan.images:
         yield from _entry_lines(entry, path)
+        if plan.sections is not None and entry.raw is not None:
+            yield from image_lines(plan.sections, divmod(entry.raw, plan.sections.shape[1]))
+
+
+def _said_of_values(plan: ImportPlan) -> Iterator[str]:
+    """What a description said of the values and the frame of its files' images."""
+    if plan.dark_field:
+        yield "dark_field = true"
+    if plan.counts:
+        yield "counts = true"
+    if plan.normalisation is not None:
+        yield f"normalisation = {json.dumps(plan.normalisation)}"
+    if plan.rotated_deg:
+        yield f"rotated_deg = {float(plan.rotated_deg)!r}"
+    if plan.history:
+        yield _history(plan.history)
+    if plan.sections is not None:
+        yield from top_lines(plan.sections)
 
 
 def _entry_lines(entry: ImageEntry, path: Path) -> Iterator[str]:
