@@ -725,6 +725,49 @@ def test_counts_of_a_binned_description_add_up_however_they_are_told(tmp_path, b
     assert plain.dose_per_image is None
 
 
+@pytest.mark.parametrize("name", ["kept.h5", "kept.toml"])
+def test_notes_are_kept_with_the_series(tmp_path, name):
+    """What was assumed at import is still told after saving, opening and preparing; nothing twice."""
+    from napari_phaset3m.io.series import save_series
+    from napari_phaset3m.prepare.geometry import BinConfig, run_bin
+
+    _mrc(tmp_path / "t.mrc", _images(9))
+    _mdoc(tmp_path / "t.mrc.mdoc", _focal_rows())
+    series = load(look(tmp_path / "t.mrc"), tilt_axis_angle_deg=90.0)
+    notes = list(series.metadata["notes"])
+    assert any("TargetDefocus" in note for note in notes) and any("turned by 90" in note for note in notes)
+    again = load_series(save_series(series, tmp_path / name))
+    assert list(again.metadata["notes"]) == notes
+    binned = list(run_bin(again, BinConfig(factor=2)))[-1].series
+    twice = load_series(save_series(binned, tmp_path / f"b_{name}"))
+    assert list(twice.metadata["notes"]) == notes
+
+
+@pytest.mark.parametrize("n_focus", [1, 3])
+def test_a_stack_opened_directly_has_the_defocus_that_its_note_tells(tmp_path, n_focus):
+    """The mdoc beside a stack: TargetDefocus is taken as an import takes it."""
+    _mrc(tmp_path / "t.mrc", _images(9))
+    _mdoc(tmp_path / "t.mrc.mdoc", _focal_rows())
+    imported = load(look(tmp_path / "t.mrc"))
+    series = load_series(tmp_path / "t.mrc", n_focus=n_focus)
+    told = any("defocus is nominal, from TargetDefocus" in note for note in series.metadata["notes"])
+    assert told and series.defocus_angstrom.shape == (9 // n_focus, n_focus)
+    of_section = dict(zip(imported.sections.section.flat, imported.defocus_angstrom.flat, strict=True))
+    for section, defocus in zip(series.sections.section.flat, series.defocus_angstrom.flat, strict=True):
+        assert defocus == of_section[section]
+
+
+def test_stacks_of_one_focus_each_keep_their_nominal_defoci(tmp_path):
+    for name, defocus in (("a", 0.9), ("b", 0.4)):
+        _mrc(tmp_path / f"{name}.mrc", _images(3))
+        rows = [{"TiltAngle": tilt, "TargetDefocus": -defocus} for tilt in (-3, 0, 3)]
+        _mdoc(tmp_path / f"{name}.mrc.mdoc", rows)
+    series = load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"])
+    np.testing.assert_allclose(series.defocus_angstrom, [[9000, 4000]] * 3)
+    (tmp_path / "b.mrc.mdoc").write_text((tmp_path / "b.mrc.mdoc").read_text().replace("TargetDefocus", "X"))
+    assert load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"]).defocus_angstrom is None, "not those of a"
+
+
 def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
     """Scaled and turned already: neither is done again, and where its images came from is kept."""
     from napari_phaset3m.io.series import save_series

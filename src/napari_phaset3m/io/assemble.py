@@ -186,7 +186,7 @@ def divide_values(
         return array.reshape(shape) if order == "tilt-major" else array.reshape(shape[::-1]).T
 
     n_tilt, n_focus = shape
-    for name in ("tilt_deg", "dose_per_image"):
+    for name in ("tilt_deg", "dose_per_image", "defocus_angstrom"):
         value = fields.get(name)
         shape_of = () if value is None else np.shape(value)
         if n_focus > 1 and shape_of in ((n_tilt * n_focus,), (n_tilt * n_focus, 1)):

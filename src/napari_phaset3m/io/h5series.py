@@ -18,7 +18,7 @@ from napari_phaset3m.io.h5sections import read_sections, write_sections
 from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.limits import MAX_SECTIONS
 from napari_phaset3m.io.provenance import jsonable, package_version
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
 
 SCHEMA = 1
 _SCALARS = (
@@ -116,6 +116,7 @@ def _read_conventions(file: Any, raw: RawSeries) -> None:
                 stored = None
             if isinstance(stored, dict):
                 raw.metadata = {**stored, "format": "h5"}
+                raw.notes = kept_notes(stored.get("notes"), raw.notes)
 
 
 def write_h5(series: TiltFocalSeries, path: str | Path) -> None:

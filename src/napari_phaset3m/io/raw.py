@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,12 @@ class RawSeries:
     stacks: tuple[Path, ...] = ()
     averaged_px: int = 1
     is_private: bool = False
+
+
+def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:
+    """Notes that a file holds, and those that were made on reading it; each once."""
+    stored = [note for note in stated if isinstance(note, str)] if isinstance(stated, list | tuple) else []
+    return list(dict.fromkeys((*stored, *found)))
 
 
 def check_names(overrides: Mapping[str, Any]) -> None:

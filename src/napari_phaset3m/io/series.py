@@ -140,11 +140,12 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     check_memory(total, max(np.dtype(p.images.dtype).itemsize for p in parts), first.path, "tilt_series")
     images = np.stack([np.asarray(part.images) for part in parts], axis=1)
     fields = {key: value for part in reversed(parts) for key, value in part.fields.items()}
-    doses = [part.fields.get("dose_per_image") for part in parts]
-    fields.pop("dose_per_image", None)
-    if all(dose is not None for dose in doses):
-        columns = [np.broadcast_to(np.asarray(d, float), (shape[0], 1)) for d in doses]
-        fields["dose_per_image"] = np.concatenate(columns, axis=1)
+    for name in ("dose_per_image", "defocus_angstrom"):
+        values = [part.fields.get(name) for part in parts]
+        fields.pop(name, None)
+        if all(value is not None for value in values):
+            columns = [np.broadcast_to(np.asarray(value, float), (shape[0], 1)) for value in values]
+            fields[name] = np.concatenate(columns, axis=1)
     result = RawSeries(first.path, images, fields, [n for p in parts for n in p.notes])
     result.counts = all(part.counts for part in parts)
     result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
@@ -172,7 +173,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     series : TiltFocalSeries
     path : path-like
         `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
-        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps the history and the order of exposure.
+        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps history, notes and order of exposure.
 
     Returns
     -------

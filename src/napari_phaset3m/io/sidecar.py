@@ -24,6 +24,7 @@ class Sidecar:
     energy_ev: float | None = None
     tilt_axis_angle_deg: float | None = None
     dose_per_image: np.ndarray | None = None
+    defocus_angstrom: np.ndarray | None = None
     prior_dose: np.ndarray | None = None
     exposure_order: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
@@ -109,6 +110,8 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
             result.notes.append(f"tilt angles from {path.name}")
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
+        if found.defocus_angstrom is not None:
+            result.defocus_angstrom = found.defocus_angstrom[:, None]
         result.prior_dose = found.prior_dose if found.is_dose_stated else None
         result.exposure_order = found.exposure_order if found.is_order_stated else None
         result.notes += [f"{path.name}: {text}" for text in (*found.notes, *found.questions)]

@@ -19,7 +19,7 @@ from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader, open_images
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
 from napari_phaset3m.io.text import read_text_file
 from napari_phaset3m.io.toml_sections import IMAGE_KEYS, TOP_KEYS, stated_sections
 
@@ -66,7 +66,7 @@ def read_toml(path: str | Path) -> RawSeries:
     if known is None:
         known = entry_sections([[image_of(e, base) for e in row] for row in rows], shape, reader.count)
     raw.sections = known and known.moved(shrink_matrix(added, config.bin), config.bin)
-    raw.averaged_px = config.bin**2
+    raw.averaged_px, raw.notes = config.bin**2, kept_notes(table.get("notes"))
     take_conventions(raw, table)
     raw.metadata = {"format": "toml", "files": sorted({str(e["file"]) for row in rows for e in row})}
     raw.metadata |= _metadata(table, rows, base)

@@ -17,6 +17,7 @@ from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
+from napari_phaset3m.io.raw import kept_notes
 from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
 from napari_phaset3m.io.toml_sections import image_lines, top_lines
 
@@ -25,7 +26,7 @@ def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
     """Write ``NAME.toml`` and the images as ``NAME_images.mrc`` beside it; return the stack's path.
 
     Both are complete before either takes its name; the stack takes it first. Of ``metadata``
-    the history and the order of exposure are kept.
+    the history, the notes and the order of exposure are kept.
 
     Raises
     ------
@@ -63,7 +64,8 @@ def _write_stack(series: TiltFocalSeries, path: Path) -> None:
         mrc.add_label(f"{WRITER} {package_version()} series"[:56])
 
 
-def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
+def _whole_lines(series: TiltFocalSeries, path: Path) -> Iterator[str]:
+    """What holds for all images."""
     yield f"# Written by {WRITER} {package_version()}"
     for name in SCALARS:
         value = getattr(series, name)
@@ -76,6 +78,8 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
     yield 'defocus_reference = "center"'
     if series.metadata.get("movies") and series.metadata.get("gain"):
         yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
+    if series.metadata.get("notes"):
+        yield f"notes = {json.dumps(kept_notes(series.metadata['notes']), ensure_ascii=False)}"
     if series.metadata.get("history"):
         yield _history(series.metadata["history"])
     if series.sections is not None:
@@ -83,6 +87,10 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
     if series.aberrations:
         yield "\n[aberrations]"
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
+
+
+def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
+    yield from _whole_lines(series, path)
     repeated = len(set(series.tilt_deg)) < series.n_tilt
     exposure = {key: _table(series, key) for key in METADATA}
     movies = _movies(series, path)
