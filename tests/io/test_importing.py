@@ -366,6 +366,82 @@ def test_defocus_files_and_excluded_views_beside(tmp_path):
     assert [e.defocus_angstrom for e in look(tmp_path / "t.mrc").images] == [12000, 13000, 14000]
 
 
+_CTFFIND = (
+    "# Pixel size: 2.000 Angstroms ; acceleration voltage: 200.0 keV ; spherical aberration: 2.70 mm ; "
+    "amplitude contrast: 0.07\n"
+)
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, 37.0])
+def test_astigmatism_and_cs_of_ctf_fits_are_taken(tmp_path, angle):
+    """Along the azimuth of the fit the aberration is that of the first defocus, across it of the second."""
+    from napari_phaset3m.core.aberrations import aberration_phase
+
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n")
+    lines = [
+        f"{k} 20000 19000 {30 + shift} {phase} 0.1 8\n"
+        for k, shift, phase in ((1, 0, 0), (2, 1, 0), (3, -1, 0))
+    ]
+    (tmp_path / "t_CTF.txt").write_text(_CTFFIND + "".join(lines))
+    plan = look(tmp_path / "t.mrc").edited(tilt_axis_angle_deg=angle)
+    assert plan.energy_ev == 2e5 and "energy_ev" not in _fields(plan.questions)
+    series = load(plan)
+    assert series.spherical_aberration_angstrom == 2.7e7 and series.defocus_angstrom[0, 0] == 19500
+    for azimuth, defocus in ((30, 20000.0), (120, 19000.0)):
+        # A direction of the file's images lies at azimuth - angle in the turned ones.
+        phi = np.deg2rad(azimuth - angle)
+        k = np.array([0.1]) * np.cos(phi), np.array([0.1]) * np.sin(phi)
+        astigmatic = {"C10": -19500.0, **series.aberrations}
+        np.testing.assert_allclose(
+            aberration_phase(*k, 0.025, astigmatic), aberration_phase(*k, 0.025, {"C10": -defocus}), rtol=1e-6
+        )
+    notes = " | ".join(series.metadata["notes"])
+    assert "Cs 2.7 mm from t_CTF.txt" in notes and "C12 500 Å" in notes
+    assert "not used: amplitude contrast 0.07" in notes and "phase shift" not in notes
+
+
+def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(4))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n6\n")
+    apart = ((1, 0), (2, 45), (3, 90), (4, -45))  # astigmatism in all directions: none that all share
+    (tmp_path / "t_CTF.txt").write_text("".join(f"{k} 20000 19000 {az} 1.5708 0.1 8\n" for k, az in apart))
+    plan = look(tmp_path / "t.mrc")
+    assert "aberrations" not in plan.fields
+    notes = " | ".join(plan.notes)
+    assert "astigmatism of the fits is not used" in notes and "phase shift (up to 90°" in notes
+    (tmp_path / "t.defocus").write_text(  # axis and phase in degrees, cut-on
+        "37 0 0. 0. 0 3\n" + "".join(f"{k} {k} 0 0 2000 1900 20 {85 + k} 0.02\n" for k in (1, 2, 3, 4))
+    )
+    plan = look(tmp_path / "t.mrc")
+    assert [e.defocus_angstrom for e in plan.images] == [19500] * 4
+    assert plan.fields["aberrations"]["C12"] == pytest.approx(500)
+    assert np.cos(2 * (plan.fields["aberrations"]["phi12"] - np.deg2rad(110))) == pytest.approx(1)
+    notes = " | ".join(plan.notes)
+    assert "phase shift (up to 89°" in notes and "cut-on frequency" in notes
+
+
+def test_tilt_com_turns_all_tilts_and_tells_the_rest(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n")
+    text = "$tilt\nInputProjections t_ali.mrc\nOFFSET 9.5 4\nXAXISTILT 1.5\nTHICKNESS 900\nSHIFT 0 0\n"
+    (tmp_path / "tilt.com").write_text(text)
+    plan = look(tmp_path / "t.mrc")
+    assert [e.tilt_deg for e in plan.images] == [6.5, 9.5, 12.5]
+    notes = " | ".join(plan.notes)
+    assert "+9.5° was added to all tilts, as tilt.com says (OFFSET)" in notes
+    assert "XAXISTILT 1.5°, THICKNESS 900 px, axis shift of OFFSET 4 px" in notes and "SHIFT 0" not in notes
+    (tmp_path / "other.tlt").write_text("-30\n0\n30\n")
+    named = look([tmp_path / "t.mrc", tmp_path / "tilt.com", tmp_path / "other.tlt"])
+    assert [e.tilt_deg for e in named.images] == [-20.5, 9.5, 39.5], "whatever comes first"
+    given = look(tmp_path / "t.mrc", tilt_deg=[-30.0, 0.0, 30.0])
+    assert [e.tilt_deg for e in given.images] == [-30, 0, 30] and "OFFSET)" not in " ".join(given.notes)
+    (tmp_path / "tilt.com").write_text(text.replace("t_ali", "u_ali"))
+    plan = look([tmp_path / "t.mrc", tmp_path / "tilt.com"])
+    assert [e.tilt_deg for e in plan.images] == [-3, 0, 3]
+    assert "tilt.com is of u_ali, not of t.mrc: not used" in plan.notes
+
+
 def test_refusals(tmp_path):
     with pytest.raises(DataError, match="no file was given"):
         look([])

@@ -76,6 +76,7 @@ def look(
     """
     from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
+    from napari_phaset3m.io.import_ctf import shared_astigmatism
     from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml_plan import read_plan
@@ -102,6 +103,8 @@ def look(
     apply_given(given.beside, found)
     if tilt_deg is not None:
         set_angles(tilt_deg, found)
+        found.offset = None  # they stand in place of the files'
+    shared_astigmatism(found)
     plan = finish(found, tolerance_deg)
     return plan if gain is None else plan.edited(gain=gain)
 
