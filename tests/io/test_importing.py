@@ -379,10 +379,7 @@ def test_astigmatism_and_cs_of_ctf_fits_are_taken(tmp_path, angle):
 
     _mrc(tmp_path / "t.mrc", _images(3))
     (tmp_path / "t.tlt").write_text("-3\n0\n3\n")
-    lines = [
-        f"{k} 20000 19000 {30 + shift} {phase} 0.1 8\n"
-        for k, shift, phase in ((1, 0, 0), (2, 1, 0), (3, -1, 0))
-    ]
+    lines = [f"{k} 20000 19000 {azimuth} 0 0.1 8\n" for k, azimuth in ((1, 30), (2, 31), (3, 29))]
     (tmp_path / "t_CTF.txt").write_text(_CTFFIND + "".join(lines))
     plan = look(tmp_path / "t.mrc").edited(tilt_axis_angle_deg=angle)
     assert plan.energy_ev == 2e5 and "energy_ev" not in _fields(plan.questions)

@@ -101,7 +101,7 @@ def _text(file: Path, count: int, name: str, found: Found) -> _Fits:
             known.append(value)
     others = _take_cs(file, table.spherical_aberration_angstrom, found)
     if table.amplitude_contrast:
-        wanted = "a CTF fit or correction takes --amplitude-contrast"
+        wanted = "a CTF fit and a CTF correction ask for their own"
         others.append(f"amplitude contrast {table.amplitude_contrast:g} ({wanted})")
     return _Fits(
         table.defocus_angstrom[order], table.azimuth_deg[order], table.phase_shift_deg[order], tuple(others)
