@@ -46,6 +46,8 @@ class Model(BaseModel):
             The file is not a mapping or holds a wrong field.
         """
         path = Path(path)
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file. Check the name and the folder")
         try:
             data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -193,7 +193,7 @@ def test_an_import_for_the_raw_stack_and_one_for_the_series(small, tmp_path, cap
     assert np.allclose(aligned.shifts_px, import_alignment(new, load_series(series)).shifts_px, atol=1e-3)
     assert np.allclose(aligned.shifts_px[order, 0], -read_xf(new)[:, ::-1, 2] / 2, atol=1e-3)
     assert main(["align", str(small), "-o", str(out), *flags, "--import-for", "raw"]) == 2
-    assert "--import-for (made_for): the series does not know its sections" in capsys.readouterr().err
+    assert "--import-for: the series does not know its sections" in capsys.readouterr().err
     assert main(["align", str(series), "-o", str(out), *flags[:-2], "--import-for", "series"]) == 0
 
 

@@ -19,7 +19,8 @@ from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
-_ALIGNMENTS = (".xf", ".tltxf", ".aln")
+#: Files that hold alignments.
+ALIGNMENTS = (".xf", ".tltxf", ".aln")
 
 
 def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
@@ -37,7 +38,7 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
         if file.is_file():
             result = take_defocus(file, result, found)
             break
-    for suffix in _ALIGNMENTS:
+    for suffix in ALIGNMENTS:
         file = stack.with_suffix(suffix)
         if file.is_file() and file != stack:
             found.note(f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)")

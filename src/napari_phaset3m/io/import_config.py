@@ -31,7 +31,11 @@ class ImportConfig(Model):
     @classmethod
     def _in_order(cls, value: Crop | None) -> Crop | None:
         if value is not None and not (0 <= value[0] < value[1] and 0 <= value[2] < value[3]):
-            raise ValueError("needs 0 <= y0 < y1 and 0 <= x0 < x1")
+            y0, y1, x0, x1 = value
+            raise ValueError(
+                f"{y0}:{y1},{x0}:{x1} holds no pixel. Give the first row and the one after the last, then "
+                "columns alike, e.g. 0:512,256:1024"
+            )
         return value
 
 
@@ -47,11 +51,17 @@ def binned_shape(shape: tuple[int, int], config: ImportConfig) -> tuple[int, int
     if config.crop is not None:
         y0, y1, x0, x1 = config.crop
         if y1 > ny or x1 > nx:
-            raise ConfigError(f"crop: {y0}:{y1},{x0}:{x1} reaches out of images of {ny} x {nx} pixels (y, x)")
+            raise ConfigError(
+                f"crop: {y0}:{y1},{x0}:{x1} reaches out of images of {ny} x {nx} pixels (y, x). Give "
+                f"0:{ny},0:{nx} at most"
+            )
         ny, nx = y1 - y0, x1 - x0
     small = ny // config.bin, nx // config.bin
     if min(small) < min(_SMALLEST, ny, nx):
-        raise ConfigError(f"bin: {config.bin} leaves {small[0]} x {small[1]} pixels of {ny} x {nx}")
+        raise ConfigError(
+            f"bin: {config.bin} leaves {small[0]} x {small[1]} pixels of {ny} x {nx}. Use "
+            f"{max(1, min(ny, nx) // _SMALLEST)} at most"
+        )
     return small
 
 

@@ -14,6 +14,8 @@ from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
+_TILTS = "tilt angles from "
+
 
 @dataclass
 class Sidecar:
@@ -90,7 +92,8 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
             angles = read_angles(file)
             check_count(angles.size, shape[0], file, "angles", stack.name)
             result.tilt_deg = angles
-            result.notes.append(f"tilt angles from {file.name}")
+            result.notes = [note for note in result.notes if not note.startswith(_TILTS)]  # this file wins
+            result.notes.append(f"{_TILTS}{file.name}")
             break
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
@@ -107,7 +110,7 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
     if fits:
         result.tilt_deg = found.tilt_deg
         if found.tilt_deg is not None:
-            result.notes.append(f"tilt angles from {path.name}")
+            result.notes.append(f"{_TILTS}{path.name}")
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
         if found.defocus_angstrom is not None:

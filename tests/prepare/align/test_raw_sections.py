@@ -323,7 +323,7 @@ def test_a_file_for_the_images_as_they_are_is_told_so(tmp_path: Path):
     inverse = np.linalg.inv(rows[..., :2])
     shifts = -np.einsum("tij,tj->ti", inverse, rows[..., 2])
     assert np.allclose(found.shifts_px[:, 0, ::-1], shifts, atol=2e-3)
-    with pytest.raises(ConfigError, match=r"made_for\): is 'stack'\. Use"):
+    with pytest.raises(ConfigError, match=r"made_for: is 'stack'\. Use"):
         import_alignment(tmp_path / "own.xf", series, made_for="stack")
     with pytest.raises(ConfigError, match=r"does not know its sections\. Import"):
         import_alignment(tmp_path / "own.xf", series.replace(sections=None), made_for="raw")

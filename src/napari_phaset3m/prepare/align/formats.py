@@ -75,10 +75,10 @@ def import_alignment(
     """
     path = Path(path)
     if made_for not in (None, "raw", "series"):
-        raise ConfigError(f"--import-for (made_for): is {made_for!r}. Use 'raw' or 'series'")
+        raise ConfigError(f"made_for: is {made_for!r}. Use 'raw' or 'series'")
     if made_for == "raw" and series.sections is None:
         raise ConfigError(
-            "--import-for (made_for): the series does not know its sections. Import the raw files again, or "
+            "made_for: the series does not know its sections. Import the raw files again, or "
             "take rows in the order of the series (series)"
         )
     read = _import_aln if path.suffix.lower() == ".aln" else _import_xf

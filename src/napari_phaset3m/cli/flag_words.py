@@ -1,0 +1,57 @@
+"""Errors of the engine in the words of the command line: flags for the names of fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from napari_phaset3m.wording import flag
+
+#: What a line is about, when it is about no file.
+_SUBJECT = re.compile(r"^([a-z][a-z0-9_.]*)(?=: )")
+#: A name that is no English word, in a sentence; not one that is told as Python.
+_NAME = re.compile(r"(?<![\w./\\'\"-])([a-z][a-z0-9]*(?:[._][a-z0-9]+)+)(?![\w/\\=(-])(?!\.\w)")
+
+
+def flags_of(command: Any) -> dict[str, str]:
+    """Long flag of each parameter of a command (a click command), by the parameter's name."""
+    found = {}
+    for parameter in command.params:
+        options = [option for option in getattr(parameter, "opts", ()) if option.startswith("--")]
+        if options:
+            found[parameter.name.replace("step_", "", 1).replace("__", ".")] = options[0]
+    return found
+
+
+def in_flags(text: str, flags: Mapping[str, str]) -> str:
+    """One line with flags in place of the fields that a command has.
+
+    What is said of a file (``x.toml: crop: ...``) is left: there the field is the file's.
+
+    Parameters
+    ----------
+    text : str
+    flags : mapping
+        See :func:`flags_of`.
+    """
+    if not _SUBJECT.match(text):
+        return text
+    known = set(flags.values())
+
+    def shown(match: re.Match[str]) -> str:
+        name = match[1]
+        parts = name.split(".")
+        tried = (flags.get(name), flags.get(parts[-1]), flag("-".join(parts)), flag(parts[-1]))
+        return next((option for option in tried if option in known), name)
+
+    return _NAME.sub(shown, _SUBJECT.sub(shown, text))
+
+
+def command_named(app: Any, arguments: Sequence[str]) -> Any | None:
+    """The click command that arguments begin with; None where there is none."""
+    import typer.main
+
+    group: Any = typer.main.get_command(app)
+    commands = getattr(group, "commands", {})
+    return next((commands[word] for word in arguments if word in commands), None)
