@@ -838,7 +838,9 @@ def test_stacks_of_one_focus_each_keep_their_nominal_defoci(tmp_path):
     series = load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"])
     np.testing.assert_allclose(series.defocus_angstrom, [[9000, 4000]] * 3)
     (tmp_path / "b.mrc.mdoc").write_text((tmp_path / "b.mrc.mdoc").read_text().replace("TargetDefocus", "X"))
-    assert load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"]).defocus_angstrom is None, "not those of a"
+    some = load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"])
+    assert some.defocus_angstrom is None, "not those of a"
+    assert "defocus_values: stated for some of the stacks only, so not taken" in some.metadata["notes"]
 
 
 def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):

@@ -125,6 +125,7 @@ def _convert(
     **fields: Any,
 ) -> None:
     """Write any series that can be read as an .h5 (or .toml) series file."""
+    from napari_phaset3m.io.import_config import binned_shape
     from napari_phaset3m.io.importing import config_of
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.io.toml_write import write_plan
@@ -138,6 +139,7 @@ def _convert(
     if importing.wants_import(series) or asked:
         recognised = importing.recognise(series, given, gain, tolerance)
         config = config_of(recognised, **size)
+        binned_shape(recognised.image_shape, config)  # refused before anything is told or read
         data = importing.import_series(recognised, given, config, quiet=as_json)
         save_series(data, output)
         if plan is not None:

@@ -10,6 +10,10 @@ from napari_phaset3m.wording import flag
 
 #: What a line is about, when it is about no file.
 _SUBJECT = re.compile(r"^([a-z][a-z0-9_.]*)(?=: )")
+#: Flags that stand for fields of another name.
+_OTHERS = {"group": "--joint", "fit_phase_shift": "--phase-shift"}
+#: A parameter of a step of a recipe.
+_STEP = re.compile(r"^steps: ([a-z]+): (?=[a-z_]+: )")
 #: A name that is no English word, in a sentence; not one that is told as Python.
 _NAME = re.compile(r"(?<![\w./\\'\"-])([a-z][a-z0-9]*(?:[._][a-z0-9]+)+)(?![\w/\\=(-])(?!\.\w)")
 
@@ -35,6 +39,7 @@ def in_flags(text: str, flags: Mapping[str, str]) -> str:
     flags : mapping
         See :func:`flags_of`.
     """
+    text = _STEP.sub(lambda match: f"{match[1]}.", text)
     if not _SUBJECT.match(text):
         return text
     known = set(flags.values())
@@ -42,7 +47,13 @@ def in_flags(text: str, flags: Mapping[str, str]) -> str:
     def shown(match: re.Match[str]) -> str:
         name = match[1]
         parts = name.split(".")
-        tried = (flags.get(name), flags.get(parts[-1]), flag("-".join(parts)), flag(parts[-1]))
+        tried = (
+            _OTHERS.get(name),
+            flags.get(name),
+            flags.get(parts[-1]),
+            flag("-".join(parts)),
+            flag(parts[-1]),
+        )
         return next((option for option in tried if option in known), name)
 
     return _NAME.sub(shown, _SUBJECT.sub(shown, text))

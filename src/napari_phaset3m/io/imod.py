@@ -62,10 +62,12 @@ def read_angles(path: PathLike) -> np.ndarray:
     for number, words in data_lines(read_text_file(path)):
         angle = to_number(words[0])
         if angle is None:
-            raise DataError(f"line {number} holds no angle", path=path, field="tilt_angles")
+            raise DataError("holds no angle", path=path, field=f"line {number}",
+                            remedy="Give one angle in degrees in each line")  # fmt: skip
         angles.append(angle)
     if not angles or len(angles) > MAX_SECTIONS:
-        raise DataError(f"holds {len(angles)} angles", path=path, field="tilt_angles")
+        raise DataError(f"holds {len(angles)} angles", path=path, field="tilt_angles",
+                        remedy="Give one angle in degrees in each line")  # fmt: skip
     return np.asarray(angles)
 
 

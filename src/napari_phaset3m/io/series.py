@@ -13,7 +13,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.limits import check_exists, check_memory
-from napari_phaset3m.io.raw import RawSeries
+from napari_phaset3m.io.raw import FIELDS, RawSeries
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
 _KNOWN = (
@@ -140,13 +140,16 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     check_memory(total, max(np.dtype(p.images.dtype).itemsize for p in parts), first.path, "tilt_series")
     images = np.stack([np.asarray(part.images) for part in parts], axis=1)
     fields = {key: value for part in reversed(parts) for key, value in part.fields.items()}
+    notes = [note for part in parts for note in part.notes]
     for name in ("dose_per_image", "defocus_angstrom"):
         values = [part.fields.get(name) for part in parts]
         fields.pop(name, None)
         if all(value is not None for value in values):
             columns = [np.broadcast_to(np.asarray(value, float), (shape[0], 1)) for value in values]
             fields[name] = np.concatenate(columns, axis=1)
-    result = RawSeries(first.path, images, fields, [n for p in parts for n in p.notes])
+        elif any(value is not None for value in values):
+            notes.append(f"{FIELDS[name][0]}: stated for some of the stacks only, so not taken")
+    result = RawSeries(first.path, images, fields, notes)
     result.counts = all(part.counts for part in parts)
     result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
