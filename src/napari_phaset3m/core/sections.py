@@ -106,6 +106,13 @@ class Sections:
         """Of the file, or how many there are."""
         return Path(self.files[0]).name if len(self.files) == 1 else f"{len(self.files)} files"
 
+    @property
+    def is_whole_file(self) -> bool:
+        """Whether the images are all sections of one file, in its order and its pixels."""
+        plain = np.abs(self.to_file - np.eye(2, 3)).max(initial=0.0) < 1e-9
+        alike = np.array_equal(self.section.reshape(-1), np.arange(self.section.size))
+        return bool(plain and alike and self.stack == self.section.size)
+
     def moved(self, change: Any, pixel_ratio: float = 1.0) -> Sections:
         """The same sections, for images that were made from the series' images.
 

@@ -24,6 +24,7 @@ from napari_phaset3m.prepare.geometry import BinConfig, CropConfig, PadConfig, r
 #: An off-centre crop, a bin with a remainder, and a quarter turn.
 IMPORT = {"bin": 2, "crop": (9, 114, 6, 151)}
 ORDER = np.argsort(TILTS)
+TAKEN = "rows are taken for the sections of TS.mrc, in its pixels, 2 of which are one here"
 
 
 def imported(path: Path, angle: float = 90.0, **more: object) -> TiltFocalSeries:
@@ -133,7 +134,7 @@ def test_an_xf_of_the_raw_stack_aligns_the_imported_images(tmp_path: Path, angle
     raw, rows = write_stack(tmp_path / "TS.mrc"), imod_rows(7, 1, angle)
     series, told = imported(tmp_path / "TS.mrc", angle), []
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=told.append)
-    assert not told and np.abs(found.rotation_deg).max() < 15
+    assert told == [f"x.xf: {TAKEN}"] and np.abs(found.rotation_deg).max() < 15
     for tilt, section in enumerate(ORDER):
         by_us = ours(series, found, (tilt, 0), 0.5)
         assert worst(newstack(raw[section], rows[section]), *by_us) < 0.012
@@ -246,7 +247,7 @@ def test_an_aln_of_the_raw_stack_aligns_the_imported_images(tmp_path: Path, firs
     (tmp_path / "TS.aln").write_text(aln_text(sections, rows, RAW_SHAPE[::-1]))
     series, told = imported(tmp_path / "TS.mrc"), []
     found = import_alignment(tmp_path / "TS.aln", series, note=told.append)
-    assert not told and found.used.all()
+    assert told == [f"TS.aln: {TAKEN}"] and found.used.all()
     for row, section in enumerate(ORDER):
         turn = np.radians(rows["rot"][row])
         matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
@@ -294,7 +295,7 @@ def test_an_aln_tells_by_its_size_which_images_it_speaks_of(tmp_path: Path):
         write_rows(tmp_path / "i.xf", np.tile(np.eye(2, 3), (7, 1, 1))), series
     ).shifts_px
     assert np.allclose(half.shifts_px - centre, 2 * (whole.shifts_px - centre), atol=2e-3)
-    assert len(told) == 1 and "of TS.mrc are 168 x 121 px: shifts were multiplied by 2" in told[0]
+    assert len(told) == 2 and "of TS.mrc are 168 x 121 px: shifts were multiplied by 2" in told[0]
     (tmp_path / "bad.aln").write_text(aln_text(np.arange(7), rows, (100, 121)))
     with pytest.raises(
         DataError, match=r"RawSize: 100 x 121 px where the images of TS\.mrc are 168 x 121 px"
@@ -370,6 +371,17 @@ def test_a_stack_that_was_opened_directly_knows_its_sections(tmp_path: Path):
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series)
     by_us = ours(series, found, (3, 0), 1.0)
     assert worst(newstack(raw[3], rows[3]), *by_us) < 2e-3
+
+
+def test_nothing_is_told_where_the_series_is_the_stack(tmp_path: Path):
+    write_stack(tmp_path / "TS.mrc")
+    rows, told = imod_rows(7, 1, 0.0), []
+    series = load_series(tmp_path / "TS.mrc", energy_ev=3e5, normalise="given")
+    found = import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=told.append)
+    own = import_alignment(tmp_path / "x.xf", series, made_for="series", note=told.append)
+    assert same(found, own, atol=1e-9) and not told and series.sections.is_whole_file
+    export_alignment(found, tmp_path / "y.xf", series, note=told.append)
+    assert not told and np.allclose(read_xf(tmp_path / "y.xf"), rows, atol=1e-3)
 
 
 def test_a_damaged_group_is_refused(tmp_path: Path):

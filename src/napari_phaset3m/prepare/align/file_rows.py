@@ -63,6 +63,14 @@ def matched(angles: np.ndarray, stated: np.ndarray) -> np.ndarray:
     return rows
 
 
+def made_for_note(sections: Sections) -> str:
+    """What to tell where rows by section are others than in the order and the pixels of the series."""
+    if sections.is_whole_file:
+        return ""
+    bins = f", {sections.pixel_ratio:g} of which are one here" if sections.pixel_ratio != 1 else ""
+    return f"rows are taken for the sections of {sections.name}, in its pixels{bins}"
+
+
 def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> Rows:
     """Rows of a .xf with ``count`` transforms, and of the .tlt beside it.
 
@@ -120,9 +128,9 @@ def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]
     n_tilt, n_focus = sections.shape
     of_tilts = sections.of_tilts
     if count == sections.stack:
-        return sections.section, ""
+        return sections.section, made_for_note(sections)
     if of_tilts is not None and count == sections.n_sections[0]:
-        return np.repeat(of_tilts[:, None], n_focus, axis=1), ""
+        return np.repeat(of_tilts[:, None], n_focus, axis=1), made_for_note(sections)
     if sections.stack is None and count in (n_tilt, n_tilt * n_focus):
         numbers = np.arange(count).reshape(n_tilt, -1)
         note = f"images come from {sections.name}: rows are in the order of the series"
@@ -191,7 +199,8 @@ def aln_rows(aln: AlnFile, series: TiltFocalSeries) -> Rows:
     seen = rows >= 0
     told = offset_note(apart_deg(aln.tilt_deg[rows[seen]] - aln.alpha_offset_deg, stated[seen])[1])
     tilts = np.where(seen, aln.tilt_deg[rows], np.nan)
-    return Rows(np.repeat(rows[:, None], series.n_focus, axis=1), tilts, (told,) if told else ())
+    notes = tuple(note for note in (made_for_note(sections), told) if note)
+    return Rows(np.repeat(rows[:, None], series.n_focus, axis=1), tilts, notes)
 
 
 def _tried(aln: AlnFile, sections: Sections, stated: np.ndarray) -> list[np.ndarray]:
