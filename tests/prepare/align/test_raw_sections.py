@@ -256,6 +256,25 @@ def test_an_aln_of_the_raw_stack_aligns_the_imported_images(tmp_path: Path, firs
         assert worst(by_imod, *ours(series, found, (row, 0), 0.5)) < 0.012
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_sections_of_an_aln_that_the_series_lacks_are_passed_over(tmp_path: Path, first):
+    """Rows can only be told by SEC then; a dark image is not used."""
+    write_stack(tmp_path / "TS.mrc")
+    kept = [k for k in range(7) if k not in (1, 4)]
+    text = ['pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nnormalisation = "given"']
+    text += [f'[[image]]\nfile = "TS.mrc"\nsection = {k}\ntilt_deg = {TILTS[k]}' for k in kept]
+    (tmp_path / "s.toml").write_text("\n".join(text))
+    series = load_series(tmp_path / "s.toml")
+    seen = ORDER[ORDER != 5]  # the image at 30 degrees is dark
+    rows = {"rot": 0.0 * seen, "x": 10.0 * seen, "y": 1.0 + seen, "tilt": TILTS[seen]}
+    dark = f"# DarkFrame = 6 {5 + first} 30.0\n"
+    (tmp_path / "TS.aln").write_text(aln_text(seen + first, rows, RAW_SHAPE[::-1], dark))
+    found = import_alignment(tmp_path / "TS.aln", series)
+    assert found.used[:, 0].tolist() == [k != 5 for k in kept]
+    used = np.array(kept)[found.used[:, 0]]
+    assert np.allclose(found.shifts_px[found.used], np.stack((1.0 + used, 10.0 * used), -1), atol=1e-3)
+
+
 def test_an_aln_is_written_for_the_raw_stack_and_read_again(tmp_path: Path):
     write_stack(tmp_path / "TS.mrc")
     series = imported(tmp_path / "TS.mrc")
