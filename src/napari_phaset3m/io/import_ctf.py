@@ -130,9 +130,11 @@ def shared_astigmatism(found: Found) -> None:
     scatter = 1.4826 * float(np.median(np.abs(off)))
     told = f"C12 {abs(middle):.0f} Å (half the difference of the defoci), ± {scatter:.0f} Å between images"
     if abs(middle) <= scatter:
-        found.note(f"astigmatism of the fits is not used, for a series holds one and they disagree: {told}")
+        found.note_first(
+            f"astigmatism of the fits is not used, for a series holds one and they disagree: {told}"
+        )
         return
     phi = float(np.angle(middle)) / 2
     found.fields.setdefault("aberrations", {"C12": abs(middle), "phi12": phi})
     where = f"phi12 {np.rad2deg(phi):.0f}° in the files' images"
-    found.note(f"astigmatism of the fits, one for all images: {told}, {where}")
+    found.note_first(f"astigmatism of the fits, one for all images: {told}, {where}")

@@ -46,6 +46,10 @@ class Found:
         if text not in self.notes:
             self.notes.append(text)
 
+    def note_first(self, text: str) -> None:
+        """Add a note that should not be missed."""
+        self.notes.insert(0, text)
+
     def note_of(self, path: Path, text: str) -> None:
         """Add a note about a file; said once where many files say the same."""
         if text not in self._said:
@@ -109,7 +113,7 @@ def _add_offset(found: Found) -> None:
         entry = found.candidates[number].entry
         entry = replace(entry, tilt_deg=float(entry.tilt_deg or 0.0) + offset)
         found.candidates[number] = replace(found.candidates[number], entry=entry)
-    found.note(f"{offset:+g}° was added to all tilts, as {source} says (OFFSET)")
+    found.note_first(f"{offset:+g}° was added to all tilts, as {source} says (OFFSET)")
 
 
 def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:

@@ -24,7 +24,7 @@ from napari_phaset3m.prepare.geometry import BinConfig, CropConfig, PadConfig, r
 #: An off-centre crop, a bin with a remainder, and a quarter turn.
 IMPORT = {"bin": 2, "crop": (9, 114, 6, 151)}
 ORDER = np.argsort(TILTS)
-TAKEN = "rows are taken for the sections of TS.mrc, in its pixels, 2 of which are one here"
+TAKEN = "rows are taken for the sections of TS.mrc, in its pixels (one here is 2 of them)"
 
 
 def imported(path: Path, angle: float = 90.0, **more: object) -> TiltFocalSeries:

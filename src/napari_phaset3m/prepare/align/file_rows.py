@@ -67,7 +67,7 @@ def made_for_note(sections: Sections) -> str:
     """What to tell where rows by section are others than in the order and the pixels of the series."""
     if sections.is_whole_file:
         return ""
-    bins = f", {sections.pixel_ratio:g} of which are one here" if sections.pixel_ratio != 1 else ""
+    bins = f" (one here is {sections.pixel_ratio:g} of them)" if sections.pixel_ratio != 1 else ""
     return f"rows are taken for the sections of {sections.name}, in its pixels{bins}"
 
 
