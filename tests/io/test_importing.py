@@ -796,6 +796,13 @@ def test_counts_of_a_binned_description_add_up_however_they_are_told(tmp_path, b
     np.testing.assert_allclose(told.dose_per_image, 20 / 1.5**2, rtol=0.02)
     plain = load_series(tmp_path / "told.toml", counts=False)
     assert plain.dose_per_image is None
+    given = {"pixel_size_angstrom": 3.0, "shifts_px": [1.0, -2.0], "mtf": [[0.0, 1.0], [1.0, 0.4]]}
+    direct, imported = load_series(tmp_path / "not.toml", **given), load(look(tmp_path / "not.toml"), **given)
+    assert direct.pixel_size_angstrom == imported.pixel_size_angstrom == 3.0 * bin
+    np.testing.assert_allclose(direct.shifts_px, np.broadcast_to((1 / bin, -2 / bin), (3, 1, 2)))
+    np.testing.assert_allclose(direct.shifts_px, imported.shifts_px)
+    np.testing.assert_allclose(direct.mtf, [[0.0, 1.0], [bin, 0.4]])
+    np.testing.assert_allclose(direct.mtf, imported.mtf)
 
 
 @pytest.mark.parametrize("name", ["kept.h5", "kept.toml"])

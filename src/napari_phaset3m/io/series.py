@@ -35,7 +35,8 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
         also tells what it assumed, and loads with bin and crop.
     **overrides
         Fields of :class:`TiltFocalSeries` that replace or complete what the file says, e.g.
-        ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it:
+        ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it
+        (pixel size, shifts and MTF are of the files' images where a `series.toml` bins or crops them):
         ``n_focus`` and ``focus_order`` (``"tilt-major"`` or ``"focus-major"``) for interleaved sections,
         ``tilt_axis_angle_deg`` (SerialEM's: from +y towards −x; images are turned by it; 0: do not
         turn), ``defocus_reference`` (``"center"`` or ``"exit"``), ``counts``, ``normalise`` (``"auto"``,
@@ -59,6 +60,12 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
         from napari_phaset3m.io.importing import load, look
 
         return load(look(path, tilt_deg=overrides.pop("tilt_deg", None)), **overrides)
+    if isinstance(path, str | os.PathLike) and Path(path).suffix.lower() == ".toml":
+        from napari_phaset3m.io import toml
+
+        of_files = {name: overrides.pop(name, None) for name in toml.OF_FILES}
+        given = {name: value for name, value in of_files.items() if value is not None}
+        return assemble(toml.read_toml(check_exists(path), given), overrides)
     return assemble(read_raw(path), overrides)
 
 

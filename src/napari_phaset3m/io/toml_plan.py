@@ -17,12 +17,12 @@ from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.sidecar import read_mtf
 from napari_phaset3m.io.toml import (
     described_shape,
-    image_of,
     import_config,
     parse_toml,
     stated_history,
     take_conventions,
 )
+from napari_phaset3m.io.toml_rows import image_of
 from napari_phaset3m.io.toml_sections import stated_sections
 
 

@@ -18,7 +18,8 @@ from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.raw import kept_notes
-from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
+from napari_phaset3m.io.toml import SCALARS, WRITER
+from napari_phaset3m.io.toml_rows import METADATA
 from napari_phaset3m.io.toml_sections import image_lines, top_lines
 
 

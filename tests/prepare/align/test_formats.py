@@ -206,10 +206,15 @@ def test_rows_in_another_order_are_matched_by_their_tilts(tmp_path: Path, n_focu
     series, told = series_of(n_focus=n_focus), []
     export_alignment(exposed, tmp_path / "a.xf", series.replace(tilt_deg=DOSE_SYMMETRIC))
     assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
-    assert told == ["a.xf: a.tlt is in another order than the series; rows were matched by their tilts"]
+    assert told == [
+        "a.xf: a.tlt is in another order than the series; rows were matched by their tilts",
+        "a.xf: the series does not know its sections: rows are in the order of a.tlt, in pixels of its "
+        "images",
+    ]
+    told.clear()
     export_alignment(sorted_, tmp_path / "a.xf", series)
     assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
-    assert len(told) == 1, "nothing is said where the order is that of the series"
+    assert len(told) == 1 and "rows are in the order of the series" in told[0]
 
 
 def test_angles_of_other_tilts_are_refused(tmp_path: Path):
@@ -236,7 +241,7 @@ def test_a_pre_tilt_is_told_and_taken(tmp_path: Path):
     told.clear()
     found = import_alignment(file, series, note=told.append)
     assert np.allclose(found.tilt_deg, series.tilt_deg + 9.3)
-    assert len(told) == 1 and "by +9.3° for all images alike (as a pre-tilt does): they were taken" in told[0]
+    assert len(told) == 2 and "by +9.3° for all images alike (as a pre-tilt does): they were taken" in told[0]
 
 
 def test_an_export_leaves_the_tlt_of_another_file(tmp_path: Path):

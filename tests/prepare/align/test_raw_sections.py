@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _raw_stack import RAW_SHAPE, TILTS, newstack, ours, worst, write_stack
+from _raw_stack import RAW_SHAPE, TILTS, blobs, newstack, ours, worst, write_stack
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
@@ -390,6 +390,29 @@ def test_a_stack_that_was_opened_directly_knows_its_sections(tmp_path: Path):
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series)
     by_us = ours(series, found, (3, 0), 1.0)
     assert worst(newstack(raw[3], rows[3]), *by_us) < 2e-3
+
+
+@pytest.mark.parametrize("order", ["tilt-major", "focus-major"])
+def test_interleaved_sections_are_divided_as_the_images_are(tmp_path: Path, order):
+    write_stack(tmp_path / "TS.mrc", 6, np.repeat([20.0, 0.0, -20.0], 2) if order == "tilt-major" else
+                np.tile([20.0, 0.0, -20.0], 2))  # fmt: skip
+    series = load_series(tmp_path / "TS.mrc", energy_ev=3e5, n_focus=2, focus_order=order, normalise="given")
+    raw = np.stack([blobs(k) for k in range(6)])
+    for place in np.ndindex(3, 2):
+        assert np.array_equal(series.images[place], raw[series.sections.section[place]])
+
+
+def test_a_turn_by_the_optimiser_keeps_the_frame(tmp_path: Path):
+    """The parameter of the tilt axis turns images: the .xf of the raw stack then turns them less."""
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.optimise.parameters import PARAMETERS
+
+    raw, rows = write_stack(tmp_path / "TS.mrc"), imod_rows(7, 1)
+    series = imported(tmp_path / "TS.mrc")
+    turned, _ = PARAMETERS["tilt_axis_angle_deg"].put(series, ReconstructionConfig(), 6.0)
+    found = import_alignment(write_rows(tmp_path / "x.xf", rows), turned)
+    by_us = ours(turned, found, (3, 0), 0.5, margin=6)
+    assert worst(newstack(raw[ORDER[3]], rows[ORDER[3]]), *by_us) < 0.02
 
 
 def test_nothing_is_told_where_the_series_is_the_stack(tmp_path: Path):

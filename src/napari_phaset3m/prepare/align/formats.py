@@ -107,14 +107,15 @@ def _import_xf(
             check_count(angles.size, len(xf), beside, "angles", path.name)
         rows = xf_rows(len(xf), angles, series)
         return _of_files(xf, rows, series, ratio), rows.notes
-    notes: tuple[str, ...] = ()
+    notes, whose = tuple[str, ...](), "the series"
     if beside.is_file():
         tilts, order, notes = angles_beside(beside, series)
         start = start.replace(tilt_deg=tilts)
         if len(xf) % order.size == 0:  # else from_xf refuses the number
             xf = xf.reshape(order.size, -1, 2, 3)[order].reshape(-1, 2, 3)
-    elif series.sections is None:
-        notes = (_UNKNOWN.format(order="the series"),)
+        whose = "the series" if np.array_equal(order, np.arange(order.size)) else beside.name
+    if series.sections is None:
+        notes = (*notes, _UNKNOWN.format(order=whose))
     turned = series.tilt_axis_angle_deg if series.sections is None else 0.0
     return from_xf(xf, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio), notes
 
