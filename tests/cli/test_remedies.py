@@ -67,9 +67,18 @@ def folder(tmp_path, monkeypatch):
         ),
         ("info one.tlt", "one.tlt: describes a stack and holds no images. Name the stack as well"),
         ("info angles.mrc four.aln", "four.aln: sections: 4 sections for 5 images in angles.mrc. Give"),
+        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1). Give it with --defocus (angstrom"),
+        ("convert plain.h5 -o x.h5 --aberration C99=3", "--aberration: C99 unknown; give C10"),
+        ("convert plain.h5 -o x.h5 --aberration C12", "Give NAME=VALUE, e.g. C12=50"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --vacuum-intensity 0",
+         "Give --vacuum-intensity, --intensity-offset, or"),
+        ("convert pixel.mrc -o x.h5 --gain plain.h5", "--gain: the files are no movies. Images are"),
+        ("convert pixel.mrc -o x.h5 --plan p.txt", "p.txt: unknown suffix. --plan is written as .toml"),
+        ("prepare plain.h5 -o x.h5 --recipe angles.mrc", "angles.mrc: is no text. Give a file of YAML"),
+        ("prepare plain.h5 -o x.h5 --recipe plain.h5", "Give a series that phaset3m prepare wrote"),
         ("watch plain.h5", "Give the one that the microscope writes into"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_answered_with_what_to_do(folder, capsys, command, remedy):
     capsys.readouterr()
     assert main(command.split()) == 2

@@ -23,7 +23,7 @@ from napari_phaset3m.cli import (
     system,
     watch,
 )
-from napari_phaset3m.cli.flag_words import command_named, flags_of, in_flags
+from napari_phaset3m.cli.flag_words import command_named, flags_of, in_flags, with_flags
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -57,7 +57,12 @@ app.command("watch")(watch.watch)
 def _told(error: PhaseT3MError, given: Sequence[str]) -> str:
     """The error as one line, with the flags of the command in place of fields."""
     text, command = " ".join(str(error).split()), command_named(app, given)
-    return text if command is None else in_flags(text, flags_of(command))
+    if command is None:
+        return text
+    flags, remedy = flags_of(command), " ".join((getattr(error, "remedy", None) or "").split())
+    if remedy and text.endswith(remedy):  # what to do is done on the command line, also about a file
+        return f"{in_flags(text.removesuffix(remedy), flags)}{with_flags(remedy, flags)}"
+    return in_flags(text, flags)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

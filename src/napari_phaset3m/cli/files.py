@@ -131,6 +131,8 @@ def _convert(
     from napari_phaset3m.io.toml_write import write_plan
 
     _check_suffix(output)
+    if plan is not None and plan.suffix.lower() != ".toml":
+        raise OutputError(f"{plan}: unknown suffix. --plan is written as .toml")
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
     given = overrides.collect(fields)

@@ -42,21 +42,20 @@ def in_flags(text: str, flags: Mapping[str, str]) -> str:
     text = _STEP.sub(lambda match: f"{match[1]}.", text)
     if not _SUBJECT.match(text):
         return text
-    known = set(flags.values())
+    return with_flags(_SUBJECT.sub(lambda match: _flag_for(match[1], flags), text), flags)
 
-    def shown(match: re.Match[str]) -> str:
-        name = match[1]
-        parts = name.split(".")
-        tried = (
-            _OTHERS.get(name),
-            flags.get(name),
-            flags.get(parts[-1]),
-            flag("-".join(parts)),
-            flag(parts[-1]),
-        )
-        return next((option for option in tried if option in known), name)
 
-    return _NAME.sub(shown, _SUBJECT.sub(shown, text))
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """A sentence with flags in place of names of fields."""
+    return _NAME.sub(lambda match: _flag_for(match[1], flags), text)
+
+
+def _flag_for(name: str, flags: Mapping[str, str]) -> str:
+    """The flag of a field, or its name where the command has none."""
+    known, parts = set(flags.values()), name.split(".")
+    named = (_OTHERS.get(name), flags.get(name), flags.get(parts[-1]))
+    tried = (*named, flag("-".join(parts)), flag(parts[-1]))
+    return next((option for option in tried if option in known), name)
 
 
 def command_named(app: Any, arguments: Sequence[str]) -> Any | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.aberrations import check_coefficients
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
@@ -44,6 +45,8 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     """
     given = {key: value for key, value in dict(overrides or {}).items() if value is not None}
     check_names(given)
+    if isinstance(given.get("aberrations"), Mapping):
+        check_coefficients(given["aberrations"])
     notes = list(raw.notes)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
@@ -136,7 +139,11 @@ def _build(
     except DataError as error:
         if error.path is not None:
             raise
-        raise DataError(error.problem, path=raw.path, field=error.field, remedy=error.remedy) from None
+        remedy = error.remedy or next(
+            (f"Give it with {flag} ({what})" for key, flag, what in FIELDS.values() if key == error.field),
+            None,
+        )
+        raise DataError(error.problem, path=raw.path, field=error.field, remedy=remedy) from None
     except (TypeError, ValueError) as error:
         raise DataError(str(error).splitlines()[0], path=raw.path) from None
 

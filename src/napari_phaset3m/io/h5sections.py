@@ -21,7 +21,7 @@ _ARRAYS = ("n_sections", "image_shape", "file", "section", "to_file", "pixel_rat
 def write_sections(sections: Sections, file: Any) -> None:
     """Write the group into an open file."""
     group = file.create_group(GROUP)
-    group.attrs["files"] = json.dumps(sections.files)
+    group.create_dataset("files", data=json.dumps(sections.files))  # an attribute holds 64 kB at most
     for name in _ARRAYS:
         group.create_dataset(name, data=getattr(sections, name))
 

@@ -21,6 +21,7 @@ from napari_phaset3m.io.import_found import Found, finish
 from napari_phaset3m.io.import_load import Loaded, LoadProgress, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
 from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.io.movies import MovieConfig
 
 PathLike = str | os.PathLike[str]
@@ -73,6 +74,8 @@ def look(
     ------
     DataError
         Nothing is recognised, files disagree in size or number, or one is damaged.
+    ConfigError
+        A gain is given for images that are no movies.
     """
     from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
@@ -89,7 +92,7 @@ def look(
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
         plan = read_plan(listed[0])
         plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg)
-        return plan if gain is None else plan.edited(gain=gain)
+        return plan if gain is None else _with_gain(plan, gain)
     given = sort_paths(listed)
     found = Found()
     if given.orphans:
@@ -106,7 +109,16 @@ def look(
         found.offset = None  # they stand in place of the files'
     shared_astigmatism(found)
     plan = finish(found, tolerance_deg)
-    return plan if gain is None else plan.edited(gain=gain)
+    return plan if gain is None else _with_gain(plan, gain)
+
+
+def _with_gain(plan: ImportPlan, gain: PathLike) -> ImportPlan:
+    if all(entry.frames is None for entry in plan.images):
+        raise ConfigError(
+            "gain: the files are no movies. Images are corrected in step Prepare (Gain and dark; "
+            "phaset3m prepare --reference-gain)"
+        )
+    return plan.edited(gain=check_exists(gain))
 
 
 def config_of(plan: ImportPlan, **given: Any) -> ImportConfig:
