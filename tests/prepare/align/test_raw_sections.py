@@ -303,7 +303,11 @@ def test_an_aln_tells_by_its_size_which_images_it_speaks_of(tmp_path: Path):
     }
     ny, nx = series.image_shape
     (tmp_path / "own.aln").write_text(aln_text(np.arange(7), rows, (nx, ny)))
-    found = import_alignment(tmp_path / "own.aln", series)
+    told: list[str] = []
+    found = import_alignment(tmp_path / "own.aln", series, note=told.append)
+    assert told == [
+        "own.aln: RawSize is that of the series' images: taken for these as they are, by rising tilt"
+    ]
     assert np.allclose(found.shifts_px[:, 0, 1], rows["x"], atol=1e-3), "pixels of the images as they are"
     assert np.allclose(found.rotation_deg[:, 0], rows["rot"], atol=1e-3)
     (tmp_path / "raw.aln").write_text(aln_text(np.arange(7), rows, RAW_SHAPE[::-1]))
