@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,10 +14,13 @@ from napari_phaset3m.errors import ConfigError
 
 _PANEL = "Import"
 Bin = Annotated[
-    int, typer.Option(help="Bin images by this whole number", min=1, max=64, rich_help_panel=_PANEL)
-]
+    int | None,
+    typer.Option(help="Bin images by this whole number. Default: 1, or as a series.toml says", min=1, max=64,
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
 BinMethod = Annotated[
-    str, typer.Option(help="fourier (cuts the spectrum) or mean (of blocks)", rich_help_panel=_PANEL)
+    Literal["fourier", "mean"] | None,
+    typer.Option(help="fourier (cuts the spectrum; the default) or mean (of blocks)", rich_help_panel=_PANEL),
 ]
 CropText = Annotated[
     str | None,
@@ -82,11 +85,20 @@ def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bo
     answered = {same.get(key, key) for key in given}
     for question in plan.questions:
         if question.field not in answered:
-            print(f"To confirm: {question}", file=sys.stderr)
+            print(f"To confirm: {_asked(question)}", file=sys.stderr)
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
         return load(plan, **config.model_dump(), on_progress=show, **rest)
+
+
+def _asked(question: Any) -> str:
+    """A question with the flag that answers it, or the words of its cell."""
+    from napari_phaset3m.io.raw import FIELDS, OPTIONS
+
+    flags = {name: flag for name, (_, flag, _) in FIELDS.items()} | dict(OPTIONS)
+    flags |= {"focus_index": "--n-focus", "dose": "--dose"}
+    return f"{flags.get(question.field, question.field.replace('_', ' '))}: {question.text}"
 
 
 def table(plan: Any) -> list[str]:
@@ -133,5 +145,5 @@ def describe(plan: Any) -> list[str]:
     ):
         lines.append(f"{label}: not stated" if value is None else f"{label}: {value:g} {unit}")
     lines += [f"note: {note}" for note in plan.notes]
-    lines += [f"to confirm: {question}" for question in plan.questions]
+    lines += [f"to confirm: {_asked(question)}" for question in plan.questions]
     return [*lines, *table(plan)]

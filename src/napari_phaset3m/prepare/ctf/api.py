@@ -138,7 +138,9 @@ def _check(state: _State) -> None:
         raise DataError("no image is in use", field="mask", remedy="Mark those to fit as used")
     if config.group == "joint" and not state.joint:
         why = "there is one focus only" if series.n_focus == 1 else "their defocus is not stated"
-        raise ConfigError(f"group: joint needs several foci with stated steps, but {why}. Use --group image")
+        raise ConfigError(
+            f"group: joint needs several foci with stated steps, but {why}. Fit images one by one"
+        )
     if config.method == "exit_wave":
         return
     limits(series, config, tile_for(series, config, state.microscope, None))

@@ -16,7 +16,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import history, recorded
 from napari_phaset3m.prepare.images import each_image
-from napari_phaset3m.prepare.imported import as_imported, import_of
+from napari_phaset3m.prepare.imported import as_imported, bin_of
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.correct import iterate_motion
 from napari_phaset3m.prepare.motion.result import MotionResult
@@ -159,7 +159,7 @@ def _one(
     text, start, share = part
     frames = entry.get("frame_range")
     defaults = {
-        "pixel_size_angstrom": series.pixel_size_angstrom / import_of(series).bin,
+        "pixel_size_angstrom": series.pixel_size_angstrom / bin_of(series),
         "energy_ev": series.energy_ev,
         "gain": series.metadata.get(GAIN_KEY),
     }
