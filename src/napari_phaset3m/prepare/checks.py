@@ -175,12 +175,12 @@ class Predictions:
     Attributes
     ----------
     measured, predicted : ndarray
-        `(n_tilt, n_focus, my, mx)` float32 contrast in the frame of the given images, mean 0;
-        ``predicted`` is scaled to ``measured``.
+        `(n_tilt, n_focus, my, mx)` float32 contrast in the axes of the aligned images, which the alignment
+        turned, magnified and unbent but did not shift; mean 0; ``predicted`` is scaled to ``measured``.
     residual : ndarray
         `(n_tilt, n_focus)`: part of the measured power that is not predicted.
     alignment : Alignment
-        It was made with.
+        It was made with, of the given images.
     scale : float
         Pixels of the series in one of these.
     model : str
@@ -202,12 +202,13 @@ class Predictions:
         which : str
         tilt, focus : int
         shift_px : ndarray, optional
-            `(2,)` (y, x) pixels of the series; that of the alignment when omitted.
+            `(2,)` (y, x) pixels of the series, in the axes of the aligned images; that of the alignment when
+            omitted.
         """
         from scipy.ndimage import shift as move
 
         image = getattr(self, which)[tilt, focus]
-        shift = self.alignment.shifts_px[tilt, focus] if shift_px is None else np.asarray(shift_px)
+        shift = self.alignment.aligned_shifts_px[tilt, focus] if shift_px is None else np.asarray(shift_px)
         return np.asarray(move(image, -shift / self.scale, order=1, mode="constant"), REAL)
 
     def error_map(self, tilt: int, focus: int, sigma_px: float = 2.0) -> np.ndarray:
@@ -221,6 +222,7 @@ def iterate_predictions(
     series: TiltFocalSeries,
     alignment: Alignment | None = None,
     *,
+    local: np.ndarray | None = None,
     model: str = "sirt",
     longest_px: int = PREDICTED_PX,
     sweeps: int = 8,
@@ -233,6 +235,8 @@ def iterate_predictions(
     series : TiltFocalSeries
     alignment : Alignment, optional
         As the series states when omitted. Applied first (resampled where images are turned).
+    local : ndarray, optional
+        Field that goes with it, see :func:`.align.apply.apply`.
     model : {"sirt", "multislice", "auto"}
     longest_px : int
         Longest side of the images it works on.
@@ -244,8 +248,7 @@ def iterate_predictions(
     Progress, and Done with the series as given and :class:`Predictions`
     """
     used = Alignment.of(series) if alignment is None else alignment
-    applied = apply(series, used)
-    plain = Alignment.of(applied) if used.turned else used
+    applied = apply(series, used, local)
     bin_ = picture_bin(series.image_shape, longest_px)
     reference = Reference(applied, AlignConfig(reference=ReferenceConfig.parse(forward=model)), bin_, sweeps)
     try:
@@ -253,7 +256,7 @@ def iterate_predictions(
             yield Progress("Reconstructing for the check", 0.7 * fraction)
             if finish is not None and finish.finish_requested() and reference.errors:
                 break
-        result = yield from _predicted(applied, reference, plain)
+        result = yield from _predicted(applied, reference, used)
     finally:
         reference.close()
     yield Done(series, result)

@@ -224,14 +224,18 @@ class AlignCheck(QObject):
         now = self._work.alignment
         if self.predictions is None or now is None:
             return False
-        return not np.allclose(self.predictions.alignment.shifts_px, now.shifts_px, atol=1e-3)
+        made = self.predictions.alignment
+        return not (
+            np.allclose(made.shifts_px, now.shifts_px, atol=1e-3)
+            and np.allclose(made.matrices(), now.matrices(), atol=1e-6)
+        )
 
 
 def _predict(
     alignment: Alignment | None, origin: Origin, model: str, series: TiltFocalSeries, control: Any
 ) -> Any:
     start = origin.with_optics(series)
-    return checks.iterate_predictions(start, alignment, model=model, finish=control)
+    return checks.iterate_predictions(start, alignment, local=origin.local_px, model=model, finish=control)
 
 
 def check_for(session: Session, work: AlignWork) -> AlignCheck:

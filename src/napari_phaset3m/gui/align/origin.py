@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,11 @@ class Origin:
             if not _same(aberrations, before.aberrations):
                 optics["aberrations"] = dict(aberrations)
         return cls(parameters, told, optics, getattr(result, "local_px", None))
+
+    def after(self, start: Origin) -> Origin:
+        """Tell also of the file from which the draft was read that the run began with."""
+        file = {name: start.told[name] for name in ("imported",) if name in start.told}
+        return replace(self, told={**file, **self.told})
 
     def with_optics(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with what was found of the microscope."""

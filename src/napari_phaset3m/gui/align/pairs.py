@@ -106,7 +106,7 @@ def _with_prediction(
 ) -> Pair:  # fmt: skip
     pixel = series.pixel_size_angstrom * predictions.scale
     sigma = look.smooth_px / predictions.scale
-    now = alignment.shifts_px[place]
+    now = alignment.aligned_shifts_px[place]
     a = checks.smoothed(predictions.aligned("measured", *place, now), sigma)
     b = checks.smoothed(predictions.aligned("predicted", *place), sigma)
     text = f"{angle_text(alignment, place[0])}, measured against {predictions.model} re-projection"

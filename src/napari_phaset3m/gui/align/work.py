@@ -15,8 +15,7 @@ from napari_phaset3m.gui.series.view import same_images
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
-from napari_phaset3m.prepare.align.api import iterate_align
-from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.compose import iterate_after
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
@@ -236,8 +235,6 @@ class AlignWork(QObject):
         why = self.driver.why_not()
         if why:
             return why
-        if self.draft is not None and self.origin.resamples(self.draft):
-            return "Accept (or discard) this alignment first: it turns or bends the images"
         series = self._session.series
         assert series is not None
         for name in stages_of(series, self.config):
@@ -264,7 +261,7 @@ class AlignWork(QObject):
             return
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
-        origin = Origin.of(done.series, done.result, series, self.config)
+        origin = Origin.of(done.series, done.result, series, self.config).after(self.origin)
         self.set_draft(found, origin=origin)
         words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
         self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
@@ -296,4 +293,6 @@ def _align(
     draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
 ) -> Iterator[Event]:
     start = origin.with_optics(series)
-    return iterate_align(start if draft is None else apply(start, draft), config, finish=control)
+    # One that turns or bends the images is put in for the run alone: Accept resamples those of the series.
+    first = Alignment.of(start) if draft is None else draft
+    return iterate_after(start, first, config, local=origin.local_px, finish=control)

@@ -61,12 +61,9 @@ def apply(series: TiltFocalSeries, alignment: Alignment, local: np.ndarray | Non
     )
     if not alignment.turned and local is None:
         return plain
-    matrices = alignment.matrices()
-    inverse = np.linalg.inv(matrices)
-    shifts = np.einsum("tfij,tfj->tfi", inverse, alignment.shifts_px[..., ::-1])[..., ::-1]
-    angle = alignment.axis_angle_deg
+    shifts, angle = alignment.aligned_shifts_px, alignment.axis_angle_deg
     return plain.replace(
-        images=_resampled(series.images, matrices, local, shifts),
+        images=_resampled(series.images, alignment.matrices(), local, shifts),
         shifts_px=shifts,
         tilt_axis_angle_deg=series.tilt_axis_angle_deg + angle,
         aberrations=turn_aberrations(series.aberrations, angle),
