@@ -273,15 +273,9 @@ def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
 
 def found_twice(series):
     """What two runs of the fake engine with 3° give, told of the given images."""
-    turn = np.radians(3.0)
-    y, x = 0.5, -1.0  # of the first run in the given images, of the second in those turned by 3°
-    second = np.array(
-        [0.5 + x * -np.sin(turn) + y * np.cos(turn), -1.0 + x * np.cos(turn) + y * np.sin(turn)]
-    )
-    whole = (
-        second[1] * np.sin(turn) + second[0] * np.cos(turn),
-        second[1] * np.cos(turn) - second[0] * np.sin(turn),
-    )
+    cos, sin = np.cos(np.radians(3.0)), np.sin(np.radians(3.0))
+    # (y, x): the first shift, and the second one, which is in the axes of the images turned by 3°
+    whole = (0.5 + 0.5 * cos - 1.0 * sin, -1.0 - 0.5 * sin - 1.0 * cos)
     images = series.used.shape
     return Alignment.of(series).replace(
         shifts_px=np.broadcast_to(whole, (*images, 2)), rotation_deg=np.full(images, 6.0)

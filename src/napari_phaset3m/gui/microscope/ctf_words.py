@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
-    "stated": "as the series states", "none": "nothing found",
+    "stated": "as the series states", "neighbours": "median of the nearest tilts", "none": "nothing found",
 }  # fmt: skip
 
 

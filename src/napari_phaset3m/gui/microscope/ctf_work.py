@@ -161,10 +161,17 @@ class CtfWork(QObject):
         except PhaseT3MError as error:
             self.driver.say(TOPIC, in_step_words(error), "error")
             return
+        self._tell_stand_ins(self.result, changed)
         self._past = [*self._past[-100:], self.result]
         self.result, self.applied = changed, False
         self.request()
         self.changed.emit()
+
+    def _tell_stand_ins(self, before: CtfResult, after: CtfResult) -> None:
+        count = int((after.known & ~before.known).sum()) - 1
+        if count > 0:
+            text = f"{count} images whose fits cannot be trusted take the defocus of their nearest tilts"
+            self.driver.say(TOPIC, text, "warning")
 
     def from_neighbours(self, tilt: int, focus: int) -> None:
         """Set the defocus of an image to the median of the four nearest tilts of its focus."""
@@ -172,10 +179,10 @@ class CtfWork(QObject):
             return
         values = self.result.defocus_angstrom[:, focus].copy()
         values[tilt] = np.nan
-        values[self.result.outliers()[:, focus]] = np.nan
+        values[self.result.outliers()[:, focus] | ~self.result.known[:, focus]] = np.nan
         known = np.flatnonzero(np.isfinite(values))
         if not known.size:
-            self.driver.say(TOPIC, "No other image of this focus has a defocus to take", "error")
+            self.driver.say(TOPIC, "No other image of this focus has a defocus that can be trusted", "error")
             return
         tilts = self.result.tilt_deg
         near = known[np.argsort(np.abs(tilts[known] - tilts[tilt]))[:4]]
@@ -219,9 +226,13 @@ class CtfWork(QObject):
             return "Fit first"
         if self.driver.busy:
             return f"{self.driver.title} is running"
-        unsupported = "No fit can be trusted, and no defocus is stated: widen the search, or set one by hand"
-        applied = "The series has these values" if self.applied else ""
-        return applied if self.result.supported else unsupported
+        if self.applied:
+            return "The series has these values"
+        missing = np.flatnonzero(~self.result.known.all(axis=0)) + 1
+        if not missing.size:
+            return ""
+        where = f" at focus {', '.join(map(str, missing))}" if self.result.known.shape[1] > 1 else ""
+        return f"No fit{where} can be trusted, and no defocus is stated: widen the search, or set one by hand"
 
     def apply(self) -> None:
         """Write defocus and astigmatism into the series."""

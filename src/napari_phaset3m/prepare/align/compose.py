@@ -132,7 +132,7 @@ def fields_onto(
     (before, inner), (after, outer) = first, second
     turned = before.matrices()[..., ::-1, ::-1]
     if inner is None:
-        return None if outer is None else np.einsum("tfij,tfjyx->tfiyx", turned, outer)
+        return None if outer is None else _turned(turned, outer)
     places = np.stack(
         np.meshgrid(*(np.linspace(-0.5, 0.5, GRID) * (n - 1) for n in image_shape), indexing="ij")
     )
@@ -141,8 +141,11 @@ def fields_onto(
     if outer is None:
         return _read(inner, reached, image_shape)
     more = _read(outer, np.broadcast_to(places, reached.shape), image_shape)  # pixels of the images between
-    outer_part: np.ndarray = np.einsum("tfij,tfjyx->tfiyx", turned, more)
-    return outer_part + _read(inner, reached + more, image_shape)
+    return np.asarray(_turned(turned, more) + _read(inner, reached + more, image_shape))
+
+
+def _turned(matrices: np.ndarray, field: np.ndarray) -> np.ndarray:
+    return np.asarray(np.einsum("tfij,tfjyx->tfiyx", matrices, field))
 
 
 def _read(field: np.ndarray, places: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:

@@ -75,9 +75,8 @@ def iterate_ctf(
         method=method,
         message=message,
         spherical_aberration_angstrom=state.cs,
-        told={"fitted": sum(image.method in ("thon", "exit wave") for row in images for image in row)},
     )
-    yield Done(result.apply(series), result)
+    yield Done(result.apply(series) if result.supported else series, result)
 
 
 def find_ctf(
