@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse.masks import automatic
 from napari_phaset3m.gui.mask.actions import LOAD_FILES, SAVE_FILES, VOLUME_FILES, MaskActions
@@ -47,6 +47,7 @@ class MaskPanel(QWidget):
         self._left = False
         self.setMinimumWidth(PANEL_MIN_WIDTH + 30)  # three coordinates stand side by side
         self.setMaximumWidth(PANEL_MAX_WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # as Workspace
         self.ui = MaskWidgets()
         self._sources = SourceBox(self.ui.volume, self._session, napari_viewer)
         self.recipe = RecipeEditor(self._work)
