@@ -205,9 +205,7 @@ def test_the_window_fits_a_small_screen_whatever_stands_above_the_panels(make_na
         qtbot.wait(50)
     workspace.tour.begin()
     for number in range(MOST):
-        text = (
-            f"PhaseT3M was not closed properly. Its last state is kept: a_long_name_{number}, 29 Nov 21:45."
-        )
+        text = f"PhaseT3M was not closed properly. Its last state is kept: long_name_{number}, 29 Nov 21:45."
         workspace.bar.notes.add(text, "warning", [("Reopen it", print), ("Discard", print)])
     for name in ("Prepare", "Mask"):  # the two that do not scroll by themselves
         workspace.show_step(name)
