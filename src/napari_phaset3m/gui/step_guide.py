@@ -120,7 +120,10 @@ def next_step(session: Session) -> str:
     if any(record.status == "finished" for record in session.runs):
         measured = any(record.resolution for record in session.runs)
         return "" if measured else "Analyse"
-    return "Reconstruct" if history(session.series) else "Prepare"
+    topics = done_topics(session.series) - {""}
+    if not topics:
+        return "Prepare"
+    return "Align" if topics == {"prepare"} else "Reconstruct"
 
 
 def hint(session: Session) -> tuple[str, str]:
