@@ -19,6 +19,7 @@ from napari_phaset3m.cli import main  # noqa: E402
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
 from napari_phaset3m.gui.align.panel import SETTLED_MS, AlignPanel  # noqa: E402
 from napari_phaset3m.gui.align.view import AlignView, per_focus  # noqa: E402
+from napari_phaset3m.gui.step_guide import hint, next_step  # noqa: E402
 from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
 from napari_phaset3m.prepare.align import compose  # noqa: E402
 from napari_phaset3m.prepare.align.apply import apply  # noqa: E402
@@ -197,7 +198,9 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     until_idle(qtbot, session)
     assert engine.started_from[0, 0, 1] == -1.0, "it starts from what was moved by hand"
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
-    assert session.series is before and "moved 1.50 px (RMS)" in panel.bar.note.text()
+    assert session.series is before
+    assert "Projection matching: moved 1.50 px (RMS)  ·  unpredicted part 0.8 → 0.4" in panel.bar.note.text()
+    assert next_step(session) == "Align" and "accept or discard" in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
     work.nudge(0.0, 1.0, whole_tilt=False)
     work.undo()
@@ -210,6 +213,7 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
     assert session.series.metadata["history"][-1]["step"] == "align"
     assert [s.name for s in session.history.states] == ["Opened", "Alignment"] and work.draft is None
+    assert next_step(session) == "Reconstruct" and "accept or discard" not in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
@@ -379,7 +383,7 @@ def test_an_imported_alignment_is_aligned_on_and_images_are_interpolated_once(
     panel.run.click()
     until_idle(qtbot, session, 60_000)
     assert calls[0].tilt_axis_angle_deg == pytest.approx(first.axis_angle_deg, abs=0.01), "from the draft"
-    assert "beads: moved" in panel.bar.note.text() and "undone" not in panel.bar.note.text()
+    assert "Gold beads: moved" in panel.bar.note.text() and "undone" not in panel.bar.note.text()
     panel.ends.accept.click()
     until_idle(qtbot, session)
     np.testing.assert_allclose(session.series.images, wanted.images, atol=1e-5)
@@ -572,3 +576,14 @@ def test_two_viewers_do_not_meet(qtbot, panel):
     panel._session.series = noisy_series()
     panel.work.nudge(0, 1, whole_tilt=False)
     assert second.work.draft is None and second.work.alignment is None and len(other.layers) == 0
+
+
+def test_too_few_tilts_say_so_before_anything_is_run(panel):
+    panel._session.series = noisy_series(n_tilt=1, n_focus=1)
+    assert not panel.run.isEnabled()
+    assert panel.run.toolTip() == "Projection matching needs two tilts in use, but there is 1"
+    assert "three tilts" in panel.stages.ticks["coarse"].toolTip()
+    panel._session.series = noisy_series(n_tilt=1, n_focus=2)
+    assert panel.stages.chosen() == ("focal",) and panel.run.isEnabled(), "foci of one tilt can be aligned"
+    panel._session.series = noisy_series(n_tilt=2, n_focus=2)
+    assert panel.stages.chosen() == ("match", "gradient") and panel.run.isEnabled()

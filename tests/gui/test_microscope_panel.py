@@ -180,6 +180,9 @@ def test_fits_to_noise_are_not_applied(qtbot, panel):
     until_idle(qtbot, panel._session, 120_000)
     assert "0 of 3 images" in panel.work.driver.last_said[1] and panel.work.driver.last_said[2] == "warning"
     assert not panel.apply.isEnabled() and "No fit can be trusted" in panel.apply.toolTip()
+    told = panel.bar.note.text()
+    assert "no tilt has two" in told or "is not stated" in told
+    assert "set one by hand" in told and "100%" not in told
     panel.work.from_neighbours(0, 0)
     assert "No other image" in panel.bar.note.text() and not panel.work.can_undo, "the others are noise too"
     panel._session.shown_image = (0, 0)

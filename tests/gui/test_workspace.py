@@ -220,8 +220,7 @@ def test_the_window_fits_a_small_screen_whatever_stands_above_the_panels(make_na
     for name in ("Series", "Prepare", "Mask"):
         workspace.show_step(name)
         area = workspace.panel(name).parentWidget().parentWidget()
-        qtbot.waitUntil(lambda: not area.verticalScrollBar().isVisible(), timeout=5_000)
-        qtbot.wait(100)
+        qtbot.wait(200)
         assert (
             not area.verticalScrollBar().isVisible()
             and workspace.panel(name).height() == area.viewport().height()

@@ -111,6 +111,21 @@ def _analyse_step(session: Session) -> Step:
     return Step("Analyse", "next", "Resolution, peaks and atoms of a result, a preview or a file.")
 
 
+#: What to do with what was found and is not in the series yet.
+_WAITING = {
+    "Align": "Next: check the alignment by eye, then accept or discard it.",
+    "Microscope": "Next: judge the fit by its rings, then apply or drop it.",
+}
+
+
+def waits(session: Session) -> str:
+    """The step whose result was not put into the series yet; empty when none was left so."""
+    align, ctf = (session.attachments.get(key) for key in ("align work", "ctf work"))
+    if align is not None and align.draft is not None:
+        return "Align"
+    return "Microscope" if ctf is not None and ctf.result is not None and not ctf.applied else ""
+
+
 def next_step(session: Session) -> str:
     """The step that the hint speaks of: where one goes on."""
     if session.series is None:
@@ -120,6 +135,9 @@ def next_step(session: Session) -> str:
     if any(record.status == "finished" for record in session.runs):
         measured = any(record.resolution for record in session.runs)
         return "" if measured else "Analyse"
+    waiting = waits(session)
+    if waiting:
+        return waiting
     topics = done_topics(session.series) - {""}
     if not topics:
         return "Prepare"
@@ -143,6 +161,9 @@ def hint(session: Session) -> tuple[str, str]:
         return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
         return "Next: mask and analyse the result, or change settings and start again.", "muted"
+    waiting = waits(session)
+    if waiting:
+        return _WAITING[waiting], "warning"
     topics = done_topics(session.series) - {""}
     if not topics:
         return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.gui.align.stages import STAGE_TEXT
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
@@ -97,11 +98,11 @@ def stage_words(stages: tuple[Any, ...]) -> str:
     """What each stage of a run bought, one line each."""
     lines = []
     for stage in stages:
-        error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
+        error = f"unpredicted part {stage.error_before:.3g} → {stage.error_after:.3g}"
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         kept, told = getattr(stage, "kept", True), getattr(stage, "told", {})
         state = "" if kept else f"  ·  undone: {why_undone(stage.name, told)}"
-        lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+        lines.append(f"{STAGE_TEXT[stage.name][0]}: {change}  ·  {error}{state}")
         more = told_words(stage.name, told) if kept else ""
         if more:
             lines.append(more)

@@ -49,7 +49,7 @@ class AlignView(QWidget):
         self.row = QSlider(Qt.Orientation.Horizontal)
         self.row.setToolTip("Row of the aligned images that the sinogram is of")
         self.row.setAccessibleName("Row of the sinogram")
-        self.row_text = label("", "muted")
+        self.row_text = label("", "muted", wrap=True)
         self.text = label("", "muted", wrap=True)
         self._make_plots()
         self._lay_out()

@@ -240,7 +240,9 @@ class AlignWork(QObject):
         for name in stages_of(series, self.config):
             reason = why_not_stage(name, series, self.config)
             if reason:
-                return f"Untick the stage {STAGE_TEXT[name][0]}: {reason}"
+                label = STAGE_TEXT[name][0]
+                automatic = self.config.stages == "auto"
+                return f"{label} {reason}" if automatic else f"Untick the stage {label}: {reason}"
         return ""
 
     def run(self) -> None:

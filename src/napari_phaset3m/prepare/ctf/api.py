@@ -216,8 +216,9 @@ def _needs_exit_wave(state: _State) -> bool:
     trusted = np.mean([image.confidence > 0 for image in state.images.values()])
     if trusted >= ENOUGH:
         return False
-    if can_serve(state.series) is not None:
-        state.reason = f"{1 - trusted:.0%} of the images show no Thon rings that can be trusted"
+    why_not = can_serve(state.series)
+    if why_not is not None:
+        state.reason = f"exit waves cannot be compared, as {why_not}"
         return False
     state.reason = f"Thon rings cannot be trusted in {1 - trusted:.0%} of the images"
     return True

@@ -142,12 +142,16 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
     if trusted:
         best = float(np.median([image.resolution_angstrom for image in trusted]))
         text += f" (typically to {best:.2g} Å)"
-    text += "." if trusted or not reason else f": {reason}."
+    text += "." if trusted or not reason else f"; {reason}."
     for method, words in _KEPT.items():
         count = sum(image.method == method for image in every)
         text += f" {count} {words}." if count else ""
     if len(trusted) < len(thon):
-        text += " The others have confidence 0: look at their rings before using them."
+        text += (
+            " The others have confidence 0: look at their rings before using them."
+            if trusted
+            else " No defocus is stated either: widen the search, or set one by hand."
+        )
     return "thon", text
 
 
