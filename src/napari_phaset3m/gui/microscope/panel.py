@@ -40,6 +40,7 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
 from napari_phaset3m.session import session_for
@@ -113,25 +114,36 @@ class MicroscopePanel(QScrollArea):
         self._add_tabs(inside)
 
     def _add_tabs(self, inside: QWidget) -> None:
-        self.optimise = OptimisePanel(self._viewer)
+        self._inside = inside
+        self._optimise: OptimisePanel | None = None
         self.tabs, whole = QTabBar(), QWidget()
-        self.pages = (inside, self.optimise)
-        column = QVBoxLayout(whole)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.tabs)
+        self._column = QVBoxLayout(whole)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
         # Not a tab widget: it would make the shorter page as high as the other.
-        for title, page in zip(("Defocus / CTF", "Optimise"), self.pages, strict=True):
+        for widget in (self.tabs, inside):
+            self._column.addWidget(widget)
+        for title in ("Defocus / CTF", "Optimise"):
             self.tabs.addTab(title)
-            column.addWidget(page)
         self.tabs.setDrawBase(False)
         self.tabs.currentChanged.connect(self._on_tab)
         self._on_tab(0)
         self.setWidget(whole)
 
+    @property
+    def optimise(self) -> OptimisePanel:
+        """The page of the optimiser, made when first looked at: with it the panel would hold the window."""
+        if self._optimise is None:
+            self._optimise = OptimisePanel(self._viewer)
+            self._optimise.hide()
+            calm_wheel(self._optimise)
+            self._column.addWidget(self._optimise)
+        return self._optimise
+
     def _on_tab(self, index: int) -> None:
-        for i, page in enumerate(self.pages):
-            page.setVisible(i == index)
+        self._inside.setVisible(index == 0)
+        if index == 1 or self._optimise is not None:
+            self.optimise.setVisible(index == 1)
         if index == 0 and self.isVisible():
             QTimer.singleShot(0, self._show_view)
 
