@@ -7,10 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
-    QBoxLayout,
-    QFrame,
     QMainWindow,
     QScrollArea,
     QSizePolicy,
@@ -32,6 +30,7 @@ from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.scrolling import DownScroll
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -222,18 +221,12 @@ class Workspace(QWidget):
         return hint
 
 
-class _Scrolled(QScrollArea):
-    """A panel that scrolls as a whole where messages above it leave less of the height than it needs.
-
-    Qt's own resizing would scroll as soon as there is less than what the panel would like.
-    """
+class _Scrolled(DownScroll):
+    """A panel that scrolls as a whole where messages above it leave less of the height than it needs."""
 
     def __init__(self, panel: QWidget) -> None:
-        super().__init__()
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        super().__init__(panel)
         self.setMinimumHeight(PAGE_MIN_HEIGHT)
-        self.setWidget(panel)
 
     def minimumSizeHint(self) -> Any:
         """As wide as the panel and a bar beside it."""
@@ -242,25 +235,6 @@ class _Scrolled(QScrollArea):
             bar = self.verticalScrollBar().sizeHint().width()
             hint.setWidth(max(panel.minimumWidth(), panel.minimumSizeHint().width()) + bar)
         return hint
-
-    def resizeEvent(self, event: Any) -> None:
-        """Give the panel the room that there is."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """A panel whose contents changed may need more room, or less."""
-        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
-            self._fit()
-        return bool(super().eventFilter(watched, event))
-
-    def _fit(self) -> None:
-        panel, room = self.widget(), self.viewport().size()
-        layout = None if panel is None else panel.layout()
-        if isinstance(layout, QBoxLayout):
-            wraps = layout.hasHeightForWidth()
-            least = layout.minimumHeightForWidth(room.width()) if wraps else layout.minimumSize().height()
-            panel.resize(room.width(), max(least, room.height()))
 
 
 def _side_docks_keep_their_height(dock: QWidget | None) -> None:

@@ -8,11 +8,9 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QPushButton,
-    QScrollArea,
     QTabBar,
     QVBoxLayout,
     QWidget,
@@ -23,7 +21,7 @@ from napari_phaset3m.gui.microscope.ctf_view import TITLE, CtfView
 from napari_phaset3m.gui.microscope.ctf_words import words
 from napari_phaset3m.gui.microscope.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.optimise.panel import OptimisePanel
-from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot
 from napari_phaset3m.gui.steps.driver import NO_SERIES
 from napari_phaset3m.gui.steps.history_list import HistoryList, undo_keys
@@ -32,8 +30,6 @@ from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
     LINE_SPACING,
-    PANEL_MAX_WIDTH,
-    PANEL_MIN_WIDTH,
     label,
     rule,
     set_role,
@@ -43,7 +39,6 @@ from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
@@ -52,7 +47,7 @@ if TYPE_CHECKING:
 _RINGS = 210
 
 
-class MicroscopePanel(QScrollArea):
+class MicroscopePanel(ScrollPanel):
     """Fit, look, correct, apply; works alone and in the workspace.
 
     Parameters
@@ -63,15 +58,8 @@ class MicroscopePanel(QScrollArea):
     state_changed = Signal()
 
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._session = session_for(napari_viewer)
+        super().__init__(napari_viewer)
         self.work: CtfWork = ctf_work_for(self._session, napari_viewer)
-        self.setMinimumWidth(PANEL_MIN_WIDTH)
-        self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._build()
         self._connect()
         as_panel(self, napari_viewer)
