@@ -17,6 +17,7 @@ from _steps import noisy_series, until_idle  # noqa: E402
 
 from napari_phaset3m.cli import main  # noqa: E402
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.align.pairs import make_pair  # noqa: E402
 from napari_phaset3m.gui.align.panel import SETTLED_MS, AlignPanel  # noqa: E402
 from napari_phaset3m.gui.align.view import AlignView, per_focus  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, next_step  # noqa: E402
@@ -528,8 +529,14 @@ def test_a_local_field_is_accepted_with_its_alignment(qtbot, panel, engine):
     session = panel._session
     before = session.series = noisy_series()
     engine.local = np.full((5, 2, 2, 3, 3), 1.5)
+    layer = wait_shown(qtbot, panel)
     panel.run.click()
     until_idle(qtbot, session)
+    series, draft, local = session.series, panel.work.draft, panel.work.origin.local_px
+    place, look = session.shown_image, panel.check_.look
+    pair = [make_pair(0, series, draft, place, look, None, field)[1].a for field in (local, None)]
+    qtbot.waitUntil(lambda: np.array_equal(layer.data, pair[0]), timeout=10_000)
+    assert not np.array_equal(*pair), "the check shows what Accept will do to the images"
     panel.ends.accept.click()
     until_idle(qtbot, session)
     unbent = session.series.images[:, :, 4:-4, 4:-4]

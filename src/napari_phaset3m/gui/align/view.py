@@ -174,7 +174,8 @@ class AlignView(QWidget):
         self._token += 1
         self._computing, self._again = True, False
         focus = self._session.shown_image[1]
-        job = partial(_sinogram, self._token, series, alignment, (self.row.value(), focus), blur)
+        what = series, alignment, self._work.origin.local_px
+        job = partial(_sinogram, self._token, what, (self.row.value(), focus), blur)
         in_background(job, self._on_sinogram, self._on_crash)
 
     def _on_sinogram(self, answer: tuple[int, np.ndarray, np.ndarray, float]) -> None:
@@ -267,11 +268,12 @@ def _beside(widgets: tuple[QWidget, ...]) -> QWidget:
 
 
 def _sinogram(
-    token: int, series: Any, alignment: Alignment, place: tuple[int, int], blur_px: float
+    token: int, what: tuple[Any, Alignment, np.ndarray | None], place: tuple[int, int], blur_px: float
 ) -> tuple[int, np.ndarray, np.ndarray, float]:
     from scipy.ndimage import gaussian_filter1d
 
-    rows, tilts = sinogram(series, alignment, *place, width=_rows(blur_px))
+    series, alignment, local = what
+    rows, tilts = sinogram(series, alignment, *place, width=_rows(blur_px), local=local)
     rows = gaussian_filter1d(rows, blur_px, axis=1) if blur_px > 0 else rows
     return token, rows, tilts, series.pixel_size_angstrom / 10
 

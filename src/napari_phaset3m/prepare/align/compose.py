@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.api import iterate_align
-from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.apply import apply, local_at
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.result import AlignResult
@@ -149,16 +149,10 @@ def _turned(matrices: np.ndarray, field: np.ndarray) -> np.ndarray:
 
 
 def _read(field: np.ndarray, places: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
-    """A field at places `(n_tilt, n_focus, 2, my, mx)` from the centre; outside, its edge goes on."""
-    from scipy.ndimage import map_coordinates
-
-    size, extent = np.array(field.shape[3:]), np.array(image_shape)
-    scale = (size - 1) / np.maximum(extent - 1, 1)
+    """Fields of all images at places `(n_tilt, n_focus, 2, my, mx)`."""
     found = np.empty(places.shape)
     for index in np.ndindex(field.shape[:2]):
-        at = places[index] * scale[:, None, None] + ((size - 1) / 2)[:, None, None]
-        for axis in range(2):
-            found[(*index, axis)] = map_coordinates(field[(*index, axis)], at, order=1, mode="nearest")
+        found[index] = local_at(field[index], places[index], image_shape)
     return found
 
 
