@@ -193,9 +193,13 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     session, work = panel._session, panel.work
     before = session.series = noisy_series()
     work.nudge(0.0, 1.0, whole_tilt=False)
+    ran_with = work.config
     panel.run.click()
     qtbot.waitUntil(lambda: "shifts_px" in work.live, timeout=10_000)
     assert not panel.run.isEnabled() and not panel.move_.keys.isEnabled()
+    work.config = ran_with.model_copy(update={"seed": 99})
+    panel._on_undo()
+    assert work.draft is not None, "Ctrl+Z waits for the run"
     until_idle(qtbot, session)
     assert engine.started_from[0, 0, 1] == -1.0, "it starts from what was moved by hand"
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
@@ -212,7 +216,8 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     panel.ends.accept.click()
     np.testing.assert_allclose(session.series.shifts_px[1, 1], (0.5, -1.0))
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
-    assert session.series.metadata["history"][-1]["step"] == "align"
+    step = session.series.metadata["history"][-1]
+    assert step["step"] == "align" and step["parameters"]["seed"] == ran_with.seed, "the settings it ran with"
     assert [s.name for s in session.history.states] == ["Opened", "Alignment"] and work.draft is None
     assert next_step(session) == "Reconstruct" and "accept or discard" not in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"

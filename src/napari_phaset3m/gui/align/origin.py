@@ -12,6 +12,8 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.gui.align.stages import STAGE_TEXT
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.compose import iterate_after
+from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.words import told_words, why_undone
 from napari_phaset3m.prepare.events import Done, Event, Progress
@@ -86,6 +88,18 @@ class Origin:
             turn = np.degrees(found.get("phi12", 0.0))
             parts.append(f"astigmatism {found['C12'] / 10:.2f} nm at {turn:.0f}°")
         return "  ·  ".join(parts)
+
+
+def aligned(
+    draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
+) -> Iterator[Event]:
+    """Align from a draft, as a job.
+
+    One that turns or bends the images is put in for the run alone: Accept resamples those of the series.
+    """
+    start = origin.with_optics(series)
+    first = Alignment.of(start) if draft is None else draft
+    return iterate_after(start, first, config, local=origin.local_px, finish=control)
 
 
 def applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:

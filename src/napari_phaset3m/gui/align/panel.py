@@ -151,16 +151,12 @@ class AlignPanel(ScrollPanel):
         self._refresh()
 
     def _on_undo(self) -> None:
-        if self.work.can_undo:
-            self.work.undo()
-        elif not self.work.driver.busy:
-            self._session.undo()
+        if not self.work.driver.busy:
+            (self.work.undo if self.work.can_undo else self._session.undo)()
 
     def _on_redo(self) -> None:
-        if self.work.can_redo:
-            self.work.redo()
-        elif not self.work.driver.busy:
-            self._session.redo()
+        if not self.work.driver.busy:
+            (self.work.redo if self.work.can_redo else self._session.redo)()
 
     def _on_read(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Import alignment", self._folder(), READ_FILES)

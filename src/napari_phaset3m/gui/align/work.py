@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.gui.align.origin import Origin, applied, stage_words
+from napari_phaset3m.gui.align.origin import Origin, aligned, applied, stage_words
 from napari_phaset3m.gui.align.stages import STAGE_TEXT
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.series.view import same_images
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
-from napari_phaset3m.prepare.align.compose import iterate_after
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
@@ -23,12 +22,9 @@ from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.events import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari.components import ViewerModel
 
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.prepare.events import Event
     from napari_phaset3m.session import Session
 
 TOPIC, RUN = "align", "Alignment"
@@ -66,6 +62,7 @@ class AlignWork(QObject):
         #: Misfit of each image over trial shifts, and these shifts in px, where a grid search ran.
         self.error_maps: tuple[np.ndarray, np.ndarray] | None = None
         self._last: Alignment | None = None
+        self._of_run = (self.origin, self.config)
         self._series: TiltFocalSeries | None = session.series
         self._past: list[tuple[Alignment | None, Origin]] = []
         self._future: list[tuple[Alignment | None, Origin]] = []
@@ -250,7 +247,8 @@ class AlignWork(QObject):
         if self.why_not_run():
             return
         self.live, self.stages = {}, ()
-        job = Job(RUN, partial(_align, self.draft, self.origin, self.config))
+        self._of_run = (self.origin, self.config)  # both may be changed while it runs
+        job = Job(RUN, partial(aligned, self.draft, *self._of_run))
         self.driver.start(TOPIC, RUN, [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
@@ -263,7 +261,8 @@ class AlignWork(QObject):
             return
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
-        origin = Origin.of(done.series, done.result, series, self.config).after(self.origin)
+        start, config = self._of_run
+        origin = Origin.of(done.series, done.result, series, config).after(start)
         self.set_draft(found, origin=origin)
         words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
         self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
@@ -289,12 +288,3 @@ def align_work_for(session: Session, viewer: ViewerModel) -> AlignWork:
     if found is None:
         found = session.attachments[_KEY] = AlignWork(session, viewer)
     return found
-
-
-def _align(
-    draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
-) -> Iterator[Event]:
-    start = origin.with_optics(series)
-    # One that turns or bends the images is put in for the run alone: Accept resamples those of the series.
-    first = Alignment.of(start) if draft is None else draft
-    return iterate_after(start, first, config, local=origin.local_px, finish=control)
