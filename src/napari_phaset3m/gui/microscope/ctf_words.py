@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_phaset3m.prepare.ctf.result import ImageCtf
+    from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
 
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
@@ -29,6 +29,15 @@ def words(image: ImageCtf) -> str:
             parts.append(f"fitted to {image.resolution_angstrom:.2f} Å")
     parts.append(_METHODS[image.method])
     return "  ·  ".join(parts).replace("-", "−", 1) if image.defocus_angstrom < 0 else "  ·  ".join(parts)
+
+
+def why_unsupported(result: CtfResult) -> str:
+    """Why a table cannot be applied: at some focus nothing is known; empty when it can."""
+    missing = np.flatnonzero(~result.known.all(axis=0)) + 1
+    if not missing.size:
+        return ""
+    where = f" at focus {', '.join(map(str, missing))}" if result.known.shape[1] > 1 else ""
+    return f"No fit{where} can be trusted, and no defocus is stated: widen the search, or set one by hand"
 
 
 def _with(value: float, error: float, digits: int) -> str:

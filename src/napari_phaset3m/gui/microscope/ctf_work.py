@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.microscope.ctf_pictures import told
+from napari_phaset3m.gui.microscope.ctf_words import why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
@@ -177,16 +178,11 @@ class CtfWork(QObject):
         """Set the defocus of an image to the median of the four nearest tilts of its focus."""
         if self.result is None:
             return
-        values = self.result.defocus_angstrom[:, focus].copy()
-        values[tilt] = np.nan
-        values[self.result.outliers()[:, focus] | ~self.result.known[:, focus]] = np.nan
-        known = np.flatnonzero(np.isfinite(values))
-        if not known.size:
+        value = self.result.of_neighbours(tilt, focus)
+        if value is None:
             self.driver.say(TOPIC, "No other image of this focus has a defocus that can be trusted", "error")
-            return
-        tilts = self.result.tilt_deg
-        near = known[np.argsort(np.abs(tilts[known] - tilts[tilt]))[:4]]
-        self.edit(tilt, focus, float(np.median(values[near])))
+        else:
+            self.edit(tilt, focus, value)
 
     @property
     def can_undo(self) -> bool:
@@ -228,11 +224,7 @@ class CtfWork(QObject):
             return f"{self.driver.title} is running"
         if self.applied:
             return "The series has these values"
-        missing = np.flatnonzero(~self.result.known.all(axis=0)) + 1
-        if not missing.size:
-            return ""
-        where = f" at focus {', '.join(map(str, missing))}" if self.result.known.shape[1] > 1 else ""
-        return f"No fit{where} can be trusted, and no defocus is stated: widen the search, or set one by hand"
+        return why_unsupported(self.result)
 
     def apply(self) -> None:
         """Write defocus and astigmatism into the series."""

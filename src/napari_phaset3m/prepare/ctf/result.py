@@ -121,6 +121,14 @@ class CtfResult:
         """`(n_tilt, n_focus)` at the rotation centre; nan where there is none."""
         return self.array("defocus_angstrom")
 
+    def of_neighbours(self, tilt: int, focus: int, count: int = 4) -> float | None:
+        """Median (angstrom) of the nearest tilts of a focus that are known and no outliers; None: there are none."""
+        good = self.known[:, focus] & ~self.outliers()[:, focus]
+        good[tilt] = False
+        others = np.flatnonzero(good)
+        near = others[np.argsort(np.abs(self.tilt_deg[others] - self.tilt_deg[tilt]))[:count]]
+        return float(np.median(self.defocus_angstrom[near, focus])) if near.size else None
+
     def outliers(self, limit: float = 5.0) -> np.ndarray:
         """`(n_tilt, n_focus)` bool: far from its neighbours in tilt, as against how far others are.
 
