@@ -31,6 +31,13 @@ def words(image: ImageCtf) -> str:
     return "  ·  ".join(parts).replace("-", "−", 1) if image.defocus_angstrom < 0 else "  ·  ".join(parts)
 
 
+def stand_in_words(before: CtfResult, after: CtfResult) -> str:
+    """How many other images a defocus that was set by hand stands in for now; empty when none."""
+    count = int((after.known & ~before.known).sum()) - 1
+    text = f"{count} images whose fits cannot be trusted take the defocus of their nearest tilts"
+    return text if count > 0 else ""
+
+
 def why_unsupported(result: CtfResult) -> str:
     """Why a table cannot be applied: at some focus nothing is known; empty when it can."""
     missing = np.flatnonzero(~result.known.all(axis=0)) + 1

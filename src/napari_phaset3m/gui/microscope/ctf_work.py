@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.microscope.ctf_pictures import told
-from napari_phaset3m.gui.microscope.ctf_words import why_unsupported
+from napari_phaset3m.gui.microscope.ctf_words import stand_in_words, why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
@@ -162,17 +162,13 @@ class CtfWork(QObject):
         except PhaseT3MError as error:
             self.driver.say(TOPIC, in_step_words(error), "error")
             return
-        self._tell_stand_ins(self.result, changed)
+        told_of = stand_in_words(self.result, changed)
+        if told_of:
+            self.driver.say(TOPIC, told_of, "warning")
         self._past = [*self._past[-100:], self.result]
         self.result, self.applied = changed, False
         self.request()
         self.changed.emit()
-
-    def _tell_stand_ins(self, before: CtfResult, after: CtfResult) -> None:
-        count = int((after.known & ~before.known).sum()) - 1
-        if count > 0:
-            text = f"{count} images whose fits cannot be trusted take the defocus of their nearest tilts"
-            self.driver.say(TOPIC, text, "warning")
 
     def from_neighbours(self, tilt: int, focus: int) -> None:
         """Set the defocus of an image to the median of the four nearest tilts of its focus."""
@@ -222,9 +218,7 @@ class CtfWork(QObject):
             return "Fit first"
         if self.driver.busy:
             return f"{self.driver.title} is running"
-        if self.applied:
-            return "The series has these values"
-        return why_unsupported(self.result)
+        return "The series has these values" if self.applied else why_unsupported(self.result)
 
     def apply(self) -> None:
         """Write defocus and astigmatism into the series."""

@@ -122,7 +122,7 @@ class CtfResult:
         return self.array("defocus_angstrom")
 
     def of_neighbours(self, tilt: int, focus: int, count: int = 4) -> float | None:
-        """Median (angstrom) of the nearest tilts of a focus that are known and no outliers; None: there are none."""
+        """Median (angstrom) of the nearest tilts of a focus that are known and no outliers; None: no such."""
         good = self.known[:, focus] & ~self.outliers()[:, focus]
         good[tilt] = False
         others = np.flatnonzero(good)
