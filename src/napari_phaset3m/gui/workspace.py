@@ -224,16 +224,13 @@ class Workspace(QWidget):
 class _Scrolled(DownScroll):
     """A panel that scrolls as a whole where messages above it leave less of the height than it needs."""
 
-    def __init__(self, panel: QWidget) -> None:
-        super().__init__(panel)
-        self.setMinimumHeight(PAGE_MIN_HEIGHT)
-
     def minimumSizeHint(self) -> Any:
-        """As wide as the panel and a bar beside it."""
+        """As wide as the panel and a bar beside it; a low panel is seen as a whole."""
         hint, panel = super().minimumSizeHint(), self.widget()
         if panel is not None:
-            bar = self.verticalScrollBar().sizeHint().width()
-            hint.setWidth(max(panel.minimumWidth(), panel.minimumSizeHint().width()) + bar)
+            least, bar = panel.minimumSizeHint(), self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(max(panel.minimumWidth(), least.width()) + bar)
+            hint.setHeight(min(least.height(), PAGE_MIN_HEIGHT))
         return hint
 
 
