@@ -204,7 +204,7 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     assert engine.started_from[0, 0, 1] == -1.0, "it starts from what was moved by hand"
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
     assert session.series is before
-    assert "Projection matching: moved 1.50 px (RMS)  ·  unpredicted part 0.8 → 0.4" in panel.bar.note.text()
+    assert "Projection matching: moved 1.50 px (RMS), unpredicted part 0.8 → 0.4" in panel.bar.note.text()
     assert next_step(session) == "Align" and "accept or discard" in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
     work.nudge(0.0, 1.0, whole_tilt=False)

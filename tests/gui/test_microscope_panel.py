@@ -190,6 +190,7 @@ def test_fits_to_noise_are_not_applied(qtbot, panel):
     assert "2 images" in panel.bar.note.text() and panel.apply.isEnabled()
     panel._session.shown_image = (1, 0)
     assert "Defocus 1400.0 nm" in panel.numbers.text() and "nearest tilts" in panel.numbers.text()
+    assert " nm, cannot be trusted" in panel.note.text() and "Å" not in panel.note.text()
     panel.undo.click()
     assert not panel.apply.isEnabled() and "1400.0" not in panel.numbers.text()
     panel.work.edit(0, 0, 14000.0)

@@ -130,14 +130,14 @@ def next_step(session: Session) -> str:
     """The step that the hint speaks of: where one goes on."""
     if session.series is None:
         return "Series"
+    waiting = waits(session)
+    if waiting:
+        return waiting
     if missing_for_multislice(session.series) and needs_microscope(session.config):
         return "Series"
     if any(record.status == "finished" for record in session.runs):
         measured = any(record.resolution for record in session.runs)
         return "" if measured else "Analyse"
-    waiting = waits(session)
-    if waiting:
-        return waiting
     topics = done_topics(session.series) - {""}
     if not topics:
         return "Prepare"
@@ -155,15 +155,15 @@ def hint(session: Session) -> tuple[str, str]:
         return "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
     if session.message.startswith("Saved"):
         return session.message, "muted"
+    waiting = waits(session)
+    if waiting:
+        return _WAITING[waiting], "warning"
     missing = missing_for_multislice(session.series)
     if missing and needs_microscope(session.config):
         verb = "is" if len(missing) == 1 else "are"
         return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
     if any(record.status == "finished" for record in session.runs):
         return "Next: mask and analyse the result, or change settings and start again.", "muted"
-    waiting = waits(session)
-    if waiting:
-        return _WAITING[waiting], "warning"
     topics = done_topics(session.series) - {""}
     if not topics:
         return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"

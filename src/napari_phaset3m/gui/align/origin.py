@@ -116,7 +116,7 @@ def stage_words(stages: tuple[Any, ...]) -> str:
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         kept, told = getattr(stage, "kept", True), getattr(stage, "told", {})
         state = "" if kept else f"  ·  undone: {why_undone(stage.name, told)}"
-        lines.append(f"{STAGE_TEXT[stage.name][0]}: {change}  ·  {error}{state}")
+        lines.append(f"{STAGE_TEXT[stage.name][0]}: {change}, {error}{state}")
         more = told_words(stage.name, told) if kept else ""
         if more:
             lines.append(more)

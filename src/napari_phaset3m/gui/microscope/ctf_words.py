@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
 
+_OF_DEFOCUS = re.compile(r"(the fit, |give about |noise leaves |Typical error )(-?\d+) Å")
 _METHODS = {
     "thon": "Thon rings", "exit wave": "exit-wave consistency", "edited": "set by hand",
     "stated": "as the series states", "neighbours": "median of the nearest tilts", "none": "nothing found",
@@ -45,6 +47,11 @@ def why_unsupported(result: CtfResult) -> str:
         return ""
     where = f" at focus {', '.join(map(str, missing))}" if result.known.shape[1] > 1 else ""
     return f"No fit{where} can be trusted, and no defocus is stated: widen the search, or set one by hand"
+
+
+def in_nm(text: str) -> str:
+    """What a fit tells of defoci (in Å, as everywhere in the engine) in the unit of the window."""
+    return _OF_DEFOCUS.sub(lambda found: f"{found[1]}{int(found[2]) / 10:.1f} nm", text)
 
 
 def _with(value: float, error: float, digits: int) -> str:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.microscope.ctf_pictures import told
-from napari_phaset3m.gui.microscope.ctf_words import stand_in_words, why_unsupported
+from napari_phaset3m.gui.microscope.ctf_words import in_nm, stand_in_words, why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
@@ -123,7 +123,7 @@ class CtfWork(QObject):
 
     def _take(self, name: str, done: Done) -> None:
         self.result, self._past, self.applied = done.result, [], False
-        self.driver.say(TOPIC, done.result.message, "good" if done.result.supported else "warning")
+        self.driver.say(TOPIC, in_nm(done.result.message), "good" if done.result.supported else "warning")
         self.request()
         self.changed.emit()
 

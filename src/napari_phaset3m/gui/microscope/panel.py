@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.align.widgets import enable, tool
 from napari_phaset3m.gui.microscope.ctf_view import TITLE, CtfView
-from napari_phaset3m.gui.microscope.ctf_words import words
+from napari_phaset3m.gui.microscope.ctf_words import in_nm, words
 from napari_phaset3m.gui.microscope.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.optimise.panel import OptimisePanel
 from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
@@ -243,7 +243,7 @@ class MicroscopePanel(ScrollPanel):
         self.numbers.setText(words(image) if image is not None else "")
         missing = NO_SERIES if self._session.series is None else work.error
         if image is not None and not missing and work.result is not None:
-            missing = image.note if image.confidence < DOUBTFUL or image.method != "thon" else ""
+            missing = in_nm(image.note) if image.confidence < DOUBTFUL or image.method != "thon" else ""
         set_role(self.note, "muted" if self._session.series is None else "warning")
         self.note.setText(missing)
         self.note.setVisible(bool(missing))
