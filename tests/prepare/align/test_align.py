@@ -132,7 +132,7 @@ def test_a_single_tilt_aligns_its_foci(shifted):
     apart = np.diff(done.result.alignment.shifts_px[0], axis=0)[0]
     truth = np.diff(shifted.shifts_px[middle], axis=0)[0] - (2, -3)
     assert np.allclose(apart, truth, atol=0.3)
-    with pytest.raises(ConfigError, match="coarse needs three tilts in use, but there is 1$"):
+    with pytest.raises(ConfigError, match=r"coarse needs three tilts in use, but there is 1$"):
         api.align(one.replace(images=images[:, :1], defocus_angstrom=None, used=None, shifts_px=None))
     with pytest.raises(ConfigError, match="coarse needs three tilts in use, but there is 1; leave it out"):
         api.align(one, config("coarse"))
