@@ -241,7 +241,7 @@ def test_images_are_resampled_once_after_an_import(tmp_path, monkeypatch, stages
     monkeypatch.setattr(compose, "apply", lambda *given: fields.append(given[2]) or apply(*given))
     assert main(["align", str(path), "-o", str(out), *flags, "--import", str(old), "--export", str(new)]) == 0
     given, aligned = load_series(path), load_series(out)
-    told = apply(given, import_alignment(new, given), fields[0])
-    assert (fields[0] is None) == (stages == "beads")
+    told = apply(given, import_alignment(new, given), fields[-1])
+    assert (fields[-1] is None) == (stages == "beads")
     assert np.allclose(told.images, aligned.images, atol=1e-4)
     assert np.allclose(told.shifts_px, aligned.shifts_px, atol=1e-3)

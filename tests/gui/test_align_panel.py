@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +15,26 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 from _steps import noisy_series, until_idle  # noqa: E402
 
-from napari_phaset3m.gui.align import work as align_work  # noqa: E402
+from napari_phaset3m.cli import main  # noqa: E402
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.align.pairs import make_pair  # noqa: E402
 from napari_phaset3m.gui.align.panel import SETTLED_MS, AlignPanel  # noqa: E402
 from napari_phaset3m.gui.align.view import AlignView, per_focus  # noqa: E402
+from napari_phaset3m.gui.step_guide import hint, next_step  # noqa: E402
+from napari_phaset3m.io.series import load_series, save_series  # noqa: E402
+from napari_phaset3m.prepare.align import compose  # noqa: E402
+from napari_phaset3m.prepare.align.apply import apply  # noqa: E402
+from napari_phaset3m.prepare.align.config import AlignConfig  # noqa: E402
 from napari_phaset3m.prepare.align.formats import export_alignment  # noqa: E402
 from napari_phaset3m.prepare.align.model import Alignment  # noqa: E402
+from napari_phaset3m.prepare.align.result import AlignResult, StageResult  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
+from napari_phaset3m.prepare.history import recorded  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 
-@dataclass(frozen=True)
-class Stage:
-    name: str = "match"
-    rms_change_px: float = 1.5
-    error_before: float = 0.8
-    error_after: float = 0.4
-    seconds: float = 1.0
-    kept: bool = True
-
-
-@dataclass(frozen=True)
-class Result:
-    alignment: Alignment
-    stages: tuple[Stage, ...] = (Stage(),)
-    local_px: np.ndarray | None = None
+def stage(*, kept: bool = True) -> StageResult:
+    return StageResult("match", 1.5, 0.8, 0.4, 10.0, 20.0, 1.0, kept)
 
 
 class FakeEngine:
@@ -49,7 +43,7 @@ class FakeEngine:
     def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
         self.rotation, self.steps, self.started_from = rotation, steps, None
         self.cs = self.local = None
-        self.stages: tuple[Stage, ...] = (Stage(),)
+        self.stages = (stage(),)
 
     def __call__(self, series, config, *, finish=None, device="auto"):
         start = Alignment.of(series)
@@ -66,12 +60,12 @@ class FakeEngine:
             residual=np.full(start.used.shape, 0.4),
             shift_error_px=np.full(start.shifts_px.shape, 0.05),
         )
-        after = series.replace(shifts_px=found.shifts_px)
+        after = recorded(series.replace(shifts_px=found.shifts_px), "align")
         if self.cs is not None:
             after = after.replace(
                 spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
             )
-        yield Done(after, Result(found, self.stages, self.local))
+        yield Done(after, AlignResult(found, self.stages, local_px=self.local))
 
 
 @pytest.fixture
@@ -92,7 +86,7 @@ def panel(qtbot, viewer):
 @pytest.fixture
 def engine(monkeypatch):
     fake = FakeEngine()
-    monkeypatch.setattr(align_work, "iterate_align", fake)
+    monkeypatch.setattr(compose, "iterate_align", fake)
     return fake
 
 
@@ -199,13 +193,19 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     session, work = panel._session, panel.work
     before = session.series = noisy_series()
     work.nudge(0.0, 1.0, whole_tilt=False)
+    ran_with = work.config
     panel.run.click()
     qtbot.waitUntil(lambda: "shifts_px" in work.live, timeout=10_000)
     assert not panel.run.isEnabled() and not panel.move_.keys.isEnabled()
+    work.config = ran_with.model_copy(update={"seed": 99})
+    panel._on_undo()
+    assert work.draft is not None, "Ctrl+Z waits for the run"
     until_idle(qtbot, session)
     assert engine.started_from[0, 0, 1] == -1.0, "it starts from what was moved by hand"
     np.testing.assert_allclose(work.alignment.shifts_px[1, 1], (0.5, -1.0))
-    assert session.series is before and "moved 1.50 px (RMS)" in panel.bar.note.text()
+    assert session.series is before
+    assert "Projection matching: moved 1.50 px (RMS), unpredicted part 0.8 → 0.4" in panel.bar.note.text()
+    assert next_step(session) == "Align" and "accept or discard" in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text() and "residual 0.4" in panel.move_.numbers.text()
     work.nudge(0.0, 1.0, whole_tilt=False)
     work.undo()
@@ -216,8 +216,10 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     panel.ends.accept.click()
     np.testing.assert_allclose(session.series.shifts_px[1, 1], (0.5, -1.0))
     assert np.may_share_memory(session.series.images, before.images), "nothing is resampled"
-    assert session.series.metadata["history"][-1]["step"] == "align"
+    step = session.series.metadata["history"][-1]
+    assert step["step"] == "align" and step["parameters"]["seed"] == ran_with.seed, "the settings it ran with"
     assert [s.name for s in session.history.states] == ["Opened", "Alignment"] and work.draft is None
+    assert next_step(session) == "Reconstruct" and "accept or discard" not in hint(session)[0]
     assert "± 0.05" in panel.move_.numbers.text(), "errors stay known after accepting"
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
@@ -269,15 +271,29 @@ def test_a_turned_alignment_is_applied_in_the_background(qtbot, panel, engine):
     panel.run.click()
     until_idle(qtbot, session)
     assert "rotation +3.00°" in panel.move_.numbers.text()
-    assert "Accept (or discard) this alignment first" in panel.run.toolTip()
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert "rotation +6.00°" in panel.move_.numbers.text(), "a run goes on from a draft that turns the images"
+    assert session.series is before, "which are only turned on Accept"
     panel.ends.accept.click()
     until_idle(qtbot, session)
-    assert session.series is not before and not np.may_share_memory(session.series.images, before.images)
-    assert session.series.tilt_axis_angle_deg == pytest.approx(3.0)
+    np.testing.assert_array_equal(session.series.images, apply(before, found_twice(before)).images)
+    assert session.series.tilt_axis_angle_deg == pytest.approx(6.0)
+
+
+def found_twice(series):
+    """What two runs of the fake engine with 3° give, told of the given images."""
+    cos, sin = np.cos(np.radians(3.0)), np.sin(np.radians(3.0))
+    # (y, x): the first shift, and the second one, which is in the axes of the images turned by 3°
+    whole = (0.5 + 0.5 * cos - 1.0 * sin, -1.0 - 0.5 * sin - 1.0 * cos)
+    images = series.used.shape
+    return Alignment.of(series).replace(
+        shifts_px=np.broadcast_to(whole, (*images, 2)), rotation_deg=np.full(images, 6.0)
+    )
 
 
 def test_a_run_that_gains_nothing_changes_nothing(qtbot, panel, engine):
-    engine.stages = (Stage(kept=False),)
+    engine.stages = (stage(kept=False),)
     panel._session.series = noisy_series()
     panel.run.click()
     until_idle(qtbot, panel._session)
@@ -355,6 +371,92 @@ def test_a_file_is_of_the_raw_sections_or_of_these_images(qtbot, panel, tmp_path
     qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
     wanted = (shifts[order[:, 0], ::-1] + (4.0, -6.0)) / 2
     np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], wanted, atol=2e-3)
+
+
+def bead_images() -> np.ndarray:
+    """Beads of 8 px on a noisy ground about an axis that is turned by 1.5°, seven tilts."""
+    rng = np.random.default_rng(2)
+    turn, tilts = np.radians(1.5), np.radians(np.linspace(-45, 45, 7))
+    y, x = np.meshgrid(np.arange(96) - 47.5, np.arange(96) - 47.5, indexing="ij")
+    images = 1 + rng.normal(0, 0.02, (7, 1, 96, 96))
+    for bz, by, bx in rng.uniform((-8, -30, -30), (8, 30, 30), (9, 3)):
+        for image, tilt in zip(images[:, 0], tilts, strict=True):
+            across = bx * np.cos(tilt) - bz * np.sin(tilt)
+            px = across * np.cos(turn) - by * np.sin(turn)
+            py = across * np.sin(turn) + by * np.cos(turn)
+            image -= 0.7 * (np.hypot(x - px, y - py) < 4)
+    return images.astype(np.float32)
+
+
+def test_an_imported_alignment_is_aligned_on_and_images_are_interpolated_once(
+    qtbot, panel, tmp_path, monkeypatch
+):
+    """As the command does it: its output and what is accepted here have the same images."""
+    path, old, out = tmp_path / "beads.h5", tmp_path / "old.xf", tmp_path / "out.h5"
+    session = panel._session
+    given = noisy_series(
+        images=bead_images(),
+        tilt_deg=np.linspace(-45, 45, 7),
+        defocus_angstrom=None,
+        pixel_size_angstrom=12.0,
+    )
+    save_series(given, path)
+    rng = np.random.default_rng(1)
+    first = Alignment.of(given).replace(rotation_deg=30.0 + rng.normal(0, 1, (7, 1)))
+    export_alignment(first, old, given)
+    flags = ["--stages", "beads", "--match-bins", "4", "--threads", "1"]
+    assert main(["align", str(path), "-o", str(out), *flags, "--import", str(old)]) == 0
+    wanted = load_series(out)
+    session.series = load_series(path)
+    calls = []
+    monkeypatch.setattr(compose, "iterate_align", counted(compose.iterate_align, calls))
+    panel.work.config = AlignConfig.parse(stages=["beads"], match={"match_bins": [4]}, threads=1)
+    panel.files.read(old)
+    qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
+    panel.run.click()
+    until_idle(qtbot, session, 60_000)
+    assert calls[0].tilt_axis_angle_deg == pytest.approx(first.axis_angle_deg, abs=0.01), "from the draft"
+    assert "Gold beads: moved" in panel.bar.note.text() and "undone" not in panel.bar.note.text()
+    panel.ends.accept.click()
+    until_idle(qtbot, session)
+    np.testing.assert_allclose(session.series.images, wanted.images, atol=1e-5)
+    np.testing.assert_allclose(session.series.shifts_px, wanted.shifts_px, atol=1e-4)
+    assert session.series.tilt_axis_angle_deg == pytest.approx(wanted.tilt_axis_angle_deg, abs=1e-3)
+    assert session.series.metadata["history"][-1]["told"]["imported"] == "old.xf"
+    twice = apply(apply(given, first), Alignment.of(given).replace(rotation_deg=1.0))
+    assert np.abs(twice.images - wanted.images).max() > 1e-2, "this test could fail"
+
+
+def counted(events, calls):
+    """An engine that tells what it was given."""
+
+    def called(series, *args, **kwargs):
+        calls.append(series)
+        return events(series, *args, **kwargs)
+
+    return called
+
+
+def test_a_reprojection_of_a_turned_draft_is_compared_in_its_own_axes(qtbot, panel):
+    """Its pictures are turned already, so shifts must be told in the axes of the turned images."""
+    session = panel._session
+    images = np.ones((5, 1, 48, 48), np.float32)
+    y, x = np.meshgrid(np.arange(48) - 23.5, np.arange(48) - 23.5, indexing="ij")
+    images[:] += np.exp(-((x - 10) ** 2 + y**2) / 8)  # on a tilt axis along x
+    session.series = noisy_series(images=images, defocus_angstrom=None)
+    turned = Alignment.of(session.series).replace(
+        rotation_deg=-90.0, shifts_px=np.broadcast_to((0.0, 4.0), (5, 1, 2))
+    )
+    panel.work.set_draft(turned)
+    session.shown_image = (2, 0)
+    panel.check.predict.click()
+    until_idle(qtbot, session, 60_000)
+    assert not panel.check_.stale()
+    found = panel.check_.predictions.aligned("measured", 2, 0)
+    at = np.array(np.unravel_index(np.abs(found).argmax(), found.shape)) - 23.5
+    np.testing.assert_allclose(at, (6.0, 0.0), atol=0.6)  # x 10 − 4 in the given image is along the axis
+    panel.work.turn_axis(-80.0)
+    assert panel.check_.stale(), "turned on since"
 
 
 def test_reprojection_and_plots(qtbot, panel):
@@ -459,9 +561,14 @@ def test_a_local_field_is_accepted_with_its_alignment(qtbot, panel, engine):
     session = panel._session
     before = session.series = noisy_series()
     engine.local = np.full((5, 2, 2, 3, 3), 1.5)
+    layer = wait_shown(qtbot, panel)
     panel.run.click()
     until_idle(qtbot, session)
-    assert "turns or bends the images" in panel.run.toolTip()
+    series, draft, local = session.series, panel.work.draft, panel.work.origin.local_px
+    place, look = session.shown_image, panel.check_.look
+    pair = [make_pair(0, series, draft, place, look, None, field)[1].a for field in (local, None)]
+    qtbot.waitUntil(lambda: np.array_equal(layer.data, pair[0]), timeout=10_000)
+    assert not np.array_equal(*pair), "the check shows what Accept will do to the images"
     panel.ends.accept.click()
     until_idle(qtbot, session)
     unbent = session.series.images[:, :, 4:-4, 4:-4]
@@ -480,7 +587,6 @@ def test_the_axis_is_turned_by_hand(qtbot, panel):
     panel.move_.angle.setValue(3.0)
     assert work.alignment.axis_angle_deg == pytest.approx(3.0)
     assert "+3.00°" in panel.move_.axis.text() and "± 0.10°" not in panel.move_.axis.text()
-    assert not panel.run.isEnabled() and "turns or bends the images" in panel.run.toolTip()
     panel.ends.accept.click()
     until_idle(qtbot, session)
     assert session.series.tilt_axis_angle_deg == pytest.approx(3.0) and panel.move_.angle.value() == 0.0
@@ -509,3 +615,14 @@ def test_two_viewers_do_not_meet(qtbot, panel):
     panel._session.series = noisy_series()
     panel.work.nudge(0, 1, whole_tilt=False)
     assert second.work.draft is None and second.work.alignment is None and len(other.layers) == 0
+
+
+def test_too_few_tilts_say_so_before_anything_is_run(panel):
+    panel._session.series = noisy_series(n_tilt=1, n_focus=1)
+    assert not panel.run.isEnabled()
+    assert panel.run.toolTip() == "Projection matching needs two tilts in use, but there is 1"
+    assert "three tilts" in panel.stages.ticks["coarse"].toolTip()
+    panel._session.series = noisy_series(n_tilt=1, n_focus=2)
+    assert panel.stages.chosen() == ("focal",) and panel.run.isEnabled(), "foci of one tilt can be aligned"
+    panel._session.series = noisy_series(n_tilt=2, n_focus=2)
+    assert panel.stages.chosen() == ("match", "gradient") and panel.run.isEnabled()

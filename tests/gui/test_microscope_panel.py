@@ -180,8 +180,41 @@ def test_fits_to_noise_are_not_applied(qtbot, panel):
     until_idle(qtbot, panel._session, 120_000)
     assert "0 of 3 images" in panel.work.driver.last_said[1] and panel.work.driver.last_said[2] == "warning"
     assert not panel.apply.isEnabled() and "No fit can be trusted" in panel.apply.toolTip()
+    told = panel.bar.note.text()
+    assert "no tilt has two" in told or "is not stated" in told
+    assert "set one by hand" in told and "100%" not in told
+    panel.work.from_neighbours(0, 0)
+    assert "No other image" in panel.bar.note.text() and not panel.work.can_undo, "the others are noise too"
+    panel._session.shown_image = (0, 0)
+    panel.defocus.setValue(1400.0)
+    assert "2 images" in panel.bar.note.text() and panel.apply.isEnabled()
+    panel._session.shown_image = (1, 0)
+    assert "Defocus 1400.0 nm" in panel.numbers.text() and "nearest tilts" in panel.numbers.text()
+    assert " nm, cannot be trusted" in panel.note.text() and "Å" not in panel.note.text()
+    panel.undo.click()
+    assert not panel.apply.isEnabled() and "1400.0" not in panel.numbers.text()
     panel.work.edit(0, 0, 14000.0)
-    assert panel.apply.isEnabled(), "what was set by hand can be applied"
+    panel.apply.click()
+    assert panel._session.series.defocus_angstrom.tolist() == [[14000.0]] * 3, "nothing of the noise"
+
+
+def test_a_focus_of_which_nothing_is_known_is_asked_for(panel):
+    """One defocus by hand says nothing of another focus, whose distrusted fits must not slip in with it."""
+    series = noisy_series(n=64, defocus_angstrom=None)
+    panel._session.series = series
+    rows = tuple(
+        tuple(ImageCtf(t, f, "thon", 3e4 - 1e3 * t, c12_angstrom=500.0) for f in (0, 1)) for t in range(5)
+    )
+    panel.work.result = CtfResult(rows, series.tilt_deg, CtfConfig(), "thon", "")
+    panel.work.edit(2, 0, 900.0)
+    assert not panel.apply.isEnabled() and "No fit at focus 2 can be trusted" in panel.apply.toolTip()
+    panel.work.edit(0, 1, 1700.0)
+    panel.work.edit(4, 1, 1900.0)
+    panel.apply.click()
+    applied = panel._session.series
+    assert np.all(applied.defocus_angstrom[:, 0] == 900.0) and "C12" not in applied.aberrations
+    assert applied.defocus_angstrom[[0, 2, 4], 1].tolist() == [1700.0, 1800.0, 1900.0]
+    assert applied.metadata["history"][-1]["told"]["fitted"] == 0
 
 
 def test_plots(qtbot, panel, engine):

@@ -15,7 +15,8 @@ pytest.importorskip("napari")
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
-from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
+from napari_phaset3m.gui.widgets.notes import MOST  # noqa: E402
+from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.prepare.history import recorded  # noqa: E402
 from napari_phaset3m.session import Session, session_for  # noqa: E402
 
@@ -188,3 +189,41 @@ def test_a_sample_opened_beside_a_series_is_offered(make_napari_viewer, qtbot):
     note.buttons[0].click()
     qtbot.waitUntil(lambda: session.series.n_tilt == 31, timeout=30_000)
     qtbot.waitUntil(lambda: session.series_path == sample_path() and len(viewer.layers) == 1, timeout=10_000)
+
+
+def test_the_window_fits_a_small_screen_whatever_stands_above_the_panels(make_napari_viewer, qtbot):
+    """After a crash, with the tour open: napari's window grows with its docks, off the edge of 768 px."""
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(1366, 768)
+    workspace = Workspace(viewer)
+    viewer.window.add_dock_widget(workspace, name="Workspace (PhaseT3M)", area="right")
+    session = session_for(viewer)
+    session.series = make_series()
+    for name, *_ in PANELS:
+        workspace.show_step(name)
+        qtbot.wait(50)
+    workspace.tour.begin()
+    for number in range(MOST):
+        text = f"PhaseT3M was not closed properly. Its last state is kept: long_name_{number}, 29 Nov 21:45."
+        workspace.bar.notes.add(text, "warning", [("Reopen it", print), ("Discard", print)])
+    for name in ("Prepare", "Mask"):  # the two that do not scroll by themselves
+        workspace.show_step(name)
+        qtbot.wait(200)
+        assert window.height() <= 768 and window.minimumSizeHint().height() <= 768
+        panel = workspace.panel(name)
+        area = panel.parentWidget().parentWidget()
+        assert panel.height() > area.viewport().height() and area.verticalScrollBar().isVisible()
+        assert panel.width() == area.viewport().width() >= panel.minimumWidth(), "nothing below its bar"
+    workspace.tour.end()
+    workspace.bar.notes.clear()
+    for name in ("Series", "Prepare", "Mask"):
+        workspace.show_step(name)
+        area = workspace.panel(name).parentWidget().parentWidget()
+        qtbot.wait(200)
+        assert (
+            not area.verticalScrollBar().isVisible()
+            and workspace.panel(name).height() == area.viewport().height()
+        )
+    above = sum(w.height() for w in (workspace.bar, workspace.guide))
+    assert workspace.stack.height() > workspace.height() - above - 20, "no empty stretch below the panel"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import shift
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare import checks
+from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.events import Progress, drain
+from napari_phaset3m.prepare.predictions import iterate_predictions
 
 
 def blob(shape, y, x, sigma=2.0) -> np.ndarray:
@@ -44,10 +47,10 @@ def test_aligned_picture_takes_the_shift_out():
     image = blob(shape, 2.0 + 3.5, -4.0 - 2.25)
     series = TiltFocalSeries(images=image[None, None], tilt_deg=[0], pixel_size_angstrom=1, energy_ev=2e5)
     alignment = Alignment.of(series).replace(shifts_px=np.array([[[3.5, -2.25]]]))
-    found = checks.aligned_picture(series, alignment, 0, 0)
+    found = checks.aligned_picture(series, alignment, (0, 0))
     expected = (np.array(shape) - 1) / 2 + (2.0, -4.0)
     np.testing.assert_allclose(centre_of(found), expected, atol=0.05)
-    binned = checks.aligned_picture(series, alignment, 0, 0, bin_=2)
+    binned = checks.aligned_picture(series, alignment, (0, 0), bin_=2)
     # a binned pixel's middle lies half a fine pixel further on
     np.testing.assert_allclose(centre_of(binned) * 2 + 0.5, expected, atol=0.1)
 
@@ -65,8 +68,27 @@ def test_aligned_picture_turns_as_the_convention_says():
         shifts_px=np.array([[[-2.0, 1.5]]]), rotation_deg=np.array([[angle]]),
         magnification=np.array([[magnification]]),
     )  # fmt: skip
-    found = checks.aligned_picture(series, alignment, 0, 0)
+    found = checks.aligned_picture(series, alignment, (0, 0))
     np.testing.assert_allclose(centre_of(found), (30 + y, 30 + x), atol=0.1)
+
+
+def test_pictures_show_what_a_local_field_unbends():
+    """As the series will be: the applied one, moved by its shifts; rows of the sinogram are its rows."""
+    rng = np.random.default_rng(3)
+    series = balls(rng.normal(0, 2, (5, 2)))
+    alignment = Alignment.of(series).replace(shifts_px=rng.normal(0, 2, (5, 1, 2)), rotation_deg=7.0)
+    y, x = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5), indexing="ij")
+    local = np.broadcast_to(np.stack((2 * x, y - 1.5)), (5, 1, 2, 5, 5))
+    applied = apply(series, alignment, local)
+    expected = shift(applied.images[1, 0], -applied.shifts_px[1, 0], order=3, mode="nearest")
+    inside = np.s_[8:-8, 8:-8]
+    found = checks.aligned_picture(series, alignment, (1, 0), local=local)
+    assert np.abs(found - expected)[inside].max() < 0.08 * np.ptp(expected)
+    without = checks.aligned_picture(series, alignment, (1, 0))
+    assert np.abs(without - expected)[inside].max() > 0.2 * np.ptp(expected)
+    rows, tilts = checks.sinogram(series, alignment, row=20, focus=0, width=1, local=local)
+    middle, line = list(tilts).index(series.tilt_deg[1]), expected[20]
+    assert np.corrcoef(rows[middle][8:-8], line[8:-8])[0, 1] > 0.99
 
 
 def test_cosine_stretch_brings_neighbours_together():
@@ -108,8 +130,8 @@ def test_predictions_agree_where_the_alignment_is_right():
     series = balls(shifts)
     right = Alignment.of(series).replace(shifts_px=shifts[:, None])
     events: list = []
-    good = drain(checks.iterate_predictions(series, right, sweeps=15), events.append).result
-    bad = drain(checks.iterate_predictions(series, sweeps=15)).result
+    good = drain(iterate_predictions(series, right, sweeps=15), events.append).result
+    bad = drain(iterate_predictions(series, sweeps=15)).result
     assert good.model == "SIRT" and good.measured.shape == (5, 1, 40, 48)
     assert sum(isinstance(event, Progress) for event in events) > 5
     assert np.all(good.residual < 0.5 * bad.residual)

@@ -107,8 +107,7 @@ def _run(
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
-    from napari_phaset3m.prepare.align.apply import apply
-    from napari_phaset3m.prepare.align.compose import resampled_once
+    from napari_phaset3m.prepare.align.compose import iterate_after, resampled_once
     from napari_phaset3m.prepare.align.formats import export_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
@@ -119,16 +118,16 @@ def _run(
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
-            iterate_align(apply(raw, first) if first else raw, config, finish=control),
+            iterate_after(raw, first, config, finish=control)
+            if first
+            else iterate_align(raw, config, finish=control),
             lambda event: show(event.text, event.fraction) if isinstance(event, Progress) else None,
         )
-    aligned, alignment = done.series, done.result.alignment
-    if first:
-        aligned, alignment = resampled_once(raw, first, (aligned, done.result))
+    aligned = resampled_once(raw, first, done) if first else done.series
     try:
         save_series(aligned, output)
         if others["export"] is not None:
-            export_alignment(alignment, others["export"], raw, note=exported.append)
+            export_alignment(done.result.alignment, others["export"], raw, note=exported.append)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
     for note in exported:

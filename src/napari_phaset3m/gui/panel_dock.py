@@ -10,14 +10,32 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-from napari_phaset3m.gui.theme import follow_theme
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme
 from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
+from napari_phaset3m.gui.widgets.scrolling import DownScroll
+from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 #: Property of the docks that hold something of ours in the column on the right.
 _OURS = "phaset3m panel"
+
+
+class ScrollPanel(DownScroll):
+    """A panel that scrolls as a whole.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session_for(viewer)
+        self.setMinimumWidth(PANEL_MIN_WIDTH)
+        self.setMaximumWidth(PANEL_MAX_WIDTH)
 
 
 def as_panel(panel: QWidget, viewer: ViewerModel) -> None:

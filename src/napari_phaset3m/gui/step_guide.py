@@ -111,16 +111,37 @@ def _analyse_step(session: Session) -> Step:
     return Step("Analyse", "next", "Resolution, peaks and atoms of a result, a preview or a file.")
 
 
+#: What to do with what was found and is not in the series yet.
+_WAITING = {
+    "Align": "Next: check the alignment by eye, then accept or discard it.",
+    "Microscope": "Next: judge the fit by its rings, then apply or drop it.",
+}
+
+
+def waits(session: Session) -> str:
+    """The step whose result was not put into the series yet; empty when none was left so."""
+    align, ctf = (session.attachments.get(key) for key in ("align work", "ctf work"))
+    if align is not None and align.draft is not None:
+        return "Align"
+    return "Microscope" if ctf is not None and ctf.result is not None and not ctf.applied else ""
+
+
 def next_step(session: Session) -> str:
     """The step that the hint speaks of: where one goes on."""
     if session.series is None:
         return "Series"
+    waiting = waits(session)
+    if waiting:
+        return waiting
     if missing_for_multislice(session.series) and needs_microscope(session.config):
         return "Series"
     if any(record.status == "finished" for record in session.runs):
         measured = any(record.resolution for record in session.runs)
         return "" if measured else "Analyse"
-    return "Reconstruct" if history(session.series) else "Prepare"
+    topics = done_topics(session.series) - {""}
+    if not topics:
+        return "Prepare"
+    return "Align" if topics == {"prepare"} else "Reconstruct"
 
 
 def hint(session: Session) -> tuple[str, str]:
@@ -134,6 +155,9 @@ def hint(session: Session) -> tuple[str, str]:
         return "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
     if session.message.startswith("Saved"):
         return session.message, "muted"
+    waiting = waits(session)
+    if waiting:
+        return _WAITING[waiting], "warning"
     missing = missing_for_multislice(session.series)
     if missing and needs_microscope(session.config):
         verb = "is" if len(missing) == 1 else "are"

@@ -11,7 +11,7 @@ from napari_phaset3m.gui.worker import in_background
 
 #: Engine modules that take long to import (no Qt in them): in a worker thread.
 MODULES = (
-    "prepare.steps", "prepare.checks", "prepare.align.api", "prepare.align.formats", "prepare.ctf.api",
+    "prepare.steps", "prepare.predictions", "prepare.align.api", "prepare.align.formats", "prepare.ctf.api",
     "io.importing", "optimise.auto", "optimise.gradient", "optimise.look", "presets",
     "analyse.masks", "analyse.halves", "jobs.halves", "report.write",
 )  # fmt: skip

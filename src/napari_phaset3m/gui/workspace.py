@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QMainWindow, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_phaset3m.gui.key_sheet import show_keys
 from napari_phaset3m.gui.keys import help_key, keys_for
@@ -22,6 +30,7 @@ from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.scrolling import DownScroll
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -39,6 +48,8 @@ PANELS = (
     ("Mask", "mask.panel", "MaskPanel"),
     ("Analyse", "analyse.panel", "AnalysePanel"),
 )
+#: Of a panel that is seen below what stands above it, px; the window then fits a screen of 768.
+PAGE_MIN_HEIGHT = 200
 VIEWS_TITLE = "PhaseT3M views"
 _KEY, _SELF = "views", "workspace"
 
@@ -58,6 +69,8 @@ class Workspace(QWidget):
         self._views: ViewsWidget | None = None
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
+        # Else napari adds an empty stretch below, which takes more of the height in each further window.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.project = project_for(self._session, napari_viewer)
         self.bar = ProjectBar(self.project)
         self.bar.keys_wanted.connect(self._on_keys)
@@ -114,7 +127,8 @@ class Workspace(QWidget):
             self.panels[index] = panel
             if hasattr(panel, "state_changed"):
                 panel.state_changed.connect(self.guide.refresh)
-            self.stack.widget(index).layout().addWidget(panel)
+            page = panel if isinstance(panel, QScrollArea) else _Scrolled(panel)
+            self.stack.widget(index).layout().addWidget(page)
         self.stack.setCurrentIndex(index)
         self.guide.select(index)
 
@@ -129,8 +143,9 @@ class Workspace(QWidget):
         for index, panel in enumerate(self.panels):
             if panel is not None:
                 self.panels[index] = None
-                panel.setParent(None)
-                panel.deleteLater()
+                page = self.stack.widget(index).layout().takeAt(0).widget()
+                page.setParent(None)
+                page.deleteLater()
         steps = [name for name, *_ in PANELS]
         self.show_step("Series")
         wanted = told.get("step", step if loaded is not None else "Series")
@@ -203,6 +218,19 @@ class Workspace(QWidget):
         """As wide as a panel may be."""
         hint = super().sizeHint()
         hint.setWidth(PANEL_MAX_WIDTH - 6)
+        return hint
+
+
+class _Scrolled(DownScroll):
+    """A panel that scrolls as a whole where messages above it leave less of the height than it needs."""
+
+    def minimumSizeHint(self) -> Any:
+        """As wide as the panel and a bar beside it; a low panel is seen as a whole."""
+        hint, panel = super().minimumSizeHint(), self.widget()
+        if panel is not None:
+            least, bar = panel.minimumSizeHint(), self.verticalScrollBar().sizeHint().width()
+            hint.setWidth(max(panel.minimumWidth(), least.width()) + bar)
+            hint.setHeight(min(least.height(), PAGE_MIN_HEIGHT))
         return hint
 
 

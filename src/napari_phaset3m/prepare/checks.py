@@ -1,4 +1,4 @@
-"""Pictures by which a person judges an alignment: overlays, sinogram, prediction and its error.
+"""Pictures by which a person judges an alignment: overlays and sinogram; predictions are in predictions.py.
 
 All are made from a series and an :class:`.align.model.Alignment` of it. Positions follow the
 alignment's convention: a feature at p of the aligned image sits at p + shift in the given one.
@@ -6,25 +6,14 @@ alignment's convention: a feature at p of the aligned image sits at p + shift in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.config import AlignConfig, ReferenceConfig
+from napari_phaset3m.prepare.align.apply import local_at
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.reference import Reference
-from napari_phaset3m.prepare.align.sign import settled
-from napari_phaset3m.prepare.align.work import Share, Work
-from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 
-#: Longest side of a predicted image when nothing is asked for, pixels.
-PREDICTED_PX = 160
 #: Longest side of a picture that is shown, pixels: larger images are binned for it.
 PICTURE_PX = 1024
 #: A stretch by more than this says nothing any more (tilts of 75° and 0°).
@@ -37,7 +26,11 @@ def picture_bin(shape: tuple[int, int], longest: int = PICTURE_PX) -> int:
 
 
 def aligned_picture(
-    series: TiltFocalSeries, alignment: Alignment, tilt: int, focus: int, bin_: int = 1
+    series: TiltFocalSeries,
+    alignment: Alignment,
+    place: tuple[int, int],
+    bin_: int = 1,
+    local: np.ndarray | None = None,
 ) -> np.ndarray:
     """One image where the alignment puts it.
 
@@ -46,27 +39,47 @@ def aligned_picture(
     series : TiltFocalSeries
     alignment : Alignment
         Of this series.
-    tilt, focus : int
+    place : tuple of int
+        (tilt, focus).
     bin_ : int
         Pixels that are averaged along each axis; a rest at the far edges is cut off.
+    local : ndarray, optional
+        Field that goes with the alignment, see :func:`.align.apply.apply`.
 
     Returns
     -------
     ndarray
         `(ny // bin, nx // bin)` float32; linear interpolation, the image's median outside.
     """
-    from scipy.ndimage import affine_transform
+    from scipy.ndimage import affine_transform, map_coordinates
 
-    image = np.asarray(series.images[tilt, focus])
-    matrix = alignment.matrices()[tilt, focus][::-1, ::-1]
+    image = np.asarray(series.images[place])
+    matrix = alignment.matrices()[place][::-1, ::-1]
     centre = (np.array(image.shape) - 1) / 2
-    offset = centre + alignment.shifts_px[tilt, focus] - matrix @ centre
+    offset = centre + alignment.shifts_px[place] - matrix @ centre
     outside = float(np.median(image[::3, ::3]))
-    if not np.any(alignment.shifts_px[tilt, focus]) and np.allclose(matrix, np.eye(2)):
+    if local is not None:
+        places = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in image.shape), indexing="ij"))
+        given = _given(places, alignment, place, series.image_shape, local) + centre[:, None, None]
+        placed = map_coordinates(image, given, order=1, cval=outside)
+    elif not np.any(alignment.shifts_px[place]) and np.allclose(matrix, np.eye(2)):
         placed = image
     else:
         placed = affine_transform(image, matrix, offset, order=1, cval=outside)
     return _binned(placed, bin_)
+
+
+def _given(
+    places: np.ndarray,
+    alignment: Alignment,
+    place: tuple[int, int],
+    image_shape: tuple[int, int],
+    local: np.ndarray | None,
+) -> np.ndarray:
+    """`(2, ny, nx)` places in the given image of those in the aligned one, all (y, x) from the centres."""
+    given = np.einsum("ij,jyx->iyx", alignment.matrices()[place][::-1, ::-1], places)
+    given += alignment.shifts_px[place][:, None, None]
+    return np.asarray(given if local is None else given + local_at(local[place], places, image_shape))
 
 
 def _binned(image: np.ndarray, bin_: int) -> np.ndarray:
@@ -130,7 +143,13 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def sinogram(
-    series: TiltFocalSeries, alignment: Alignment, row: int, focus: int, width: int = 3
+    series: TiltFocalSeries,
+    alignment: Alignment,
+    row: int,
+    focus: int,
+    *,
+    width: int = 3,
+    local: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Aligned rows against tilt: features follow sines where the alignment is right.
 
@@ -141,6 +160,8 @@ def sinogram(
         Row of the aligned images; whose images.
     width : int
         Rows that are averaged.
+    local : ndarray, optional
+        As in :func:`aligned_picture`.
 
     Returns
     -------
@@ -154,7 +175,6 @@ def sinogram(
     ny, nx = series.image_shape
     if not 0 <= row < ny:
         raise DataError(f"{row} is not a row of images {ny} pixels high", field="row")
-    matrices = alignment.matrices()
     used = np.flatnonzero(alignment.used[:, focus])
     order = used[np.argsort(alignment.tilt_deg[used], kind="stable")]
     lines = row + np.arange(width) - (width - 1) / 2
@@ -162,122 +182,8 @@ def sinogram(
     y, x = np.meshgrid(lines - centre[0], np.arange(nx) - centre[1], indexing="ij")
     rows = np.empty((len(order), nx), REAL)
     for number, tilt in enumerate(order):
-        matrix = matrices[tilt, focus][::-1, ::-1]
-        places = np.einsum("ij,jyx->iyx", matrix, np.stack((y, x)))
-        places += (alignment.shifts_px[tilt, focus] + centre)[:, None, None]
+        place = (int(tilt), focus)
+        places = _given(np.stack((y, x)), alignment, place, series.image_shape, local) + centre[:, None, None]
         values = map_coordinates(series.images[tilt, focus], places, order=1, mode="nearest").mean(axis=0)
         rows[number] = values - values.mean()
     return rows, alignment.tilt_deg[order]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What a volume of all used images predicts for each of them.
-
-    Attributes
-    ----------
-    measured, predicted : ndarray
-        `(n_tilt, n_focus, my, mx)` float32 contrast in the frame of the given images, mean 0;
-        ``predicted`` is scaled to ``measured``.
-    residual : ndarray
-        `(n_tilt, n_focus)`: part of the measured power that is not predicted.
-    alignment : Alignment
-        It was made with.
-    scale : float
-        Pixels of the series in one of these.
-    model : str
-        What predicted: "multislice", "SIRT", or "SIRT, negative values allowed".
-    """
-
-    measured: np.ndarray
-    predicted: np.ndarray
-    residual: np.ndarray
-    alignment: Alignment
-    scale: float
-    model: str
-
-    def aligned(self, which: str, tilt: int, focus: int, shift_px: np.ndarray | None = None) -> np.ndarray:
-        """`(my, mx)` of ``"measured"`` or ``"predicted"`` in the aligned frame.
-
-        Parameters
-        ----------
-        which : str
-        tilt, focus : int
-        shift_px : ndarray, optional
-            `(2,)` (y, x) pixels of the series; that of the alignment when omitted.
-        """
-        from scipy.ndimage import shift as move
-
-        image = getattr(self, which)[tilt, focus]
-        shift = self.alignment.shifts_px[tilt, focus] if shift_px is None else np.asarray(shift_px)
-        return np.asarray(move(image, -shift / self.scale, order=1, mode="constant"), REAL)
-
-    def error_map(self, tilt: int, focus: int, sigma_px: float = 2.0) -> np.ndarray:
-        """`(my, mx)` local misfit, relative to the image's variance, smoothed over ``sigma_px``."""
-        wrong = (self.measured[tilt, focus] - self.predicted[tilt, focus]) ** 2
-        power = float((self.measured[tilt, focus] ** 2).mean())
-        return smoothed(np.asarray(wrong / max(power, 1e-30), REAL), sigma_px)
-
-
-def iterate_predictions(
-    series: TiltFocalSeries,
-    alignment: Alignment | None = None,
-    *,
-    model: str = "sirt",
-    longest_px: int = PREDICTED_PX,
-    sweeps: int = 8,
-    finish: Finish | None = None,
-) -> Iterator[Event]:
-    """Reconstruct quickly from all used images, and predict every image.
-
-    Parameters
-    ----------
-    series : TiltFocalSeries
-    alignment : Alignment, optional
-        As the series states when omitted. Applied first (resampled where images are turned).
-    model : {"sirt", "multislice", "auto"}
-    longest_px : int
-        Longest side of the images it works on.
-    sweeps : int
-    finish : Finish, optional
-
-    Yields
-    ------
-    Progress, and Done with the series as given and :class:`Predictions`
-    """
-    used = Alignment.of(series) if alignment is None else alignment
-    applied = apply(series, used)
-    plain = Alignment.of(applied) if used.turned else used
-    bin_ = picture_bin(series.image_shape, longest_px)
-    config = AlignConfig(reference=ReferenceConfig.parse(forward=model))
-    work = Work(applied, config, Alignment.of(applied), finish)
-    config, _ = yield from settled(work, Share(0.0, 0.3))
-    reference = Reference(applied, config, bin_, sweeps)
-    try:
-        for fraction in reference.sweeps():
-            yield Progress("Reconstructing for the check", 0.3 + 0.4 * fraction)
-            if finish is not None and finish.finish_requested() and reference.errors:
-                break
-        result = yield from _predicted(applied, reference, plain)
-    finally:
-        reference.close()
-    yield Done(series, result)
-
-
-def _predicted(series: TiltFocalSeries, reference: Reference, alignment: Alignment) -> Any:
-    shape = reference.measured(0).shape[:0:-1]
-    measured = np.zeros((series.n_tilt, series.n_focus, *shape), REAL)
-    predicted = np.zeros_like(measured)
-    residual = np.full(measured.shape[:2], np.nan)
-    for tilt in range(series.n_tilt):
-        yield Progress("Predicting images", 0.7 + 0.3 * tilt / series.n_tilt)
-        theirs, ours = reference.measured(tilt), reference.predicted(tilt)[0]
-        for focus in range(series.n_focus):
-            b, a = (np.real(np.fft.ifft2(part[focus])).T for part in (theirs, ours))
-            gain = float((a * b).sum() / max(float((a * a).sum()), 1e-30))
-            measured[tilt, focus], predicted[tilt, focus] = b, gain * a
-            residual[tilt, focus] = float(((b - gain * a) ** 2).sum() / max(float((b * b).sum()), 1e-30))
-    model = "SIRT" if reference.linear else "multislice"
-    if reference.linear and not reference.positive:
-        model += ", negative values allowed"
-    return Predictions(measured, predicted, residual, alignment, reference.scale, model)

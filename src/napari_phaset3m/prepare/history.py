@@ -33,3 +33,10 @@ def recorded(
     """
     entry = history_entry(step, jsonable(parameters) if parameters is not None else None, told)
     return series.replace(metadata={**series.metadata, KEY: (*history(series), entry)})
+
+
+def retold(series: TiltFocalSeries, told: Mapping[str, Any]) -> TiltFocalSeries:
+    """The series with more told of its last step, in place of what has the same names."""
+    *before, last = history(series)
+    last["told"] = {**last.get("told", {}), **jsonable(told)}
+    return series.replace(metadata={**series.metadata, KEY: (*before, last)})

@@ -114,6 +114,30 @@ def test_focal_stage_undoes_shifts_between_foci(shifted):
     assert between(found - shifted.shifts_px).std() < 0.35 * before
 
 
+def test_a_single_tilt_aligns_its_foci(shifted):
+    """Two foci of one tilt; without optics nothing can be aligned, and that is said beforehand."""
+    middle = int(np.abs(shifted.series.tilt_deg).argmin())
+    images = np.array(shifted.series.images[middle : middle + 1])
+    images[:, 0] = np.roll(images[:, 0], (2, -3), axis=(1, 2))
+    one = TiltFocalSeries(
+        images=images,
+        tilt_deg=[0.0],
+        pixel_size_angstrom=shifted.series.pixel_size_angstrom,
+        energy_ev=shifted.series.energy_ev,
+        defocus_angstrom=shifted.defocus_angstrom[middle : middle + 1],
+        spherical_aberration_angstrom=shifted.series.spherical_aberration_angstrom,
+    )
+    done = api.align(one, AlignConfig.parse(match=FAST, threads=1, focal={"focal_geometry": False}))
+    assert [stage.name for stage in done.result.stages] == ["focal"]
+    apart = np.diff(done.result.alignment.shifts_px[0], axis=0)[0]
+    truth = np.diff(shifted.shifts_px[middle], axis=0)[0] - (2, -3)
+    assert np.allclose(apart, truth, atol=0.3)
+    with pytest.raises(ConfigError, match=r"coarse needs three tilts in use, but there is 1$"):
+        api.align(one.replace(images=images[:, :1], defocus_angstrom=None, used=None, shifts_px=None))
+    with pytest.raises(ConfigError, match="coarse needs three tilts in use, but there is 1; leave it out"):
+        api.align(one, config("coarse"))
+
+
 def test_grid_search_keeps_its_maps(shifted):
     near = shifted.series.replace(shifts_px=shifted.shifts_px, defocus_angstrom=shifted.defocus_angstrom)
     rng = np.random.default_rng(1)

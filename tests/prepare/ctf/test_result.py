@@ -145,6 +145,24 @@ def test_foci_that_all_give_one_defocus_are_not_believed():
     assert all(kept[1, f] is found[1, f] for f in range(3))
 
 
+def test_a_defocus_set_by_hand_does_not_let_fits_to_noise_in():
+    rows = [[ImageCtf(t, 0, "thon", 3e4 + t, c12_angstrom=700.0, note="no rings")] for t in range(4)]
+    rows[3] = [ImageCtf(3, 0, note="no contrast")]
+    given = TiltFocalSeries(
+        images=np.ones((4, 1, 16, 16)), tilt_deg=[0.0, 5, 20, 30], pixel_size_angstrom=1.0, energy_ev=3e5
+    )
+    result = CtfResult(tuple(map(tuple, rows)), given.tilt_deg, PLAIN, "thon", "")
+    assert not result.supported
+    with pytest.raises(DataError, match="at 0°, focus 1, has none that can be trusted"):
+        result.apply(given)
+    once = result.edited(0, 0, 1000.0)
+    assert once.supported and once.images[0][0].c12_angstrom == 0
+    assert once.apply(given).defocus_angstrom.ravel().tolist() == [1000.0] * 4
+    assert "30001 Å, cannot be trusted (no rings)" in once.images[1][0].note
+    twice = once.edited(2, 0, 2000.0)
+    assert twice.defocus_angstrom.ravel().tolist() == [1000.0, 1500.0, 2000.0, 1500.0]
+
+
 def test_unused_images_get_their_neighbours_defocus_when_none_is_stated():
     images = np.stack([film((128, 128), 1.0, 2000.0, snr=2.0, seed=t) for t in range(3)])[:, None]
     used = np.array([[True], [False], [True]])

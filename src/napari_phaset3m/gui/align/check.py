@@ -18,7 +18,7 @@ from napari_phaset3m.gui.steps.events import Job
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.io.volume import centred_origin
-from napari_phaset3m.prepare import checks
+from napari_phaset3m.prepare.predictions import Predictions, iterate_predictions
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
@@ -51,7 +51,7 @@ class AlignCheck(QObject):
         self.look = Look()
         self.active = False
         self.text = self.error = ""
-        self._predictions: checks.Predictions | None = None
+        self._predictions: Predictions | None = None
         self._of: Any = None
         self._pair: Pair | None = None
         self._second = False
@@ -114,7 +114,7 @@ class AlignCheck(QObject):
         self.changed.emit()
 
     @property
-    def predictions(self) -> checks.Predictions | None:
+    def predictions(self) -> Predictions | None:
         """What was re-projected last; not of a series whose successor others have heard of already."""
         found, now = self._predictions, self._work.alignment
         fits = found is None or now is None or found.alignment.shifts_px.shape == now.shifts_px.shape
@@ -144,8 +144,9 @@ class AlignCheck(QObject):
         self._token += 1
         self._running, self._again = True, False
         job = partial(
-            make_pair, self._token, series, alignment, self._session.shown_image, self.look, self.predictions
-        )
+            make_pair, self._token, series, alignment, self._session.shown_image, self.look, self.predictions,
+            self._work.origin.local_px,
+        )  # fmt: skip
         in_background(job, self._on_pair, self._on_crash)
 
     def _on_pair(self, answer: tuple[int, Pair | None, str]) -> None:
@@ -224,14 +225,18 @@ class AlignCheck(QObject):
         now = self._work.alignment
         if self.predictions is None or now is None:
             return False
-        return not np.allclose(self.predictions.alignment.shifts_px, now.shifts_px, atol=1e-3)
+        made = self.predictions.alignment
+        return not (
+            np.allclose(made.shifts_px, now.shifts_px, atol=1e-3)
+            and np.allclose(made.matrices(), now.matrices(), atol=1e-6)
+        )
 
 
 def _predict(
     alignment: Alignment | None, origin: Origin, model: str, series: TiltFocalSeries, control: Any
 ) -> Any:
     start = origin.with_optics(series)
-    return checks.iterate_predictions(start, alignment, model=model, finish=control)
+    return iterate_predictions(start, alignment, local=origin.local_px, model=model, finish=control)
 
 
 def check_for(session: Session, work: AlignWork) -> AlignCheck:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.gui.align.stages import STAGE_TEXT
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
+from napari_phaset3m.prepare.align.compose import iterate_after
+from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.words import told_words, why_undone
 from napari_phaset3m.prepare.events import Done, Event, Progress
@@ -56,6 +59,11 @@ class Origin:
                 optics["aberrations"] = dict(aberrations)
         return cls(parameters, told, optics, getattr(result, "local_px", None))
 
+    def after(self, start: Origin) -> Origin:
+        """Tell also of the file from which the draft was read that the run began with."""
+        file = {name: start.told[name] for name in ("imported",) if name in start.told}
+        return replace(self, told={**file, **self.told})
+
     def with_optics(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with what was found of the microscope."""
         return series.replace(**self.optics) if self.optics else series
@@ -82,6 +90,18 @@ class Origin:
         return "  ·  ".join(parts)
 
 
+def aligned(
+    draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
+) -> Iterator[Event]:
+    """Align from a draft, as a job.
+
+    One that turns or bends the images is put in for the run alone: Accept resamples those of the series.
+    """
+    start = origin.with_optics(series)
+    first = Alignment.of(start) if draft is None else draft
+    return iterate_after(start, first, config, local=origin.local_px, finish=control)
+
+
 def applied(draft: Alignment, origin: Origin, series: TiltFocalSeries, control: Any) -> Iterator[Event]:
     """Put a draft that resamples the images into its series, as a job."""
     yield Progress("Resampling images", 0.0)
@@ -92,11 +112,11 @@ def stage_words(stages: tuple[Any, ...]) -> str:
     """What each stage of a run bought, one line each."""
     lines = []
     for stage in stages:
-        error = f"error {stage.error_before:.3g} → {stage.error_after:.3g}"
+        error = f"unpredicted part {stage.error_before:.3g} → {stage.error_after:.3g}"
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         kept, told = getattr(stage, "kept", True), getattr(stage, "told", {})
         state = "" if kept else f"  ·  undone: {why_undone(stage.name, told)}"
-        lines.append(f"{stage.name}: {change}  ·  {error}{state}")
+        lines.append(f"{STAGE_TEXT[stage.name][0]}: {change}, {error}{state}")
         more = told_words(stage.name, told) if kept else ""
         if more:
             lines.append(more)

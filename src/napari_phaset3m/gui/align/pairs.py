@@ -13,6 +13,7 @@ from napari_phaset3m.prepare import checks
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.prepare.align.model import Alignment
+    from napari_phaset3m.prepare.predictions import Predictions
 
 Mode = Literal["image", "blink", "overlay", "difference"]
 Against = Literal["next", "previous", "prediction"]
@@ -57,13 +58,13 @@ class Pair:
 
 def make_pair(
     token: int, series: TiltFocalSeries, alignment: Alignment, place: tuple[int, int], look: Look,
-    predictions: checks.Predictions | None,
+    predictions: Predictions | None, local: np.ndarray | None = None,
 ) -> tuple[int, Pair | None, str]:  # fmt: skip
     """The pictures of a place in a series, or why there are none; ``token`` comes back as it is."""
     try:
         if look.against == "prediction" and predictions is not None and look.mode != "image":
             return token, _with_prediction(token, series, alignment, place, look, predictions), ""
-        return token, _with_neighbour(token, series, alignment, place, look), ""
+        return token, _with_neighbour(token, series, alignment, place, look, local), ""
     except (PhaseT3MError, MemoryError) as error:
         return token, None, " ".join(str(error).split())
 
@@ -80,20 +81,21 @@ def neighbour(alignment: Alignment, tilt: int, focus: int, step: int) -> int | N
 
 
 def _with_neighbour(
-    token: int, series: TiltFocalSeries, alignment: Alignment, place: tuple[int, int], look: Look
-) -> Pair:
+    token: int, series: TiltFocalSeries, alignment: Alignment, place: tuple[int, int], look: Look,
+    local: np.ndarray | None,
+) -> Pair:  # fmt: skip
     tilt, focus = place
     bin_ = checks.picture_bin(series.image_shape)
     pixel = series.pixel_size_angstrom * bin_
     sigma = look.smooth_px / bin_
-    a = checks.smoothed(checks.aligned_picture(series, alignment, tilt, focus, bin_), sigma)
+    a = checks.smoothed(checks.aligned_picture(series, alignment, place, bin_, local), sigma)
     here = angle_text(alignment, tilt)
     if look.mode == "image":
         return Pair(token, checks.grey(a), checks.grey(a), pixel, f"{here} alone")
     other = neighbour(alignment, tilt, focus, 1 if look.against == "next" else -1)
     if other is None:
         return Pair(token, checks.grey(a), checks.grey(a), pixel, f"{here} has no {look.against} tilt")
-    b = checks.smoothed(checks.aligned_picture(series, alignment, other, focus, bin_), sigma)
+    b = checks.smoothed(checks.aligned_picture(series, alignment, (other, focus), bin_, local), sigma)
     if look.stretch:
         b = checks.stretched(b, checks.stretch_factor(alignment.tilt_deg, other, tilt))
     text = f"{here} against {angle_text(alignment, other)}"
@@ -102,11 +104,11 @@ def _with_neighbour(
 
 def _with_prediction(
     token: int, series: TiltFocalSeries, alignment: Alignment, place: tuple[int, int], look: Look,
-    predictions: checks.Predictions,
+    predictions: Predictions,
 ) -> Pair:  # fmt: skip
     pixel = series.pixel_size_angstrom * predictions.scale
     sigma = look.smooth_px / predictions.scale
-    now = alignment.shifts_px[place]
+    now = alignment.aligned_shifts_px[place]
     a = checks.smoothed(predictions.aligned("measured", *place, now), sigma)
     b = checks.smoothed(predictions.aligned("predicted", *place), sigma)
     text = f"{angle_text(alignment, place[0])}, measured against {predictions.model} re-projection"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align.check import AlignCheck, check_for
 from napari_phaset3m.gui.align.files import AlignFiles
@@ -17,18 +17,17 @@ from napari_phaset3m.gui.align.view import TITLE, AlignView
 from napari_phaset3m.gui.align.widgets import TURN_TIP, AcceptBox, CheckBox, MoveBox, enable, numbers
 from napari_phaset3m.gui.align.work import RUN, TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.canvas.keys import CanvasKeys
-from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
 from napari_phaset3m.gui.series.loader import SAVE_FILTER, loader_for, suffix_of
 from napari_phaset3m.gui.steps.driver import NO_SERIES
 from napari_phaset3m.gui.steps.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.steps.image_nav import ImageNav
 from napari_phaset3m.gui.steps.job_bar import JobBar
-from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, rule
+from napari_phaset3m.gui.theme import GROUP_SPACING, rule
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
@@ -38,7 +37,7 @@ SETTLED_MS = 150
 _STEPS = {"Left": (0.0, -1.0), "Right": (0.0, 1.0), "Up": (-1.0, 0.0), "Down": (1.0, 0.0)}
 
 
-class AlignPanel(QScrollArea):
+class AlignPanel(ScrollPanel):
     """Everything that concerns where images sit; works alone and in the workspace.
 
     Parameters
@@ -49,17 +48,10 @@ class AlignPanel(QScrollArea):
     state_changed = Signal()
 
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._session = session_for(napari_viewer)
+        super().__init__(napari_viewer)
         self.work: AlignWork = align_work_for(self._session, napari_viewer)
         self.check_: AlignCheck = check_for(self._session, self.work)
         self.files = AlignFiles(self._session, self.work)
-        self.setMinimumWidth(PANEL_MIN_WIDTH)
-        self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._running = False
         self._build()
         self.keys = CanvasKeys(napari_viewer, self._slots())
@@ -160,16 +152,12 @@ class AlignPanel(QScrollArea):
         self._refresh()
 
     def _on_undo(self) -> None:
-        if self.work.can_undo:
-            self.work.undo()
-        elif not self.work.driver.busy:
-            self._session.undo()
+        if not self.work.driver.busy:
+            (self.work.undo if self.work.can_undo else self._session.undo)()
 
     def _on_redo(self) -> None:
-        if self.work.can_redo:
-            self.work.redo()
-        elif not self.work.driver.busy:
-            self._session.redo()
+        if not self.work.driver.busy:
+            (self.work.redo if self.work.can_redo else self._session.redo)()
 
     def _on_read(self) -> None:
         self.files.ask_read(self, self._folder(), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class AlignView(QWidget):
         self.row = QSlider(Qt.Orientation.Horizontal)
         self.row.setToolTip("Row of the aligned images that the sinogram is of")
         self.row.setAccessibleName("Row of the sinogram")
-        self.row_text = label("", "muted")
+        self.row_text = label("", "muted", wrap=True)
         self.text = label("", "muted", wrap=True)
         self._make_plots()
         self._lay_out()
@@ -74,15 +74,26 @@ class AlignView(QWidget):
             plot.plot.setXLink(self.shift_x.plot)
         self.legend = label("", wrap=True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.sino = PicturePlot("x (nm)", "tilt, used images")
-        self.measured, self.predicted = PicturePlot(square=True), PicturePlot(square=True)
-        self.error = PicturePlot(square=True)
         self.pages = QStackedWidget()
-        for row in (
-            (self.shift_x, self.shift_y, self.residual), (self.sino,),
-            (self.measured, self.predicted, self.error),
-        ):  # fmt: skip
+        for row in ((self.shift_x, self.shift_y, self.residual), (), ()):
             self.pages.addWidget(_beside(row))
+
+    # Of pages that are not seen at first: all plots at once would hold the window.
+
+    @cached_property
+    def sino(self) -> PicturePlot:
+        """The sinogram."""
+        return self._on(1, PicturePlot("x (nm)", "tilt, used images"))
+
+    @cached_property
+    def compared(self) -> tuple[PicturePlot, PicturePlot, PicturePlot]:
+        """Measured, predicted, and what they differ by."""
+        measured, predicted, error = (self._on(2, PicturePlot(square=True)) for _ in range(3))
+        return measured, predicted, error
+
+    def _on(self, page: int, plot: PicturePlot) -> PicturePlot:
+        self.pages.widget(page).layout().addWidget(plot, 1)
+        return plot
 
     def _lay_out(self) -> None:
         side = QWidget()
@@ -122,14 +133,20 @@ class AlignView(QWidget):
         """Draw the page that is seen."""
         series, alignment = self._session.series, self._work.alignment
         if series is None or alignment is None:
-            self.text.setText("Open a tilt series first (step Series)")
+            self._empty()
+            return
+        (self._draw_shifts, self._draw_sinogram, self._draw_prediction)[self.page.currentIndex()](alignment)
+
+    def _empty(self) -> None:
+        self.text.setText("Open a tilt series first (step Series)")
+        page = self.page.currentIndex()
+        if page == 0:
             for plot in (self.shift_x, self.shift_y, self.residual):
                 plot.show_curves([])
                 plot.mark(None)
-            for picture in (self.sino, self.measured, self.predicted, self.error):
-                picture.show_picture(None, (0, 0, 1, 1))
             return
-        (self._draw_shifts, self._draw_sinogram, self._draw_prediction)[self.page.currentIndex()](alignment)
+        for picture in (self.sino,) if page == 1 else self.compared:
+            picture.show_picture(None, (0, 0, 1, 1))
 
     def _draw_shifts(self, alignment: Alignment) -> None:
         live, before = self._work.live, self._work.accepted
@@ -174,7 +191,8 @@ class AlignView(QWidget):
         self._token += 1
         self._computing, self._again = True, False
         focus = self._session.shown_image[1]
-        job = partial(_sinogram, self._token, series, alignment, (self.row.value(), focus), blur)
+        what = series, alignment, self._work.origin.local_px
+        job = partial(_sinogram, self._token, what, (self.row.value(), focus), blur)
         in_background(job, self._on_sinogram, self._on_crash)
 
     def _on_sinogram(self, answer: tuple[int, np.ndarray, np.ndarray, float]) -> None:
@@ -199,7 +217,7 @@ class AlignView(QWidget):
     def _draw_prediction(self, alignment: Alignment) -> None:
         found, place = self._check.predictions, self._session.shown_image
         known = found is not None and place[0] < len(found.residual) and place[1] < found.residual.shape[1]
-        for picture, which in ((self.measured, "measured"), (self.predicted, "predicted")):
+        for picture, which in zip(self.compared[:2], ("measured", "predicted"), strict=True):
             data = None
             if found is not None and known:
                 data = smoothed(getattr(found, which)[place], self._check.look.smooth_px / found.scale)
@@ -208,22 +226,22 @@ class AlignView(QWidget):
         if found is None or not known:
             self.text.setText("Press Re-project in step Align to compare with a reconstruction.")
             return
-        self.predicted.title.setText(f"by {found.model}")
+        self.compared[1].title.setText(f"by {found.model}")
         stale = "\nThe alignment has changed since: Re-project again." if self._check.stale() else ""
         share = found.residual[place]
         self.text.setText(f"{100 * share:.0f} % of this image's power is not predicted.{stale}")
 
     def _draw_error(self, place: tuple[int, int]) -> None:
         """Misfit over trial shifts where a grid search ran, else where in the image the misfit is."""
-        maps, found = self._work.error_maps, self._check.predictions
+        maps, found, error = self._work.error_maps, self._check.predictions, self.compared[2]
         if maps is not None and place[0] < maps[0].shape[0] and np.isfinite(maps[0][place]).any():
             half = float(np.abs(maps[1]).max())
-            self.error.show_picture(maps[0][place], (-half, -half, 2 * half, 2 * half), None, "inferno")
-            self.error.title.setText(f"misfit over shifts, ±{half:.1f} px")
+            error.show_picture(maps[0][place], (-half, -half, 2 * half, 2 * half), None, "inferno")
+            error.title.setText(f"misfit over shifts, ±{half:.1f} px")
         elif found is not None and place[0] < len(found.residual) and place[1] < found.residual.shape[1]:
-            _fill(self.error, found.error_map(*place), "error map", "inferno")
+            _fill(error, found.error_map(*place), "error map", "inferno")
         else:
-            _fill(self.error, None, "")
+            _fill(error, None, "")
 
 
 def _fill(picture: PicturePlot, data: np.ndarray | None, title: str, colours: str = "gray") -> None:
@@ -267,11 +285,12 @@ def _beside(widgets: tuple[QWidget, ...]) -> QWidget:
 
 
 def _sinogram(
-    token: int, series: Any, alignment: Alignment, place: tuple[int, int], blur_px: float
+    token: int, what: tuple[Any, Alignment, np.ndarray | None], place: tuple[int, int], blur_px: float
 ) -> tuple[int, np.ndarray, np.ndarray, float]:
     from scipy.ndimage import gaussian_filter1d
 
-    rows, tilts = sinogram(series, alignment, *place, width=_rows(blur_px))
+    series, alignment, local = what
+    rows, tilts = sinogram(series, alignment, *place, width=_rows(blur_px), local=local)
     rows = gaussian_filter1d(rows, blur_px, axis=1) if blur_px > 0 else rows
     return token, rows, tilts, series.pixel_size_angstrom / 10
 

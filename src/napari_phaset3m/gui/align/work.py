@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.gui.align.origin import Origin, applied, stage_words
+from napari_phaset3m.gui.align.origin import Origin, aligned, applied, stage_words
 from napari_phaset3m.gui.align.stages import STAGE_TEXT
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.series.view import same_images
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
-from napari_phaset3m.prepare.align.api import iterate_align
-from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.stages import stages_of, why_not_stage
@@ -24,12 +22,9 @@ from napari_phaset3m.prepare.align.tilt_axis import TiltAxis
 from napari_phaset3m.prepare.events import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from napari.components import ViewerModel
 
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.prepare.events import Event
     from napari_phaset3m.session import Session
 
 TOPIC, RUN = "align", "Alignment"
@@ -67,6 +62,7 @@ class AlignWork(QObject):
         #: Misfit of each image over trial shifts, and these shifts in px, where a grid search ran.
         self.error_maps: tuple[np.ndarray, np.ndarray] | None = None
         self._last: Alignment | None = None
+        self._of_run = (self.origin, self.config)
         self._series: TiltFocalSeries | None = session.series
         self._past: list[tuple[Alignment | None, Origin]] = []
         self._future: list[tuple[Alignment | None, Origin]] = []
@@ -236,14 +232,14 @@ class AlignWork(QObject):
         why = self.driver.why_not()
         if why:
             return why
-        if self.draft is not None and self.origin.resamples(self.draft):
-            return "Accept (or discard) this alignment first: it turns or bends the images"
         series = self._session.series
         assert series is not None
         for name in stages_of(series, self.config):
             reason = why_not_stage(name, series, self.config)
             if reason:
-                return f"Untick the stage {STAGE_TEXT[name][0]}: {reason}"
+                label = STAGE_TEXT[name][0]
+                automatic = self.config.stages == "auto"
+                return f"{label} {reason}" if automatic else f"Untick the stage {label}: {reason}"
         return ""
 
     def run(self) -> None:
@@ -251,7 +247,8 @@ class AlignWork(QObject):
         if self.why_not_run():
             return
         self.live, self.stages = {}, ()
-        job = Job(RUN, partial(_align, self.draft, self.origin, self.config))
+        self._of_run = (self.origin, self.config)  # both may be changed while it runs
+        job = Job(RUN, partial(aligned, self.draft, *self._of_run))
         self.driver.start(TOPIC, RUN, [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
@@ -264,7 +261,8 @@ class AlignWork(QObject):
             return
         maps, trial = (getattr(done.result, name, None) for name in ("error_map", "error_map_px"))
         self.error_maps = None if maps is None or trial is None else (maps, trial)
-        origin = Origin.of(done.series, done.result, series, self.config)
+        start, config = self._of_run
+        origin = Origin.of(done.series, done.result, series, config).after(start)
         self.set_draft(found, origin=origin)
         words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
         self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
@@ -290,10 +288,3 @@ def align_work_for(session: Session, viewer: ViewerModel) -> AlignWork:
     if found is None:
         found = session.attachments[_KEY] = AlignWork(session, viewer)
     return found
-
-
-def _align(
-    draft: Alignment | None, origin: Origin, config: AlignConfig, series: TiltFocalSeries, control: Any
-) -> Iterator[Event]:
-    start = origin.with_optics(series)
-    return iterate_align(start if draft is None else apply(start, draft), config, finish=control)

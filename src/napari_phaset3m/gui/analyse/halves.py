@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QTimer, Signal
 
 from napari_phaset3m.analyse.halves import DESCRIPTION, KINDS, HalvesKind
 from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.analyse.inputs import Halves
 from napari_phaset3m.gui.analyse.work import AnalyseWork
-from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
-from napari_phaset3m.jobs import RunControl
+from napari_phaset3m.gui.controlled_job import ControlledJob
+from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
 from napari_phaset3m.jobs.halves_free import run_halves_with_control
 from napari_phaset3m.jobs.messages import Waiting
@@ -27,7 +27,7 @@ _KEY = "analyse halves"
 TICK_MS = 200
 
 
-class HalvesJob(QObject):
+class HalvesJob(ControlledJob):
     """Makes half volumes for the analysis of a session; outlives the panels.
 
     Parameters
@@ -37,36 +37,23 @@ class HalvesJob(QObject):
         Gets the halves.
     """
 
-    changed = Signal()
+    #: It ends after its present step, and the second half gets as many sweeps.
+    finishing = "Finishing this half"
     #: (text, style role).
     said = Signal(str, str)
 
     def __init__(self, session: Session, work: AnalyseWork) -> None:
         super().__init__()
         self._session, self._work = session, work
-        self.message = ""
         self.progress: HalvesProgress | None = None
-        self.paused = False
         #: Also reconstruct the halves without priors.
         self.with_control = False
         self._kind: HalvesKind = "tilts"
         self._of = ""
-        self._worker: JobWorker | None = None
-        self._control = RunControl()
         self._result: HalvesResult | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.changed)
-        self._window = WindowWatch(self.stop, self)
-
-    def watch_window(self, window: QObject) -> None:
-        """Stop when this window is closed."""
-        self._window.watch(window)
-
-    @property
-    def busy(self) -> bool:
-        """Whether halves are being made."""
-        return self._worker is not None
 
     def why_not(self) -> str:
         """Why no halves can be computed; empty when they can."""
@@ -91,45 +78,20 @@ class HalvesJob(QObject):
             return
         source = self._work.inputs.source
         self._of = source.name if record is not None and source is not None else session.series_name
-        self._kind, self._control, self._result, self.progress = kind, RunControl(), None, None
-        self.paused, self.message = False, "Preparing"
+        self._kind, self._result, self.progress = kind, None, None
         self.said.emit("", "muted")
-        self._worker = start_job(
+        self._begin(
             run_halves_with_control if self.with_control else run_halves,
             session.series,
             session.config if record is None else record.config,
             kind,
             device=session.device,
-            control=self._control,
             mask=session.mask if record is None else record.mask.mask if record.mask else None,
-            window=self._window,
             title="The reconstruction of both halves",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self._timer.start()
         self.changed.emit()
-
-    def toggle_pause(self) -> None:
-        """Hold after the present step, or go on."""
-        if not self.busy:
-            return
-        self.paused = not self.paused
-        (self._control.pause if self.paused else self._control.resume)()
-        self.changed.emit()
-
-    def finish(self) -> None:
-        """End the half that runs after its present step; the second one gets as many sweeps."""
-        if self.busy:
-            self.paused, self.message = False, "Finishing this half"
-            self._control.finish()
-            self.changed.emit()
-
-    def stop(self) -> None:
-        """End without halves."""
-        if self.busy:
-            self.paused, self.message = False, "Stopping"
-            self._control.stop()
-            self.changed.emit()
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, HalvesProgress):
@@ -149,7 +111,8 @@ class HalvesJob(QObject):
 
     def _on_finished(self) -> None:
         self._timer.stop()
-        result, self._worker, self._result = self._result, None, None
+        result, self._result = self._result, None
+        self._end()
         if result is not None:
             self._take(result)
         self.changed.emit()

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QFrame, QMainWindow, QMenu, QScrollArea
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu
 
 from napari_phaset3m.analyse.halves import DESCRIPTION, KINDS
 from napari_phaset3m.errors import PhaseT3MError
@@ -22,11 +22,9 @@ from napari_phaset3m.gui.analyse.view import view_of
 from napari_phaset3m.gui.analyse.widgets import AnalyseWidgets
 from napari_phaset3m.gui.analyse.work import work_of
 from napari_phaset3m.gui.mask.sources import MaskSource
-from napari_phaset3m.gui.panel_dock import as_panel
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH
+from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.source_box import SourceBox
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
@@ -35,7 +33,7 @@ VOLUME_FILES = "Volumes (*.mrc *.map *.rec *.tif *.tiff *.h5 *.hdf5);;OME-Zarr (
 _HALF_FILES = "MRC (*.mrc);;TIFF (*.tif);;HDF5 (*.h5);;OME-Zarr (*.ome.zarr)"
 
 
-class AnalysePanel(QScrollArea):
+class AnalysePanel(ScrollPanel):
     """Measures a volume; works alone and in the workspace.
 
     Parameters
@@ -47,18 +45,11 @@ class AnalysePanel(QScrollArea):
     state_changed = Signal()
 
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._session = session_for(napari_viewer)
+        super().__init__(napari_viewer)
         self.work = work_of(self._session, napari_viewer)
         self.job = halves_job_of(self._session, self.work)
         self.files = AnalyseFiles(self._session, self.work)
         self.layers: ResultLayers = results_of(self._session, self.work)
-        self.setMinimumWidth(PANEL_MIN_WIDTH)
-        self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.ui = AnalyseWidgets()
         self.setWidget(self.ui)
         self._sources = SourceBox(self.ui.choices.volume, self._session, napari_viewer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.analyse.compute import TOPICS
 from napari_phaset3m.gui.analyse.curves import PLOTS
@@ -16,6 +16,7 @@ from napari_phaset3m.gui.analyse.work import AnalyseWork, Outcome
 from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
+from napari_phaset3m.gui.widgets.scrolling import DownScroll
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -67,11 +68,7 @@ class AnalyseView(QWidget):
         self.refresh()
 
     def _lay_out(self) -> None:
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self.text)
+        area = DownScroll(self.text)
         column = QVBoxLayout()
         column.setSpacing(2)
         for widget in (self.topic, self.head):

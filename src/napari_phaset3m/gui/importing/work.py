@@ -247,7 +247,6 @@ class ImportWork(QObject):
             session.series = event.series
             remember(event.path)
             self.message = "Imported" if event.path is None else f"Imported; written {event.path.name}"
-            session.message = self.message
             suit_dark_field(session)
 
     def _on_error(self, error: Exception) -> None:

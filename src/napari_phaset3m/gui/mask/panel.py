@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QMenu, QSizePolicy, QVBoxLayout
 
 from napari_phaset3m.analyse.masks import automatic
 from napari_phaset3m.gui.mask.actions import LOAD_FILES, SAVE_FILES, VOLUME_FILES, MaskActions
@@ -20,6 +20,7 @@ from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.steps.history_list import undo_keys
 from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, set_role
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.scrolling import Column
 from napari_phaset3m.gui.widgets.source_box import SourceBox
 from napari_phaset3m.session import session_for
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 NO_VOLUME = "Reconstruct something, or open a volume, to make a mask of it."
 
 
-class MaskPanel(QWidget):
+class MaskPanel(Column):
     """Makes a mask step by step; works alone and in the workspace.
 
     Parameters
@@ -47,6 +48,7 @@ class MaskPanel(QWidget):
         self._left = False
         self.setMinimumWidth(PANEL_MIN_WIDTH + 30)  # three coordinates stand side by side
         self.setMaximumWidth(PANEL_MAX_WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # as Workspace
         self.ui = MaskWidgets()
         self._sources = SourceBox(self.ui.volume, self._session, napari_viewer)
         self.recipe = RecipeEditor(self._work)

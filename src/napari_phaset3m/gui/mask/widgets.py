@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -21,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, label, rule, set_role
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.numbers import show_volume
+from napari_phaset3m.gui.widgets.scrolling import DownScroll
 
 if TYPE_CHECKING:
     from napari_phaset3m.analyse.masks_make import MaskResult
@@ -40,10 +38,7 @@ class MaskWidgets(QWidget):
         layout.setSpacing(GROUP_SPACING)
         layout.addLayout(self._volume())
         layout.addWidget(rule())
-        self.steps = QScrollArea()
-        self.steps.setWidgetResizable(True)
-        self.steps.setFrameShape(QFrame.Shape.NoFrame)
-        self.steps.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.steps = DownScroll()
         self.steps.setMinimumHeight(120)
         layout.addWidget(self.steps, 1)
         layout.addLayout(self._tools())

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.microscope.ctf_pictures import told
+from napari_phaset3m.gui.microscope.ctf_words import in_nm, stand_in_words, why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
 from napari_phaset3m.gui.widgets.binding import follow
@@ -122,7 +123,7 @@ class CtfWork(QObject):
 
     def _take(self, name: str, done: Done) -> None:
         self.result, self._past, self.applied = done.result, [], False
-        self.driver.say(TOPIC, done.result.message, "good" if done.result.supported else "warning")
+        self.driver.say(TOPIC, in_nm(done.result.message), "good" if done.result.supported else "warning")
         self.request()
         self.changed.emit()
 
@@ -161,6 +162,9 @@ class CtfWork(QObject):
         except PhaseT3MError as error:
             self.driver.say(TOPIC, in_step_words(error), "error")
             return
+        told_of = stand_in_words(self.result, changed)
+        if told_of:
+            self.driver.say(TOPIC, told_of, "warning")
         self._past = [*self._past[-100:], self.result]
         self.result, self.applied = changed, False
         self.request()
@@ -170,16 +174,11 @@ class CtfWork(QObject):
         """Set the defocus of an image to the median of the four nearest tilts of its focus."""
         if self.result is None:
             return
-        values = self.result.defocus_angstrom[:, focus].copy()
-        values[tilt] = np.nan
-        values[self.result.outliers()[:, focus]] = np.nan
-        known = np.flatnonzero(np.isfinite(values))
-        if not known.size:
-            self.driver.say(TOPIC, "No other image of this focus has a defocus to take", "error")
-            return
-        tilts = self.result.tilt_deg
-        near = known[np.argsort(np.abs(tilts[known] - tilts[tilt]))[:4]]
-        self.edit(tilt, focus, float(np.median(values[near])))
+        value = self.result.of_neighbours(tilt, focus)
+        if value is None:
+            self.driver.say(TOPIC, "No other image of this focus has a defocus that can be trusted", "error")
+        else:
+            self.edit(tilt, focus, value)
 
     @property
     def can_undo(self) -> bool:
@@ -219,9 +218,7 @@ class CtfWork(QObject):
             return "Fit first"
         if self.driver.busy:
             return f"{self.driver.title} is running"
-        unsupported = "No fit can be trusted, and no defocus is stated: widen the search, or set one by hand"
-        applied = "The series has these values" if self.applied else ""
-        return applied if self.result.supported else unsupported
+        return "The series has these values" if self.applied else why_unsupported(self.result)
 
     def apply(self) -> None:
         """Write defocus and astigmatism into the series."""

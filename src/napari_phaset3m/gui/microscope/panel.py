@@ -8,11 +8,9 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QPushButton,
-    QScrollArea,
     QTabBar,
     QVBoxLayout,
     QWidget,
@@ -20,10 +18,10 @@ from qtpy.QtWidgets import (
 
 from napari_phaset3m.gui.align.widgets import enable, tool
 from napari_phaset3m.gui.microscope.ctf_view import TITLE, CtfView
-from napari_phaset3m.gui.microscope.ctf_words import words
+from napari_phaset3m.gui.microscope.ctf_words import in_nm, words
 from napari_phaset3m.gui.microscope.ctf_work import DOUBTFUL, TOPIC, CtfWork, ctf_work_for
 from napari_phaset3m.gui.optimise.panel import OptimisePanel
-from napari_phaset3m.gui.panel_dock import as_panel
+from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot
 from napari_phaset3m.gui.steps.driver import NO_SERIES
 from napari_phaset3m.gui.steps.history_list import HistoryList, undo_keys
@@ -32,17 +30,15 @@ from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import (
     GROUP_SPACING,
     LINE_SPACING,
-    PANEL_MAX_WIDTH,
-    PANEL_MIN_WIDTH,
     label,
     rule,
     set_role,
 )
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
-from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
     import napari.components
@@ -51,7 +47,7 @@ if TYPE_CHECKING:
 _RINGS = 210
 
 
-class MicroscopePanel(QScrollArea):
+class MicroscopePanel(ScrollPanel):
     """Fit, look, correct, apply; works alone and in the workspace.
 
     Parameters
@@ -62,15 +58,8 @@ class MicroscopePanel(QScrollArea):
     state_changed = Signal()
 
     def __init__(self, napari_viewer: napari.components.ViewerModel) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._session = session_for(napari_viewer)
+        super().__init__(napari_viewer)
         self.work: CtfWork = ctf_work_for(self._session, napari_viewer)
-        self.setMinimumWidth(PANEL_MIN_WIDTH)
-        self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._build()
         self._connect()
         as_panel(self, napari_viewer)
@@ -113,25 +102,36 @@ class MicroscopePanel(QScrollArea):
         self._add_tabs(inside)
 
     def _add_tabs(self, inside: QWidget) -> None:
-        self.optimise = OptimisePanel(self._viewer)
+        self._inside = inside
+        self._optimise: OptimisePanel | None = None
         self.tabs, whole = QTabBar(), QWidget()
-        self.pages = (inside, self.optimise)
-        column = QVBoxLayout(whole)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.tabs)
+        self._column = QVBoxLayout(whole)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
         # Not a tab widget: it would make the shorter page as high as the other.
-        for title, page in zip(("Defocus / CTF", "Optimise"), self.pages, strict=True):
+        for widget in (self.tabs, inside):
+            self._column.addWidget(widget)
+        for title in ("Defocus / CTF", "Optimise"):
             self.tabs.addTab(title)
-            column.addWidget(page)
         self.tabs.setDrawBase(False)
         self.tabs.currentChanged.connect(self._on_tab)
         self._on_tab(0)
         self.setWidget(whole)
 
+    @property
+    def optimise(self) -> OptimisePanel:
+        """The page of the optimiser, made when first looked at: with it the panel would hold the window."""
+        if self._optimise is None:
+            self._optimise = OptimisePanel(self._viewer)
+            self._optimise.hide()
+            calm_wheel(self._optimise)
+            self._column.addWidget(self._optimise)
+        return self._optimise
+
     def _on_tab(self, index: int) -> None:
-        for i, page in enumerate(self.pages):
-            page.setVisible(i == index)
+        self._inside.setVisible(index == 0)
+        if index == 1 or self._optimise is not None:
+            self.optimise.setVisible(index == 1)
         if index == 0 and self.isVisible():
             QTimer.singleShot(0, self._show_view)
 
@@ -243,7 +243,7 @@ class MicroscopePanel(QScrollArea):
         self.numbers.setText(words(image) if image is not None else "")
         missing = NO_SERIES if self._session.series is None else work.error
         if image is not None and not missing and work.result is not None:
-            missing = image.note if image.confidence < DOUBTFUL or image.method != "thon" else ""
+            missing = in_nm(image.note) if image.confidence < DOUBTFUL or image.method != "thon" else ""
         set_role(self.note, "muted" if self._session.series is None else "warning")
         self.note.setText(missing)
         self.note.setVisible(bool(missing))

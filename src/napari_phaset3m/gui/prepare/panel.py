@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.prepare.motion_view import TITLE, MotionView
@@ -29,6 +29,7 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.scrolling import Column, DownScroll
 from napari_phaset3m.prepare.steps import STEPS
 from napari_phaset3m.session import session_for
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import napari.components
 
 
-class PreparePanel(QWidget):
+class PreparePanel(Column):
     """Steps to choose, a preview of one, and the history; works alone and in the workspace.
 
     Parameters
@@ -77,12 +78,8 @@ class PreparePanel(QWidget):
         for row in self.rows.values():
             column.addWidget(row)
         column.addStretch(1)
-        area = self._area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area = self._area = DownScroll(steps)
         area.setMinimumHeight(90)  # with the tour in a window of 768 px
-        area.setWidget(steps)
         layout.addWidget(area, 1)
         self.run = QPushButton("Run")
         self.run.setMinimumHeight(30)

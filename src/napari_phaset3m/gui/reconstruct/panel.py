@@ -10,16 +10,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QMainWindow,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_phaset3m.errors import ConfigError
@@ -42,6 +39,7 @@ from napari_phaset3m.gui.theme import (
 )
 from napari_phaset3m.gui.widgets.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
+from napari_phaset3m.gui.widgets.scrolling import Column, DownScroll
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ if TYPE_CHECKING:
 NO_SERIES = "Open a tilt series first (step Series)"
 
 
-class ReconstructPanel(QWidget):
+class ReconstructPanel(Column):
     """Set up, start, watch and end a reconstruction.
 
     Parameters
@@ -87,11 +85,6 @@ class ReconstructPanel(QWidget):
         if isinstance(window, QMainWindow):  # not a floating dock: closing that only hides the panel
             self._driver.watch_window(window)
 
-    def heightForWidth(self, width: int) -> int:
-        """No higher than must be: in a low window the settings scroll, not the buttons below them."""
-        layout = self.layout()
-        return self.sizeHint().height() if layout is None else layout.minimumHeightForWidth(width)
-
     def _build(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 8)
@@ -99,13 +92,8 @@ class ReconstructPanel(QWidget):
         self.form = ReconstructForm(self._session)
         self.form.refused.connect(self._on_refused)
         self._add_device()
-        scroll = QScrollArea()
-        scroll.setWidget(self.form)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.form.layout().addStretch(1)
-        layout.addWidget(scroll, 1)
+        layout.addWidget(DownScroll(self.form), 1)
         self.mask = RunMaskLine(self._session)
         layout.addWidget(self.mask)
         self.needed = NeededFields(self._session)

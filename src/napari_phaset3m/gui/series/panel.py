@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
@@ -26,6 +25,7 @@ from napari_phaset3m.gui.theme import GROUP_SPACING, PANEL_MAX_WIDTH, PANEL_MIN_
 from napari_phaset3m.gui.tour import tour_command
 from napari_phaset3m.gui.watch.dialog import open_watch
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.scrolling import Column, DownScroll
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _RAW = (".mdoc", ".eer", ".dm3", ".dm4", ".emd", ".ser", ".hspy")
 
 
-class SeriesPanel(QWidget):
+class SeriesPanel(Column):
     """Everything that concerns the input; works alone and in the workspace.
 
     Parameters
@@ -64,12 +64,7 @@ class SeriesPanel(QWidget):
     def _build(self) -> None:
         self.tabs = QTabWidget()
         self.tabs.addTab(self.table, "Images")
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.form)
-        self.tabs.addTab(scroll, "Microscope")
+        self.tabs.addTab(DownScroll(self.form), "Microscope")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(GROUP_SPACING)

@@ -40,7 +40,8 @@ def summary(series: TiltFocalSeries) -> str:
     ny, nx = series.image_shape
     pixel = series.pixel_size_angstrom
     foci = "1 focus" if series.n_focus == 1 else f"{series.n_focus} foci"
-    first = f"{series.n_tilt} tilts × {foci}  ·  {nx} × {ny} px"
+    tilts = "1 tilt" if series.n_tilt == 1 else f"{series.n_tilt} tilts"
+    first = f"{tilts} × {foci}  ·  {nx} × {ny} px"
     second = [f"{show(nx * pixel, 'nm', 3)} × {show(ny * pixel, 'nm', 3)} nm"]
     second.append(f"{show(series.energy_ev, 'kV')} kV")
     if series.dose_per_image is not None and series.used is not None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
+from napari_phaset3m.gui.controlled_job import ControlledJob
 from napari_phaset3m.gui.steps.events import Job, StepDone, Update, run_jobs
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.field_words import in_step_words
-from napari_phaset3m.gui.worker import JobWorker, WindowWatch, start_job
-from napari_phaset3m.jobs import RunControl
 from napari_phaset3m.prepare.events import Done
 
 if TYPE_CHECKING:
@@ -24,16 +23,16 @@ _KEY = "step driver"
 Taker = Callable[[str, Done], None]
 
 
-class StepDriver(QObject):
+class StepDriver(ControlledJob):
     """Prepares, aligns and fits in the background; there is one for each session.
+
+    Jobs left over when one is finished early are left out; what jobs before a stop gave stays.
 
     Parameters
     ----------
     session : Session
     """
 
-    #: A job began, was paused or resumed, or ended.
-    changed = Signal()
     #: How far it is (an :class:`.Update`).
     progressed = Signal(object)
     #: (topic, text, style role): one line on how it ended.
@@ -42,8 +41,6 @@ class StepDriver(QObject):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._worker: JobWorker | None = None
-        self._control = RunControl()
         self._take: Taker | None = None
         self._of: Any = None
         self._generation = 0
@@ -55,25 +52,13 @@ class StepDriver(QObject):
         self.topic = ""
         self.title = ""
         self.update: Update | None = None
-        self.paused = False
-        self.message = ""
         #: What was said last, for a panel that is opened later: topic, text, style role.
         self.last_said = ("", "", "muted")
-        self._window = WindowWatch(self.stop, self)
         for signal in (session.opened, session.history.moved):
             follow(signal, self._forget_said)
 
     def _forget_said(self) -> None:
         self.last_said = ("", "", "muted")  # it is of another series, or of a step that was taken back
-
-    def watch_window(self, window: QObject) -> None:
-        """Stop what runs when this window is closed."""
-        self._window.watch(window)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is running."""
-        return self._worker is not None
 
     def why_not(self) -> str:
         """Why no job can be started; empty when one can."""
@@ -105,45 +90,21 @@ class StepDriver(QObject):
         series = self.session.series
         if self.why_not() or series is None or not jobs:
             return False
-        self._control, self._take, self._of = RunControl(), take, series
+        self._take, self._of = take, series
         self._generation = self.session.history.generation
-        self.topic, self.title, self.update, self.paused = topic, title, None, False
-        self.message, self._ended, self.found = "Preparing", [], {}
+        self.topic, self.title, self.update = topic, title, None
+        self._ended, self.found = [], {}
         self.say(topic, "", "muted")
         self._spoken = False
-        self._worker = start_job(
+        self._begin(
             run_jobs,
             series,
             list(jobs),
-            control=self._control,
-            window=self._window,
             title=title,
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()
         return True
-
-    def toggle_pause(self) -> None:
-        """Hold after the present piece of work, or go on."""
-        if not self.busy:
-            return
-        self.paused = not self.paused
-        (self._control.pause if self.paused else self._control.resume)()
-        self.changed.emit()
-
-    def finish(self) -> None:
-        """End early and keep the best so far; later jobs are left out."""
-        if self.busy:
-            self.paused, self.message = False, "Finishing"
-            self._control.finish()
-            self.changed.emit()
-
-    def stop(self) -> None:
-        """End without what the running job would have given; earlier jobs stay."""
-        if self.busy:
-            self.paused, self.message = False, "Stopping"
-            self._control.stop()
-            self.changed.emit()
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, Update):
@@ -181,7 +142,8 @@ class StepDriver(QObject):
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _on_finished(self) -> None:
-        self._worker = self._take = self._of = None
+        self._end()
+        self._take = self._of = None
         if not self._spoken:
             what = ", ".join(self._ended)
             found = self.found.get(what, "")
@@ -191,7 +153,7 @@ class StepDriver(QObject):
                 )
             elif what:
                 self.say(self.topic, f"Done: {what}{f' ({found})' if found else ''}", "good")
-        self.topic, self.update, self.paused, self.message = "", None, False, ""
+        self.topic, self.update = "", None
         self.changed.emit()
 
     def retract(self, topic: str) -> None:

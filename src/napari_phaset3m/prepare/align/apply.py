@@ -61,10 +61,8 @@ def apply(series: TiltFocalSeries, alignment: Alignment, local: np.ndarray | Non
     )
     if not alignment.turned and local is None:
         return plain
+    shifts, angle = alignment.aligned_shifts_px, alignment.axis_angle_deg
     matrices = alignment.matrices()
-    inverse = np.linalg.inv(matrices)
-    shifts = np.einsum("tfij,tfj->tfi", inverse, alignment.shifts_px[..., ::-1])[..., ::-1]
-    angle = alignment.axis_angle_deg
     return plain.replace(
         images=_resampled(series.images, matrices, local, shifts),
         shifts_px=shifts,
@@ -77,23 +75,39 @@ def apply(series: TiltFocalSeries, alignment: Alignment, local: np.ndarray | Non
 def _resampled(
     images: np.ndarray, matrices: np.ndarray, local: np.ndarray | None, shifts: np.ndarray
 ) -> np.ndarray:
-    result = np.empty(images.shape, REAL)
+    result, shape = np.empty(images.shape, REAL), images.shape[2:]
+    places = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij"))
     for index in np.ndindex(images.shape[:2]):
-        field = None if local is None else _field(local[index], images.shape[2:], shifts[index])
+        field = None
+        if local is not None:  # the new image holds place q = p + shift of the aligned place p
+            field = local_at(local[index], places - shifts[index][:, None, None], shape)
         result[index] = resample(images[index], matrices[index], field)
     return result
 
 
-def _field(local: np.ndarray, shape: tuple[int, ...], shift: np.ndarray) -> np.ndarray:
-    # The new image holds place q = p + shift of the aligned place p: the field is that at q - shift.
+def local_at(local: np.ndarray, places: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    """The local field of one image at places.
+
+    Parameters
+    ----------
+    local : ndarray
+        `(2, my, mx)` on a grid that spans the image; outside, its edge goes on.
+    places : ndarray
+        `(2, ...)` (y, x) in the aligned image, pixels from its centre.
+    image_shape : tuple of int
+        (ny, nx).
+
+    Returns
+    -------
+    ndarray
+        `(2, ...)` (y, x) displacement in the given image, pixels.
+    """
     from scipy.ndimage import map_coordinates
 
-    places = []
-    for axis, (n, m) in enumerate(zip(shape, local.shape[1:], strict=True)):
-        step = (m - 1) / (n - 1) if n > 1 else 0.0
-        places.append((np.arange(n) - shift[axis]) * step)
-    grid = np.meshgrid(*places, indexing="ij")
-    return np.stack([map_coordinates(part, grid, order=1, mode="nearest") for part in local])
+    size, along = np.array(local.shape[1:]), (2,) + (1,) * (places.ndim - 1)
+    scale = (size - 1) / np.maximum(np.array(image_shape) - 1, 1)
+    at = places * scale.reshape(along) + ((size - 1) / 2).reshape(along)
+    return np.stack([map_coordinates(part, at, order=1, mode="nearest") for part in local])
 
 
 def resample(image: np.ndarray, matrix: np.ndarray, field: np.ndarray | None = None) -> np.ndarray:

@@ -147,6 +147,12 @@ class Alignment:
         rows = np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), -2)
         return np.asarray(self.magnification[..., None, None] * rows)
 
+    @property
+    def aligned_shifts_px(self) -> np.ndarray:
+        """`(n_tilt, n_focus, 2)` (y, x) shifts in the axes of the aligned images."""
+        inverse = np.linalg.inv(self.matrices())
+        return np.asarray(np.einsum("tfij,tfj->tfi", inverse, self.shifts_px[..., ::-1])[..., ::-1])
+
     def to_given(self, places_px: np.ndarray) -> np.ndarray:
         """`(n_tilt, n_focus, n, 2)` places in the given images of `(n, 2)` aligned ones.
 
@@ -222,7 +228,5 @@ def without_translation(alignment: Alignment) -> Alignment:
     A translation of the specimen changes no image, so it is no error of an alignment; this fixes it
     so that the shifts are smallest, in the sense of least squares.
     """
-    inverse = np.linalg.inv(alignment.matrices())
-    aligned = np.einsum("tfij,tfj->tfi", inverse, alignment.shifts_px[..., ::-1])[..., ::-1]
     weight = alignment.used.astype(np.float64)
-    return alignment.moved(specimen_translation(aligned, alignment.tilt_deg, weight))
+    return alignment.moved(specimen_translation(alignment.aligned_shifts_px, alignment.tilt_deg, weight))

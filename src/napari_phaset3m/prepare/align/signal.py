@@ -72,7 +72,7 @@ def tilt_images(series: TiltFocalSeries, config: CoarseConfig, alignment: Alignm
         values, usable = series.images[:, focus], used[:, focus]
     if usable.sum() < 3:
         raise DataError(
-            f"{int(usable.sum())} tilts are used",
+            f"{int(usable.sum())} of {usable.size} tilts can be used",
             field="mask",
             remedy="At least three are needed to align tilts",
         )

@@ -34,10 +34,17 @@ STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
 }
 
 
+#: Tilts in use that a stage needs; of the others three.
+_LEAST_TILTS = {"focal": 1, "match": 2, "optics": 2, "grid": 2, "gradient": 2}
+_COUNT = {1: "one tilt", 2: "two tilts", 3: "three tilts"}
+
+
 def stages_of(series: TiltFocalSeries, config: AlignConfig) -> tuple[str, ...]:
     """The stages to run, those that "auto" means included."""
     if config.stages != "auto":
         return config.stages
+    if _tilts(series) == 1 and not why_not_stage("focal", series, config):
+        return ("focal",)
     if forward_model(series, config) != "multislice":
         return ("coarse", "match")
     return ("match", "gradient") if tells(Work(series, config, Alignment.of(series))) else ("match",)
@@ -75,6 +82,9 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
     series : TiltFocalSeries
     config : AlignConfig
     """
+    least, there = _LEAST_TILTS.get(name, 3), _tilts(series)
+    if there < least:
+        return f"needs {_COUNT[least]} in use, but there {'is' if there == 1 else 'are'} {there}"
     known = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
     if name == "focal" and (series.n_focus == 1 or not known):
         return "needs several foci with stated defocus and Cs"
@@ -83,6 +93,12 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
     if name == "local":
         return local.why_not(series, config.local)
     return ""
+
+
+def _tilts(series: TiltFocalSeries) -> int:
+    """How many tilts have an image in use."""
+    assert series.used is not None
+    return int(series.used.any(1).sum())
 
 
 def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
@@ -97,7 +113,9 @@ def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
     for name in stages:
         why = why_not_stage(name, series, config)
         if why:
-            raise ConfigError(f"stages: {name} {why}; leave it out" if name != "local" else why)
+            if why.startswith("local_"):
+                raise ConfigError(why)  # it names a setting of its own
+            raise ConfigError(f"stages: {name} {why}{'' if config.stages == 'auto' else '; leave it out'}")
 
 
 def _check_bins(series: TiltFocalSeries, stages: tuple[str, ...], config: AlignConfig) -> None:

@@ -50,8 +50,7 @@ class TiltAxis:
     @classmethod
     def of(cls, alignment: Alignment, pixel_size_angstrom: float) -> Self:
         """The axis of an alignment of given images."""
-        inverse = np.linalg.inv(alignment.matrices())
-        across = np.einsum("tfij,tfj->tfi", inverse, alignment.shifts_px[..., ::-1])[..., 0]
+        across = alignment.aligned_shifts_px[..., 1]
         weight = alignment.used.sum(1).astype(np.float64)
         known = weight > 0
         seen = (across * alignment.used).sum(1)[known] / weight[known]

@@ -69,7 +69,7 @@ class Work:
     @property
     def aligned_shifts_px(self) -> np.ndarray:
         """`(n_tilt, n_focus, 2)` (y, x) shifts in the axes of the aligned images, as ``series`` has them."""
-        return _turned(np.linalg.inv(self.alignment.matrices()), self.alignment.shifts_px)
+        return self.alignment.aligned_shifts_px
 
     def given_shifts_px(self, aligned_px: np.ndarray) -> np.ndarray:
         """Shifts in the axes of the given images from those in the aligned ones."""

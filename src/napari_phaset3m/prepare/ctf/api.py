@@ -75,9 +75,8 @@ def iterate_ctf(
         method=method,
         message=message,
         spherical_aberration_angstrom=state.cs,
-        told={"fitted": sum(image.method in ("thon", "exit wave") for row in images for image in row)},
     )
-    yield Done(result.apply(series), result)
+    yield Done(result.apply(series) if result.supported else series, result)
 
 
 def find_ctf(
@@ -219,8 +218,9 @@ def _needs_exit_wave(state: _State) -> bool:
     trusted = np.mean([image.confidence > 0 for image in state.images.values()])
     if trusted >= ENOUGH:
         return False
-    if can_serve(state.series) is not None:
-        state.reason = f"{1 - trusted:.0%} of the images show no Thon rings that can be trusted"
+    why_not = can_serve(state.series)
+    if why_not is not None:
+        state.reason = f"exit waves cannot be compared, as {why_not}"
         return False
     state.reason = f"Thon rings cannot be trusted in {1 - trusted:.0%} of the images"
     return True

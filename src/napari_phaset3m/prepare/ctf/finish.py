@@ -10,6 +10,7 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.result import ImageCtf
+from napari_phaset3m.prepare.ctf.stand_in import near, without_fit
 
 #: Foci closer than this are aligned well enough for the exit wave to find the rest, pixels.
 MOST_APART_PX = 1.6
@@ -52,11 +53,7 @@ def completed(
     if series.defocus_angstrom is None and len(doubtful) == len(fitted):
         doubtful = set()
     for tilt, focus in doubtful:
-        image = table[tilt][focus]
-        fit = f"the fit, {image.defocus_angstrom:.0f} Å, cannot be trusted"
-        note = f"{fit} ({image.note})" if image.note else fit
-        # Without the numbers of the fit, which are of noise; its curve shows why.
-        table[tilt][focus] = ImageCtf(tilt, focus, note=note, score=image.score, curve=image.curve)
+        table[tilt][focus] = without_fit(table[tilt][focus])
     for tilt, row in enumerate(table):
         for focus, image in enumerate(row):
             if not np.isfinite(image.defocus_angstrom):
@@ -99,16 +96,11 @@ def _stand_in(series: TiltFocalSeries, table: list[list[ImageCtf]], tilt: int, f
     if series.defocus_angstrom is not None:
         stated = float(series.defocus_angstrom[tilt, focus])
         return replace(image, method="stated", defocus_angstrom=stated)
-    near = sorted(
-        (abs(series.tilt_deg[other] - series.tilt_deg[tilt]), row[focus].defocus_angstrom)
-        for other, row in enumerate(table)
-        if row[focus].method in ("thon", "exit wave")
-    )[:5]
-    if not near:
-        near = [(0.0, row[f].defocus_angstrom) for row in table for f in range(len(row))
-                if row[f].method in ("thon", "exit wave")]  # fmt: skip
-    value = float(np.median([defocus for _, defocus in near]))
-    return replace(image, method="neighbours", defocus_angstrom=value)
+    for foci in ([focus], range(series.n_focus)):
+        value = near(table, series.tilt_deg, tilt, foci)
+        if value is not None:
+            return replace(image, method="neighbours", defocus_angstrom=value)
+    return image
 
 
 def left_as_stated(found: ImageCtf, stated: float, error: float) -> ImageCtf:
@@ -150,12 +142,16 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
     if trusted:
         best = float(np.median([image.resolution_angstrom for image in trusted]))
         text += f" (typically to {best:.2g} Å)"
-    text += "." if trusted or not reason else f": {reason}."
+    text += "." if trusted or not reason else f"; {reason}."
     for method, words in _KEPT.items():
         count = sum(image.method == method for image in every)
         text += f" {count} {words}." if count else ""
     if len(trusted) < len(thon):
-        text += " The others have confidence 0: look at their rings before using them."
+        text += (
+            " The others have confidence 0: look at their rings before using them."
+            if trusted
+            else " No defocus is stated either: widen the search, or set one by hand."
+        )
     return "thon", text
 
 

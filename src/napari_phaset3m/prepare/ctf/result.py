@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve
+from napari_phaset3m.prepare.ctf.stand_in import of_noise, with_stand_ins, without_fit
 from napari_phaset3m.prepare.history import recorded
 
 Method = Literal["thon", "exit wave", "edited", "stated", "neighbours", "none"]
@@ -107,7 +108,6 @@ class CtfResult:
     method: str
     message: str
     spherical_aberration_angstrom: float | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ImageCtf]:
         return (image for row in self.images for image in row)
@@ -120,6 +120,14 @@ class CtfResult:
     def defocus_angstrom(self) -> np.ndarray:
         """`(n_tilt, n_focus)` at the rotation centre; nan where there is none."""
         return self.array("defocus_angstrom")
+
+    def of_neighbours(self, tilt: int, focus: int, count: int = 4) -> float | None:
+        """Median (angstrom) of the nearest tilts of a focus that are known and no outliers; None: no such."""
+        good = self.known[:, focus] & ~self.outliers()[:, focus]
+        good[tilt] = False
+        others = np.flatnonzero(good)
+        near = others[np.argsort(np.abs(self.tilt_deg[others] - self.tilt_deg[tilt]))[:count]]
+        return float(np.median(self.defocus_angstrom[near, focus])) if near.size else None
 
     def outliers(self, limit: float = 5.0) -> np.ndarray:
         """`(n_tilt, n_focus)` bool: far from its neighbours in tilt, as against how far others are.
@@ -146,6 +154,9 @@ class CtfResult:
     def edited(self, tilt: int, focus: int, defocus_angstrom: float) -> CtfResult:
         """A copy with the defocus of one image set by hand.
 
+        Where the series states none, images of its focus that were fitted to noise take that of their nearest
+        tilts that have one of their own.
+
         Raises
         ------
         DataError
@@ -160,15 +171,13 @@ class CtfResult:
             raise DataError(f"is {defocus_angstrom} for tilt {tilt}, focus {focus}", field="defocus",
                             remedy="Give angstrom, underfocus positive")  # fmt: skip
         old = self.images[tilt][focus]
+        if of_noise(self.images[tilt])[focus]:
+            old = without_fit(old)
         new = replace(old, method="edited", defocus_angstrom=float(defocus_angstrom), note="set by hand",
                       defocus_error_angstrom=_NAN)  # fmt: skip
-        return self._with(new)
-
-    def _with(self, *changed: ImageCtf) -> CtfResult:
         table = [list(row) for row in self.images]
-        for image in changed:
-            table[image.tilt][image.focus] = image
-        return replace(self, images=tuple(map(tuple, table)))
+        table[tilt][focus] = new
+        return replace(self, images=with_stand_ins(tuple(map(tuple, table)), self.tilt_deg))
 
     def astigmatism(self) -> tuple[float, float]:
         """C12 (angstrom) and phi12 (rad) of the series: median over the images, by components.
@@ -186,9 +195,15 @@ class CtfResult:
         return [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
 
     @property
+    def known(self) -> np.ndarray:
+        """`(n_tilt, n_focus)` bool: a defocus that is more than a fit to noise (trusted, by hand, stated)."""
+        noise = np.array([of_noise(row) for row in self.images])
+        return np.asarray(np.isfinite(self.defocus_angstrom) & ~noise)
+
+    @property
     def supported(self) -> bool:
-        """Whether any defocus is more than a fit to noise: trusted, set by hand, or stated."""
-        return bool(self._fitted()) or any(image.method in ("edited", "stated") for image in self)
+        """Whether every image has a defocus that is more than a fit to noise."""
+        return bool(self.known.all())
 
     def apply(self, series: TiltFocalSeries) -> TiltFocalSeries:
         """The series with this defocus and astigmatism, and the step in its history.
@@ -203,7 +218,7 @@ class CtfResult:
         Raises
         ------
         DataError
-            The numbers differ, or an image has no defocus at all.
+            The numbers differ, or an image has no defocus that can be trusted.
         """
         shape = (len(self.images), len(self.images[0]))
         if (series.n_tilt, series.n_focus) != shape:
@@ -213,16 +228,15 @@ class CtfResult:
                 field="tilt_series",
                 remedy="Fit this series",
             )
-        defocus = self.defocus_angstrom
-        missing = np.argwhere(~np.isfinite(defocus))
+        missing = np.argwhere(~self.known)
         if len(missing):
             tilt, focus = missing[0]
             raise DataError(
-                f"the image at {self.tilt_deg[tilt]:g}°, focus {focus + 1}, has none",
+                f"the image at {self.tilt_deg[tilt]:g}°, focus {focus + 1}, has none that can be trusted",
                 field="defocus",
                 remedy="Set it by hand, or state the defocus of the series",
             )
-        changes: dict[str, Any] = {"defocus_angstrom": defocus}
+        changes: dict[str, Any] = {"defocus_angstrom": self.defocus_angstrom}
         c12, phi12 = self.astigmatism()
         if self.config.astigmatism != "given" and self._fitted():
             others = {k: v for k, v in series.aberrations.items() if k not in ("C12", "phi12")}
@@ -233,8 +247,8 @@ class CtfResult:
             "method": self.method,
             "c12_angstrom": c12,
             "phi12_rad": phi12,
+            "fitted": sum(image.method in ("thon", "exit wave") for image in self),
             "edited": [[image.tilt, image.focus] for image in self if image.method == "edited"],
-            **self.told,
         }
         return recorded(series.replace(**changes), "ctf", self.config, told)
 
