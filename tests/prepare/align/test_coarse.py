@@ -158,7 +158,7 @@ def test_wrong_choices_are_refused():
         drain(iterate_coarse(series, CoarseConfig(focus=1)))
     used = np.zeros((TILTS.size, 1), bool)
     used[:2] = True
-    with pytest.raises(DataError, match="2 tilts are used"):
+    with pytest.raises(DataError, match="2 of 21 tilts can be used"):
         drain(iterate_coarse(series.replace(used=used)))
 
 

@@ -16,8 +16,8 @@ from napari_phaset3m.prepare.align.reference_settings import reference_config
 from napari_phaset3m.prepare.align.sign import settled
 from napari_phaset3m.prepare.align.words import told_words
 from napari_phaset3m.prepare.align.work import Judged, Share, Work
-from napari_phaset3m.prepare.checks import iterate_predictions
 from napari_phaset3m.prepare.events import drain
+from napari_phaset3m.prepare.predictions import iterate_predictions
 
 SIZE, TILTS = 48, np.arange(-60, 61, 6.0)
 
