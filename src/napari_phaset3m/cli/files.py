@@ -96,7 +96,7 @@ def _info(
     if len(series) == 1 and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
-    plan = importing.recognise(series, given, None, tolerance)
+    plan = importing.recognise(series, given, tolerance)
     if as_json:
         print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
     else:
@@ -131,10 +131,12 @@ def _convert(
     _check_suffix(output)
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
-    given = overrides.collect(fields)
+    given, movies = overrides.collect(fields), importing.movies_given(fields)
     config = ImportConfig.parse(bin=bin, bin_method=bin_method, crop=importing.crop_rectangle(crop))
-    if importing.wants_import(series) or config != ImportConfig() or gain is not None or plan is not None:
-        recognised = importing.recognise(series, given, gain, tolerance)
+    of_movies = gain is not None or movies is not None
+    importing.check_movie_flags(series, of_movies)
+    if importing.wants_import(series) or config != ImportConfig() or of_movies or plan is not None:
+        recognised = importing.recognise(series, given, tolerance, gain, movies)
         data = importing.import_series(recognised, given, config, quiet=as_json)
         save_series(data, output)
         if plan is not None:
@@ -145,7 +147,7 @@ def _convert(
 
 
 info = options.with_flags(_info, overrides.parameters())
-convert = options.with_flags(_convert, overrides.parameters())
+convert = options.with_flags(_convert, [*importing.movie_flags(), *overrides.parameters()])
 
 
 def _simulate(

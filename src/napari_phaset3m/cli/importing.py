@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_phaset3m.cli import running
+from napari_phaset3m.cli import options, running
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.movies import MovieConfig
 
 _PANEL = "Import"
 Bin = Annotated[
@@ -24,7 +26,10 @@ CropText = Annotated[
     typer.Option("--crop", metavar="Y0:Y1,X0:X1", help="Rectangle of the files' images to keep, pixels",
                  rich_help_panel=_PANEL),
 ]  # fmt: skip
-Gain = Annotated[Path | None, typer.Option(help="Gain reference of movies", rich_help_panel=_PANEL)]
+Gain = Annotated[
+    Path | None,
+    typer.Option(help="Gain reference of movies; it is kept for motion correction", rich_help_panel=_PANEL),
+]
 Tolerance = Annotated[
     float, typer.Option(help="Angles closer than this are foci of one tilt, degrees", rich_help_panel=_PANEL)
 ]
@@ -64,11 +69,49 @@ def crop_rectangle(text: str | None) -> tuple[int, int, int, int] | None:
     return y0, y1, x0, x1
 
 
-def recognise(paths: Sequence[Path], given: Mapping[str, Any], gain: Path | None, tolerance: float) -> Any:
+def movie_flags() -> list[inspect.Parameter]:
+    """A flag for each setting of movies: ``--gain-rotate 1``."""
+    return options.parameters(MovieConfig)
+
+
+def movies_given(fields: Mapping[str, Any]) -> MovieConfig | None:
+    """How the flags say that movies are read; None where none was given.
+
+    Raises
+    ------
+    ConfigError
+        A value cannot be.
+    """
+    given = {name: fields[name] for name in MovieConfig.model_fields if fields.get(name) is not None}
+    return options.build(MovieConfig, given) if given else None
+
+
+def check_movie_flags(paths: Sequence[Path], given: bool) -> None:
+    """Refuse flags of movies where the series says itself how its movies are read.
+
+    Raises
+    ------
+    ConfigError
+    """
+    own = [path for path in paths if path.suffix.lower() in (".toml", ".h5", ".hdf5")]
+    if given and own:
+        where = (
+            "Write gain, gain_rotate ... into it" if own[0].suffix == ".toml" else "Use prepare --motion-..."
+        )
+        raise ConfigError(f"--gain ...: {own[0].name} keeps how its own movies are read. {where}")
+
+
+def recognise(
+    paths: Sequence[Path],
+    given: Mapping[str, Any],
+    tolerance: float,
+    gain: Path | None = None,
+    movies: MovieConfig | None = None,
+) -> Any:
     """The plan for these files, with angles and division that were given by flags."""
     from napari_phaset3m.io.importing import look
 
-    plan = look(paths, tolerance_deg=tolerance, gain=gain, tilt_deg=given.get("tilt_deg"))
+    plan = look(paths, tolerance_deg=tolerance, gain=gain, movies=movies, tilt_deg=given.get("tilt_deg"))
     if given.get("n_focus"):
         plan = plan.divided(int(given["n_focus"]), str(given.get("focus_order") or "tilt-major"))
     return plan

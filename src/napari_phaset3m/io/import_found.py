@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_cells import Question
 from napari_phaset3m.io.import_focus import Candidate, arrange
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
 
 

@@ -15,7 +15,7 @@ from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.assemble import assemble
-from napari_phaset3m.io.import_movies import movie_metadata
+from napari_phaset3m.io.import_movies import movie_metadata, with_movies
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
@@ -150,7 +150,7 @@ def iterate_load(
     plan : ImportPlan
     config : ImportConfig, optional
     movies : MovieConfig, optional
-        How movies are read; their frames are summed.
+        How movies are read, in place of the plan's way; their frames are summed.
     overrides : mapping, optional
         What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
         ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``. Pixel size, shifts and MTF are
@@ -164,6 +164,7 @@ def iterate_load(
         Something needed is missing, an image is damaged, or the series would not fit in the memory.
     """
     settings, given = config or ImportConfig(), dict(overrides or {})
+    plan = plan if movies is None else with_movies(plan, movies)
     plan.check()
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and given.get(name) is None:
@@ -176,7 +177,7 @@ def iterate_load(
     path = plan.images[0].file
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
     images = np.empty(whole, REAL)
-    reader = reader or Reader(plan, movies)
+    reader = reader or Reader(plan)
     factor = REAL(settings.bin**2 if given.get("counts") else 1)  # counts of a binned pixel add up
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
@@ -229,6 +230,9 @@ def _assembled(
         "questions": [str(question) for question in plan.questions],
     }
     parameters = {**config.model_dump(mode="json"), "tilt_axis_angle_deg": angle}
+    if plan.has_movies:
+        parameters |= {"gain": None if plan.gain is None else str(plan.gain)}
+        parameters |= {"movies": plan.movies.model_dump(mode="json")}
     if added.any():
         told["shift_added_px"] = added.tolist()  # pixels of the files
     history = (history_entry("import", parameters, told),)

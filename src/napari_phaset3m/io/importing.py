@@ -14,11 +14,12 @@ from typing import Any
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, OutputError
-from napari_phaset3m.io.import_cells import CELLS
+from napari_phaset3m.io.import_cells import CELLS, Question
 from napari_phaset3m.io.import_found import Found, finish
 from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
+from napari_phaset3m.io.import_movies import with_movies
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.movies import MovieConfig
 
 PathLike = str | os.PathLike[str]
@@ -45,6 +46,7 @@ def look(
     *,
     tolerance_deg: float = 0.3,
     gain: PathLike | None = None,
+    movies: MovieConfig | None = None,
     tilt_deg: PathLike | Sequence[float] | None = None,
 ) -> ImportPlan:
     """Recognise a series in files and folders; only headers and text are read.
@@ -59,6 +61,8 @@ def look(
         Angles closer than this are foci of one tilt.
     gain : path-like, optional
         Gain reference of movies.
+    movies : MovieConfig, optional
+        How movies and their gain reference are read.
     tilt_deg : path-like or sequence of float, optional
         Angles in place of the files', one for each image in the order of files and sections.
 
@@ -83,7 +87,7 @@ def look(
     if not 0 <= tolerance_deg <= 10:
         raise ConfigError(f"tolerance_deg: is {tolerance_deg:g}. Give 0 to 10 degrees")
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
-        return read_plan(listed[0])
+        return _read_as(read_plan(listed[0]), gain, movies)
     given = sort_paths(listed)
     found = Found()
     if given.orphans:
@@ -97,8 +101,12 @@ def look(
     apply_given(given.beside, found)
     if tilt_deg is not None:
         set_angles(tilt_deg, found)
-    plan = finish(found, tolerance_deg)
-    return plan if gain is None else plan.edited(gain=gain)
+    return _read_as(finish(found, tolerance_deg), gain, movies)
+
+
+def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None) -> ImportPlan:
+    plan = plan if gain is None else plan.edited(gain=gain)
+    return plan if movies is None else with_movies(plan, movies)
 
 
 def forecast_bytes(

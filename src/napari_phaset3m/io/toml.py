@@ -12,9 +12,10 @@ import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shift_added_px, shrink
+from napari_phaset3m.io.import_movies import MOVIE_KEYS, SETTINGS_KEY, file_of, movies_of_table
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_shrink import shrunk_fields
-from napari_phaset3m.io.import_sources import Reader, open_images
+from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.text import read_text_file
@@ -25,7 +26,7 @@ _PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None
 _IMAGE_KEYS = {"file", "section", "tilt", "focus", "tilt_deg", "frames", "frame_range", "filler"}
 _IMAGE_KEYS |= {*_PER_IMAGE, *METADATA}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
-_OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
+_OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions", *MOVIE_KEYS}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
 SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
 WRITER = "napari-phaset3m"
@@ -120,6 +121,7 @@ def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: 
     if any(entry.get("frames") for row in rows for entry in row):
         found["movies"] = [[_movie(image_of(entry, base), entry) for entry in row] for row in rows]
         found |= {"gain": str(base.parent / table["gain"])} if "gain" in table else {}
+        found[SETTINGS_KEY] = movies_of_table(table, base).model_dump(mode="json")
     for key in METADATA:
         values = [[entry.get(key) for entry in row] for row in rows]
         flat = [value for row in values for value in row]
@@ -190,12 +192,10 @@ def _read_images(
     entries = [[image_of(entry, base) for entry in row] for row in rows]
     gain = table.get("gain")
     first = entries[0][0]
-    source = open_images(first.file)
-    shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
-    dtype = np.dtype(source.images.dtype)
-    plan = ImportPlan(
-        (first,), None, None, None, shape, dtype, gain=None if gain is None else base.parent / gain
-    )
+    movies = movies_of_table(table, base)
+    shape, dtype, fields = file_of(first, movies)
+    reference = None if gain is None else base.parent / gain
+    plan = ImportPlan((first,), None, None, None, shape, dtype, gain=reference, movies=movies)
     small = _small(shape, config, base)
     whole = (len(entries), len(entries[0]), *small)
     check_memory(whole, 4, base, "image")
@@ -205,7 +205,7 @@ def _read_images(
     for i, row in enumerate(entries):
         for j, entry in enumerate(row):
             result[i, j] = shrink(reader.read(entry), config) * factor
-    return result, source.fields, shape
+    return result, fields, shape
 
 
 def _small(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan, Question
-from napari_phaset3m.io.import_sources import open_images
+from napari_phaset3m.io.import_cells import Question
+from napari_phaset3m.io.import_movies import file_of, movies_of_table
+from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.raw import FIELDS, as_number
 from napari_phaset3m.io.sidecar import read_mtf
 from napari_phaset3m.io.toml import image_of, parse_toml
@@ -33,9 +32,10 @@ def read_plan(path: str | Path) -> ImportPlan:
         for i, row in enumerate(rows)
         for j, entry in enumerate(row)
     )
-    source = open_images(images[0].file)
+    movies = movies_of_table(table, base)
+    shape, dtype, found = file_of(images[0], movies)
     whole = {
-        name: as_number(table[name], base, name) if name in table else source.fields.get(name)
+        name: as_number(table[name], base, name) if name in table else found.get(name)
         for name in ("pixel_size_angstrom", "energy_ev")
     }
     rest = {key: value for key, value in table.items() if key in FIELDS and key not in whole}
@@ -45,10 +45,11 @@ def read_plan(path: str | Path) -> ImportPlan:
     return ImportPlan(
         images=images,
         tilt_axis_angle_deg=None if angle is None else as_number(angle, base, "tilt_axis_angle_deg"),
-        image_shape=(int(source.images.shape[-2]), int(source.images.shape[-1])),
-        dtype=np.dtype(source.images.dtype),
+        image_shape=shape,
+        dtype=dtype,
         fields=rest,
         gain=base.parent / str(table["gain"]) if "gain" in table else None,
+        movies=movies,
         dark_field=bool(table.get("dark_field", False)),
         defocus_reference=str(table.get("defocus_reference", "center")),
         notes=tuple(str(note) for note in table.get("notes", ())),

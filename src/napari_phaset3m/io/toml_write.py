@@ -14,6 +14,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.atomic import atomic_path, write_text
 from napari_phaset3m.io.import_load import ImportConfig
+from napari_phaset3m.io.import_movies import movie_lines, movie_settings
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
@@ -74,6 +75,8 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
     yield 'defocus_reference = "center"'
     if series.metadata.get("movies") and series.metadata.get("gain"):
         yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
+    if series.metadata.get("movies"):
+        yield from movie_lines(movie_settings(series.metadata))
     if series.metadata.get("history"):
         yield _history(series.metadata["history"])
     if series.aberrations:
@@ -149,6 +152,7 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         yield "dark_field = true"
     if plan.gain is not None:
         yield f"gain = {_name(plan.gain, path)}"
+    yield from movie_lines(plan.movies)
     if config.bin > 1:
         yield f"bin = {config.bin}\nbin_method = {json.dumps(config.bin_method)}"
     if config.crop is not None:

@@ -37,6 +37,9 @@ def _motion(told: Mapping[str, Any]) -> str:
     done, wanted, left_out = (told[key] for key in ("movies_corrected", "movies", "frames_left_out"))
     if done < wanted:
         text = f"{done} of {wanted} movies; {text}"
+    none = told.get("movies_without_drift", 0)
+    if none:
+        text += f"; none that the frames support in {_many(none, 'movie')}"
     return f"{text}; {_many(left_out, 'frame')} left out" if left_out else text
 
 

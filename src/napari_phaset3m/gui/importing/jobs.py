@@ -16,7 +16,6 @@ from napari_phaset3m.io.import_load import ImportConfig, Loaded, LoadProgress, i
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.importing import look, write
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.jobs import RunControl
 
 #: Longest side of the picture in the dialog, pixels.
@@ -47,12 +46,10 @@ def looked(token: int, paths: Sequence[Path]) -> tuple[int, ImportPlan | None, s
         return token, None, in_import_words(error)
 
 
-def picture_of(
-    token: int, plan: ImportPlan, entry: ImageEntry, movies: MovieConfig
-) -> tuple[int, np.ndarray | None, int, str]:
+def picture_of(token: int, plan: ImportPlan, entry: ImageEntry) -> tuple[int, np.ndarray | None, int, str]:
     """One image for the dialog, `(ny // step, nx // step)` float32, averaged over ``step`` pixels."""
     try:
-        image = Reader(plan, movies).read(entry)
+        image = Reader(plan).read(entry)
     except (PhaseT3MError, OSError, MemoryError) as error:
         return token, None, 1, in_import_words(error)
     step = max(1, -(-max(image.shape) // PICTURE_PX))
@@ -65,7 +62,6 @@ def run_import(
     plan: ImportPlan,
     config: ImportConfig,
     path: Path | None,
-    movies: MovieConfig,
     *,
     control: RunControl,
     dark_field: bool = False,
@@ -77,9 +73,7 @@ def run_import(
     LoadProgress, and Imported at last unless it was stopped
     """
     series: TiltFocalSeries | None = None
-    events: Any = iterate_load(
-        plan, config, movies=movies, overrides={"dark_field": True} if dark_field else {}
-    )
+    events: Any = iterate_load(plan, config, overrides={"dark_field": True} if dark_field else {})
     try:
         for event in events:
             if isinstance(event, Loaded):

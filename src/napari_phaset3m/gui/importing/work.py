@@ -19,7 +19,6 @@ from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, st
 from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.jobs import RunControl
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class ImportWork(QObject):
         self.paths: tuple[Path, ...] = ()
         self.plan: ImportPlan | None = None
         self.config = ImportConfig()
-        self.movies = MovieConfig()
         self.target: Path | None = None
         self.error = ""
         self.message = ""
@@ -165,7 +163,7 @@ class ImportWork(QObject):
             return
         self.row = row
         self._picture_token += 1
-        job = partial(picture_of, self._picture_token, self.plan, self.plan.images[row], self.movies)
+        job = partial(picture_of, self._picture_token, self.plan, self.plan.images[row])
         in_background(job, self._on_picture, self._on_crash)
 
     def _on_picture(self, answer: tuple[int, np.ndarray | None, int, str]) -> None:
@@ -223,7 +221,6 @@ class ImportWork(QObject):
             self.plan,
             self.config,
             self.target,
-            self.movies,
             control=self._control,
             dark_field=dark_field,
             window=self._window,
@@ -285,11 +282,11 @@ def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
     return folder / f"{name or 'series'}_imported.toml"
 
 
-def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int, Path | None] | None:
+def _pixels(plan: ImportPlan, row: int) -> tuple[object, ...] | None:
     """Where the image of a row is read from."""
     if row >= len(plan.images):
         return None
-    return plan.images[row].file, plan.images[row].section, plan.gain
+    return plan.images[row].file, plan.images[row].section, plan.gain, plan.movies
 
 
 def import_work_for(session: Session) -> ImportWork:
