@@ -46,6 +46,7 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         "defocus_angstrom": None if defocus is None else defocus.mean(axis=0),
         "spherical_aberration_angstrom": series.spherical_aberration_angstrom,
         "focal_spread_angstrom": series.resolved_focal_spread_angstrom,
+        "phase_shift_deg": series.phase_shift_deg,
         "normalisation": series.normalisation,
         "notes": series.metadata.get("notes"),
     }

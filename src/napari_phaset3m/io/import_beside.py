@@ -59,6 +59,7 @@ def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Ca
         read = read_defocus(file)
         last = 1 + max(row.last_view for row in read.rows)
         values = read.mean_angstrom(len(rows))
+        _take_plate([row.phase_shift_deg for row in read.rows], file, found)
         if last != len(rows) or np.isnan(values).any():
             check_count(last, len(rows), file, "views", rows[0].entry.file.name)
             raise DataError("does not speak of every view", path=file, field="views")
@@ -69,11 +70,25 @@ def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Ca
         if table.image.max() >= len(rows):
             raise DataError(f"numbers go up to {table.image.max() + 1} for {len(rows)} images", path=file)
         values[table.image] = table.defocus_angstrom.mean(axis=1)
+        _take_plate(table.phase_shift_deg, file, found)
     found.note(f"defocus from {file.name} (fitted; underfocus positive there)")
     return [
         replace(row, entry=replace(row.entry, defocus_angstrom=float(value)))
         for row, value in zip(rows, values, strict=True)
     ]
+
+
+def _take_plate(shifts_deg: Sequence[float] | np.ndarray, file: Path, found: Found) -> None:
+    """The mean phase shift of the images, where a file states one: a series has one."""
+    if not np.any(shifts_deg):
+        return
+    # Rings look the same after half a turn: 179 and 1 degree are neighbours.
+    each = np.exp(2j * np.radians(shifts_deg))
+    mean = 0.5 * float(np.degrees(np.angle(each.mean())))
+    apart = np.degrees(np.abs(0.5 * np.angle(each * np.exp(-2j * np.radians(mean)))).max())
+    mean = (mean + 15.0) % 180.0 - 15.0
+    found.fields["phase_shift_deg"] = round(mean, 3)
+    found.note(f"phase shift {mean:.1f} degrees from {file.name}, the mean (images up to {apart:.1f} off)")
 
 
 def _exclude(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:

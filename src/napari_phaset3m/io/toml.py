@@ -28,7 +28,9 @@ _IMAGE_KEYS |= {*_PER_IMAGE, *METADATA}
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
 _OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions", *MOVIE_KEYS}
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
-SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
+SCALARS = tuple(
+    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad", "_deg")) and name in _TOP_KEYS
+)
 WRITER = "napari-phaset3m"
 
 

@@ -55,6 +55,14 @@ def phi12_of(aberrations: dict[str, float]) -> tuple[float, float]:
     return float(magnitude * np.cos(angle)), float(magnitude * np.sin(angle))
 
 
+def plate_deg(phase_shift_rad: float) -> float:
+    """A phase shift as it is told, degrees from -15 up to 165.
+
+    Rings look the same after half a turn, and a shift just below 180 is what noise makes of none.
+    """
+    return float(np.mod(np.degrees(phase_shift_rad) + 15.0, 180.0) - 15.0)
+
+
 class RingModel:
     """``gamma`` at fixed places in reciprocal space, quickly for many parameters.
 
@@ -79,6 +87,8 @@ class RingModel:
         kx, ky = k * np.cos(azimuth), k * np.sin(azimuth)
         self.fixed = np.arcsin(amplitude_contrast) - aberration_phase(kx, ky, wavelength, rest)
         self.slope = np.pi * wavelength * k**2
+        #: What the series states of a phase plate, rad: holds where no phase shift is fitted.
+        self.stated_shift_rad = microscope.phase_shift_rad
         self._cos, self._sin = np.cos(2 * azimuth), np.sin(2 * azimuth)
 
     def gamma(self, values: CtfValues, step_angstrom: float = 0.0) -> np.ndarray:
