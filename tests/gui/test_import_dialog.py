@@ -335,6 +335,20 @@ def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
     assert series.spherical_aberration_angstrom == pytest.approx(2.7e7)
 
 
+def test_hot_pixels_are_mended_before_the_turn_when_asked(qtbot, dialog, viewer, stack):
+    look(qtbot, dialog, stack[0])
+    give(dialog, "energy_ev", "300")
+    give(dialog, "tilt_axis_angle_deg", "12")
+    confirm_all(dialog)
+    box = dialog.size_box.outliers
+    assert box.isVisible() and not box.isChecked() and "spreads them" in box.toolTip()
+    box.click()
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    (step,) = session_for(viewer).series.metadata["history"]
+    assert step["parameters"]["outliers"]["hot"] and step["told"]["hot_pixels"] == 0
+
+
 def test_dropping_and_bad_files(qtbot, dialog, tmp_path, stack):
     (tmp_path / "bad.mrc").write_bytes(b"no image at all")
     look(qtbot, dialog, tmp_path / "bad.mrc")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,6 +117,7 @@ def _convert(
     bin: importing.Bin = 1,
     bin_method: importing.BinMethod = "fourier",
     crop: importing.CropText = None,
+    outliers: importing.Outliers = False,
     gain: importing.Gain = None,
     tolerance: importing.Tolerance = 0.3,
     plan: importing.PlanFile = None,
@@ -126,6 +126,7 @@ def _convert(
 ) -> None:
     """Write any series that can be read as an .h5 (or .toml) series file."""
     from napari_phaset3m.io.import_load import ImportConfig
+    from napari_phaset3m.io.importing import as_loaded
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.io.toml_write import write_plan
 
@@ -136,12 +137,13 @@ def _convert(
     config = ImportConfig.parse(bin=bin, bin_method=bin_method, crop=importing.crop_rectangle(crop))
     of_movies = gain is not None or movies is not None
     importing.check_movie_flags(series, of_movies)
-    if importing.wants_import(series) or config != ImportConfig() or of_movies or plan is not None:
+    asked = config != ImportConfig() or of_movies or outliers or plan is not None
+    if asked or importing.wants_import(series):
         recognised = importing.recognise(series, given, tolerance, gain, movies)
-        data = importing.import_series(recognised, given, config, quiet=as_json)
+        data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
         save_series(data, output)
         if plan is not None:
-            write_plan(replace(recognised, dark_field=data.is_dark_field), config, plan)
+            write_plan(as_loaded(recognised, data), config, plan)
     else:
         save_series(load_series(series if len(series) > 1 else series[0], **given), output)
     _show(_describe(output, {}), as_json)

@@ -30,6 +30,11 @@ Gain = Annotated[
     Path | None,
     typer.Option(help="Gain reference of movies; it is kept for motion correction", rich_help_panel=_PANEL),
 ]
+Outliers = Annotated[
+    bool,
+    typer.Option(help="Replace hot and dead pixels and X-ray hits before images are turned by the tilt axis",
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
 Tolerance = Annotated[
     float, typer.Option(help="Angles closer than this are foci of one tilt, degrees", rich_help_panel=_PANEL)
 ]
@@ -117,9 +122,12 @@ def recognise(
     return plan
 
 
-def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool) -> Any:
+def import_series(
+    plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool, outliers: bool = False
+) -> Any:
     """Load a plan with a progress bar; what should be confirmed goes to stderr."""
     from napari_phaset3m.io.importing import load
+    from napari_phaset3m.prepare.outliers import mend
 
     same = {"n_focus": "focus_index", "dose_per_image": "dose"}
     answered = {same.get(key, key) for key in given}
@@ -129,7 +137,8 @@ def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bo
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
-        return load(plan, **config.model_dump(), on_progress=show, **rest)
+        first = mend if outliers else None
+        return load(plan, **config.model_dump(), mend=first, on_progress=show, **rest)
 
 
 def table(plan: Any) -> list[str]:

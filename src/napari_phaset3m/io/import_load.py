@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -36,6 +36,9 @@ class ImageReader(Protocol):
         ...
 
 
+#: Mends the assembled, unturned images in place (they are those of the series), telling text and fraction;
+#: returns what the history keeps of it: ``parameters`` and ``told``.
+Mend = Callable[[TiltFocalSeries, np.ndarray], Generator[Any, None, dict[str, Any]]]
 _SMALLEST = 8
 #: Float and complex copies of one full-size image while it is binned.
 _WORK_BYTES = {"fourier": 24, "mean": 8}
@@ -142,6 +145,7 @@ def iterate_load(
     movies: MovieConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
     reader: ImageReader | None = None,
+    mend: Mend | None = None,
 ) -> Iterator[LoadProgress | Loaded]:
     """Read, crop, bin and turn image after image; the last event is :class:`Loaded`.
 
@@ -157,6 +161,8 @@ def iterate_load(
         those of the files' images: they follow the bin, the crop and the turn.
     reader : ImageReader, optional
         Where images come from in place of their files.
+    mend : callable, optional
+        Replaces bad pixels before images are turned, which spreads them (``prepare.outliers.mend``).
 
     Raises
     ------
@@ -188,11 +194,36 @@ def iterate_load(
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
     series = _assembled(plan, images, settings, angle, given)
+    if mend is not None:
+        series = yield from _mended(series, images, mend)
+    elif angle != 90 * quarter:
+        note = (
+            f"hot pixels are spread by the turn of {angle:g} degrees: an import can mend first (--outliers)"
+        )
+        series = series.replace(metadata={**series.metadata, "notes": (*series.metadata["notes"], note)})
     if angle != 90 * quarter:  # in place, because nobody else has the images yet
         for number, image in enumerate(images.reshape(-1, *shape)):
             yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
             image[:] = turn(image, angle - 90 * quarter)[0]
     yield Loaded(series)
+
+
+def _mended(
+    series: TiltFocalSeries, images: np.ndarray, mend: Mend
+) -> Generator[LoadProgress, None, TiltFocalSeries]:
+    """The series with its bad pixels replaced, told in the history of the import."""
+    parts = mend(series, images)
+    while True:
+        try:
+            event = next(parts)
+        except StopIteration as end:
+            found: dict[str, Any] = end.value
+            break
+        yield LoadProgress(event.text, 1.0)
+    done = dict(series.metadata["history"][0])
+    done["parameters"] = {**done["parameters"], "outliers": found["parameters"]}
+    done["told"] = {**done["told"], **found["told"]}
+    return series.replace(metadata={**series.metadata, "history": (done,)})
 
 
 def _assembled(

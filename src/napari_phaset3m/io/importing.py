@@ -16,7 +16,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, OutputError
 from napari_phaset3m.io.import_cells import CELLS, Question
 from napari_phaset3m.io.import_found import Found, finish
-from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, iterate_load
+from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, Mend, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
 from napari_phaset3m.io.import_movies import with_movies
 from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
@@ -129,6 +129,7 @@ def load(
     crop: Crop | None = None,
     bin_method: str = "fourier",
     movies: MovieConfig | None = None,
+    mend: Mend | None = None,
     on_progress: OnProgress | None = None,
     **overrides: Any,
 ) -> TiltFocalSeries:
@@ -142,6 +143,8 @@ def load(
         Rectangle of the files' images, before binning and turning; rows count as in the array.
     bin_method : {"fourier", "mean"}
     movies : MovieConfig, optional
+    mend : callable, optional
+        Replaces bad pixels before images are turned: ``napari_phaset3m.prepare.outliers.mend``.
     on_progress : callable, optional
         Called with a text and the fraction done; what it raises ends the loading.
     **overrides
@@ -158,7 +161,7 @@ def load(
         Something needed is missing or damaged, or it would not fit in the memory.
     """
     config = ImportConfig.parse(bin=bin, crop=crop, bin_method=bin_method)
-    for event in iterate_load(plan, config, movies=movies, overrides=overrides):
+    for event in iterate_load(plan, config, movies=movies, overrides=overrides, mend=mend):
         if isinstance(event, Loaded):
             return event.series
         if on_progress is not None:
@@ -209,5 +212,14 @@ def write(
         series = load(plan, **kept, on_progress=on_progress)
     text, data = target.with_suffix(".toml"), target.with_suffix(".h5")
     save_series(series, data)
-    write_plan(replace(plan, dark_field=series.is_dark_field), settings, text)
+    write_plan(as_loaded(plan, series), settings, text)
     return text, data
+
+
+def as_loaded(plan: ImportPlan, series: TiltFocalSeries) -> ImportPlan:
+    """The plan for writing beside the series that was loaded from it: what became of its images is noted."""
+    notes = plan.notes
+    steps = series.metadata.get("history", ())
+    if any(step["step"] == "import" and step["parameters"].get("outliers") for step in steps):
+        notes = (*notes, "hot pixels were replaced at import, which opening this text does not repeat")
+    return replace(plan, dark_field=series.is_dark_field, notes=notes)

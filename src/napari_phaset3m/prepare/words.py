@@ -18,7 +18,8 @@ def found_words(step: str, told: Mapping[str, Any]) -> str:
     """
     if step == "outliers":
         hot, dead, hits = (told[f"{kind}_pixels"] for kind in ("hot", "dead", "spike"))
-        return f"{hot} hot, {dead} dead pixels, {hits} of X-ray hits"
+        text = f"{hot} hot, {dead} dead pixels, {hits} of X-ray hits"
+        return f"{text}; {told['note']}" if told.get("note") else text
     if step == "reference" and told["pixels_without_gain"]:
         return f"{_many(told['pixels_without_gain'], 'pixel')} without gain set to 0"
     if step == "normalise":

@@ -17,6 +17,7 @@ from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.importing import look, write
 from napari_phaset3m.jobs import RunControl
+from napari_phaset3m.prepare.outliers import mend
 
 #: Longest side of the picture in the dialog, pixels.
 PICTURE_PX = 768
@@ -65,15 +66,17 @@ def run_import(
     *,
     control: RunControl,
     dark_field: bool = False,
+    outliers: bool = False,
 ) -> Iterator[LoadProgress | Imported]:
-    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given; STEM images are inverted.
+    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given; dark field is inverted.
 
     Yields
     ------
     LoadProgress, and Imported at last unless it was stopped
     """
     series: TiltFocalSeries | None = None
-    events: Any = iterate_load(plan, config, overrides={"dark_field": True} if dark_field else {})
+    overrides = {"dark_field": True} if dark_field else {}
+    events: Any = iterate_load(plan, config, overrides=overrides, mend=mend if outliers else None)
     try:
         for event in events:
             if isinstance(event, Loaded):

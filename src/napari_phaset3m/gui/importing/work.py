@@ -50,6 +50,8 @@ class ImportWork(QObject):
         self.paths: tuple[Path, ...] = ()
         self.plan: ImportPlan | None = None
         self.config = ImportConfig()
+        #: Whether hot pixels are replaced before images are turned.
+        self.outliers = False
         self.target: Path | None = None
         self.error = ""
         self.message = ""
@@ -223,6 +225,7 @@ class ImportWork(QObject):
             self.target,
             control=self._control,
             dark_field=dark_field,
+            outliers=self.outliers,
             window=self._window,
             title="An import",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
