@@ -24,8 +24,8 @@ _COARSE = 512
 #: Agreement, over sqrt(n / 2), beyond which chance need not be asked: the best of pure noise has 4 to 5.5
 #: (128² to 512², 6 to 20 frames).
 _CLEAR = 16.0
-#: Searches in scrambled frames; after the first few a drift that is no better than their best is given up.
-_SCRAMBLED, _FIRST = 8, 3
+#: Searches in scrambled frames; a drift that is not this far above the mean of those made is given up.
+_SCRAMBLED, _HOPELESS = 8, 1.0
 #: Standard deviations (at least 1, which is what they scatter by) above the mean of scrambled frames.
 _SIGMA = 4.0
 #: Parts of the largest drift that are looked for, one after the other.
@@ -133,7 +133,7 @@ def _above_chance(
         noise = _scrambled(small, rng)
         shifts = coarse(noise, used, weight, reach)
         chance.append(agreement(noise, shifts, used, weight))
-        if number + 1 == _FIRST and found <= max(chance):
+        if found < float(np.mean(chance)) + _HOPELESS:
             return 0.0
     above = found - float(np.mean(chance))
     return above if above > _SIGMA * max(float(np.std(chance)), 1.0) else 0.0
