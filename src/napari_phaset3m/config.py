@@ -46,9 +46,13 @@ class Model(BaseModel):
             The file is not a mapping or holds a wrong field.
         """
         path = Path(path)
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file. Check the name and the folder")
         try:
             data: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: is no text. Give a file of YAML or JSON") from None
+        except (OSError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"{path}: cannot be read as YAML or JSON ({reason})") from None
         if not isinstance(data, dict):

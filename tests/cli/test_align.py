@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
+from napari_phaset3m.io.imod import read_xf
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
@@ -162,6 +163,38 @@ def test_what_an_import_had_to_mend_is_told(small, tmp_path, capsys):
     told = capsys.readouterr()
     assert "in.tlt is in another order" in told.err and "in.tlt" in json.loads(told.out)["notes"][0]
     assert np.allclose(load_series(tmp_path / "out.h5").tilt_deg, np.linspace(-60, 60, 9))
+
+
+def test_an_import_for_the_raw_stack_and_one_for_the_series(small, tmp_path, capsys):
+    """An unsorted stack: cropped, binned, aligned by a .xf of the raw sections, exported for them again."""
+    import mrcfile
+
+    given = load_series(small)
+    order = np.argsort(np.abs(np.arange(9) - 4.1))
+    raw, series, out = tmp_path / "TS.mrc", tmp_path / "s.h5", tmp_path / "out.h5"
+    with mrcfile.new(raw) as mrc:
+        mrc.set_data(given.images[order, 0])
+        mrc.set_image_stack()
+        mrc.voxel_size = 8.0
+    raw.with_suffix(".rawtlt").write_text("".join(f"{tilt}\n" for tilt in given.tilt_deg[order]))
+    flags = ["--bin", "2", "--crop", "4:44,0:48", "--energy", "300e3", "--normalise", "given"]
+    assert main(["convert", str(raw), "-o", str(series), *flags]) == 0
+    assert "9 images from the 9 sections of TS.mrc" in capsys.readouterr().out
+    shifts = np.random.default_rng(3).normal(0, 3, (9, 2))  # (x, y) by section
+    rows = (f"1 0 0 1 {-x:.4f} {-y:.4f}\n" for x, y in shifts)
+    (tmp_path / "TS.xf").write_text("".join(rows))
+    start = import_alignment(tmp_path / "TS.xf", load_series(series))
+    assert np.allclose(start.shifts_px[order, 0], shifts[:, ::-1] / 2, atol=1e-3)
+    new = tmp_path / "new.xf"
+    flags = ["--stages", "match", "--match-bins", "2", "--match-rounds", "1", "--threads", "1"]
+    flags += ["--import", str(tmp_path / "TS.xf"), "--export", str(new)]
+    assert main(["align", str(series), "-o", str(out), *flags]) == 0
+    aligned = load_series(out)
+    assert np.allclose(aligned.shifts_px, import_alignment(new, load_series(series)).shifts_px, atol=1e-3)
+    assert np.allclose(aligned.shifts_px[order, 0], -read_xf(new)[:, ::-1, 2] / 2, atol=1e-3)
+    assert main(["align", str(small), "-o", str(out), *flags, "--import-for", "raw"]) == 2
+    assert "--import-for: the series does not know its sections" in capsys.readouterr().err
+    assert main(["align", str(series), "-o", str(out), *flags[:-2], "--import-for", "series"]) == 0
 
 
 def turned_differently(path: Path, table: Path, angle: float) -> Alignment:

@@ -84,12 +84,12 @@ def test_a_micrograph_needs_no_tilt(tmp_path, capsys):
     ("flags", "words"),
     [
         (["--range", "9000"], "--range: is '9000'. Give LOW:HIGH"),
-        (["--range", "9000:100"], "defocus_max_angstrom: must be above"),
-        (["--joint"], "group: joint needs several foci"),
+        (["--range", "9000:100"], "--range: is '9000:100'. Give LOW:HIGH"),
+        (["--joint"], "--joint: joint needs several foci"),
         (["--method", "exit_wave"], "defocus of the foci is not stated"),
         (["--image", "5"], "--image: is '5'"),
         (["--figure", "x.jpg"], "x.jpg: unknown suffix"),
-        (["--amplitude-contrast", "2"], "amplitude_contrast: must be a number"),
+        (["--amplitude-contrast", "2"], "--amplitude-contrast: must be a number"),
     ],
 )
 def test_refused_in_one_line_and_nothing_written(pair, capsys, flags, words):

@@ -82,7 +82,7 @@ def test_film_of_slices_and_of_sweeps(files: list[Path], tmp_path: Path) -> None
         (["figure", "VOL", "-o", "VOL"], "unknown suffix"),
         (["film", "VOL", "-o", "a.gif", "--kind", "walk"], "walk"),
         (["film", "VOL", "-o", "a.gif", "--frames", "0"], "frames: is 0"),
-        (["film", "VOL", "-o", "a.gif", "--kind", "slices", "--thickness", "-1"], "thickness_angstrom: is"),
+        (["film", "VOL", "-o", "a.gif", "--kind", "slices", "--thickness", "-1"], "--thickness: is"),
         (["film", "VOL", "VOL", "-o", "a.gif"], "sweeps"),
         (["film", "VOL", "-o", "a.avi"], "unknown suffix"),
     ],

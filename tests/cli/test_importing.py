@@ -38,7 +38,7 @@ def test_info_shows_what_was_recognised(raw, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith("2 tilts x 2 foci, 32 x 48 pixels")
         assert "pixel: 2 A" in lines and "energy: 300000 V" in lines
-        assert any("to confirm: focus_index: 2 foci at each of 2 tilts" in line for line in lines)
+        assert any("to confirm: --n-focus: 2 foci at each of 2 tilts" in line for line in lines)
         table = [line.split() for line in lines[-5:]]
         assert table[0] == [
             "tilt",
@@ -80,7 +80,7 @@ def test_convert_with_bin_crop_and_plan(raw, tmp_path, capsys):
     assert main(command) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["image_shape_yx"] == [16, 16]
-    assert "To confirm: focus_index" in captured.err
+    assert "To confirm: --n-focus" in captured.err
     series = load_series(out)
     assert series.pixel_size_angstrom == 4.0 and series.metadata["exposure_order"] == [[1, 0], [3, 2]]
     assert series.defocus_angstrom.tolist() == [[5000, 10000]] * 2
@@ -128,9 +128,9 @@ def test_a_plan_of_dark_field_says_so(raw, tmp_path, capsys):
     [
         (["--crop", "0:32"], "--crop: is '0:32'. Write Y0:Y1,X0:X1"),
         (["--crop", "0:99,0:10"], "reaches out of images of 32 x 48"),
-        (["--bin-method", "median"], "bin_method"),
+        (["--bin-method", "median"], "--bin-method"),
         (["--plan", "/nowhere/x.toml"], "/nowhere/x.toml: cannot be written"),
-        (["--tolerance", "-1"], "tolerance_deg"),
+        (["--tolerance", "-1"], "--tolerance"),
     ],
 )
 def test_refusals(raw, tmp_path, capsys, arguments, message):

@@ -16,6 +16,9 @@ def folder(tmp_path, monkeypatch):
             file.set_data(images)
             file.voxel_size = pixel
     (tmp_path / "pixel.rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    rows = (f"{k} 0 1 {k} 0 1 1 1 0 {3 * k - 6}\n" for k in range(4))
+    (tmp_path / "four.aln").write_text("# AreTomo Alignment\n# RawSize = 32 32 4\n" + "".join(rows))
+    (tmp_path / "one.tlt").write_text("3\n")
     (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8abc")
     assert main(["convert", "angles.mrc", "-o", "plain.h5", "--tilt-angles=-6:6:3", "--energy", "300e3"]) == 0
     return tmp_path
@@ -39,9 +42,43 @@ def folder(tmp_path, monkeypatch):
         ("ctf plain.h5 -o x.h5", "Give it with --cs"),
         ("optimise plain.h5 -o x.h5", "fit it first (phaset3m ctf)"),
         ("mask plain.h5 -o m.mrc --otsu", "is a tilt series, not a volume. Reconstruct it first"),
+        (
+            "convert angles.mrc -o x.h5 --crop 30:10,0:20",
+            "--crop: 30:10,0:20 holds no pixel. Give the first row",
+        ),
+        ("convert pixel.mrc -o x.h5 --pixel-size 2 --energy 3e5 --bin 9", "--bin: 9 leaves 3 x 3 pixels"),
+        ("convert pixel.mrc -o x.h5 --pixel-size 2 --energy 3e5 --crop 0:40,0:9", "Give 0:32,0:32 at most"),
+        ("prepare plain.h5 -o x.h5 --recipe nothing.yaml", "nothing.yaml: no such file. Check the name"),
+        ("prepare plain.h5 -o x.h5 --crop 0,0,9,9", "Switches of steps take none; their parameters do"),
+        (
+            "prepare plain.h5 -o x.h5 --crop-region 0,0,99,9",
+            "--crop-region: 0,0,99,9 reaches out of the image",
+        ),
+        ("prepare plain.h5 -o x.h5 --crop-region 3", "--crop-region: must be 4 whole numbers"),
+        (
+            "align plain.h5 -o x.h5 --stages match --match-bins 9",
+            "--match-bins: 9 is too coarse for images of",
+        ),
+        ("align plain.h5 -o x.h5 --import four.aln", "Give the .aln of this stack"),
+        ("align plain.h5 -o x.h5 --import one.tlt", "one.tlt: line 1: does not hold six numbers"),
+        (
+            "info four.aln",
+            "four.aln: is an alignment and holds no images. Give it to phaset3m align --import",
+        ),
+        ("info one.tlt", "one.tlt: describes a stack and holds no images. Name the stack as well"),
+        ("info angles.mrc four.aln", "four.aln: sections: 4 sections for 5 images in angles.mrc. Give"),
+        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1). Give it with --defocus (angstrom"),
+        ("convert plain.h5 -o x.h5 --aberration C99=3", "--aberration: C99 unknown; give C10"),
+        ("convert plain.h5 -o x.h5 --aberration C12", "Give NAME=VALUE, e.g. C12=50"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --vacuum-intensity 0",
+         "Give --vacuum-intensity, --intensity-offset, or"),
+        ("convert pixel.mrc -o x.h5 --gain plain.h5", "--gain: the files are no movies. Images are"),
+        ("convert pixel.mrc -o x.h5 --plan p.txt", "p.txt: unknown suffix. --plan is written as .toml"),
+        ("prepare plain.h5 -o x.h5 --recipe angles.mrc", "angles.mrc: is no text. Give a file of YAML"),
+        ("prepare plain.h5 -o x.h5 --recipe plain.h5", "Give a series that phaset3m prepare wrote"),
         ("watch plain.h5", "Give the one that the microscope writes into"),
     ],
-)
+)  # fmt: skip
 def test_a_mistake_is_answered_with_what_to_do(folder, capsys, command, remedy):
     capsys.readouterr()
     assert main(command.split()) == 2

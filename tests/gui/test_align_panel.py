@@ -324,10 +324,37 @@ def test_files_go_in_and_out(qtbot, panel, tmp_path, monkeypatch):
     )
     panel.ends.write.trigger()
     qtbot.waitUntil(lambda: "Wrote out.aln" in panel.bar.note.text(), timeout=10_000)
+    assert not panel.ends.read_own.isVisible(), "the series does not know its sections"
+    assert "rows are in the order of rising tilt" in panel.bar.note.text()
     (tmp_path / "bad.xf").write_text("1 2 three\n")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "bad.xf"), ""))
     panel.ends.read.trigger()
     qtbot.waitUntil(lambda: "bad.xf" in panel.bar.note.text(), timeout=10_000)
+
+
+def test_a_file_is_of_the_raw_sections_or_of_these_images(qtbot, panel, tmp_path, monkeypatch):
+    """Rows by section, in pixels of the raw stack, or as the images are here: two entries of the menu."""
+    from napari_phaset3m.core.sections import Sections, shrink_matrix
+
+    session, order = panel._session, np.array([[3], [1], [0], [2], [4]])
+    sections = Sections(
+        files=("/raw/TS.mrc",), n_sections=(5,), image_shape=(80, 90), section=order,
+        file=np.zeros((5, 1), int), to_file=shrink_matrix((4.0, -6.0), 2), pixel_ratio=2,
+    )  # fmt: skip
+    session.series = noisy_series(n_focus=1).replace(sections=sections)
+    assert panel.ends.read_own.isVisible() and "sections of TS.mrc" in panel.ends.read.toolTip()
+    shifts = np.arange(10.0).reshape(5, 2)  # (x, y) of each section
+    rows = [f"1 0 0 1 {-x:.3f} {-y:.3f}" for x, y in shifts]
+    (tmp_path / "in.xf").write_text("\n".join(rows))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(tmp_path / "in.xf"), ""))
+    panel.ends.read_own.trigger()
+    qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
+    np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], shifts[:, ::-1], atol=2e-3)
+    panel.work.discard()
+    panel.ends.read.trigger()
+    qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
+    wanted = (shifts[order[:, 0], ::-1] + (4.0, -6.0)) / 2
+    np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], wanted, atol=2e-3)
 
 
 def test_reprojection_and_plots(qtbot, panel):

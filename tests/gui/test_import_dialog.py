@@ -107,6 +107,31 @@ def test_a_stack_is_looked_at_mended_and_imported(qtbot, dialog, viewer, stack):
     assert panel.file.path.full_text() == "out.h5", "as it was written, not edited"
 
 
+def test_a_description_brings_its_bin_and_crop(qtbot, dialog, viewer, stack):
+    """What series.toml says is shown, done, and kept in what is written; opening other files begins anew."""
+    from napari_phaset3m.io.import_config import ImportConfig
+    from napari_phaset3m.io.importing import look as recognise
+    from napari_phaset3m.io.importing import write
+
+    path, _ = stack
+    config = ImportConfig(bin=2, bin_method="mean", crop=(4, 36, 8, 48))
+    plan = recognise(path).edited(energy_ev=3e5, confirm=["focus_index"])
+    text, _ = write(plan, path.with_name("before.toml"), config=config)
+    look(qtbot, dialog, text)
+    assert dialog.work.config == config
+    box = dialog.size_box
+    assert (box.bin.value(), box.method.currentData(), box.crop.isChecked()) == (2, "mean", True)
+    assert "20 × 16 px" in box.text.text() and "4 Å" in box.text.text()
+    confirm_all(dialog)
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.images.shape == (4, 2, 16, 20) and series.pixel_size_angstrom == pytest.approx(4.0)
+    assert series.sections.section.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    look(qtbot, dialog, path)
+    assert dialog.work.config == ImportConfig() and box.method.currentData() == "fourier"
+
+
 def test_values_of_another_unit_are_doubted(qtbot, dialog, stack):
     look(qtbot, dialog, stack[0])
     for name, typed, told in (

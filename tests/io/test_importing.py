@@ -366,6 +366,80 @@ def test_defocus_files_and_excluded_views_beside(tmp_path):
     assert [e.defocus_angstrom for e in look(tmp_path / "t.mrc").images] == [12000, 13000, 14000]
 
 
+_CTFFIND = (
+    "# Pixel size: 2.000 Angstroms ; acceleration voltage: 200.0 keV ; spherical aberration: 2.70 mm ; "
+    "amplitude contrast: 0.07\n"
+)
+
+
+@pytest.mark.parametrize("angle", [0.0, 90.0, 37.0])
+def test_astigmatism_and_cs_of_ctf_fits_are_taken(tmp_path, angle):
+    """Along the azimuth of the fit the aberration is that of the first defocus, across it of the second."""
+    from napari_phaset3m.core.aberrations import aberration_phase
+
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n")
+    lines = [f"{k} 20000 19000 {azimuth} 0 0.1 8\n" for k, azimuth in ((1, 30), (2, 31), (3, 29))]
+    (tmp_path / "t_CTF.txt").write_text(_CTFFIND + "".join(lines))
+    plan = look(tmp_path / "t.mrc").edited(tilt_axis_angle_deg=angle)
+    assert plan.energy_ev == 2e5 and "energy_ev" not in _fields(plan.questions)
+    series = load(plan)
+    assert series.spherical_aberration_angstrom == 2.7e7 and series.defocus_angstrom[0, 0] == 19500
+    for azimuth, defocus in ((30, 20000.0), (120, 19000.0)):
+        # A direction of the file's images lies at azimuth - angle in the turned ones.
+        phi = np.deg2rad(azimuth - angle)
+        k = np.array([0.1]) * np.cos(phi), np.array([0.1]) * np.sin(phi)
+        astigmatic = {"C10": -19500.0, **series.aberrations}
+        np.testing.assert_allclose(
+            aberration_phase(*k, 0.025, astigmatic), aberration_phase(*k, 0.025, {"C10": -defocus}), rtol=1e-6
+        )
+    notes = " | ".join(series.metadata["notes"])
+    assert "Cs 2.7 mm from t_CTF.txt" in notes and "C12 500 Å" in notes
+    assert "not used: amplitude contrast 0.07" in notes and "phase shift" not in notes
+
+
+def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(4))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n6\n")
+    apart = ((1, 0), (2, 45), (3, 90), (4, -45))  # astigmatism in all directions: none that all share
+    (tmp_path / "t_CTF.txt").write_text("".join(f"{k} 20000 19000 {az} 1.5708 0.1 8\n" for k, az in apart))
+    plan = look(tmp_path / "t.mrc")
+    assert "aberrations" not in plan.fields
+    notes = " | ".join(plan.notes)
+    assert "astigmatism of the fits is not used" in notes and "phase shift 90.0 degrees" in notes
+    assert plan.fields["phase_shift_deg"] == 90.0
+    (tmp_path / "t.defocus").write_text(  # axis and phase in degrees, cut-on
+        "37 0 0. 0. 0 3\n" + "".join(f"{k} {k} 0 0 2000 1900 20 {85 + k} 0.02\n" for k in (1, 2, 3, 4))
+    )
+    plan = look(tmp_path / "t.mrc")
+    assert [e.defocus_angstrom for e in plan.images] == [19500] * 4
+    assert plan.fields["aberrations"]["C12"] == pytest.approx(500)
+    assert np.cos(2 * (plan.fields["aberrations"]["phi12"] - np.deg2rad(110))) == pytest.approx(1)
+    notes = " | ".join(plan.notes)
+    assert "phase shift 87.5 degrees" in notes and "cut-on frequency" in notes
+
+
+def test_tilt_com_turns_all_tilts_and_tells_the_rest(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.tlt").write_text("-3\n0\n3\n")
+    text = "$tilt\nInputProjections t_ali.mrc\nOFFSET 9.5 4\nXAXISTILT 1.5\nTHICKNESS 900\nSHIFT 0 0\n"
+    (tmp_path / "tilt.com").write_text(text)
+    plan = look(tmp_path / "t.mrc")
+    assert [e.tilt_deg for e in plan.images] == [6.5, 9.5, 12.5]
+    notes = " | ".join(plan.notes)
+    assert "+9.5° was added to all tilts, as tilt.com says (OFFSET)" in notes
+    assert "XAXISTILT 1.5°, THICKNESS 900 px, axis shift of OFFSET 4 px" in notes and "SHIFT 0" not in notes
+    (tmp_path / "other.tlt").write_text("-30\n0\n30\n")
+    named = look([tmp_path / "t.mrc", tmp_path / "tilt.com", tmp_path / "other.tlt"])
+    assert [e.tilt_deg for e in named.images] == [-20.5, 9.5, 39.5], "whatever comes first"
+    given = look(tmp_path / "t.mrc", tilt_deg=[-30.0, 0.0, 30.0])
+    assert [e.tilt_deg for e in given.images] == [-30, 0, 30] and "OFFSET)" not in " ".join(given.notes)
+    (tmp_path / "tilt.com").write_text(text.replace("t_ali", "u_ali"))
+    plan = look([tmp_path / "t.mrc", tmp_path / "tilt.com"])
+    assert [e.tilt_deg for e in plan.images] == [-3, 0, 3]
+    assert "tilt.com is of u_ali, not of t.mrc: not used" in plan.notes
+
+
 def test_refusals(tmp_path):
     with pytest.raises(DataError, match="no file was given"):
         look([])
@@ -674,6 +748,134 @@ def test_every_mended_cell_is_kept_in_series_toml(tmp_path):
     assert from_h5.metadata["exposure_order"] == load(plan).metadata["exposure_order"]
 
 
+def test_a_plan_is_what_its_series_toml_says(tmp_path):
+    """Bin, crop, counts and what was done before hold for an import of it too; what is given wins."""
+    images = np.random.default_rng(0).poisson(20.0, (3, 40, 48)).astype(np.float32)
+    _mrc(tmp_path / "t.mrc", images)
+    head = 'pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nbin = 2\nbin_method = "mean"\ncrop = [4, 36, 0, 40]\n'
+    head += "counts = true\ntilt_axis_angle_deg = 90.0\n[aberrations]\nC12 = 80.0\nphi12 = 0.5\n"
+    rows = [f'[[image]]\nfile = "t.mrc"\nsection = {k}\ntilt_deg = {5 * k}\n' for k in range(3)]
+    path = tmp_path / "s.toml"
+    path.write_text(head + "".join(rows))
+    plan = look(path)
+    assert plan.config == ImportConfig(bin=2, bin_method="mean", crop=(4, 36, 0, 40)) and plan.counts
+    direct, imported = load_series(path), load(plan)
+    assert imported.images.shape == direct.images.shape == (3, 1, 20, 16)
+    np.testing.assert_allclose(imported.images, direct.images, rtol=1e-5)
+    np.testing.assert_allclose(imported.dose_per_image, direct.dose_per_image, rtol=1e-5)
+    np.testing.assert_allclose(imported.dose_per_image, 20 / 1.5**2, rtol=0.02)
+    np.testing.assert_allclose(imported.shifts_px, direct.shifts_px)
+    np.testing.assert_allclose(imported.sections.to_file, direct.sections.to_file, atol=1e-12)
+    assert dict(imported.aberrations) == pytest.approx(dict(direct.aberrations))
+    assert imported.aberrations["phi12"] == pytest.approx(0.5 - np.pi / 2)
+    assert forecast_bytes(plan) == forecast_bytes(plan, bin=2) != forecast_bytes(plan, bin=4)
+    other = load(plan, bin=4)
+    assert other.images.shape == (3, 1, 10, 8) and other.pixel_size_angstrom == 6.0, "the crop stays"
+    text, stored = write(plan, tmp_path / "again.toml")
+    assert load_series(stored).images.shape == (3, 1, 20, 16) and look(text).config == plan.config
+    path.write_text((head + "".join(rows)).replace("36", "46"))
+    with pytest.raises(DataError, match=r"s\.toml: crop: 4:46,0:40 reaches out of images of 40 x 48"):
+        look(path)
+
+
+@pytest.mark.parametrize("bin", [1, 2])
+def test_counts_of_a_binned_description_add_up_however_they_are_told(tmp_path, bin):
+    images = np.random.default_rng(0).poisson(20.0, (3, 40, 48)).astype(np.float32)
+    _mrc(tmp_path / "t.mrc", images)
+    head = f"pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nbin = {bin}\n"
+    rows = "".join(f'[[image]]\nfile = "t.mrc"\nsection = {k}\ntilt_deg = {5 * k}\n' for k in range(3))
+    (tmp_path / "told.toml").write_text(f"counts = true\n{head}{rows}")
+    (tmp_path / "not.toml").write_text(head + rows)
+    told = load_series(tmp_path / "told.toml")
+    for again in (
+        load_series(tmp_path / "not.toml", counts=True),
+        load(look(tmp_path / "not.toml"), counts=True),
+        load(look(tmp_path / "told.toml")),
+    ):
+        np.testing.assert_allclose(again.dose_per_image, told.dose_per_image, rtol=1e-5)
+        np.testing.assert_allclose(again.images, told.images, rtol=1e-5)
+    np.testing.assert_allclose(told.dose_per_image, 20 / 1.5**2, rtol=0.02)
+    plain = load_series(tmp_path / "told.toml", counts=False)
+    assert plain.dose_per_image is None
+    given = {"pixel_size_angstrom": 3.0, "shifts_px": [1.0, -2.0], "mtf": [[0.0, 1.0], [1.0, 0.4]]}
+    direct, imported = load_series(tmp_path / "not.toml", **given), load(look(tmp_path / "not.toml"), **given)
+    assert direct.pixel_size_angstrom == imported.pixel_size_angstrom == 3.0 * bin
+    np.testing.assert_allclose(direct.shifts_px, np.broadcast_to((1 / bin, -2 / bin), (3, 1, 2)))
+    np.testing.assert_allclose(direct.shifts_px, imported.shifts_px)
+    np.testing.assert_allclose(direct.mtf, [[0.0, 1.0], [bin, 0.4]])
+    np.testing.assert_allclose(direct.mtf, imported.mtf)
+
+
+@pytest.mark.parametrize("name", ["kept.h5", "kept.toml"])
+def test_notes_are_kept_with_the_series(tmp_path, name):
+    """What was assumed at import is still told after saving, opening and preparing; nothing twice."""
+    from napari_phaset3m.io.series import save_series
+    from napari_phaset3m.prepare.geometry import BinConfig, run_bin
+
+    _mrc(tmp_path / "t.mrc", _images(9))
+    _mdoc(tmp_path / "t.mrc.mdoc", _focal_rows())
+    series = load(look(tmp_path / "t.mrc"), tilt_axis_angle_deg=90.0)
+    notes = list(series.metadata["notes"])
+    assert any("TargetDefocus" in note for note in notes) and any("turned by 90" in note for note in notes)
+    again = load_series(save_series(series, tmp_path / name))
+    assert list(again.metadata["notes"]) == notes
+    binned = list(run_bin(again, BinConfig(factor=2)))[-1].series
+    twice = load_series(save_series(binned, tmp_path / f"b_{name}"))
+    assert list(twice.metadata["notes"]) == notes
+
+
+@pytest.mark.parametrize("n_focus", [1, 3])
+def test_a_stack_opened_directly_has_the_defocus_that_its_note_tells(tmp_path, n_focus):
+    """The mdoc beside a stack: TargetDefocus is taken as an import takes it."""
+    _mrc(tmp_path / "t.mrc", _images(9))
+    _mdoc(tmp_path / "t.mrc.mdoc", _focal_rows())
+    imported = load(look(tmp_path / "t.mrc"))
+    series = load_series(tmp_path / "t.mrc", n_focus=n_focus)
+    told = any("defocus is nominal, from TargetDefocus" in note for note in series.metadata["notes"])
+    assert told and series.defocus_angstrom.shape == (9 // n_focus, n_focus)
+    of_section = dict(zip(imported.sections.section.flat, imported.defocus_angstrom.flat, strict=True))
+    for section, defocus in zip(series.sections.section.flat, series.defocus_angstrom.flat, strict=True):
+        assert defocus == of_section[section]
+
+
+def test_stacks_of_one_focus_each_keep_their_nominal_defoci(tmp_path):
+    for name, defocus in (("a", 0.9), ("b", 0.4)):
+        _mrc(tmp_path / f"{name}.mrc", _images(3))
+        rows = [{"TiltAngle": tilt, "TargetDefocus": -defocus} for tilt in (-3, 0, 3)]
+        _mdoc(tmp_path / f"{name}.mrc.mdoc", rows)
+    series = load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"])
+    np.testing.assert_allclose(series.defocus_angstrom, [[9000, 4000]] * 3)
+    (tmp_path / "b.mrc.mdoc").write_text((tmp_path / "b.mrc.mdoc").read_text().replace("TargetDefocus", "X"))
+    some = load_series([tmp_path / "a.mrc", tmp_path / "b.mrc"])
+    assert some.defocus_angstrom is None, "not those of a"
+    assert "defocus_values: stated for some of the stacks only, so not taken" in some.metadata["notes"]
+
+
+def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
+    """Scaled and turned already: neither is done again, and where its images came from is kept."""
+    from napari_phaset3m.io.series import save_series
+
+    rng = np.random.default_rng(1)
+    _mrc(tmp_path / "t.mrc", rng.uniform(1, 3, (3, 40, 48)).astype(np.float32))
+    (tmp_path / "t.rawtlt").write_text("10\n0\n-10\n")
+    first = look(tmp_path / "t.mrc").edited(energy_ev=3e5, tilt_axis_angle_deg=90.0, pixel_size_angstrom=1.0)
+    series = load(first, bin=2)
+    save_series(series, tmp_path / "s.toml")
+    plan = look(tmp_path / "s.toml")
+    again = load(plan)
+    np.testing.assert_allclose(again.images, series.images, rtol=1e-6)
+    assert again.normalisation == series.normalisation and again.tilt_axis_angle_deg == 90.0
+    assert [step["step"] for step in again.metadata["history"]] == ["import", "import"]
+    np.testing.assert_array_equal(again.sections.section, series.sections.section)
+    np.testing.assert_allclose(again.sections.to_file, series.sections.to_file)
+    less = load(plan, bin=2, crop=(0, 24, 2, 20)).sections
+    moved = less.to_file[0, 0] @ (0, 0, 1) - series.sections.to_file[0, 0] @ (1, 0, 1)
+    assert less.pixel_ratio == 4 and less.files == series.sections.files
+    assert np.allclose(moved, 0), "the middle of the crop is 1 px right of that of 20 x 24"
+    text, _ = write(plan, tmp_path / "w.toml")
+    np.testing.assert_allclose(load_series(text).sections.to_file, series.sections.to_file)
+
+
 def test_series_toml_keeps_exposure_of_a_series(tmp_path):
     from napari_phaset3m.io.series import save_series
 
@@ -861,8 +1063,8 @@ def test_fine_tilt_steps_are_no_foci(tmp_path, step):
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_every_image_gets_one_place(data):
+    from napari_phaset3m.io.import_entry import ImageEntry
     from napari_phaset3m.io.import_focus import Candidate, arrange
-    from napari_phaset3m.io.import_plan import ImageEntry
 
     some = st.none() | st.floats(-1e5, 1e5)
     angle = st.floats(-70, 70) | st.sampled_from([0.0, 3.0, -3.0])

@@ -167,19 +167,25 @@ def test_inverted_angles_and_narrowest_row(tmp_path):
     (tmp_path / "x.defocus").write_text("16 0 0. 0. 0 3\n1 3 60 54 4000\n2 2 57 57 5000\n")
     read = read_defocus(tmp_path / "x.defocus")
     assert read.rows[0].tilt_deg == (-60, -54)
-    assert read.mean_angstrom(4)[:3].tolist() == [40000, 50000, 40000]
-    assert np.isnan(read.mean_angstrom(4)[3])
+    views = read.of_views(4)
+    assert [view.defocus_angstrom[0] for view in views[:3]] == [40000, 50000, 40000] and views[3] is None
 
 
 def test_com_files(shared_data, tmp_path):
     for path in _files(shared_data, "tilt.com"):
         read = read_com(path)
-        assert read.tilt_file.endswith(".tlt") and read.binning in (2, 4) and read.thickness_px in (900, 2000)
+        assert read.tilt_file.endswith(".tlt") and read.binning in (2, 4)
+        assert read.placement in (("THICKNESS 900 px",), ("THICKNESS 2000 px",)) and read.offset_deg == 0
     for path in _files(shared_data, "newst.com"):
         assert read_com(path).transform_file.endswith(".xf")
     (tmp_path / "t.com").write_text("$tilt\nEXCLUDELIST2 1-3,7\nOFFSET -1.5\nTHICKNESS 300\n")
     read = read_com(tmp_path / "t.com")
     assert read.excluded == (0, 1, 2, 6) and read.offset_deg == -1.5
+    assert read.placement == ("THICKNESS 300 px",)
+    (tmp_path / "t.com").write_text("OFFSET 4.5 -12\nXAXISTILT 1.25\nSHIFT 0.0  -20.5\n")
+    read = read_com(tmp_path / "t.com")
+    assert read.offset_deg == 4.5, "the second number shifts the axis"
+    assert read.placement == ("XAXISTILT 1.25°", "SHIFT 0.0 -20.5 px", "axis shift of OFFSET -12 px")
     (tmp_path / "t.com").write_text("EXCLUDELIST 0-99999999999\n")
     with pytest.raises(DataError, match="EXCLUDELIST"):
         read_com(tmp_path / "t.com")

@@ -17,7 +17,7 @@ from _prepare_series import make
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_load import ImportConfig, shrink
+from napari_phaset3m.io.import_config import ImportConfig, shrink
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.prepare.history import history, recorded

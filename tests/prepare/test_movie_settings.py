@@ -125,12 +125,12 @@ def test_a_reference_of_another_size_tells_both_sizes_and_the_turn_that_fits(tmp
 
 
 def test_flags_are_refused_where_a_series_has_its_own(tmp_path, capsys):
-    (tmp_path / "s.toml").write_text("")
-    command = ["convert", str(tmp_path / "s.toml"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "1"]
+    (tmp_path / "s.h5").write_text("")
+    command = ["convert", str(tmp_path / "s.h5"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "1"]
     assert main(command) == 2
-    assert "s.toml keeps how its own movies are read" in capsys.readouterr().err
+    assert "s.h5 keeps how its movies are read" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "s.mrc"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "5"]) == 2
-    assert "gain_rotate" in capsys.readouterr().err
+    assert "--gain-rotate: must be 0, 1, 2, or 3" in capsys.readouterr().err
 
 
 @pytest.fixture

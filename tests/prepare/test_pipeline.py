@@ -112,12 +112,12 @@ def test_command_line_by_flags_by_steps_and_by_recipe_is_the_same(file, tmp_path
     ("arguments", "words"),
     [
         ([], "steps: none is given"),
-        (["--bin-factor", "1"], "factor: must be a whole number"),
+        (["--bin-factor", "1"], "--bin-factor: must be a whole number"),
         (["--crop-region", "0,0,90,90"], "out of the image of 40 x 44"),
         (["--outliers", "--step", "bin 2"], "--outliers: has no place among"),
         (["--step", "polish"], "is not a preparation step"),
         (["--motion"], "names no movies"),
-        (["--dose-order", "auto"], "dose.order"),
+        (["--dose-order", "auto"], "--dose-order"),
     ],
 )
 def test_mistakes_end_with_2_and_write_nothing(file, tmp_path, capsys, arguments, words):

@@ -23,6 +23,7 @@ from napari_phaset3m.cli import (
     system,
     watch,
 )
+from napari_phaset3m.cli.flag_words import command_named, flags_of, in_flags, with_flags
 from napari_phaset3m.errors import CancelledError, DivergedError, PhaseT3MError
 
 app = typer.Typer(
@@ -53,6 +54,17 @@ app.command("view")(system.view)
 app.command("watch")(watch.watch)
 
 
+def _told(error: PhaseT3MError, given: Sequence[str]) -> str:
+    """The error as one line, with the flags of the command in place of fields."""
+    text, command = " ".join(str(error).split()), command_named(app, given)
+    if command is None:
+        return text
+    flags, remedy = flags_of(command), " ".join((getattr(error, "remedy", None) or "").split())
+    if remedy and text.endswith(remedy):  # what to do is done on the command line, also about a file
+        return f"{in_flags(text.removesuffix(remedy), flags)}{with_flags(remedy, flags)}"
+    return in_flags(text, flags)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a user's mistake is told in one line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -63,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PhaseT3MError as error:
         if debug:
             raise
-        print(f"phaset3m: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"phaset3m: {_told(error, given)}", file=sys.stderr)
         return 1 if isinstance(error, DivergedError | CancelledError | running.RunFailed) else 2
     except KeyboardInterrupt:
         print("phaset3m: stopped", file=sys.stderr)

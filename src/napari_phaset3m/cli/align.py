@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,14 @@ def _align(
             "--import", help="Begin with the alignment in an IMOD .xf (.tlt beside it) or AreTomo .aln"
         ),
     ] = None,
+    made_for: Annotated[
+        Literal["raw", "series"] | None,
+        typer.Option(
+            "--import-for",
+            help="Images that --import speaks of: raw (sections of the files, as they are) or series (those "
+            "of SERIES, as they are and in its order). Default: raw where SERIES knows its sections",
+        ),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well")
     ] = None,
@@ -44,7 +52,7 @@ def _align(
     base = AlignConfig.load(config).model_dump(exclude_unset=True) if config else {}
     settings = options.build(AlignConfig, fields, base)
     others = {"start": start, "export": export}
-    record = _run(series, output, settings, (overrides.collect(fields), others), quiet=as_json)
+    record = _run(series, output, settings, (overrides.collect(fields), others, made_for), quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
         return
@@ -90,7 +98,7 @@ def _run(
     path: Path,
     output: Path,
     config: AlignConfig,
-    given: tuple[dict[str, Any], dict[str, Path | None]],
+    given: tuple[dict[str, Any], dict[str, Path | None], Literal["raw", "series"] | None],
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -102,10 +110,10 @@ def _run(
     from napari_phaset3m.prepare.align.formats import export_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
-    fields, others = given
+    fields, others, made_for = given
     _check_files(path, output, others, fields.get("tilt_deg"))
-    raw, notes = load_series(path, **fields), list[str]()
-    first = _imported(raw, others, notes)
+    raw, notes, exported = load_series(path, **fields), list[str](), list[str]()
+    first = _imported(raw, others, made_for, notes)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
@@ -118,25 +126,29 @@ def _run(
     try:
         save_series(aligned, output)
         if others["export"] is not None:
-            export_alignment(alignment, others["export"], raw)
+            export_alignment(alignment, others["export"], raw, note=exported.append)
     except OutputError as error:
         raise running.RunFailed(str(error)) from error
+    for note in exported:
+        print(note, file=sys.stderr)
+    notes += exported
     return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
 
 
-def _imported(series: Any, others: dict[str, Path | None], notes: list[str]) -> Any:
+def _imported(
+    series: Any, others: dict[str, Path | None], made_for: Literal["raw", "series"] | None, notes: list[str]
+) -> Any:
     """The alignment to begin with, or None; told is what it took to fit it to the series."""
-    from napari_phaset3m.prepare.align.formats import import_alignment
-    from napari_phaset3m.prepare.align.transforms import to_aln
+    from napari_phaset3m.prepare.align.formats import check_fits_file, import_alignment
 
     start, export = others["start"], others["export"]
     if start is None:
         return None
-    found = import_alignment(start, series, note=notes.append)
+    found = import_alignment(start, series, made_for=made_for, note=notes.append)
     for note in notes:
         print(note, file=sys.stderr)
-    if export is not None and export.suffix.lower() == ".aln":
-        to_aln(found, series.image_shape)  # what a .aln cannot hold is refused now, not after the run
+    if export is not None:
+        check_fits_file(found, export, series)  # refused now, not after the run
     return found
 
 

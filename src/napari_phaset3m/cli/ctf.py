@@ -81,6 +81,8 @@ def _bounds(text: str) -> tuple[float, float]:
     parts = text.split(":")
     try:
         low, high = (float(part) for part in parts)
+        if not low < high:
+            raise ValueError
     except ValueError:
         raise ConfigError(f"--range: is {text!r}. Give LOW:HIGH in Å, e.g. 100:40000") from None
     return low, high

@@ -47,6 +47,7 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         "focal_spread_angstrom": series.resolved_focal_spread_angstrom,
         "phase_shift_deg": series.phase_shift_deg,
         "normalisation": series.normalisation,
+        "images_from": None if series.sections is None else str(series.sections),
         "notes": series.metadata.get("notes"),
     }
     plain: dict[str, Any] = jsonable(record)
@@ -114,8 +115,8 @@ def _convert(
         typer.Argument(help="A series, one stack per defocus, a folder, an .mdoc, movies, images ..."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
-    bin: importing.Bin = 1,
-    bin_method: importing.BinMethod = "fourier",
+    bin: importing.Bin = None,
+    bin_method: importing.BinMethod = None,
     crop: importing.CropText = None,
     outliers: importing.Outliers = False,
     gain: importing.Gain = None,
@@ -125,21 +126,24 @@ def _convert(
     **fields: Any,
 ) -> None:
     """Write any series that can be read as an .h5 (or .toml) series file."""
-    from napari_phaset3m.io.import_load import ImportConfig
-    from napari_phaset3m.io.importing import as_loaded
+    from napari_phaset3m.io.import_config import binned_shape
+    from napari_phaset3m.io.importing import as_loaded, config_of
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.io.toml_write import write_plan
 
     _check_suffix(output)
+    if plan is not None and plan.suffix.lower() != ".toml":
+        raise OutputError(f"{plan}: unknown suffix. --plan is written as .toml")
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
     given, movies = overrides.collect(fields), importing.movies_given(fields)
-    config = ImportConfig.parse(bin=bin, bin_method=bin_method, crop=importing.crop_rectangle(crop))
-    of_movies = gain is not None or movies is not None
-    importing.check_movie_flags(series, of_movies)
-    asked = config != ImportConfig() or of_movies or outliers or plan is not None
-    if asked or importing.wants_import(series):
+    importing.check_movie_flags(series, gain is not None or movies is not None)
+    size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
+    asked = outliers or any(value is not None for value in (*size.values(), gain, movies, plan))
+    if importing.wants_import(series) or asked:
         recognised = importing.recognise(series, given, tolerance, gain, movies)
+        config = config_of(recognised, **size)
+        binned_shape(recognised.image_shape, config)  # refused before anything is told or read
         data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
         save_series(data, output)
         if plan is not None:

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,10 +16,13 @@ from napari_phaset3m.io.movies import MovieConfig
 
 _PANEL = "Import"
 Bin = Annotated[
-    int, typer.Option(help="Bin images by this whole number", min=1, max=64, rich_help_panel=_PANEL)
-]
+    int | None,
+    typer.Option(help="Bin images by this whole number. Default: 1, or as a series.toml says", min=1, max=64,
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
 BinMethod = Annotated[
-    str, typer.Option(help="fourier (cuts the spectrum) or mean (of blocks)", rich_help_panel=_PANEL)
+    Literal["fourier", "mean"] | None,
+    typer.Option(help="fourier (cuts the spectrum; the default) or mean (of blocks)", rich_help_panel=_PANEL),
 ]
 CropText = Annotated[
     str | None,
@@ -92,18 +95,17 @@ def movies_given(fields: Mapping[str, Any]) -> MovieConfig | None:
 
 
 def check_movie_flags(paths: Sequence[Path], given: bool) -> None:
-    """Refuse flags of movies where the series says itself how its movies are read.
+    """Refuse flags of movies for a series file: its images are made already.
 
     Raises
     ------
     ConfigError
     """
-    own = [path for path in paths if path.suffix.lower() in (".toml", ".h5", ".hdf5")]
+    own = [path for path in paths if path.suffix.lower() in (".h5", ".hdf5")]
     if given and own:
-        where = (
-            "Write gain, gain_rotate ... into it" if own[0].suffix == ".toml" else "Use prepare --motion-..."
+        raise ConfigError(
+            f"--gain ...: {own[0].name} keeps how its movies are read. Use phaset3m prepare --motion-gain ..."
         )
-        raise ConfigError(f"--gain ...: {own[0].name} keeps how its own movies are read. {where}")
 
 
 def recognise(
@@ -133,12 +135,21 @@ def import_series(
     answered = {same.get(key, key) for key in given}
     for question in plan.questions:
         if question.field not in answered:
-            print(f"To confirm: {question}", file=sys.stderr)
+            print(f"To confirm: {_asked(question)}", file=sys.stderr)
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
         first = mend if outliers else None
         return load(plan, **config.model_dump(), mend=first, on_progress=show, **rest)
+
+
+def _asked(question: Any) -> str:
+    """A question with the flag that answers it, or the words of its cell."""
+    from napari_phaset3m.io.raw import FIELDS, OPTIONS
+
+    flags = {name: flag for name, (_, flag, _) in FIELDS.items()} | dict(OPTIONS)
+    flags |= {"focus_index": "--n-focus", "dose": "--dose"}
+    return f"{flags.get(question.field, question.field.replace('_', ' '))}: {question.text}"
 
 
 def table(plan: Any) -> list[str]:
@@ -185,5 +196,5 @@ def describe(plan: Any) -> list[str]:
     ):
         lines.append(f"{label}: not stated" if value is None else f"{label}: {value:g} {unit}")
     lines += [f"note: {note}" for note in plan.notes]
-    lines += [f"to confirm: {question}" for question in plan.questions]
+    lines += [f"to confirm: {_asked(question)}" for question in plan.questions]
     return [*lines, *table(plan)]

@@ -100,7 +100,8 @@ def _value(name: str, value: Any) -> Any:
             return int(value)
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
-        raise ConfigError(f"{flag}: is {value!r}. Give numbers, as --help says") from None
+        wanted = "NAME=VALUE, e.g. C12=50,phi12=0.3" if name == "aberrations" else "numbers, as --help says"
+        raise ConfigError(f"{flag}: is {value!r}. Give {wanted}") from None
     if len(numbers) > 1 and name not in _LISTS:
         raise ConfigError(f"{flag}: is {value!r}. Give one number")
     return numbers if len(numbers) > 1 or name == "tilt_deg" else numbers[0]

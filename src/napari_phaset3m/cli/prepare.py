@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ import typer
 from napari_phaset3m.cli import options, overrides, running
 from napari_phaset3m.cli.prepare_steps import flags_of_steps, wanted
 from napari_phaset3m.errors import ConfigError, OutputError
+
+#: Numbers, which no series is named with.
+_VALUE = re.compile(r"[\d.,:-]+")
 
 
 def _prepare(
@@ -50,6 +54,7 @@ def _prepare(
     as input and an image as output (phaset3m prepare MOVIE.mrc -o IMAGE.mrc --motion) one movie is
     summed; its drift is written beside the image as IMAGE.json.
     """
+    _check_inputs(series)
     config = wanted(fields, recipe, step or [])
     if not config.steps:
         raise ConfigError("steps: none is given. Name one, e.g. --outliers, or a --recipe; --help lists them")
@@ -67,6 +72,16 @@ def _prepare(
         print(json.dumps(record, indent=2))
     else:
         _tell(record)
+
+
+def _check_inputs(paths: list[Path]) -> None:
+    """What was meant as the value of a switch is no series."""
+    for path in paths:
+        if not path.exists() and _VALUE.fullmatch(str(path)):
+            raise ConfigError(
+                f"{path}: no such file. Is it a value? Switches of steps take none; their parameters do: "
+                "--crop-region 0,0,64,64, --bin-factor 2"
+            )
 
 
 def _flags() -> list[inspect.Parameter]:

@@ -151,5 +151,10 @@ def _history_of(path: Path) -> Any:
 
     series = load_series(path)
     if not history(series):
-        raise DataError("was not prepared yet, so it has no recipe", path=path, field="--recipe")
+        raise DataError(
+            "was not prepared yet, so it has no recipe",
+            path=path,
+            field="--recipe",
+            remedy="Give a series that phaset3m prepare wrote, or a recipe (.yaml, .json)",
+        )
     return series

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import DataError
 
 
@@ -94,6 +95,8 @@ class TiltFocalSeries:
         How intensity was scaled: ``"given"``, ``"counts"``, ``"mean"`` ...
     metadata : mapping
         Anything else worth keeping (source file, gain, labels).
+    sections : Sections, optional
+        Which section of which file each image was made from. None: not known.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class TiltFocalSeries:
     tilt_axis_angle_deg: float = 0.0
     normalisation: str = "given"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sections: Sections | None = None
 
     def __post_init__(self) -> None:
         images = np.ascontiguousarray(self.images, dtype=REAL)
@@ -141,6 +145,8 @@ class TiltFocalSeries:
         if self.mtf is not None:
             self._set("mtf", _curve(self.mtf))
         self._check_positive()
+        if self.sections is not None and self.sections.shape != (n_tilt, n_focus):
+            raise DataError(f"{self.sections.shape} for {(n_tilt, n_focus)} images", field="sections")
         self._set("aberrations", MappingProxyType(dict(self.aberrations)))
         self._set("metadata", MappingProxyType(dict(self.metadata)))
 

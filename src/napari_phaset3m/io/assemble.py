@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.aberrations import check_coefficients
 from napari_phaset3m.core.plausible import doubtful_units
+from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.imod import read_angles
+from napari_phaset3m.io.import_sections import stack_sections
 from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
@@ -44,6 +47,8 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     """
     given = {key: value for key, value in dict(overrides or {}).items() if value is not None}
     check_names(given)
+    if isinstance(given.get("aberrations"), Mapping):
+        check_coefficients(given["aberrations"])
     notes = list(raw.notes)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
@@ -65,6 +70,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     _check_foci(raw, fields.get("defocus_angstrom"), images.shape[1])
     _refer_defocus(raw, fields, given, width)
     intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
+    fields["sections"] = _sections(raw, images.shape[:2], order)
     if angle:
         intensity = _turn(intensity, fields, angle, notes)
     metadata |= {**metadata_of_sections, "source": str(raw.path), "notes": tuple(notes)}
@@ -100,6 +106,8 @@ def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:
 def _turn(images: np.ndarray, fields: dict[str, Any], angle: float, notes: list[str]) -> np.ndarray:
     """Turn images, shifts and azimuths alike: what was true of the file's images stays true."""
     turned, shifts = turn(images, angle, fields.get("shifts_px"))
+    if fields["sections"] is not None:
+        fields["sections"] = fields["sections"].moved(turn_matrix(angle))
     note = f"images turned by {angle:g} degrees to bring the tilt axis along y"
     if shifts is not None:
         fields["shifts_px"] = shifts
@@ -113,6 +121,17 @@ def _turn(images: np.ndarray, fields: dict[str, Any], angle: float, notes: list[
     return turned
 
 
+def _sections(raw: RawSeries, shape: tuple[int, int], order: str) -> Sections | None:
+    """Where the images come from: as the reader says, else the sections of whole stacks."""
+    if raw.sections is not None or not raw.stacks:
+        return raw.sections
+
+    def divided(numbers: np.ndarray) -> np.ndarray:
+        return numbers.reshape(shape) if order == "tilt-major" else numbers.reshape(shape[::-1]).T
+
+    return stack_sections(raw.stacks, raw.images.shape, divided)
+
+
 def _build(
     raw: RawSeries, images: np.ndarray, fields: dict[str, Any], metadata: dict[str, Any]
 ) -> TiltFocalSeries:
@@ -122,7 +141,11 @@ def _build(
     except DataError as error:
         if error.path is not None:
             raise
-        raise DataError(error.problem, path=raw.path, field=error.field, remedy=error.remedy) from None
+        remedy = error.remedy or next(
+            (f"Give it with {flag} ({what})" for key, flag, what in FIELDS.values() if key == error.field),
+            None,
+        )
+        raise DataError(error.problem, path=raw.path, field=error.field, remedy=remedy) from None
     except (TypeError, ValueError) as error:
         raise DataError(str(error).splitlines()[0], path=raw.path) from None
 
@@ -172,7 +195,7 @@ def divide_values(
         return array.reshape(shape) if order == "tilt-major" else array.reshape(shape[::-1]).T
 
     n_tilt, n_focus = shape
-    for name in ("tilt_deg", "dose_per_image"):
+    for name in ("tilt_deg", "dose_per_image", "defocus_angstrom"):
         value = fields.get(name)
         shape_of = () if value is None else np.shape(value)
         if n_focus > 1 and shape_of in ((n_tilt * n_focus,), (n_tilt * n_focus, 1)):

@@ -40,7 +40,7 @@ class CtfText:
     phase_shift_deg : ndarray
     score, fit_resolution_angstrom : ndarray
         Cross correlation, and up to which spacing rings were fitted (NaN where none was).
-    pixel_size_angstrom, energy_ev, spherical_aberration_angstrom : float or None
+    pixel_size_angstrom, energy_ev, spherical_aberration_angstrom, amplitude_contrast : float or None
         Of CTFFIND's header.
     """
 
@@ -53,6 +53,7 @@ class CtfText:
     pixel_size_angstrom: float | None = None
     energy_ev: float | None = None
     spherical_aberration_angstrom: float | None = None
+    amplitude_contrast: float | None = None
 
 
 def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:
@@ -70,10 +71,10 @@ def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:
     image = rows[:, 0].round().astype(int) - 1
     if image.min() < 0 or len(np.unique(image)) != len(image):
         raise DataError("images must be numbered from 1, each once", path=path, field="micrograph number")
-    pixel = energy = cs = None
+    pixel = energy = cs = amplitude = None
     match = _HEADER.search(text)
     if match:
-        pixel, kilovolt, mm = (float(match.group(k)) for k in (1, 2, 3))
+        pixel, kilovolt, mm, amplitude = (float(match.group(k)) for k in (1, 2, 3, 4))
         energy, cs = kilovolt * 1e3, mm * 1e7
     return CtfText(
         image=image,
@@ -85,4 +86,5 @@ def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:
         pixel_size_angstrom=pixel,
         energy_ev=energy,
         spherical_aberration_angstrom=cs,
+        amplitude_contrast=amplitude,
     )

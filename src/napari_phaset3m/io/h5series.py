@@ -14,10 +14,11 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.h5safe import open_h5, read_array, read_text
+from napari_phaset3m.io.h5sections import read_sections, write_sections
 from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.limits import MAX_SECTIONS
 from napari_phaset3m.io.provenance import jsonable, package_version
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
 
 SCHEMA = 1
 _SCALARS = (
@@ -53,6 +54,7 @@ def read_h5(path: str | Path) -> RawSeries:
         raw = RawSeries(Path(path), images, metadata={"format": "h5"})
         _read_fields(file, raw)
         _read_conventions(file, raw)
+        raw.sections = read_sections(file, raw.path)
     return raw
 
 
@@ -115,6 +117,7 @@ def _read_conventions(file: Any, raw: RawSeries) -> None:
                 stored = None
             if isinstance(stored, dict):
                 raw.metadata = {**stored, "format": "h5"}
+                raw.notes = kept_notes(stored.get("notes"), raw.notes)
 
 
 def write_h5(series: TiltFocalSeries, path: str | Path) -> None:
@@ -147,3 +150,5 @@ def _write(series: TiltFocalSeries, file: Any) -> None:
     group.attrs["schema"] = SCHEMA
     group.attrs["version"] = package_version()
     group.attrs["metadata"] = json.dumps(jsonable(series.metadata))
+    if series.sections is not None:
+        write_sections(series.sections, file)

@@ -62,10 +62,12 @@ def read_angles(path: PathLike) -> np.ndarray:
     for number, words in data_lines(read_text_file(path)):
         angle = to_number(words[0])
         if angle is None:
-            raise DataError(f"line {number} holds no angle", path=path, field="tilt_angles")
+            raise DataError("holds no angle", path=path, field=f"line {number}",
+                            remedy="Give one angle in degrees in each line")  # fmt: skip
         angles.append(angle)
     if not angles or len(angles) > MAX_SECTIONS:
-        raise DataError(f"holds {len(angles)} angles", path=path, field="tilt_angles")
+        raise DataError(f"holds {len(angles)} angles", path=path, field="tilt_angles",
+                        remedy="Give one angle in degrees in each line")  # fmt: skip
     return np.asarray(angles)
 
 
@@ -124,16 +126,13 @@ class DefocusFile:
     flags: int
     rows: tuple[DefocusRow, ...]
 
-    def mean_angstrom(self, n_views: int) -> np.ndarray:
-        """Mean defocus of each view, `(n_views,)`: of the narrowest row that speaks of it, else NaN."""
-        values = np.full(n_views, np.nan)
-        width = np.full(n_views, np.inf)
-        for row in self.rows:
-            views = slice(max(row.first_view, 0), max(row.last_view + 1, 0))
-            narrower = row.last_view - row.first_view < width[views]
-            values[views] = np.where(narrower, np.mean(row.defocus_angstrom), values[views])
-            width[views] = np.minimum(width[views], row.last_view - row.first_view)
-        return values
+    def of_views(self, n_views: int) -> list[DefocusRow | None]:
+        """The narrowest row that speaks of each view, the first of several; None where none does."""
+        found: list[DefocusRow | None] = [None] * n_views
+        for row in sorted(self.rows, key=lambda row: row.last_view - row.first_view):
+            for view in range(max(row.first_view, 0), min(row.last_view + 1, n_views)):
+                found[view] = found[view] or row
+        return found
 
 
 def read_defocus(path: PathLike) -> DefocusFile:
@@ -200,10 +199,11 @@ class ComFile:
         Views left out, from 0 (``EXCLUDELIST``, ``EXCLUDELIST2``; the file counts from 1).
     binning : float
         Binning of the images against the stack that pixels in this file refer to.
-    offset_deg, axis_x_tilt_deg : float
-        ``OFFSET`` (added to all tilts) and ``XAXISTILT``.
-    thickness_px : float or None
-        Unbinned.
+    offset_deg : float
+        First number of ``OFFSET``, added to all tilts.
+    placement : tuple of str
+        What else places the volume, as it stands there: ``XAXISTILT``, ``SHIFT``, the second number of
+        ``OFFSET``, ``THICKNESS`` (unbinned); without those that are 0.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -215,8 +215,7 @@ class ComFile:
     excluded: tuple[int, ...] = ()
     binning: float = 1.0
     offset_deg: float = 0.0
-    axis_x_tilt_deg: float = 0.0
-    thickness_px: float | None = None
+    placement: tuple[str, ...] = ()
 
 
 def read_com(path: PathLike) -> ComFile:
@@ -247,10 +246,22 @@ def read_com(path: PathLike) -> ComFile:
         xtilt_file=values.get("xtiltfile"),
         excluded=tuple(sorted(excluded)),
         binning=to_number(values.get("imagebinned")) or to_number(values.get("binbyfactor")) or 1.0,
-        offset_deg=to_number(values.get("offset")) or 0.0,
-        axis_x_tilt_deg=to_number(values.get("xaxistilt")) or 0.0,
-        thickness_px=to_number(values.get("thickness")),
+        offset_deg=next(iter(_numbers(values.get("offset"))), 0.0),
+        placement=_placement(values),
     )
+
+
+def _numbers(text: str | None) -> list[float]:
+    found = (to_number(word) for word in (text or "").replace(",", " ").split())
+    return [value for value in found if value is not None]
+
+
+def _placement(values: Mapping[str, str]) -> tuple[str, ...]:
+    units = {"xaxistilt": "°", "shift": " px", "thickness": " px"}
+    stated = {key: values[key] for key in units if any(_numbers(values.get(key)))}
+    found = [f"{key.upper()} {' '.join(text.split())}{units[key]}" for key, text in stated.items()]
+    axis = _numbers(values.get("offset"))[1:2]
+    return (*found, f"axis shift of OFFSET {axis[0]:g} px") if any(axis) else tuple(found)
 
 
 def _views(text: str, path: PathLike) -> set[int]:

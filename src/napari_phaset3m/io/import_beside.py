@@ -12,14 +12,15 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.aretomo import read_aln
-from napari_phaset3m.io.ctf_text import read_ctf_text
-from napari_phaset3m.io.imod import read_angles, read_com, read_defocus, read_xf
+from napari_phaset3m.io.imod import read_angles, read_com, read_xf
+from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
-_ALIGNMENTS = (".xf", ".tltxf", ".aln")
+#: Files that hold alignments.
+ALIGNMENTS = (".xf", ".tltxf", ".aln")
 
 
 def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
@@ -37,70 +38,38 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
         if file.is_file():
             result = take_defocus(file, result, found)
             break
-    for suffix in _ALIGNMENTS:
+    for suffix in ALIGNMENTS:
         file = stack.with_suffix(suffix)
         if file.is_file() and file != stack:
             found.note(f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)")
     com = stack.with_name("tilt.com")
     if com.is_file() and stack.suffix.lower() != ".ali":
-        result = _exclude(com, stack, result, found)
+        result = _take_com(com, stack, result, found)
     return result
 
 
-def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
-    """Defocus of each row from IMOD's ``.defocus``, CTFFIND's or AreTomo's text; all: underfocus positive.
-
-    Raises
-    ------
-    DataError
-        The file does not speak of every row, or of others.
-    """
-    if file.suffix.lower() == ".defocus":
-        read = read_defocus(file)
-        last = 1 + max(row.last_view for row in read.rows)
-        values = read.mean_angstrom(len(rows))
-        _take_plate([row.phase_shift_deg for row in read.rows], file, found)
-        if last != len(rows) or np.isnan(values).any():
-            check_count(last, len(rows), file, "views", rows[0].entry.file.name)
-            raise DataError("does not speak of every view", path=file, field="views")
-    else:
-        table = read_ctf_text(file)
-        check_count(len(table.image), len(rows), file, "defoci", rows[0].entry.file.name)
-        values = np.empty(len(rows))
-        if table.image.max() >= len(rows):
-            raise DataError(f"numbers go up to {table.image.max() + 1} for {len(rows)} images", path=file)
-        values[table.image] = table.defocus_angstrom.mean(axis=1)
-        _take_plate(table.phase_shift_deg, file, found)
-    found.note(f"defocus from {file.name} (fitted; underfocus positive there)")
-    return [
-        replace(row, entry=replace(row.entry, defocus_angstrom=float(value)))
-        for row, value in zip(rows, values, strict=True)
-    ]
-
-
-def _take_plate(shifts_deg: Sequence[float] | np.ndarray, file: Path, found: Found) -> None:
-    """The mean phase shift of the images, where a file states one: a series has one."""
-    if not np.any(shifts_deg):
-        return
-    # Rings look the same after half a turn: 179 and 1 degree are neighbours.
-    each = np.exp(2j * np.radians(shifts_deg))
-    mean = 0.5 * float(np.degrees(np.angle(each.mean())))
-    apart = np.degrees(np.abs(0.5 * np.angle(each * np.exp(-2j * np.radians(mean)))).max())
-    mean = (mean + 15.0) % 180.0 - 15.0
-    found.fields["phase_shift_deg"] = round(mean, 3)
-    found.note(f"phase shift {mean:.1f} degrees from {file.name}, the mean (images up to {apart:.1f} off)")
-
-
-def _exclude(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
-    """Views that tilt.com of this stack leaves out are not used."""
+def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
+    """Views that tilt.com of this stack leaves out are not used; its OFFSET is added to all tilts at last."""
     read = read_com(com)
     name = Path((read.input_file or "").replace("\\", "/")).stem
-    if not read.excluded or name not in (stack.stem, f"{stack.stem}_ali"):
+    if name not in (stack.stem, f"{stack.stem}_ali"):
+        if name:
+            found.note(f"{com.name} is of {name}, not of {stack.name}: not used")
+        return list(rows)
+    if read.offset_deg:
+        found.offset = (read.offset_deg, com.name)
+    if read.placement:
+        found.note(
+            f"{com.name} states more, which is not used, for it only places IMOD's volume: "
+            f"{', '.join(read.placement)}"
+        )
+    if not read.excluded:
         return list(rows)
     if read.excluded[-1] >= len(rows):
         raise DataError(
-            f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST"
-        )
+            f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST",
+            remedy="Give the .com of this stack",
+        )  # fmt: skip
     found.note(f"{len(read.excluded)} views are not used, as {com.name} leaves them out")
     return [replace(row, entry=replace(row.entry, used=k not in read.excluded)) for k, row in enumerate(rows)]
 
@@ -157,8 +126,8 @@ def _take_alignment(file: Path, found: Found) -> None:
     )
 
 
-def _take_com(file: Path, found: Found) -> None:
-    found.candidates = _exclude(file, found.candidates[0].entry.file, found.candidates, found)
+def _take_given_com(file: Path, found: Found) -> None:
+    found.candidates = _take_com(file, found.candidates[0].entry.file, found.candidates, found)
 
 
 def _take_xtilt(file: Path, found: Found) -> None:
@@ -175,5 +144,5 @@ _TAKE: Mapping[str, Callable[[Path, Found], Any]] = {
     ".xf": _take_alignment,
     ".tltxf": _take_alignment,
     ".aln": _take_alignment,
-    ".com": _take_com,
+    ".com": _take_given_com,
 }

@@ -11,8 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from napari_phaset3m.io.import_cells import Question
-from napari_phaset3m.io.import_plan import ImageEntry
+from napari_phaset3m.io.import_entry import ImageEntry, Question
 
 _DATE = re.compile(r"_?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\d{1,2}_\d{1,2}\.\d{2}\.\d{2}")
 _DEFOCUS = re.compile(

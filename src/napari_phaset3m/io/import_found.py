@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_cells import Question
+from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_focus import Candidate, arrange
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
 
 
@@ -29,6 +29,10 @@ class Found:
     questions: list[Question] = field(default_factory=list)
     shape: tuple[int, int] | None = None
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    #: C12 exp(2i phi12) of each image that a fit speaks of, angstrom, in the files' images.
+    astigmatism: list[complex] = field(default_factory=list)
+    #: Added to all tilts at last, and the file that says so.
+    offset: tuple[float, str] | None = None
     _said: set[str] = field(default_factory=set)
 
     def ask(self, name: str, text: str) -> None:
@@ -41,6 +45,10 @@ class Found:
         """Add a note once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def note_first(self, text: str) -> None:
+        """Add a note that should not be missed."""
+        self.notes.insert(0, text)
 
     def note_of(self, path: Path, text: str) -> None:
         """Add a note about a file; said once where many files say the same."""
@@ -69,6 +77,7 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     DataError
         Some images have an angle and some have none, or there are no images.
     """
+    _add_offset(found)
     _order_over_files(found)
     entries = _arranged(found, tolerance_deg)
     if found.shape is None:
@@ -93,6 +102,18 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
         notes=tuple(found.notes),
         questions=tuple(found.questions),
     )
+
+
+def _add_offset(found: Found) -> None:
+    known = [number for number, item in enumerate(found.candidates) if item.entry.tilt_deg is not None]
+    if found.offset is None or not known:
+        return
+    offset, source = found.offset
+    for number in known:
+        entry = found.candidates[number].entry
+        entry = replace(entry, tilt_deg=float(entry.tilt_deg or 0.0) + offset)
+        found.candidates[number] = replace(found.candidates[number], entry=entry)
+    found.note_first(f"{offset:+g}° was added to all tilts, as {source} says (OFFSET)")
 
 
 def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_beside import ALIGNMENTS
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES, folder_files
 from napari_phaset3m.io.import_stack import from_mdoc, look_stack, movie_entry, movie_of, take_mdoc
@@ -54,10 +55,27 @@ def sort_paths(paths: Sequence[Path]) -> Given:
             raise DataError("is of no kind that can be imported", path=path,
                             remedy=f"Known are .mdoc, {', '.join(IMAGE_SUFFIXES)}")  # fmt: skip
     if not given.images and not given.mdocs:
-        raise DataError("holds no images and no .mdoc", path=paths[0] if paths else None)
+        raise _no_images(paths, given)
     if len(given.images) + len(given.mdocs) > MAX_SECTIONS:
         raise DataError(f"{len(given.images)} files are too many", path=paths[0])
     return given
+
+
+def _no_images(paths: Sequence[Path], given: Given) -> DataError:
+    if not given.beside:
+        return DataError(
+            "holds no images and no .mdoc",
+            path=paths[0] if paths else None,
+            remedy=f"Known are .mdoc, {', '.join(IMAGE_SUFFIXES)}",
+        )
+    first = given.beside[0]
+    if first.suffix.lower() in ALIGNMENTS:
+        return DataError(
+            "is an alignment and holds no images", path=first,
+            remedy="Give it to phaset3m align --import (in the window: step Align, Files), or name its stack "
+            "as well to check that it fits",
+        )  # fmt: skip
+    return DataError("describes a stack and holds no images", path=first, remedy="Name the stack as well")
 
 
 def _open_folder(folder: Path, given: Given) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.movies import MovieConfig, open_movie
 
 #: Of the metadata: how the movies of the series are read (fields of MovieConfig).

@@ -10,61 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io.import_cells import Question, checked_cells, checked_value
+from napari_phaset3m.io.import_cells import checked_cells, checked_value
+from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.io.raw import FIELDS, missing
-
-
-@dataclass(frozen=True)
-class ImageEntry:
-    """One image.
-
-    Attributes
-    ----------
-    file : Path
-        Where its pixels are.
-    section : int
-        In the file, from 0.
-    tilt_deg : float or None
-        None: not known yet.
-    tilt_index, focus_index : int
-        Where it goes in the series; indices rise with the angle and with underfocus.
-    defocus_angstrom : float or None
-        Underfocus positive.
-    dose : float or None
-        Of this image, e/Å².
-    prior_dose : float or None
-        What the specimen had before it, e/Å².
-    exposure_order : int or None
-        0 for the image that was taken first.
-    used : bool
-    frames : Path or None
-        The movie that the image was made from, when it is there. When ``file`` is the movie itself, the
-        image is the plain sum of its frames.
-    frame_range : (int, int) or None
-        First and last frame of this image in a movie of several.
-    is_filler : bool
-        Stands in for an image that was never taken: a repeat, not used, without dose.
-    shift_px : (float, float) or None
-        (y, x), pixels of the file as it is.
-    """
-
-    file: Path
-    section: int = 0
-    tilt_deg: float | None = None
-    tilt_index: int = 0
-    focus_index: int = 0
-    defocus_angstrom: float | None = None
-    dose: float | None = None
-    prior_dose: float | None = None
-    exposure_order: int | None = None
-    used: bool = True
-    frames: Path | None = None
-    frame_range: tuple[int, int] | None = None
-    is_filler: bool = False
-    shift_px: tuple[float, float] | None = None
-
 
 _WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain",
           "defocus_reference", "dark_field")  # fmt: skip
@@ -99,6 +51,18 @@ class ImportPlan:
     dark_field : bool
         The images are of STEM, in which the specimen is bright: loading inverts them.
     defocus_reference : {"center", "exit"}
+    config : ImportConfig
+        Bin and crop that the description of the files asks for.
+    counts : bool
+        The files hold electron counts.
+    normalisation : str or None
+        How a description says that the files' values were scaled already; None: not yet.
+    rotated_deg : float
+        By how much the files' images were turned already.
+    history : tuple of mapping
+        What was done to the files' images before.
+    sections : Sections or None
+        Where the files' images come from, when they were made from others.
     notes : tuple of str
         Where values come from.
     questions : tuple of Question
@@ -116,6 +80,12 @@ class ImportPlan:
     movies: MovieConfig = field(default_factory=MovieConfig)
     dark_field: bool = False
     defocus_reference: str = "center"
+    config: ImportConfig = field(default_factory=ImportConfig)
+    counts: bool = False
+    normalisation: str | None = None
+    rotated_deg: float = 0.0
+    history: tuple[Mapping[str, Any], ...] = ()
+    sections: Sections | None = None
     notes: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()
 
@@ -281,6 +251,7 @@ class ImportPlan:
             "tilt_axis_angle_deg": self.tilt_axis_angle_deg,
             "gain": None if self.gain is None else str(self.gain),
             "movies": self.movies.model_dump(mode="json") if self.has_movies else None,
+            **self.config.model_dump(mode="json"),
             "fields": dict(self.fields),
             "notes": list(self.notes),
             "questions": [str(question) for question in self.questions],

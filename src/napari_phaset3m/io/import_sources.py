@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.limits import check_exists, check_real
 from napari_phaset3m.io.movie_sources import TiffFrames, tiff_error
 from napari_phaset3m.io.movies import open_movie
@@ -64,7 +65,7 @@ def open_images(path: Path) -> RawSeries:
     raw = RawSeries(found, images, metadata={"format": "tiff"})
     beside = look_beside(found, images.shape)
     raw.notes += beside.notes
-    for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image"):
+    for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image", "defocus_angstrom"):
         if getattr(beside, name) is not None:
             raw.fields[name] = getattr(beside, name)
     if images.pixel_size_angstrom:
@@ -101,6 +102,19 @@ class Reader:
             raise DataError(f"is {image.shape[0]} x {image.shape[1]}, the first image is {ny} x {nx}",
                             path=entry.file, field=f"section {entry.section}")  # fmt: skip
         return np.asarray(image, REAL)
+
+    def count(self, entry: ImageEntry) -> int:
+        """How many sections the file of an entry has; a movie is one image.
+
+        Raises
+        ------
+        DataError
+            It cannot be read.
+        """
+        if entry.frames == entry.file:
+            return 1
+        images = self._opened(entry.file)
+        return 1 if images.ndim == 2 else int(images.shape[0])
 
     def _section(self, entry: ImageEntry) -> np.ndarray:
         images = self._opened(entry.file)

@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_beside import apply_beside
+from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_focus import Candidate, name_parts
 from napari_phaset3m.io.import_found import Found
-from napari_phaset3m.io.import_plan import ImageEntry
 from napari_phaset3m.io.import_sources import open_images
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage, read_mdoc
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series

@@ -14,12 +14,15 @@ from typing import Any
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError, OutputError
-from napari_phaset3m.io.import_cells import CELLS, Question
+from napari_phaset3m.io.import_cells import CELLS
+from napari_phaset3m.io.import_config import Crop, ImportConfig
+from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_found import Found, finish
-from napari_phaset3m.io.import_load import Crop, ImportConfig, Loaded, LoadProgress, Mend, iterate_load
+from napari_phaset3m.io.import_load import Loaded, LoadProgress, Mend, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
 from napari_phaset3m.io.import_movies import with_movies
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.io.movies import MovieConfig
 
 PathLike = str | os.PathLike[str]
@@ -75,8 +78,12 @@ def look(
     ------
     DataError
         Nothing is recognised, files disagree in size or number, or one is damaged.
+    ConfigError
+        A gain is given for images that are no movies.
     """
+    from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
+    from napari_phaset3m.io.import_ctf import shared_astigmatism
     from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml_plan import read_plan
@@ -87,7 +94,9 @@ def look(
     if not 0 <= tolerance_deg <= 10:
         raise ConfigError(f"tolerance_deg: is {tolerance_deg:g}. Give 0 to 10 degrees")
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
-        return _read_as(read_plan(listed[0]), gain, movies)
+        plan = read_plan(listed[0])
+        plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg)
+        return _read_as(plan, gain, movies)
     given = sort_paths(listed)
     found = Found()
     if given.orphans:
@@ -101,16 +110,39 @@ def look(
     apply_given(given.beside, found)
     if tilt_deg is not None:
         set_angles(tilt_deg, found)
+        found.offset = None  # they stand in place of the files'
+    shared_astigmatism(found)
     return _read_as(finish(found, tolerance_deg), gain, movies)
 
 
 def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None) -> ImportPlan:
-    plan = plan if gain is None else plan.edited(gain=gain)
+    plan = plan if gain is None else _with_gain(plan, gain)
     return plan if movies is None else with_movies(plan, movies)
 
 
+def _with_gain(plan: ImportPlan, gain: PathLike) -> ImportPlan:
+    if not plan.has_movies:
+        raise ConfigError(
+            "gain: the files are no movies. Images are corrected in step Prepare (Gain and dark; "
+            "phaset3m prepare --reference-gain)"
+        )
+    return plan.edited(gain=check_exists(gain))
+
+
+def config_of(plan: ImportPlan, **given: Any) -> ImportConfig:
+    """Bin and crop of a plan, where nothing else is given (None: not given).
+
+    Raises
+    ------
+    ConfigError
+        A value cannot be.
+    """
+    stated = plan.config.model_dump()
+    return ImportConfig.parse(**stated | {key: value for key, value in given.items() if value is not None})
+
+
 def forecast_bytes(
-    plan: ImportPlan, bin: int = 1, crop: Crop | None = None, bin_method: str = "fourier"
+    plan: ImportPlan, bin: int | None = None, crop: Crop | None = None, bin_method: str | None = None
 ) -> int:
     """Peak memory in bytes that :func:`load` will take.
 
@@ -119,15 +151,15 @@ def forecast_bytes(
     ConfigError
         Bin or crop do not fit the images.
     """
-    return _forecast(plan, ImportConfig.parse(bin=bin, crop=crop, bin_method=bin_method))
+    return _forecast(plan, config_of(plan, bin=bin, crop=crop, bin_method=bin_method))
 
 
 def load(
     plan: ImportPlan,
     *,
-    bin: int = 1,
+    bin: int | None = None,
     crop: Crop | None = None,
-    bin_method: str = "fourier",
+    bin_method: str | None = None,
     movies: MovieConfig | None = None,
     mend: Mend | None = None,
     on_progress: OnProgress | None = None,
@@ -138,10 +170,12 @@ def load(
     Parameters
     ----------
     plan : ImportPlan
-    bin : int
+    bin : int, optional
+        This and the next two: by default what the plan says (``plan.config``, of a ``series.toml``), else 1,
+        the whole image, and fourier.
     crop : (y0, y1, x0, x1), optional
         Rectangle of the files' images, before binning and turning; rows count as in the array.
-    bin_method : {"fourier", "mean"}
+    bin_method : {"fourier", "mean"}, optional
     movies : MovieConfig, optional
     mend : callable, optional
         Replaces bad pixels before images are turned: ``napari_phaset3m.prepare.outliers.mend``.
@@ -160,7 +194,7 @@ def load(
     DataError, ConfigError
         Something needed is missing or damaged, or it would not fit in the memory.
     """
-    config = ImportConfig.parse(bin=bin, crop=crop, bin_method=bin_method)
+    config = config_of(plan, bin=bin, crop=crop, bin_method=bin_method)
     for event in iterate_load(plan, config, movies=movies, overrides=overrides, mend=mend):
         if isinstance(event, Loaded):
             return event.series
@@ -185,7 +219,7 @@ def write(
     path : path-like
         With either suffix, or with none.
     config : ImportConfig, optional
-        Written too, so that opening ``NAME.toml`` gives the same series.
+        Written too, so that opening ``NAME.toml`` gives the same series. By default the plan's own.
     series : TiltFocalSeries, optional
         When it was loaded already.
     on_progress : callable, optional
@@ -206,10 +240,9 @@ def write(
     target = Path(path)
     if target.suffix.lower() not in ("", ".toml", ".h5", ".hdf5"):
         raise OutputError(f"{target}: unknown suffix. An import is saved as .toml and .h5")
-    settings = config or ImportConfig()
+    settings = config or plan.config
     if series is None:
-        kept = settings.model_dump()
-        series = load(plan, **kept, on_progress=on_progress)
+        series = load(replace(plan, config=settings), on_progress=on_progress)
     text, data = target.with_suffix(".toml"), target.with_suffix(".h5")
     save_series(series, data)
     write_plan(as_loaded(plan, series), settings, text)

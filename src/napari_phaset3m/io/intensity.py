@@ -32,6 +32,7 @@ def scale_intensity(
     pixel = fields["pixel_size_angstrom"]
     counts = bool(given.get("counts", raw.counts))
     if counts:
+        values *= REAL(raw.averaged_px)
         _check_counts(raw, values if used is None else values[used])
     level = values.mean(axis=(-2, -1), dtype=np.float64)
     if fields.get("dose_per_image") is not None:

@@ -217,8 +217,9 @@ def read_mrc(path: str | Path) -> RawSeries:
     energy = header.energy_ev or beside.energy_ev
     if energy:
         raw.fields["energy_ev"] = energy
-    if beside.dose_per_image is not None:
-        raw.fields["dose_per_image"] = beside.dose_per_image
+    for name in ("dose_per_image", "defocus_angstrom"):
+        if getattr(beside, name) is not None:
+            raw.fields[name] = getattr(beside, name)
     raw.metadata |= beside.exposure()
     angle = (
         header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import ConfigError, DataError
 
 #: Field of the series: (name in files, flag on the command line, what to give).
@@ -82,6 +83,12 @@ class RawSeries:
         By how much the images were turned already.
     defocus_reference : {"center", "exit"}
     metadata : dict
+    sections : Sections or None
+        Where the images come from, when the reader knows.
+    stacks : tuple of Path
+        Else the files whose sections they are, in order: one, or one for each focus. Empty: none.
+    averaged_px : int
+        How many pixels of the files one is the mean of: counts add up.
     is_private : bool
         The images are a float32 array of nobody else: they may be scaled in place.
     """
@@ -97,7 +104,16 @@ class RawSeries:
     rotated_deg: float = 0.0
     defocus_reference: str = "center"
     metadata: dict[str, Any] = field(default_factory=dict)
+    sections: Sections | None = None
+    stacks: tuple[Path, ...] = ()
+    averaged_px: int = 1
     is_private: bool = False
+
+
+def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:
+    """Notes that a file holds, and those that were made on reading it; each once."""
+    stored = [note for note in stated if isinstance(note, str)] if isinstance(stated, list | tuple) else []
+    return list(dict.fromkeys((*stored, *found)))
 
 
 def check_names(overrides: Mapping[str, Any]) -> None:

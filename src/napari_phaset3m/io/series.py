@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.limits import check_exists, check_memory
-from napari_phaset3m.io.raw import RawSeries
+from napari_phaset3m.io.raw import FIELDS, RawSeries
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
 _KNOWN = (
@@ -35,7 +35,8 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
         also tells what it assumed, and loads with bin and crop.
     **overrides
         Fields of :class:`TiltFocalSeries` that replace or complete what the file says, e.g.
-        ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it:
+        ``pixel_size_angstrom``, ``energy_ev``, ``tilt_deg`` (array or .tlt file), and how to read it
+        (pixel size, shifts and MTF are of the files' images where a `series.toml` bins or crops them):
         ``n_focus`` and ``focus_order`` (``"tilt-major"`` or ``"focus-major"``) for interleaved sections,
         ``tilt_axis_angle_deg`` (SerialEM's: from +y towards −x; images are turned by it; 0: do not
         turn), ``defocus_reference`` (``"center"`` or ``"exit"``), ``counts``, ``normalise`` (``"auto"``,
@@ -59,6 +60,12 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
         from napari_phaset3m.io.importing import load, look
 
         return load(look(path, tilt_deg=overrides.pop("tilt_deg", None)), **overrides)
+    if isinstance(path, str | os.PathLike) and Path(path).suffix.lower() == ".toml":
+        from napari_phaset3m.io import toml
+
+        of_files = {name: overrides.pop(name, None) for name in toml.OF_FILES}
+        given = {name: value for name, value in of_files.items() if value is not None}
+        return assemble(toml.read_toml(check_exists(path), given), overrides)
     return assemble(read_raw(path), overrides)
 
 
@@ -92,21 +99,22 @@ def _read_one(path: PathLike) -> RawSeries:
         return tiff.read_folder(found)
     if suffix in (".h5", ".hdf5"):
         return h5series.read_h5(found)
-    if suffix in _MRC:
-        return mrc.read_mrc(found)
-    if suffix in (".tif", ".tiff"):
-        return tiff.read_tiff(found)
     if suffix == ".mdoc":
         return _read_one(_stack_beside(found))
     if suffix == ".toml":
         return toml.read_toml(found)
-    if suffix == ".hspy":
-        return hspy.read_hspy(found)
-    if suffix in vendor.VENDOR_SUFFIXES:
-        return vendor.read_vendor(found)
-    if suffix in other.READERS:
-        return other.READERS[suffix](found)
-    raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+    stacks: dict[str, Callable[[Path], RawSeries]] = {
+        **dict.fromkeys(_MRC, mrc.read_mrc),
+        **dict.fromkeys((".tif", ".tiff"), tiff.read_tiff),
+        ".hspy": hspy.read_hspy,
+        **dict.fromkeys(vendor.VENDOR_SUFFIXES, vendor.read_vendor),
+        **other.READERS,
+    }
+    if suffix not in stacks:
+        raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
+    raw = stacks[suffix](found)
+    raw.stacks = (found,) if raw.images.ndim < 4 else ()  # else no section is an image
+    return raw
 
 
 def _stack_beside(path: Path) -> Path:
@@ -139,15 +147,20 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     check_memory(total, max(np.dtype(p.images.dtype).itemsize for p in parts), first.path, "tilt_series")
     images = np.stack([np.asarray(part.images) for part in parts], axis=1)
     fields = {key: value for part in reversed(parts) for key, value in part.fields.items()}
-    doses = [part.fields.get("dose_per_image") for part in parts]
-    fields.pop("dose_per_image", None)
-    if all(dose is not None for dose in doses):
-        columns = [np.broadcast_to(np.asarray(d, float), (shape[0], 1)) for d in doses]
-        fields["dose_per_image"] = np.concatenate(columns, axis=1)
-    result = RawSeries(first.path, images, fields, [n for p in parts for n in p.notes])
+    notes = [note for part in parts for note in part.notes]
+    for name in ("dose_per_image", "defocus_angstrom"):
+        values = [part.fields.get(name) for part in parts]
+        fields.pop(name, None)
+        if all(value is not None for value in values):
+            columns = [np.broadcast_to(np.asarray(value, float), (shape[0], 1)) for value in values]
+            fields[name] = np.concatenate(columns, axis=1)
+        elif any(value is not None for value in values):
+            notes.append(f"{FIELDS[name][0]}: stated for some of the stacks only, so not taken")
+    result = RawSeries(first.path, images, fields, notes)
     result.counts = all(part.counts for part in parts)
     result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
+    result.stacks = tuple(part.path for part in parts)
     return result
 
 
@@ -170,7 +183,7 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     series : TiltFocalSeries
     path : path-like
         `NAME.h5` holds everything. `NAME.toml` is text that other programs and people can edit, with the
-        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps the history and the order of exposure.
+        images beside it as `NAME_images.mrc`; of ``metadata`` it keeps history, notes and order of exposure.
 
     Returns
     -------

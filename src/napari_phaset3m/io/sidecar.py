@@ -14,6 +14,8 @@ from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
+_TILTS = "tilt angles from "
+
 
 @dataclass
 class Sidecar:
@@ -24,6 +26,7 @@ class Sidecar:
     energy_ev: float | None = None
     tilt_axis_angle_deg: float | None = None
     dose_per_image: np.ndarray | None = None
+    defocus_angstrom: np.ndarray | None = None
     prior_dose: np.ndarray | None = None
     exposure_order: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
@@ -89,7 +92,8 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
             angles = read_angles(file)
             check_count(angles.size, shape[0], file, "angles", stack.name)
             result.tilt_deg = angles
-            result.notes.append(f"tilt angles from {file.name}")
+            result.notes = [note for note in result.notes if not note.startswith(_TILTS)]  # this file wins
+            result.notes.append(f"{_TILTS}{file.name}")
             break
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
@@ -106,9 +110,11 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
     if fits:
         result.tilt_deg = found.tilt_deg
         if found.tilt_deg is not None:
-            result.notes.append(f"tilt angles from {path.name}")
+            result.notes.append(f"{_TILTS}{path.name}")
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
+        if found.defocus_angstrom is not None:
+            result.defocus_angstrom = found.defocus_angstrom[:, None]
         result.prior_dose = found.prior_dose if found.is_dose_stated else None
         result.exposure_order = found.exposure_order if found.is_order_stated else None
         result.notes += [f"{path.name}: {text}" for text in (*found.notes, *found.questions)]

@@ -80,11 +80,11 @@ def number_rows(
     for number, words in data_lines(read_text_file(path)):
         values = [to_number(word) for word in words[:most]]
         if len(values) < least or any(value is None for value in values):
-            raise DataError(f"line {number} does not hold {what}", path=path, field=f"line {number}",
+            raise DataError(f"does not hold {what}", path=path, field=f"line {number}",
                             remedy="Is it the right file?")  # fmt: skip
         rows.append([float(value) for value in values if value is not None])
     if not rows or len(rows) > max_rows:
-        raise DataError(f"holds {len(rows)} lines of {what}", path=path)
+        raise DataError(f"holds {len(rows)} lines of {what}", path=path, remedy="Is it the right file?")
     width = max(len(row) for row in rows)
     return np.array([row + [math.nan] * (width - len(row)) for row in rows])
 

@@ -7,13 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_cells import Question
+from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_movies import file_of, movies_of_table
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
-from napari_phaset3m.io.raw import FIELDS, as_number
+from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.sidecar import read_mtf
-from napari_phaset3m.io.toml import image_of, parse_toml
+from napari_phaset3m.io.toml import (
+    described_shape,
+    import_config,
+    parse_toml,
+    stated_history,
+    take_conventions,
+)
+from napari_phaset3m.io.toml_rows import image_of
+from napari_phaset3m.io.toml_sections import stated_sections
 
 
 def read_plan(path: str | Path) -> ImportPlan:
@@ -38,24 +48,37 @@ def read_plan(path: str | Path) -> ImportPlan:
         name: as_number(table[name], base, name) if name in table else found.get(name)
         for name in ("pixel_size_angstrom", "energy_ev")
     }
-    rest = {key: value for key, value in table.items() if key in FIELDS and key not in whole}
-    if isinstance(rest.get("mtf"), str):
-        rest["mtf"] = read_mtf(base.parent / rest["mtf"]).tolist()
-    angle = table.get("tilt_axis_angle_deg")
+    config, sections = import_config(table, base), stated_sections(table, rows, base)
+    described_shape(shape, config, base)  # refuses what does not fit
+    told = RawSeries(base, np.empty(0))
+    take_conventions(told, table)
     return ImportPlan(
-        images=images,
-        tilt_axis_angle_deg=None if angle is None else as_number(angle, base, "tilt_axis_angle_deg"),
+        images=images if sections is None else tuple(replace(e, raw=k) for k, e in enumerate(images)),
+        tilt_axis_angle_deg=told.tilt_axis_angle_deg,
         image_shape=shape,
         dtype=dtype,
-        fields=rest,
+        fields=_fields(table, set(whole), base),
         gain=base.parent / str(table["gain"]) if "gain" in table else None,
         movies=movies,
-        dark_field=bool(table.get("dark_field", False)),
-        defocus_reference=str(table.get("defocus_reference", "center")),
+        dark_field=told.dark_field,
+        defocus_reference=told.defocus_reference,
+        config=config,
+        counts=told.counts,
+        normalisation=told.normalisation,
+        rotated_deg=told.rotated_deg,
+        history=tuple(stated_history(table, base)),
+        sections=sections,
         notes=tuple(str(note) for note in table.get("notes", ())),
         questions=tuple(_questions(table.get("questions", []))),
         **whole,
     )
+
+
+def _fields(table: Mapping[str, Any], without: set[str], base: Path) -> dict[str, Any]:
+    rest = {key: value for key, value in table.items() if key in FIELDS and key not in without}
+    if isinstance(rest.get("mtf"), str):
+        rest["mtf"] = read_mtf(base.parent / rest["mtf"]).tolist()
+    return rest
 
 
 def _questions(items: list[Any]) -> Iterator[Question]:

@@ -13,18 +13,22 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.atomic import atomic_path, write_text
-from napari_phaset3m.io.import_load import ImportConfig
+from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_movies import movie_lines, movie_settings
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
-from napari_phaset3m.io.toml import METADATA, SCALARS, WRITER
+from napari_phaset3m.io.raw import kept_notes
+from napari_phaset3m.io.toml import SCALARS, WRITER
+from napari_phaset3m.io.toml_rows import METADATA
+from napari_phaset3m.io.toml_sections import image_lines, top_lines
 
 
 def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
     """Write ``NAME.toml`` and the images as ``NAME_images.mrc`` beside it; return the stack's path.
 
     Both are complete before either takes its name; the stack takes it first. Of ``metadata``
-    the history and the order of exposure are kept.
+    the history, the notes and the order of exposure are kept.
 
     Raises
     ------
@@ -62,7 +66,8 @@ def _write_stack(series: TiltFocalSeries, path: Path) -> None:
         mrc.add_label(f"{WRITER} {package_version()} series"[:56])
 
 
-def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
+def _whole_lines(series: TiltFocalSeries, path: Path) -> Iterator[str]:
+    """What holds for all images."""
     yield f"# Written by {WRITER} {package_version()}"
     for name in SCALARS:
         value = getattr(series, name)
@@ -77,11 +82,19 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
         yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
     if series.metadata.get("movies"):
         yield from movie_lines(movie_settings(series.metadata))
+    if series.metadata.get("notes"):
+        yield f"notes = {json.dumps(kept_notes(series.metadata['notes']), ensure_ascii=False)}"
     if series.metadata.get("history"):
         yield _history(series.metadata["history"])
+    if series.sections is not None:
+        yield from top_lines(series.sections)
     if series.aberrations:
         yield "\n[aberrations]"
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in series.aberrations.items())
+
+
+def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
+    yield from _whole_lines(series, path)
     repeated = len(set(series.tilt_deg)) < series.n_tilt
     exposure = {key: _table(series, key) for key in METADATA}
     movies = _movies(series, path)
@@ -98,6 +111,8 @@ def _lines(series: TiltFocalSeries, stack: str, path: Path) -> Iterator[str]:
             yield f"shift_px = {series.shifts_px[i, j].tolist()}"
         yield from (f"{key} = {values[i][j]!r}" for key, values in exposure.items() if values is not None)
         yield from movies.get((i, j), ())
+        if series.sections is not None:
+            yield from image_lines(series.sections, (i, j))
         if series.used is not None and not series.used[i, j]:
             yield "used = false"
 
@@ -148,8 +163,7 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         if getattr(plan, name) is not None:
             yield f"{name} = {float(getattr(plan, name))!r}"
     yield f"defocus_reference = {json.dumps(plan.defocus_reference)}"
-    if plan.dark_field:
-        yield "dark_field = true"
+    yield from _said_of_values(plan)
     if plan.gain is not None:
         yield f"gain = {_name(plan.gain, path)}"
     yield from movie_lines(plan.movies)
@@ -170,6 +184,24 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
         yield from (f"{json.dumps(key)} = {float(value)!r}" for key, value in aberrations.items())
     for entry in plan.images:
         yield from _entry_lines(entry, path)
+        if plan.sections is not None and entry.raw is not None:
+            yield from image_lines(plan.sections, divmod(entry.raw, plan.sections.shape[1]))
+
+
+def _said_of_values(plan: ImportPlan) -> Iterator[str]:
+    """What a description said of the values and the frame of its files' images."""
+    if plan.dark_field:
+        yield "dark_field = true"
+    if plan.counts:
+        yield "counts = true"
+    if plan.normalisation is not None:
+        yield f"normalisation = {json.dumps(plan.normalisation)}"
+    if plan.rotated_deg:
+        yield f"rotated_deg = {float(plan.rotated_deg)!r}"
+    if plan.history:
+        yield _history(plan.history)
+    if plan.sections is not None:
+        yield from top_lines(plan.sections)
 
 
 def _entry_lines(entry: ImageEntry, path: Path) -> Iterator[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.aberrations import KRIVANEK
+from napari_phaset3m.core.sections import turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn, turn_aberrations
 
@@ -97,7 +98,8 @@ def _put_axis_angle(series: TiltFocalSeries, config: ReconstructionConfig, value
     if not value:
         return series, config
     images, shifts = turn(series.images, value, series.shifts_px)
-    changes = {"images": images, "shifts_px": shifts}
+    changes: dict[str, Any] = {"images": images, "shifts_px": shifts}
+    changes["sections"] = series.sections and series.sections.moved(turn_matrix(value))
     changes["aberrations"] = turn_aberrations(series.aberrations, value)
     return series.replace(**changes, tilt_axis_angle_deg=series.tilt_axis_angle_deg + value), config
 

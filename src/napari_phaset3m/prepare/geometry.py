@@ -21,6 +21,7 @@ from pydantic import Field
 
 from napari_phaset3m.config import Model
 from napari_phaset3m.core.resample import fourier_resample
+from napari_phaset3m.core.sections import shrink_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.entry import StepEntry
@@ -67,10 +68,11 @@ def run_bin(series: TiltFocalSeries, config: BinConfig, *, finish: Finish | None
         series, "Binning", lambda image, *_: fourier_resample(_cut(image, region), small), small
     )
     factor = config.factor
-    shifts = (series.shifts_px + _moved(series.image_shape, region)) / factor
+    moved = _moved(series.image_shape, region)
     changes: dict[str, Any] = {
         "images": images,
-        "shifts_px": shifts,
+        "shifts_px": (series.shifts_px + moved) / factor,
+        "sections": series.sections and series.sections.moved(shrink_matrix(moved, factor), factor),
         "pixel_size_angstrom": series.pixel_size_angstrom * factor,
     }
     if series.mtf is not None:
@@ -107,7 +109,13 @@ def run_crop(series: TiltFocalSeries, config: CropConfig, *, finish: Finish | No
         before = np.asarray(metadata.get("centre_moved_angstrom", (0.0, 0.0)))
         metadata["centre_moved_angstrom"] = list(before - moved * series.pixel_size_angstrom)
         defocus = _defocus_at(series, offset_x)
-    changed = series.replace(images=images, shifts_px=shifts, metadata=metadata, defocus_angstrom=defocus)
+    changed = series.replace(
+        images=images,
+        shifts_px=shifts,
+        metadata=metadata,
+        defocus_angstrom=defocus,
+        sections=series.sections and series.sections.moved(shrink_matrix(moved)),
+    )
     yield Done(recorded(changed, "crop", config, told))
 
 

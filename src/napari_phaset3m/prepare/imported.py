@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
 
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.io.import_load import ImportConfig, shrink
+from napari_phaset3m.io.import_config import ImportConfig, shrink
 from napari_phaset3m.io.orient import turn
 from napari_phaset3m.prepare.history import history
 
 
-def import_of(series: TiltFocalSeries) -> ImportConfig:
-    """How the images were made smaller when they were imported; the record of the import says it."""
-    done: dict[str, Any] = next(
-        (item["parameters"] for item in history(series) if item["step"] == "import"), {}
-    )
-    return ImportConfig.parse(
-        **{key: value for key, value in done.items() if key in ImportConfig.model_fields}
-    )
+def imports_of(series: TiltFocalSeries) -> list[tuple[ImportConfig, float]]:
+    """How images were made smaller and turned (degrees), import after import; the history says it.
+
+    The last turn is what is left of the whole one, alignments included. One import that changes no size
+    where the history tells of none.
+    """
+    done = [item["parameters"] for item in history(series) if item["step"] == "import"] or [{}]
+    known = ImportConfig.model_fields
+    sizes = [ImportConfig.parse(**{k: v for k, v in each.items() if k in known}) for each in done]
+    turns = [float(each.get("tilt_axis_angle_deg") or 0.0) for each in done[:-1]]
+    turns.append(float(series.tilt_axis_angle_deg) - sum(turns))
+    return list(zip(sizes, turns, strict=True))
+
+
+def bin_of(series: TiltFocalSeries) -> int:
+    """By how much the images were binned at import."""
+    return prod(config.bin for config, _ in imports_of(series))
+
+
+def is_cropped(series: TiltFocalSeries) -> bool:
+    """Whether the images are a part of the camera's."""
+    return any(config.crop is not None for config, _ in imports_of(series))
 
 
 def as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
     """Crop, bin and turn an image `(ny, nx)` as the importer did with those of the series."""
-    image = shrink(image, import_of(series))
-    angle = float(series.tilt_axis_angle_deg)
-    return np.asarray(turn(image, angle)[0] if angle else image)
+    for config, angle in imports_of(series):
+        image = shrink(image, config)
+        image = np.asarray(turn(image, angle)[0] if angle else image)
+    return image
 
 
 def mended_at_import(series: TiltFocalSeries) -> bool:
@@ -36,7 +51,7 @@ def mended_at_import(series: TiltFocalSeries) -> bool:
 
 def why_inexact(series: TiltFocalSeries) -> str:
     """Why pixels of the series are no longer the camera's; empty while crop and quarter turns were all."""
-    factor, angle = import_of(series).bin, float(series.tilt_axis_angle_deg)
+    factor, angle = bin_of(series), float(series.tilt_axis_angle_deg)
     if factor > 1:
         return f"the images were binned by {factor} at import"
     if abs(angle - 90 * round(angle / 90)) > 1e-6:

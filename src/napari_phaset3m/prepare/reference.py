@@ -21,7 +21,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import changed_images, scale_of
-from napari_phaset3m.prepare.imported import as_imported, import_of, why_inexact
+from napari_phaset3m.prepare.imported import as_imported, is_cropped, why_inexact
 
 
 class ReferenceConfig(Model):
@@ -151,7 +151,7 @@ def _of_camera(series: TiltFocalSeries, path: str, field: str) -> np.ndarray:
     """A reference as the camera wrote it, cropped and turned as its images were at import."""
     shape = series.image_shape
     given = shape[::-1] if round(series.tilt_axis_angle_deg / 90) % 2 else shape
-    if import_of(series).crop is None:
+    if not is_cropped(series):
         return as_imported(series, read_reference(path, given, field))
     return checked_reference(as_imported(series, read_reference(path, None, field)), shape, field, path)
 

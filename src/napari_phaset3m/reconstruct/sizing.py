@@ -79,7 +79,10 @@ def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1)
     voxel = pixel if across == nx else nx * pixel / across
     along = max(1, round(ny * pixel / voxel))
     if min(along, across) < FEWEST_PIXELS:
-        raise ConfigError(f"voxel_angstrom: {wanted:g} Å leaves {(along, across)} pixels of {ny} x {nx}")
+        raise ConfigError(
+            f"voxel_angstrom: {wanted:g} Å leaves {along} x {across} pixels of {ny} x {nx}. "
+            "Use smaller voxels"
+        )
     border = _border(series, config, voxel, across)
     geometry = TiltGeometry(
         _depth_voxels(config, voxel, across),

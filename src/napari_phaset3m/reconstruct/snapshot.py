@@ -22,13 +22,14 @@ from napari_phaset3m.reconstruct.stopping import Stopping
 def signature(series: TiltFocalSeries, config: ReconstructionConfig, start: np.ndarray | None = None) -> str:
     """Hash of what must not change between a run and its resumption.
 
-    That is every field of the series (of its metadata what the model uses), the settings,
+    That is every field of the series (of its metadata what the model uses; not the sections), the settings,
     the held-out images and the start volume. The number of sweeps may change: a run can be
     continued. So may the mask: the checkpoint holds it, and a change is recorded.
     """
     from napari_phaset3m.io.checkpoint import signature as digest
 
-    told = {item.name: getattr(series, item.name) for item in fields(series) if item.name != "metadata"}
+    untold = ("metadata", "sections")
+    told = {item.name: getattr(series, item.name) for item in fields(series) if item.name not in untold}
     arrays = {name: value for name, value in told.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in told.items() if name not in arrays}
     settings = config.model_dump(mode="json", exclude={"iterations", "patience", "tolerance"})

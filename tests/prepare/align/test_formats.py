@@ -43,8 +43,11 @@ def some(n_tilt: int = 5, n_focus: int = 1, seed: int = 1, magnified: bool = Tru
 
 
 def same(one: Alignment, other: Alignment, atol: float = 1e-9) -> bool:
-    pairs = ("shifts_px", "rotation_deg", "magnification", "tilt_deg")
-    return all(np.allclose(getattr(one, n), getattr(other, n), atol=atol) for n in pairs)
+    pairs = ("shifts_px", "magnification", "tilt_deg")
+    turned = (one.rotation_deg - other.rotation_deg + 180) % 360 - 180
+    return np.abs(turned).max() < atol + 1e-9 and all(
+        np.allclose(getattr(one, n), getattr(other, n), atol=atol) for n in pairs
+    )
 
 
 def imod_place(row: np.ndarray, raw_xy: np.ndarray) -> np.ndarray:
@@ -203,10 +206,15 @@ def test_rows_in_another_order_are_matched_by_their_tilts(tmp_path: Path, n_focu
     series, told = series_of(n_focus=n_focus), []
     export_alignment(exposed, tmp_path / "a.xf", series.replace(tilt_deg=DOSE_SYMMETRIC))
     assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
-    assert told == ["a.xf: a.tlt is in another order than the series; rows were matched by their tilts"]
+    assert told == [
+        "a.xf: a.tlt is in another order than the series; rows were matched by their tilts",
+        "a.xf: the series does not know its sections: rows are in the order of a.tlt, in pixels of its "
+        "images",
+    ]
+    told.clear()
     export_alignment(sorted_, tmp_path / "a.xf", series)
     assert same(import_alignment(tmp_path / "a.xf", series, note=told.append), sorted_, atol=1e-3)
-    assert len(told) == 1, "nothing is said where the order is that of the series"
+    assert len(told) == 1 and "rows are in the order of the series" in told[0]
 
 
 def test_angles_of_other_tilts_are_refused(tmp_path: Path):
@@ -216,7 +224,24 @@ def test_angles_of_other_tilts_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match=r"a\.tlt: angles: differs .* up to 7\.5° .*Give that of this series"):
         import_alignment(file, series)
     beside.unlink()
-    assert np.allclose(import_alignment(file, series).shifts_px, some().shifts_px, atol=1e-3)
+    told: list[str] = []
+    found = import_alignment(file, series, note=told.append)
+    assert np.allclose(found.shifts_px, some().shifts_px, atol=1e-3)
+    assert told == [
+        "a.xf: the series does not know its sections: rows are in the order of the series, in pixels of its "
+        "images"
+    ]
+
+
+def test_a_pre_tilt_is_told_and_taken(tmp_path: Path):
+    """Angles that differ alike from those of the series: the same tilts, counted from another plane."""
+    series, told = series_of(), []
+    file, beside = export_alignment(some(), tmp_path / "a.xf", series, note=told.append)
+    beside.write_text("\n".join(f"{angle + 9.3}" for angle in series.tilt_deg))
+    told.clear()
+    found = import_alignment(file, series, note=told.append)
+    assert np.allclose(found.tilt_deg, series.tilt_deg + 9.3)
+    assert len(told) == 2 and "by +9.3° for all images alike (as a pre-tilt does): they were taken" in told[0]
 
 
 def test_an_export_leaves_the_tlt_of_another_file(tmp_path: Path):
@@ -254,7 +279,8 @@ def test_shifts_of_an_aln_of_binned_images_are_scaled(tmp_path: Path, raw, own, 
     (file,) = export_alignment(wanted, tmp_path / "a.aln", sized(raw))
     found = import_alignment(file, sized(own), note=told.append)
     assert np.allclose(found.shifts_px, ratio * wanted.shifts_px, atol=2e-3)
-    assert len(told) == 1 and f"{raw[1]} x {raw[0]} px" in told[0] and f"by {ratio:.4g}" in told[0]
+    assert f"{raw[1]} x {raw[0]} px" in told[0] and f"by {ratio:.4g}" in told[0]
+    assert len(told) == 2 and "does not know its sections: rows are in the order of rising tilt" in told[1]
     assert np.allclose(
         import_alignment(file, sized(own), pixel_ratio=1).shifts_px, wanted.shifts_px, atol=1e-3
     )
@@ -269,7 +295,7 @@ def test_an_aln_of_images_of_another_size_is_refused(tmp_path: Path):
     told = []
     for own in ((64, 80), (80, 64)):  # a quarter turn at import exchanges the sides
         import_alignment(file, sized(own, tilt_axis_angle_deg=84.0), note=told.append)
-    assert not told
+    assert all("does not know its sections" in text for text in told)
 
 
 def test_what_is_written_of_a_focal_series_is_read_again(tmp_path: Path):

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.align.origin import Origin
 from napari_phaset3m.gui.align.work import TOPIC, AlignWork
 from napari_phaset3m.gui.widgets.field_words import in_alignment_words
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
+from napari_phaset3m.prepare.align.formats import MadeFor, export_alignment, import_alignment
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
@@ -37,18 +38,41 @@ class AlignFiles(QObject):
         super().__init__()
         self._session, self._work = session, work
 
-    def read(self, path: Path) -> None:
-        """Make the alignment in a file the draft."""
+    def ask_read(self, parent: QWidget, folder: str, made_for: MadeFor | None) -> None:
+        """Ask for a file, and read it."""
+        path, _ = QFileDialog.getOpenFileName(parent, "Import alignment", folder, READ_FILES)
+        if path:
+            self.read(Path(path), made_for)
+
+    def ask_write(self, parent: QWidget, folder: str) -> None:
+        """Ask for a name, and write the alignment there."""
+        stem = Path(self._session.series_name).stem or "series"
+        start = str(Path(folder) / f"{stem}.xf")
+        path, chosen = QFileDialog.getSaveFileName(parent, "Export alignment", start, WRITE_FILES)
+        if path:
+            ending = ".aln" if "*.aln" in chosen else ".xf"
+            found = Path(path)
+            self.write(found if found.suffix in (".xf", ".aln") else found.with_name(found.name + ending))
+
+    def read(self, path: Path, made_for: MadeFor | None = None) -> None:
+        """Make the alignment in a file the draft.
+
+        Parameters
+        ----------
+        path : Path
+        made_for : {"raw", "series"}, optional
+            The images that it speaks of: see :func:`.formats.import_alignment`.
+        """
         series = self._session.series
         if series is not None:
-            job = partial(_tried, partial(_imported, path, series), path.name)
+            job = partial(_tried, partial(_imported, path, series, made_for), path.name)
             in_background(job, self._on_read, self._on_crash)
 
     def write(self, path: Path) -> None:
         """Write the draft, or what the series states."""
         series, alignment = self._session.series, self._work.alignment
         if series is not None and alignment is not None:
-            job = partial(_tried, partial(export_alignment, alignment, path, series), path.name)
+            job = partial(_tried, partial(_exported, alignment, path, series), path.name)
             in_background(job, self._on_written, self._on_crash)
 
     def _on_read(self, answer: tuple[tuple[Alignment, list[str]] | None, str, str]) -> None:
@@ -61,22 +85,32 @@ class AlignFiles(QObject):
         said = " ".join(f"{note}." for note in notes)
         self._work.driver.say(TOPIC, f"{said} {name}: check it, then accept".strip(), "good")
 
-    def _on_written(self, answer: tuple[tuple[Path, ...] | None, str, str]) -> None:
-        paths, _, error = answer
-        if paths is None:
+    def _on_written(self, answer: tuple[tuple[tuple[Path, ...], list[str]] | None, str, str]) -> None:
+        written, _, error = answer
+        if written is None:
             self._work.driver.say(TOPIC, error, "error")
-        else:
-            self._work.driver.say(TOPIC, f"Wrote {', '.join(path.name for path in paths)}", "good")
+            return
+        paths, notes = written
+        said = " ".join((f"Wrote {', '.join(path.name for path in paths)}", *(f"· {note}" for note in notes)))
+        self._work.driver.say(TOPIC, said, "good")
 
     def _on_crash(self, error: Exception) -> None:
         self._work.driver.say(TOPIC, f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
         raise error
 
 
-def _imported(path: Path, series: TiltFocalSeries) -> tuple[Alignment, list[str]]:
+def _imported(path: Path, series: TiltFocalSeries, made_for: MadeFor | None) -> tuple[Alignment, list[str]]:
     """The alignment in a file, and what was done to make it fit the series."""
     notes: list[str] = []
-    return import_alignment(path, series, note=notes.append), notes
+    return import_alignment(path, series, made_for=made_for, note=notes.append), notes
+
+
+def _exported(
+    alignment: Alignment, path: Path, series: TiltFocalSeries
+) -> tuple[tuple[Path, ...], list[str]]:
+    """The files written, and what is to be known of their rows."""
+    notes: list[str] = []
+    return export_alignment(alignment, path, series, note=notes.append), notes
 
 
 def _tried(job: Any, name: str) -> tuple[Any, str, str]:

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align.check import AlignCheck, check_for
-from napari_phaset3m.gui.align.files import READ_FILES, WRITE_FILES, AlignFiles
+from napari_phaset3m.gui.align.files import AlignFiles
 from napari_phaset3m.gui.align.nudge import COARSE, FINE, Nudge
 from napari_phaset3m.gui.align.stages import StagesBox
 from napari_phaset3m.gui.align.view import TITLE, AlignView
@@ -112,6 +112,7 @@ class AlignPanel(QScrollArea):
         ends.accept.clicked.connect(work.accept)
         ends.discard.clicked.connect(work.discard)
         ends.read.triggered.connect(self._on_read)
+        ends.read_own.triggered.connect(self._on_read_own)
         ends.write.triggered.connect(self._on_write)
         ends.save.triggered.connect(self._on_save)
         for signal in (work.changed, self.check_.changed, work.driver.changed):
@@ -171,20 +172,13 @@ class AlignPanel(QScrollArea):
             self._session.redo()
 
     def _on_read(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Import alignment", self._folder(), READ_FILES)
-        if path:
-            self.files.read(Path(path))
+        self.files.ask_read(self, self._folder(), None)
+
+    def _on_read_own(self) -> None:
+        self.files.ask_read(self, self._folder(), "series")
 
     def _on_write(self) -> None:
-        stem = Path(self._session.series_name).stem or "series"
-        start = str(Path(self._folder()) / f"{stem}.xf")
-        path, chosen = QFileDialog.getSaveFileName(self, "Export alignment", start, WRITE_FILES)
-        if path:
-            ending = ".aln" if "*.aln" in chosen else ".xf"
-            found = Path(path)
-            self.files.write(
-                found if found.suffix in (".xf", ".aln") else found.with_name(found.name + ending)
-            )
+        self.files.ask_write(self, self._folder())
 
     def _on_save(self) -> None:
         stem = Path(self._session.series_name).stem or "series"
@@ -213,9 +207,7 @@ class AlignPanel(QScrollArea):
         enable(self.ends.accept, work.why_not_accept(), "Write the alignment into the series (can be undone)")
         enable(self.ends.discard, work.why_not_accept(), "Go back to the alignment of the series")
         self.ends.accept.setText("Accept" if work.draft is None else "Accept into series")
-        for action, tip in ((self.ends.read, ""), (self.ends.write, ""), (self.ends.save, "")):
-            action.setEnabled(not none and not busy)
-            action.setToolTip(none or busy or tip)
+        self.ends.show_menu(self._session.series, none or busy)
         enable(self.ends.files, none, "Import and export alignments, save the series")
         self.nav.setVisible(not none)
         self.stages.show_series(self._session.series)

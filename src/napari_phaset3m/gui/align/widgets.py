@@ -24,6 +24,7 @@ from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 
 if TYPE_CHECKING:
+    from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.prepare.align.model import Alignment
 
 _ARROWS = {"up": ("↑", 0, 1), "left": ("←", 1, 0), "right": ("→", 1, 2), "down": ("↓", 1, 1)}
@@ -186,7 +187,9 @@ class AcceptBox(QWidget):
         self.files.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         set_role(self.files, "button")
         self.menu = QMenu(self.files)
+        self.menu.setToolTipsVisible(True)
         self.read = self.menu.addAction("Import .xf or .aln…")
+        self.read_own = self.menu.addAction("Import .xf or .aln of these images…")
         self.write = self.menu.addAction("Export .xf or .aln…")
         self.menu.addSeparator()
         self.save = self.menu.addAction("Save series as…")
@@ -197,6 +200,24 @@ class AcceptBox(QWidget):
         layout.addWidget(self.accept, 2)
         layout.addWidget(self.discard, 1)
         layout.addWidget(self.files)
+
+    def show_menu(self, series: TiltFocalSeries | None, why_not: str) -> None:
+        """Say what the entries do for this series, or why they cannot be used now (empty: they can)."""
+        known = series is not None and series.sections is not None
+        raw = f"of {series.sections.name}, as IMOD or AreTomo made it" if series and series.sections else ""
+        own = "The file was made for the images as they are here: their order, pixels and centre"
+        tips = {
+            self.read: f"Rows are the sections {raw}: bin, crop and turn of the import are taken in"
+            if known
+            else "Rows are in the order of the series: it does not know its sections",
+            self.read_own: own,
+            self.write: f"For the sections {raw}" if known else "In the order of the series",
+            self.save: "",
+        }
+        for action, tip in tips.items():
+            action.setEnabled(not why_not)
+            action.setToolTip(why_not or tip)
+        self.read_own.setVisible(known)
 
 
 def numbers(alignment: Alignment, tilt: int, focus: int) -> str:

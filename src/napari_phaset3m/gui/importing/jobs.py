@@ -12,8 +12,10 @@ import numpy as np
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.widgets.field_words import in_import_words
-from napari_phaset3m.io.import_load import ImportConfig, Loaded, LoadProgress, iterate_load
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_load import Loaded, LoadProgress, iterate_load
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.importing import look, write
 from napari_phaset3m.jobs import RunControl

@@ -10,7 +10,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.importing.work import ImportWork
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
-from napari_phaset3m.io.import_load import ImportConfig
+from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_movies import with_movies
 from napari_phaset3m.io.movies import MovieConfig
 

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.widgets.field_words import in_import_words
 from napari_phaset3m.gui.widgets.numbers import parse_number, show, show_number
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 
 #: Heading, cell of the plan, unit, what it is.
 COLUMNS = (

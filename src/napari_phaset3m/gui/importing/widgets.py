@@ -24,7 +24,7 @@ from napari_phaset3m.gui.widgets.binding import format_bytes
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.field_words import import_text
 from napari_phaset3m.gui.widgets.numbers import BY_NAME, Quantity, QuantityRow, show
-from napari_phaset3m.io.import_load import binned_shape
+from napari_phaset3m.io.import_config import binned_shape
 
 _AXIS = Quantity(
     "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
@@ -256,6 +256,7 @@ class SizeBox(QWidget):
             blocked = self.bin.blockSignals(True)
             self.bin.setValue(work.config.bin)
             self.bin.blockSignals(blocked)
+            self.method.setCurrentIndex(self.method.findData(work.config.bin_method))
         self.crop.setChecked(work.config.crop is not None)
         self.outliers.setChecked(work.outliers)
         if plan is None:

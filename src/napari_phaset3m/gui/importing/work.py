@@ -17,7 +17,8 @@ from napari_phaset3m.gui.widgets.field_words import in_import_words
 from napari_phaset3m.gui.widgets.numbers import parse_angles
 from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
 from napari_phaset3m.io.import_angles import with_angles
-from napari_phaset3m.io.import_load import ImportConfig, LoadProgress, binned_shape, forecast_bytes
+from napari_phaset3m.io.import_config import ImportConfig, binned_shape
+from napari_phaset3m.io.import_load import LoadProgress, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
 from napari_phaset3m.jobs import RunControl
 
@@ -53,14 +54,12 @@ class ImportWork(QObject):
         #: Whether hot pixels are replaced before images are turned.
         self.outliers = False
         self.target: Path | None = None
-        self.error = ""
-        self.message = ""
+        self.error = self.message = ""
         #: Why the bin or crop that is shown cannot be.
         self.refused = ""
         #: The last import failed because images have no level that could be scaled to 1.
         self.no_background = False
-        self.looking = False
-        self.row = 0
+        self.looking, self.row = False, 0
         self._token = self._picture_token = 0
         self._worker: JobWorker | None = None
         self._control = RunControl()
@@ -92,7 +91,8 @@ class ImportWork(QObject):
         if token != self._token:
             return
         self.looking, self.error, self.plan = False, error, plan
-        self.config, self.row, self.target, self.refused = ImportConfig(), 0, None, ""
+        self.config = ImportConfig() if plan is None else plan.config
+        self.row, self.target, self.refused = 0, None, ""
         if plan is not None:
             self.target = target_of(self.paths, plan)
             self.show_row(0)

@@ -74,7 +74,8 @@ IMPORT_LABELS = {
 #: What an alignment holds, as the Align panel calls it.
 _ALIGNMENT_LABELS = {
     "shifts_px": "Shifts", "rotation_deg": "Rotation", "magnification": "Magnification", "tilt_deg": "Tilt",
-    "used": "Use this image", "xf": "Transforms", "aln": "Table", "alignment": "Alignment",
+    "used": "Use this image", "xf": "Transforms", "alignment": "Alignment",
+    "SEC": "Sections", "TILT": "Tilt", "angles": "Tilt",
 }  # fmt: skip
 
 

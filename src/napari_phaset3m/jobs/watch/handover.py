@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.io.import_load import ImportConfig, Loaded, iterate_load
+from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_load import Loaded, iterate_load
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.jobs.watch.events import QuickVolume
 

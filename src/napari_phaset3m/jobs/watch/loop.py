@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.errors import ConfigError, DataError, PhaseT3MError
-from napari_phaset3m.io.import_plan import ImageEntry, ImportPlan
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.importing import look
 from napari_phaset3m.jobs.control import RunControl
 from napari_phaset3m.jobs.watch.config import WatchConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_load import ImportConfig, binned_shape, shrink
-from napari_phaset3m.io.import_plan import ImageEntry
+from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shrink
+from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_sources import open_images
 from napari_phaset3m.io.mdoc import read_mdoc
 from napari_phaset3m.io.sidecar import mdoc_beside

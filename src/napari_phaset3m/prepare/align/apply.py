@@ -70,6 +70,7 @@ def apply(series: TiltFocalSeries, alignment: Alignment, local: np.ndarray | Non
         shifts_px=shifts,
         tilt_axis_angle_deg=series.tilt_axis_angle_deg + angle,
         aberrations=turn_aberrations(series.aberrations, angle),
+        sections=series.sections and series.sections.moved(np.pad(matrices, ((0, 0),) * 3 + ((0, 1),))),
     )
 
 

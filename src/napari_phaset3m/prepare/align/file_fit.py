@@ -11,11 +11,10 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.text import check_count
+from napari_phaset3m.prepare.align.file_rows import MAX_TILT_APART_DEG, apart_deg, matched, offset_note
 
 #: Foci of one tilt are taken without moving the stage; a file may round their angle.
 MAX_FOCI_APART_DEG = 0.02
-#: Solved tilts differ from stated ones by tenths of a degree; what differs by more is another tilt.
-MAX_TILT_APART_DEG = 2.0
 #: Sizes of stacks that one pixel of another covers: whole bins either way, and 3 : 2.
 _RATIOS = (*range(1, 17), *(Fraction(1, n) for n in range(2, 17)), Fraction(3, 2), Fraction(2, 3))
 
@@ -51,8 +50,8 @@ def check_export(path: str | Path) -> tuple[Path, ...]:
     return path, beside
 
 
-def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, str]:
-    """Angles of the .tlt that lies beside a .xf, and which row of both belongs to which tilt.
+def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Angles of the .tlt beside a .xf, and which row of both belongs to which tilt, by order and tilt alone.
 
     Parameters
     ----------
@@ -66,8 +65,8 @@ def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.n
         `(n_tilt,)` in the order of the series.
     rows : ndarray
         `(n_tilt,)` row of the files for each tilt of the series.
-    note : str
-        Empty where the files are in the order of the series.
+    notes : tuple of str
+        Where the files are in another order than the series, or all tilts differ alike.
 
     Raises
     ------
@@ -75,20 +74,22 @@ def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.n
         Another number of angles than of tilts, or angles of other tilts.
     """
     angles, stated = _tilts(path, series), np.asarray(series.tilt_deg, np.float64)
-    rows = np.arange(series.n_tilt)
-    if np.abs(angles - stated).max() <= MAX_TILT_APART_DEG:
-        return angles, rows, ""
-    rows[np.argsort(stated, kind="stable")] = np.argsort(angles, kind="stable")
-    apart = float(np.abs(angles[rows] - stated).max())
+    rows, notes = np.arange(series.n_tilt), list[str]()
+    apart, offset = apart_deg(angles, stated)
+    if apart > MAX_TILT_APART_DEG:
+        rows = matched(angles, stated)
+        apart, offset = apart_deg(angles[rows], stated)
+        notes.append(f"{path.name} is in another order than the series; rows were matched by their tilts")
     if apart > MAX_TILT_APART_DEG:
         raise DataError(
-            f"differs from the tilts of the series by up to {apart:.1f}° even when both are sorted by tilt",
+            f"differs from the tilts of the series by up to {apart:.1f}° even when both are sorted by tilt "
+            "and a common offset is taken off",
             path=path,
             field="angles",
             remedy="Give that of this series, or move it away: rows are then in the order of the series",
         )
-    note = f"{path.name} is in another order than the series; rows were matched by their tilts"
-    return angles[rows], rows, note
+    told = offset_note(offset)
+    return angles[rows], rows, (*notes, told) if told else tuple(notes)
 
 
 def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
@@ -102,20 +103,26 @@ def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
     return angles
 
 
-def size_ratio(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -> tuple[float, str]:
-    """Pixel of the stack that AreTomo aligned over that of the series.
+def size_ratio(
+    raw_size: tuple[int, int, int] | None, image_shape: tuple[int, int], turned: bool, whose: str
+) -> tuple[float, str]:
+    """Pixel of the stack that AreTomo aligned over that of other images.
 
     Parameters
     ----------
     raw_size : tuple of int or None
         ``RawSize`` (nx, ny, n); None: the file does not tell, and the pixels are taken to be the same.
-    series : TiltFocalSeries
-        Turned by about a quarter, its sides may be exchanged.
+    image_shape : (int, int)
+        (ny, nx) of the other images.
+    turned : bool
+        By about a quarter: their sides may be exchanged.
+    whose : str
+        Images of what they are, for the error.
 
     Returns
     -------
     ratio : float
-        Series' size over that of the stack.
+        Size of the other images over that of the stack.
     note : str
         Empty where it is 1.
 
@@ -126,14 +133,14 @@ def size_ratio(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -
     """
     if raw_size is None:
         return 1.0, ""
-    raw, (ny, nx) = raw_size[:2], series.image_shape
+    raw, (ny, nx) = raw_size[:2], image_shape
     # Quarter turns at import exchange the sides; those of a later alignment do not.
-    shapes = [(nx, ny), (ny, nx)] if round(series.tilt_axis_angle_deg / 90) % 2 else [(nx, ny)]
+    shapes = [(nx, ny), (ny, nx)] if turned else [(nx, ny)]
     # A bin that does not divide the size leaves out the rest, less than one pixel of the result.
     error, ratio = min(
         (_off(shape, raw, float(ratio)), float(ratio)) for shape in shapes for ratio in _RATIOS
     )
-    told = f"{raw[0]} x {raw[1]} px where the images of the series are {nx} x {ny} px"
+    told = f"{raw[0]} x {raw[1]} px where the images of {whose} are {nx} x {ny} px"
     if error < 1:
         return ratio, f"RawSize is {told}: shifts were multiplied by {ratio:.4g}" if ratio != 1 else ""
     raise DataError(
@@ -141,6 +148,14 @@ def size_ratio(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -
         field="RawSize",
         remedy="Give the .aln of these images, or of images binned or unbinned as a whole",
     )
+
+
+def made_for_series(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -> bool:
+    """Whether a RawSize is of the series' own images and not of the files that they come from."""
+    if raw_size is None or series.sections is None:
+        return False
+    size = raw_size[1::-1]
+    return size != series.sections.image_shape and size == series.image_shape
 
 
 def _off(shape: tuple[int, int], raw: tuple[int, int], ratio: float) -> float:

@@ -114,6 +114,7 @@ def one_tilt(series: TiltFocalSeries, tilt: int, without: int | None = None) -> 
         defocus_angstrom=part(series.defocus_angstrom),
         used=used,
         dose_per_image=part(series.dose_per_image),
+        sections=None,
     )
 
 

@@ -19,6 +19,7 @@ from napari_phaset3m.prepare.align.model_free import coarse
 from napari_phaset3m.prepare.align.reference_settings import forward_model, why_not_multislice
 from napari_phaset3m.prepare.align.shared import optics, tells
 from napari_phaset3m.prepare.align.work import Share, StageEvents, Work
+from napari_phaset3m.reconstruct.sizing import FEWEST_PIXELS
 
 STAGES: dict[str, Callable[[Work, Share], StageEvents]] = {
     "coarse": coarse,
@@ -85,13 +86,27 @@ def why_not_stage(name: str, series: TiltFocalSeries, config: AlignConfig) -> st
 
 
 def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
-    """Refuse stages that cannot be run, before any is.
+    """Refuse stages, and bins of them, that cannot be run, before any is.
 
     Raises
     ------
     ConfigError
     """
-    for name in stages_of(series, config):
+    stages = stages_of(series, config)
+    _check_bins(series, stages, config)
+    for name in stages:
         why = why_not_stage(name, series, config)
         if why:
             raise ConfigError(f"stages: {name} {why}; leave it out" if name != "local" else why)
+
+
+def _check_bins(series: TiltFocalSeries, stages: tuple[str, ...], config: AlignConfig) -> None:
+    ny, nx = series.image_shape
+    bins = {"match": config.match.match_bins, "gradient": config.gradient.gradient_bins}
+    for stage, given in bins.items():
+        if stage in stages and given != "auto" and round(min(ny, nx) / max(given)) < FEWEST_PIXELS:
+            most = max(1, min(ny, nx) // FEWEST_PIXELS)
+            raise ConfigError(
+                f"{stage}_bins: {max(given)} is too coarse for images of {nx} x {ny} pixels. "
+                f"Use {most} at most"
+            )

@@ -127,7 +127,8 @@ def _turned(alignment: Alignment, angle_deg: float) -> Alignment:
     angle = np.radians(angle_deg)
     y, x = alignment.shifts_px[..., 0], alignment.shifts_px[..., 1]
     moved = np.stack((np.sin(angle) * x + np.cos(angle) * y, np.cos(angle) * x - np.sin(angle) * y), -1)
-    return alignment.replace(shifts_px=moved, rotation_deg=alignment.rotation_deg + angle_deg)
+    rotation = 180 - (180 - alignment.rotation_deg - angle_deg) % 360  # a whole turn would resample
+    return alignment.replace(shifts_px=moved, rotation_deg=rotation)
 
 
 def to_aln(
@@ -156,32 +157,81 @@ def to_aln(
     DataError
         An image is magnified, which AreTomo does not undo, or none is used.
     """
-    raw = _turned(alignment, turned_deg)
-    if np.abs(raw.magnification - 1).max() > _MAX_GMAG:
+    table = to_xf(alignment, turned_deg).reshape(alignment.n_tilt, alignment.n_focus, 2, 3)[:, focus]
+    stated = alignment.tilt_deg if stated_deg is None else stated_deg
+    return aln_of_xf(table, alignment, image_shape, (None, stated), focus)
+
+
+def aln_of_xf(
+    xf: np.ndarray,
+    alignment: Alignment,
+    image_shape: tuple[int, int],
+    order: tuple[np.ndarray | None, np.ndarray],
+    focus: int = 0,
+) -> AlnFile:
+    """AreTomo's table of transforms, by rising tilt; tilts whose image is not used are its dark frames.
+
+    Parameters
+    ----------
+    xf : ndarray
+        `(n_tilt, 2, 3)`, raw -> aligned about the centres.
+    alignment : Alignment
+        Its tilts, and which images are used.
+    image_shape : tuple of int
+        (ny, nx) of the raw images.
+    order : tuple
+        `(n_tilt,)` section of each tilt, from 0 (None: its rank), and the tilts that tell the order.
+    focus : int
+
+    Raises
+    ------
+    DataError
+        An image is magnified, which AreTomo does not undo, or none is used.
+    """
+    matrix, (stacked, stated) = xf[..., :2], order
+    if np.abs(1 / np.sqrt(np.linalg.det(matrix)) - 1).max() > _MAX_GMAG:
         raise DataError(
             "is not 1, and AreTomo does not undo it", field="magnification", remedy="Export an .xf file"
         )
-    order = np.argsort(raw.tilt_deg if stated_deg is None else stated_deg, kind="stable")
-    sections = np.flatnonzero(raw.used[order, focus])
-    if not sections.size:
+    ranked = np.argsort(stated, kind="stable")
+    sections = np.arange(len(ranked)) if stacked is None else stacked[ranked]
+    kept = alignment.used[ranked, focus]
+    if not kept.any():
         raise DataError("no image is used", field="used")
-    kept = order[sections]
-    left_out = np.flatnonzero(~raw.used[order, focus])
-    none = np.empty((0, 7))
+    tilts = ranked[kept]
+    angle = np.arctan2(matrix[:, 1, 0] - matrix[:, 0, 1], matrix[:, 0, 0] + matrix[:, 1, 1])
+    shifts = -np.einsum("tij,tj->ti", np.linalg.inv(matrix), xf[..., 2])
+    dark = ((int(i), int(sections[i]), float(alignment.tilt_deg[ranked[i]])) for i in np.flatnonzero(~kept))
     return AlnFile(
-        raw_size=(image_shape[1], image_shape[0], raw.n_tilt),
-        sections=sections,
-        rotation_deg=raw.rotation_deg[kept, focus],
-        magnification=np.ones(kept.size),
-        shifts_px=raw.shifts_px[kept, focus, ::-1],
-        tilt_deg=raw.tilt_deg[kept],
-        dark=tuple((int(i), int(i), float(raw.tilt_deg[order[i]])) for i in left_out),
+        raw_size=(image_shape[1], image_shape[0], len(ranked)),
+        sections=sections[kept],
+        rotation_deg=-np.degrees(angle[tilts]),
+        magnification=np.ones(tilts.size),
+        shifts_px=shifts[tilts],
+        tilt_deg=alignment.tilt_deg[tilts],
+        dark=tuple(dark),
         alpha_offset_deg=0.0,
         beta_offset_deg=0.0,
         thickness_px=None,
-        local=none,
+        local=np.empty((0, 7)),
         n_patches=0,
     )
+
+
+def xf_of_aln(aln: AlnFile) -> np.ndarray:
+    """`(n, 2, 3)` transforms of AreTomo's rows, as AreTomo3's own .xf has them.
+
+    Raises
+    ------
+    DataError
+        A magnification is not 1.
+    """
+    if np.abs(aln.magnification - 1).max() > _MAX_GMAG:
+        raise DataError("is not 1, which AreTomo never writes", field="GMAG", remedy="Is it the right file?")
+    angle = np.radians(aln.rotation_deg)
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.stack((np.stack((cos, sin), -1), np.stack((-sin, cos), -1)), -2)
+    return np.concatenate((matrix, -np.einsum("nij,nj->ni", matrix, aln.shifts_px)[..., None]), -1)
 
 
 def from_aln(
@@ -206,9 +256,12 @@ def from_aln(
     rows = aln.raw_indices()
     total = rows.size + len(aln.dark)
     if total != start.n_tilt or rows.max() >= start.n_tilt:
-        raise DataError(f"{total} images for {start.n_tilt} tilts", field="aln")
-    if np.abs(aln.magnification - 1).max() > _MAX_GMAG:
-        raise DataError("is not 1, which AreTomo never writes", field="GMAG")
+        raise DataError(
+            f"{total} images (dark ones included) for {start.n_tilt} tilts of the series",
+            field="SEC",
+            remedy="Give the .aln of this stack",
+        )
+    xf_of_aln(aln)  # refuses a magnification
     tilts = np.argsort(start.tilt_deg, kind="stable")[rows]
     raw = _turned(start, turned_deg)
     shifts, rotation = np.array(raw.shifts_px), np.array(raw.rotation_deg)

@@ -77,8 +77,7 @@ def iterate_ctf(
         spherical_aberration_angstrom=state.cs,
         told={"fitted": sum(image.method in ("thon", "exit wave") for row in images for image in row)},
     )
-    result = replace(result, message=message + ending.phase_shift_words(result))
-    yield Done(result.apply(series), result)
+    yield Done(result.apply(series), replace(result, message=message + ending.phase_shift_words(result)))
 
 
 def find_ctf(
@@ -139,7 +138,9 @@ def _check(state: _State) -> None:
         raise DataError("no image is in use", field="mask", remedy="Mark those to fit as used")
     if config.group == "joint" and not state.joint:
         why = "there is one focus only" if series.n_focus == 1 else "their defocus is not stated"
-        raise ConfigError(f"group: joint needs several foci with stated steps, but {why}. Use --group image")
+        raise ConfigError(
+            f"group: joint needs several foci with stated steps, but {why}. Fit images one by one"
+        )
     if config.method == "exit_wave":
         if config.fit_phase_shift:
             raise ConfigError("fit_phase_shift: shows in Thon rings, not in the exit wave. Use --method thon")

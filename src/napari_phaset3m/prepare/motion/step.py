@@ -18,7 +18,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import history, recorded
 from napari_phaset3m.prepare.images import each_image
-from napari_phaset3m.prepare.imported import as_imported, import_of
+from napari_phaset3m.prepare.imported import as_imported, bin_of
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.correct import iterate_motion
 from napari_phaset3m.prepare.motion.result import MotionResult
@@ -179,7 +179,7 @@ def _one(
     # The sum must come out in the pixels of the series, so that those of the detector are larger.
     upsampling = config.movies(kept).eer_upsampling if _is_eer(entry["path"]) else 1
     defaults = {
-        "pixel_size_angstrom": series.pixel_size_angstrom / import_of(series).bin * upsampling,
+        "pixel_size_angstrom": series.pixel_size_angstrom / bin_of(series) * upsampling,
         "energy_ev": series.energy_ev,
         "gain": series.metadata.get(GAIN_KEY),
         "movies": kept,

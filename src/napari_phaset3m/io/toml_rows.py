@@ -1,0 +1,100 @@
+"""The images of a `series.toml`: one table for each, grouped by tilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.toml_sections import IMAGE_KEYS
+
+#: Kept in the metadata of a series, `(n_tilt, n_focus)`.
+METADATA = ("exposure_order", "prior_dose")
+PER_IMAGE = {"defocus_angstrom": None, "dose_per_image": None, "shift_px": None, "used": True}
+_IMAGE_KEYS = {"file", "section", "tilt", "focus", "tilt_deg", "frames", "frame_range", "filler"}
+_IMAGE_KEYS |= {*PER_IMAGE, *METADATA, *IMAGE_KEYS}
+
+
+def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, Any]]]:
+    """Entries of one tilt (equal `tilt`, else equal angle) together, in the file's order or by `focus`.
+
+    Raises
+    ------
+    DataError
+        A key is unknown or of the wrong kind, or tilts have different numbers of images.
+    """
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for number, entry in enumerate(entries):
+        where = f"image {number + 1}"
+        unknown = sorted(set(entry) - _IMAGE_KEYS)
+        if unknown:
+            raise DataError(f"unknown key {unknown[0]}", path=base, field=where,
+                            remedy=f"Known are {', '.join(sorted(_IMAGE_KEYS))}")  # fmt: skip
+        if not isinstance(entry.get("file"), str):
+            raise DataError('needs file = "..."', path=base, field=where)
+        angle = entry.get("tilt_deg")
+        if isinstance(angle, bool) or not isinstance(angle, int | float):
+            raise DataError("needs tilt_deg (degrees)", path=base, field=where)
+        if not isinstance(entry.get("focus", 0), int):
+            raise DataError("focus must be a whole number", path=base, field=where)
+        if not isinstance(entry.get("tilt", 0), int) or not isinstance(entry.get("used", True), bool):
+            raise DataError("tilt must be a whole number and used true or false", path=base, field=where)
+        groups.setdefault(entry.get("tilt", ("angle", float(angle))), []).append(entry)
+    rows = [sorted(row, key=lambda entry: entry.get("focus", 0)) for row in groups.values()]
+    for row in rows:
+        if len(row) != len(rows[0]):
+            counted = [f"tilt {r[0]['tilt_deg']} has {len(r)}" for r in (row, rows[0])]
+            raise DataError(
+                f"{counted[0]} images, {counted[1]}",
+                path=base,
+                field="image",
+                remedy="Give every tilt the same number of foci; repeat one with used = false",
+            )
+    return rows
+
+
+def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:
+    """A row of the description as an image of an import.
+
+    Raises
+    ------
+    DataError
+        A value is of the wrong kind.
+    """
+    name, section = entry["file"], entry.get("section", 0)
+    if name.lower().endswith(".toml"):
+        raise DataError("may not name another series.toml", path=base, field="file")
+    if isinstance(section, bool) or not isinstance(section, int):
+        raise DataError(f"section {section} is no whole number", path=base, field="section")
+    frames, span = entry.get("frames"), entry.get("frame_range")
+    if frames is not None and not isinstance(frames, str):
+        raise DataError('must be a file name: frames = "..."', path=base, field="frames")
+    if span is not None and not (
+        isinstance(span, list) and len(span) == 2 and all(isinstance(n, int) for n in span)
+    ):
+        raise DataError("must be [first, last]", path=base, field="frame_range")
+    return ImageEntry(
+        file=base.parent / name,
+        section=section,
+        frames=None if frames is None else base.parent / frames,
+        frame_range=None if span is None else (span[0], span[1]),
+    )
+
+
+def angle_of(row: list[dict[str, Any]], base: Path) -> float:
+    """The mean angle of a tilt's foci.
+
+    Raises
+    ------
+    DataError
+        They are more than a degree apart.
+    """
+    angles = [float(entry["tilt_deg"]) for entry in row]
+    if max(angles) - min(angles) > 1.0:
+        raise DataError(f"foci of one tilt have {min(angles):g} and {max(angles):g} degrees", path=base,
+                        field="tilt_deg", remedy="Give them one angle, or different tilt = ...")  # fmt: skip
+    return float(np.mean(angles))

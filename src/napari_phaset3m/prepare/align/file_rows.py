@@ -1,0 +1,250 @@
+"""Which row of an alignment file belongs to which image of a series that knows its sections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_phaset3m.core.sections import Sections
+from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.aretomo import AlnFile
+
+#: Solved tilts differ from stated ones by tenths of a degree; what differs by more is another tilt.
+MAX_TILT_APART_DEG = 2.0
+#: An offset that all tilts share is told from here on.
+_TOLD_OFFSET_DEG = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows of a file by image.
+
+    Attributes
+    ----------
+    index : ndarray
+        `(n_tilt, n_focus)` row of each image; -1: the file leaves it out.
+    tilt_deg : ndarray or None
+        `(n_tilt,)` as the file tells them (NaN: it leaves the tilt out); None: it tells none.
+    notes : tuple of str
+        What was done to make rows and images fit.
+    """
+
+    index: np.ndarray
+    tilt_deg: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+def apart_deg(angles: np.ndarray, stated: np.ndarray) -> tuple[float, float]:
+    """How far angles are from the stated ones, at worst, and what all of them differ by alike, degrees.
+
+    A constant offset (a lamella's pre-tilt, AreTomo's AlphaOffset) only turns the volume: it does not count.
+    """
+    change = np.asarray(angles, np.float64) - stated
+    offset = float(np.median(change))
+    return min(float(np.abs(change).max()), float(np.abs(change - offset).max())), offset
+
+
+def offset_note(offset_deg: float) -> str:
+    """What to tell of an offset that all tilts share; empty where it is small."""
+    if abs(offset_deg) <= _TOLD_OFFSET_DEG:
+        return ""
+    return (
+        f"its tilts differ from those of the series by {offset_deg:+.1f}° for all images alike (as a "
+        "pre-tilt does): they were taken"
+    )
+
+
+def matched(angles: np.ndarray, stated: np.ndarray) -> np.ndarray:
+    """`(n,)` row for each stated tilt, both sorted by tilt."""
+    rows = np.empty(len(stated), np.int64)
+    rows[np.argsort(stated, kind="stable")] = np.argsort(angles, kind="stable")
+    return rows
+
+
+def made_for_note(sections: Sections) -> str:
+    """What to tell where rows by section are others than in the order and the pixels of the series."""
+    if sections.is_whole_file:
+        return ""
+    bins = f" (one here is {sections.pixel_ratio:g} of them)" if sections.pixel_ratio != 1 else ""
+    return f"rows are taken for the sections of {sections.name}, in its pixels{bins}"
+
+
+def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> Rows:
+    """Rows of a .xf with ``count`` transforms, and of the .tlt beside it.
+
+    Parameters
+    ----------
+    count : int
+    angles : ndarray or None
+        `(count,)` degrees.
+    series : TiltFocalSeries
+        With its sections.
+
+    Raises
+    ------
+    DataError
+        The count is another than that of the sections, or angles are of other tilts.
+    """
+    sections = series.sections
+    assert sections is not None
+    index, note = _by_section(count, sections)
+    notes = (note,) if note else ()
+    if angles is None:
+        if index is None:
+            raise _another_count(count, sections)
+        return Rows(index, None, notes)
+    stated = np.repeat(np.asarray(series.tilt_deg, np.float64)[:, None], series.n_focus, axis=1)
+    worst = np.inf
+    if index is not None:
+        worst, offset = apart_deg(angles[index], stated)
+        if worst <= MAX_TILT_APART_DEG:
+            told = offset_note(offset)
+            return Rows(index, angles[index].mean(axis=1), (*notes, told) if told else notes)
+    return _by_tilts(count, angles, stated, (sections, worst))
+
+
+def _by_tilts(count: int, angles: np.ndarray, stated: np.ndarray, known: tuple[Sections, float]) -> Rows:
+    sections, worst = known
+    if count == stated.size:
+        index = matched(angles, stated.reshape(-1)).reshape(stated.shape)
+    elif count == len(stated):
+        index = np.repeat(matched(angles, stated[:, 0])[:, None], stated.shape[1], axis=1)
+    elif np.isfinite(worst):
+        raise _other_tilts(worst)
+    else:
+        raise _another_count(count, sections)
+    apart, offset = apart_deg(angles[index], stated)
+    if apart > MAX_TILT_APART_DEG:
+        raise _other_tilts(apart)
+    told = offset_note(offset)
+    notes = (f"rows are in another order than the sections of {sections.name}; they were matched by tilt",)
+    return Rows(index, angles[index].mean(axis=1), (*notes, told) if told else notes)
+
+
+def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]:
+    """`(n_tilt, n_focus)` rows in the order of sections, or None where their number is another."""
+    n_tilt, n_focus = sections.shape
+    of_tilts = sections.of_tilts
+    if count == sections.stack:
+        return sections.section, made_for_note(sections)
+    if of_tilts is not None and count == sections.n_sections[0]:
+        return np.repeat(of_tilts[:, None], n_focus, axis=1), made_for_note(sections)
+    if sections.stack is None and count in (n_tilt, n_tilt * n_focus):
+        numbers = np.arange(count).reshape(n_tilt, -1)
+        note = f"images come from {sections.name}: rows are in the order of the series"
+        return np.array(np.broadcast_to(numbers, (n_tilt, n_focus))), note
+    return None, ""
+
+
+def _another_count(count: int, sections: Sections) -> DataError:
+    n_tilt, n_focus = sections.shape
+    held = f"{n_tilt} tilts with {n_focus} foci"
+    if sections.stack is not None:
+        return DataError(
+            f"{count} transforms for the {sections.stack} sections of {sections.name} ({held} in the series)",
+            field="xf",
+            remedy="Give one for each section, also those left out, or the .tlt of the rows beside it",
+        )
+    return DataError(
+        f"{count} transforms for {held}, which come from {sections.name}",
+        field="xf",
+        remedy="Give one for each tilt, or one for each image",
+    )
+
+
+def _other_tilts(apart: float) -> DataError:
+    return DataError(
+        f"differs from the tilts of the series by up to {apart:.1f}°, in the order of the file and sorted by "
+        "tilt, a common offset apart",
+        field="angles",
+        remedy="Give the angles of this series, or move the file away: rows are then those of the sections",
+    )
+
+
+def aln_rows(aln: AlnFile, series: TiltFocalSeries) -> Rows:
+    """Rows of an .aln: by its column SEC where the tilts agree with that, else in the order of rising tilt.
+
+    SEC is the section from 0 or from 1, or counts the rows, by the version of AreTomo: what fits the tilts
+    best is taken.
+
+    Parameters
+    ----------
+    aln : AlnFile
+    series : TiltFocalSeries
+        With its sections.
+
+    Raises
+    ------
+    DataError
+        The number of images is another, or the tilts are other ones.
+    """
+    sections = series.sections
+    assert sections is not None
+    total, stated = len(aln.sections) + len(aln.dark), np.asarray(series.tilt_deg, np.float64)
+    tried = _tried(aln, sections, stated)
+    if not tried:
+        raise _another_total(total, sections)
+    fits = [(*_fit(aln, rows, stated), number) for number, rows in enumerate(tried)]
+    apart, _, number = min(fits, key=lambda fit: (fit[0] > MAX_TILT_APART_DEG, fit[1], fit[2]))
+    if apart > MAX_TILT_APART_DEG:
+        raise DataError(
+            f"differs from the tilts of the series by up to {apart:.1f}°, by section and in the order of "
+            "rising tilt, a common offset apart",
+            field="TILT",
+            remedy="Give the .aln of this series",
+        )
+    rows = tried[number]
+    seen = rows >= 0
+    told = offset_note(apart_deg(aln.tilt_deg[rows[seen]] - aln.alpha_offset_deg, stated[seen])[1])
+    tilts = np.where(seen, aln.tilt_deg[rows], np.nan)
+    notes = tuple(note for note in (made_for_note(sections), told) if note)
+    return Rows(np.repeat(rows[:, None], series.n_focus, axis=1), tilts, notes)
+
+
+def _tried(aln: AlnFile, sections: Sections, stated: np.ndarray) -> list[np.ndarray]:
+    """Rows `(n_tilt,)` as each meaning of SEC has them that the numbers allow."""
+    total, of_tilts = len(aln.sections) + len(aln.dark), sections.of_tilts
+    found = []
+    if of_tilts is not None and total == sections.n_sections[0]:
+        for first in (0, 1):
+            if aln.sections.min() >= first and aln.sections.max() < total + first:
+                found.append(_of_sections(aln, of_tilts + first))
+    if total == len(stated):
+        found.append(_rising(aln, stated))
+    return [rows for rows in found if (rows >= 0).any()]
+
+
+def _fit(aln: AlnFile, rows: np.ndarray, stated: np.ndarray) -> tuple[float, float]:
+    """How far tilts are apart with a common offset taken off, and without: neighbours' rows fit with one."""
+    seen = rows >= 0
+    solved = aln.tilt_deg[rows[seen]]
+    apart, _ = apart_deg(solved, stated[seen])
+    whole = [np.abs(solved - offset - stated[seen]).max() for offset in (0.0, aln.alpha_offset_deg)]
+    return apart, float(min(whole))
+
+
+def _of_sections(aln: AlnFile, wanted: np.ndarray) -> np.ndarray:
+    """`(n_tilt,)` row whose SEC is the wanted one; -1: none."""
+    places = {int(section): row for row, section in enumerate(aln.sections)}
+    return np.array([places.get(int(section), -1) for section in wanted])
+
+
+def _rising(aln: AlnFile, stated: np.ndarray) -> np.ndarray:
+    rows = np.full(len(stated), -1)
+    raw = aln.raw_indices()
+    if raw.max() < len(stated):
+        rows[np.argsort(stated, kind="stable")[raw]] = np.arange(raw.size)
+    return rows
+
+
+def _another_total(total: int, sections: Sections) -> DataError:
+    of_file = (
+        f"{sections.n_sections[0]} sections of {sections.name} and " if sections.stack is not None else ""
+    )
+    return DataError(
+        f"{total} images (dark ones included) for {of_file}{sections.shape[0]} tilts in the series",
+        field="SEC",
+        remedy="Give the .aln of this stack",
+    )

@@ -1,0 +1,34 @@
+"""Fields as flags: only those that the command has, and never those of a file."""
+
+import pytest
+
+from napari_phaset3m.cli import app
+from napari_phaset3m.cli.flag_words import command_named, flags_of, in_flags
+
+
+def told(command: str, text: str) -> str:
+    return in_flags(text, flags_of(command_named(app, [command])))
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "wanted"),
+    [
+        ("reconstruct", "voxel_angstrom: 9 Å is too much", "--voxel: 9 Å is too much"),
+        ("align", "voxel_angstrom: 9 Å is too much", "voxel_angstrom: 9 Å is too much"),
+        ("prepare", "crop.region_px: is outside", "--crop-region: is outside"),
+        ("prepare", "steps: bin: factor: must be whole", "--bin-factor: must be whole"),
+        ("prepare", "dose.order: is not stated", "--dose-order: is not stated"),
+        ("ctf", "spherical_aberration_angstrom: is needed", "--cs: is needed"),
+        ("align", "made_for: is unknown", "--import-for: is unknown"),
+        ("align", "match_bins: 3 needs match_rounds above 1", "--match-bins: 3 needs --match-rounds above 1"),
+        ("convert", "a.toml: crop: is outside", "a.toml: crop: is outside"),
+        ("convert", "a.mrc: energy: Give energy_ev=...", "a.mrc: energy: Give energy_ev=..."),
+        ("convert", "bin: 9 of x_bin.mrc and 'bin_method'", "--bin: 9 of x_bin.mrc and 'bin_method'"),
+    ],
+)  # fmt: skip
+def test_fields_become_flags(command, text, wanted):
+    assert told(command, text) == wanted
+
+
+def test_no_command_is_named():
+    assert command_named(app, ["--help"]) is None
