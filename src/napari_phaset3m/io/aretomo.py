@@ -25,8 +25,8 @@ class AlnFile:
     raw_size : tuple of int or None
         (nx, ny, n) of the raw stack.
     sections : ndarray, shape (n,)
-        ``SEC`` as written: AreTomo counts from 0 or from 1 by version, and over the kept images only;
-        see :meth:`raw_indices`.
+        ``SEC`` as written: by version the section from 0 or from 1, or a count of the kept images
+        (prepare/align/file_rows.py finds out by the tilts); see :meth:`raw_indices`.
     rotation_deg : ndarray, shape (n,)
         ``ROT``, the angle of the tilt axis from +y towards -x. The .xf that AreTomo3 writes has
         ``A = R(-ROT)``; the Python package ``alnfile`` writes the opposite, ``R(+ROT)``.

@@ -244,6 +244,18 @@ def test_a_pre_tilt_is_told_and_taken(tmp_path: Path):
     assert len(told) == 2 and "by +9.3° for all images alike (as a pre-tilt does): they were taken" in told[0]
 
 
+def test_a_file_for_the_images_as_they_are_is_not_turned_back(tmp_path: Path):
+    """Told so, nothing is assumed of a series that does not know its sections."""
+    series, told = series_of(tilt_axis_angle_deg=30.0), []
+    for name in ("a.xf", "a.aln"):
+        alignment = some(magnified=False)
+        file = export_alignment(alignment, tmp_path / name, series.replace(tilt_axis_angle_deg=0.0))[0]
+        found = import_alignment(file, series, made_for="series", note=told.append)
+        assert same(found, alignment, atol=1e-3)
+        assert not same(import_alignment(file, series), alignment, atol=1.0)
+    assert not told
+
+
 def test_an_export_leaves_the_tlt_of_another_file(tmp_path: Path):
     (tmp_path / "stack.tlt").write_text("mine\n")
     with pytest.raises(OutputError, match=r"stack\.tlt: is there without stack\.xf.*Choose another name"):

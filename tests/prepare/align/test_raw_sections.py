@@ -125,7 +125,7 @@ def test_sections_are_kept_by_files_and_preparation(tmp_path: Path):
     raw = write_stack(tmp_path / "TS.mrc")
     for tilt, section in enumerate(ORDER):
         by_us = ours(series, alignment, (tilt, 0), 0.25, margin=7)
-        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.045  # half a raw pixel: 0.06
+        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.045  # half a raw pixel: 0.10
 
 
 @pytest.mark.parametrize("angle", [90.0, -90.0, 0.0, 85.0])
@@ -137,7 +137,7 @@ def test_an_xf_of_the_raw_stack_aligns_the_imported_images(tmp_path: Path, angle
     assert told == [f"x.xf: {TAKEN}"] and np.abs(found.rotation_deg).max() < 15
     for tilt, section in enumerate(ORDER):
         by_us = ours(series, found, (tilt, 0), 0.5)
-        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.012
+        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.003
     other = newstack(raw[ORDER[0]], rows[ORDER[0]])
     assert worst(other, *ours(series, found, (1, 0), 0.5)) > 0.1, "and not those of another section"
 
@@ -152,7 +152,7 @@ def test_newstack_with_an_exported_xf_aligns_the_raw_stack(tmp_path: Path, angle
     assert not told and np.allclose(read_angles(files[1]), TILTS, atol=1e-3)
     for tilt, section in enumerate(ORDER):
         by_us = ours(series, alignment, (tilt, 0), 0.5)
-        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.012
+        assert worst(newstack(raw[section], rows[section]), *by_us) < 0.003
     assert same(import_alignment(files[0], series), alignment)
 
 
@@ -253,7 +253,7 @@ def test_an_aln_of_the_raw_stack_aligns_the_imported_images(tmp_path: Path, firs
         matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         offset = -matrix @ (rows["x"][row], rows["y"][row])
         by_imod = newstack(raw[section], np.column_stack((matrix, offset)))
-        assert worst(by_imod, *ours(series, found, (row, 0), 0.5)) < 0.012
+        assert worst(by_imod, *ours(series, found, (row, 0), 0.5)) < 0.003
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -303,7 +303,11 @@ def test_an_aln_tells_by_its_size_which_images_it_speaks_of(tmp_path: Path):
     }
     ny, nx = series.image_shape
     (tmp_path / "own.aln").write_text(aln_text(np.arange(7), rows, (nx, ny)))
-    found = import_alignment(tmp_path / "own.aln", series)
+    told: list[str] = []
+    found = import_alignment(tmp_path / "own.aln", series, note=told.append)
+    assert told == [
+        "own.aln: RawSize is that of the series' images: taken for these as they are, by rising tilt"
+    ]
     assert np.allclose(found.shifts_px[:, 0, 1], rows["x"], atol=1e-3), "pixels of the images as they are"
     assert np.allclose(found.rotation_deg[:, 0], rows["rot"], atol=1e-3)
     (tmp_path / "raw.aln").write_text(aln_text(np.arange(7), rows, RAW_SHAPE[::-1]))
@@ -357,7 +361,7 @@ def test_foci_side_by_side_in_one_stack(tmp_path: Path):
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series)
     for place in np.ndindex(3, 2):
         section = series.sections.section[place]
-        assert worst(newstack(raw[section], rows[section]), *ours(series, found, place, 0.5)) < 0.012
+        assert worst(newstack(raw[section], rows[section]), *ours(series, found, place, 0.5)) < 0.003
     again = read_xf(export_alignment(found, tmp_path / "y.xf", series)[0])
     assert np.allclose(again, rows, atol=1e-3)
 
@@ -372,7 +376,7 @@ def test_one_stack_for_each_focus(tmp_path: Path):
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series)
     for tilt, focus in np.ndindex(3, 2):
         by_imod = newstack(raws[focus][2 - tilt], rows[2 - tilt])
-        assert worst(by_imod, *ours(series, found, (tilt, focus), 0.5)) < 0.012
+        assert worst(by_imod, *ours(series, found, (tilt, focus), 0.5)) < 0.003
     told: list[str] = []
     alignment = some(series)
     file = export_alignment(alignment, tmp_path / "y.xf", series, note=told.append)[0]

@@ -114,9 +114,10 @@ def _import_xf(
         if len(xf) % order.size == 0:  # else from_xf refuses the number
             xf = xf.reshape(order.size, -1, 2, 3)[order].reshape(-1, 2, 3)
         whose = "the series" if np.array_equal(order, np.arange(order.size)) else beside.name
-    if series.sections is None:
+    assumed = series.sections is None and made_for is None
+    if assumed:
         notes = (*notes, _UNKNOWN.format(order=whose))
-    turned = series.tilt_axis_angle_deg if series.sections is None else 0.0
+    turned = series.tilt_axis_angle_deg if assumed else 0.0
     return from_xf(xf, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio), notes
 
 
@@ -124,11 +125,12 @@ def _import_aln(
     path: Path, series: TiltFocalSeries, made_for: MadeFor | None, pixel_ratio: float | None
 ) -> _Found:
     aln, sections, start = read_aln(path), series.sections, Alignment.of(series)
+    assumed = sections is None and made_for is None
     own = made_for == "series" or (made_for is None and made_for_series(aln.raw_size, series))
     if sections is not None and not own:
         shape, turned, whose = sections.image_shape, False, sections.name
     else:
-        turned = sections is None and bool(round(series.tilt_axis_angle_deg / 90) % 2)
+        turned = assumed and bool(round(series.tilt_axis_angle_deg / 90) % 2)
         shape, whose = series.image_shape, "the series"
     told = ""
     if pixel_ratio is None:
@@ -137,9 +139,11 @@ def _import_aln(
     if sections is not None and not own:
         rows = aln_rows(aln, series)
         return _of_files(xf_of_aln(aln), rows, series, pixel_ratio), (*notes, *rows.notes)
-    if sections is None:
+    if assumed:
         notes = (*notes, _UNKNOWN.format(order="rising tilt"))
-    turned_deg = series.tilt_axis_angle_deg if sections is None else 0.0
+    elif own and made_for is None:
+        notes = ("RawSize is that of the series' images: taken for these as they are, by rising tilt", *notes)
+    turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
     return from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio), notes
 
 
