@@ -12,7 +12,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve
-from napari_phaset3m.prepare.ctf.model import plate_deg
+from napari_phaset3m.prepare.ctf.model import mean_plate_deg
 from napari_phaset3m.prepare.history import recorded
 
 Method = Literal["thon", "exit wave", "edited", "stated", "neighbours", "none"]
@@ -184,17 +184,9 @@ class CtfResult:
         return float(np.hypot(cos, sin)), float(np.mod(0.5 * np.arctan2(sin, cos), np.pi))
 
     def phase_shift(self) -> tuple[float, float] | None:
-        """Phase shift of the series, degrees, and how far images scatter about it (rms); None: not fitted.
-
-        Mean direction of twice the trusted images' angles, as rings look the same after half a turn.
-        """
-        fitted = [image for image in self._fitted() if image.method == "thon"]
-        if not self.config.fit_phase_shift or not fitted:
-            return None
-        each = np.exp(2j * np.radians([image.phase_shift_deg for image in fitted]))
-        middle = 0.5 * float(np.angle(each.mean()))
-        apart = 0.5 * np.angle(each * np.exp(-2j * middle))
-        return plate_deg(middle), float(np.degrees(np.sqrt((apart**2).mean())))
+        """Of the trusted images: mean phase shift, degrees, and scatter about it (rms); None: not fitted."""
+        fitted = [image.phase_shift_deg for image in self._fitted() if image.method == "thon"]
+        return mean_plate_deg(fitted) if self.config.fit_phase_shift and fitted else None
 
     def _fitted(self) -> list[ImageCtf]:
         return [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
