@@ -5,7 +5,7 @@ A series holds a defocus for each image, one astigmatism and one Cs for all. Wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Ca
     if np.abs(one - two).max() > _LEAST_ASTIGMATISM:
         # Df(phi) = mean + (one - two) / 2 cos 2(phi - azimuth), and C12 lowers it along phi12.
         found.astigmatism += ((two - one) / 2 * np.exp(2j * np.deg2rad(fits.azimuth_deg))).tolist()
-    unused = ", ".join(_unused(fits))
+    _take_plate(fits.phase_shift_deg, file, found)
+    unused = ", ".join(fits.others)
     if unused:
         found.note(f"{file.name} states more, which is not used: {unused}")
     return [
@@ -60,11 +61,17 @@ def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Ca
     ]
 
 
-def _unused(fits: _Fits) -> Iterator[str]:
-    phase = float(np.abs(fits.phase_shift_deg).max())
-    if phase > _LEAST_PHASE_DEG:
-        yield f"phase shift (up to {phase:.0f}°; images are modelled without a phase plate)"
-    yield from fits.others
+def _take_plate(shifts_deg: np.ndarray, file: Path, found: Found) -> None:
+    """The mean phase shift of the images, where a file states one: a series has one."""
+    if np.abs(shifts_deg).max() <= _LEAST_PHASE_DEG:
+        return
+    # Rings look the same after half a turn: 179 and 1 degree are neighbours.
+    each = np.exp(2j * np.radians(shifts_deg))
+    mean = 0.5 * float(np.degrees(np.angle(each.mean())))
+    apart = np.degrees(np.abs(0.5 * np.angle(each * np.exp(-2j * np.radians(mean)))).max())
+    mean = (mean + 15.0) % 180.0 - 15.0
+    found.fields["phase_shift_deg"] = round(mean, 3)
+    found.note(f"phase shift {mean:.1f} degrees from {file.name}, the mean (images up to {apart:.1f} off)")
 
 
 def _imod(file: Path, count: int, name: str) -> _Fits:

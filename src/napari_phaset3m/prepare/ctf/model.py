@@ -7,6 +7,7 @@ spectrum is ``B(k) + E(k) sin^2 gamma``. In a direction phi the defocus is ``Df 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +56,25 @@ def phi12_of(aberrations: dict[str, float]) -> tuple[float, float]:
     return float(magnitude * np.cos(angle)), float(magnitude * np.sin(angle))
 
 
+def plate_deg(phase_shift_rad: float) -> float:
+    """A phase shift as it is told, degrees from -15 up to 165.
+
+    Rings look the same after half a turn, and a shift just below 180 is what noise makes of none.
+    """
+    return float(np.mod(np.degrees(phase_shift_rad) + 15.0, 180.0) - 15.0)
+
+
+def mean_plate_deg(each_deg: Sequence[float]) -> tuple[float, float]:
+    """Mean phase shift, degrees, and how far the others scatter about it (rms, degrees).
+
+    Mean direction of twice the angles, as rings look the same after half a turn.
+    """
+    each = np.exp(2j * np.radians(each_deg))
+    middle = 0.5 * float(np.angle(each.mean()))
+    apart = 0.5 * np.angle(each * np.exp(-2j * middle))
+    return plate_deg(middle), float(np.degrees(np.sqrt((apart**2).mean())))
+
+
 class RingModel:
     """``gamma`` at fixed places in reciprocal space, quickly for many parameters.
 
@@ -79,6 +99,8 @@ class RingModel:
         kx, ky = k * np.cos(azimuth), k * np.sin(azimuth)
         self.fixed = np.arcsin(amplitude_contrast) - aberration_phase(kx, ky, wavelength, rest)
         self.slope = np.pi * wavelength * k**2
+        #: What the series states of a phase plate, rad: holds where no phase shift is fitted.
+        self.stated_shift_rad = microscope.phase_shift_rad
         self._cos, self._sin = np.cos(2 * azimuth), np.sin(2 * azimuth)
 
     def gamma(self, values: CtfValues, step_angstrom: float = 0.0) -> np.ndarray:
