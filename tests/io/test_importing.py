@@ -406,7 +406,7 @@ def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
     plan = look(tmp_path / "t.mrc")
     assert "aberrations" not in plan.fields
     notes = " | ".join(plan.notes)
-    assert "astigmatism of the fits is not used" in notes and "phase shift 90.0 degrees" in notes
+    assert "astigmatism of the fits is not used" in notes and "phase shift 90.0° of the fits" in notes
     assert plan.fields["phase_shift_deg"] == 90.0
     (tmp_path / "t.defocus").write_text(  # axis and phase in degrees, cut-on
         "37 0 0. 0. 0 3\n" + "".join(f"{k} {k} 0 0 2000 1900 20 {85 + k} 0.02\n" for k in (1, 2, 3, 4))
@@ -416,7 +416,7 @@ def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
     assert plan.fields["aberrations"]["C12"] == pytest.approx(500)
     assert np.cos(2 * (plan.fields["aberrations"]["phi12"] - np.deg2rad(110))) == pytest.approx(1)
     notes = " | ".join(plan.notes)
-    assert "phase shift 87.5 degrees" in notes and "cut-on frequency" in notes
+    assert "phase shift 87.5° of the fits" in notes and "cut-on frequency" in notes
 
 
 def test_tilt_com_turns_all_tilts_and_tells_the_rest(tmp_path):

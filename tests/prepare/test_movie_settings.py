@@ -17,6 +17,7 @@ from _movies import movie, settling
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_config import ImportConfig, at_scale
 from napari_phaset3m.io.importing import load, look, write
 from napari_phaset3m.io.movies import MovieConfig, open_movie
 from napari_phaset3m.io.series import load_series, save_series
@@ -176,6 +177,32 @@ def test_upsampling_divides_the_pixel_that_a_file_states(eer):
     plain, fine = look(eer / "ts.mdoc"), look(eer / "ts.mdoc", movies=MovieConfig(eer_upsampling=4))
     assert plain.pixel_size_angstrom == 1.2 and fine.pixel_size_angstrom == pytest.approx(0.3)
     assert load(fine, bin=4).pixel_size_angstrom == pytest.approx(1.2)
+
+
+def test_a_description_keeps_its_crop_and_mtf_when_eer_is_rendered_finer(eer):
+    plan = look(sorted(eer.glob("*.eer"))).edited(
+        pixel_size_angstrom=1.2, energy_ev=300e3, tilt_axis_angle_deg=0.0, mtf=[[0.0, 1.0], [1.0, 0.5]]
+    )
+    plan = plan.edited(confirm=[question.field for question in plan.questions])
+    text, _ = write(
+        plan, eer / "s.toml", config=ImportConfig(bin=2, bin_method="mean", crop=(8, 72, 16, 112))
+    )
+    out = eer / "fine.h5"
+    assert main(["convert", str(text), "-o", str(out), "--eer-upsampling", "2"]) == 0
+    coarse, fine = load_series(text), load_series(out)
+    assert fine.images.shape[2:] == (64, 96) and coarse.images.shape[2:] == (32, 48)
+    assert fine.pixel_size_angstrom == pytest.approx(0.5 * coarse.pixel_size_angstrom)
+    # The same part of the specimen: four fine pixels hold the electrons of one.
+    blocks = fine.images.reshape(3, 1, 32, 2, 48, 2).mean(axis=(3, 5))
+    np.testing.assert_allclose(blocks, coarse.images, rtol=1e-4)
+    # Frequencies per angstrom stay; fractions of Nyquist do not.
+    np.testing.assert_allclose(
+        fine.mtf[:, 0] / fine.pixel_size_angstrom, coarse.mtf[:, 0] / coarse.pixel_size_angstrom
+    )
+    np.testing.assert_allclose(fine.shifts_px, 2 * coarse.shifts_px)
+    assert look(text, movies=MovieConfig(eer_upsampling=4)).config.crop == (32, 288, 64, 448)
+    # Pixels that an edge would cut are kept whole.
+    assert at_scale(ImportConfig(crop=(1, 9, 2, 13)), 0.5).crop == (0, 5, 1, 7)
 
 
 @pytest.mark.parametrize("line", ['gain_rotate = "upside"', "eer_upsampling = 3", 'gain_mode = "add"'])

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a person should confirm: the field it is about, and why."""
-
-    field: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.text}"
-
 
 _COUNT = "a whole number, counted from 0"
 #: Cells of a row that may be mended, and what may stand in them.

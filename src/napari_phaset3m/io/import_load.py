@@ -15,13 +15,12 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
-from napari_phaset3m.io.import_movies import movie_metadata, with_movies
+from napari_phaset3m.io.import_movies import movie_metadata
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.io.orient import turn, turn_aberrations, turn_shifts
 from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import RawSeries, missing
@@ -69,7 +68,6 @@ def iterate_load(
     plan: ImportPlan,
     config: ImportConfig | None = None,
     *,
-    movies: MovieConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
     reader: ImageReader | None = None,
     mend: Mend | None = None,
@@ -81,8 +79,6 @@ def iterate_load(
     plan : ImportPlan
     config : ImportConfig, optional
         By default the plan's own.
-    movies : MovieConfig, optional
-        How movies are read, in place of the plan's way; their frames are summed.
     overrides : mapping, optional
         What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
         ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``. Pixel size, shifts and MTF are
@@ -98,7 +94,6 @@ def iterate_load(
         Something needed is missing, an image is damaged, or the series would not fit in the memory.
     """
     settings, given = config or plan.config, dict(overrides or {})
-    plan = plan if movies is None else with_movies(plan, movies)
     plan.check()
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and given.get(name) is None:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.import_config import at_scale
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.movies import MovieConfig, open_movie
 
 #: Of the metadata: how the movies of the series are read (fields of MovieConfig).
@@ -59,13 +61,18 @@ def movie_settings(metadata: Mapping[str, Any]) -> MovieConfig:
 
 
 def with_movies(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
-    """The plan with movies read in another way; size, pixel and shifts follow the upsampling of EER."""
+    """The plan with movies read in another way.
+
+    Size, pixel, shifts, MTF and crop follow the upsampling of EER.
+    """
     old, new = plan.movies.eer_upsampling, movies.eer_upsampling
     plan = replace(plan, movies=movies)
     if old == new or not any(is_eer_sum(entry) for entry in plan.images):
         return plan
     ny, nx = (n * new // old for n in plan.image_shape)
     pixel = plan.pixel_size_angstrom
+    stated, places = {"mtf": plan.fields.get("mtf")}, (plan.n_tilt, plan.n_focus)
+    finer = shrunk_fields(stated, places, np.zeros(2), old / new)
     images = tuple(
         entry
         if entry.shift_px is None
@@ -77,6 +84,8 @@ def with_movies(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
         image_shape=(ny, nx),
         pixel_size_angstrom=None if pixel is None else pixel * old / new,
         images=images,
+        fields={**plan.fields, **{name: value.tolist() for name, value in finer.items()}},
+        config=at_scale(plan.config, new / old),
     )
 
 

@@ -83,7 +83,7 @@ def look(
     """
     from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
-    from napari_phaset3m.io.import_ctf import shared_astigmatism
+    from napari_phaset3m.io.import_ctf import shared_optics
     from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml_plan import read_plan
@@ -111,7 +111,7 @@ def look(
     if tilt_deg is not None:
         set_angles(tilt_deg, found)
         found.offset = None  # they stand in place of the files'
-    shared_astigmatism(found)
+    shared_optics(found)
     return _read_as(finish(found, tolerance_deg), gain, movies)
 
 
@@ -194,8 +194,9 @@ def load(
     DataError, ConfigError
         Something needed is missing or damaged, or it would not fit in the memory.
     """
+    plan = plan if movies is None else with_movies(plan, movies)
     config = config_of(plan, bin=bin, crop=crop, bin_method=bin_method)
-    for event in iterate_load(plan, config, movies=movies, overrides=overrides, mend=mend):
+    for event in iterate_load(plan, config, overrides=overrides, mend=mend):
         if isinstance(event, Loaded):
             return event.series
         if on_progress is not None:

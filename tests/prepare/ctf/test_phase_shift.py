@@ -12,12 +12,12 @@ from _made import ENERGY, film, series
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.core.phase_plate import plate_deg
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.importing import load, look
 from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.prepare.ctf.api import find_ctf, thon_rings
 from napari_phaset3m.prepare.ctf.config import CtfConfig
-from napari_phaset3m.prepare.ctf.model import plate_deg
 from napari_phaset3m.reconstruct.api import reconstruct
 from napari_phaset3m.simulate.api import simulate
 from napari_phaset3m.simulate.config import SimulationConfig
@@ -108,10 +108,25 @@ def test_ctffinds_text_beside_a_stack_states_it(tmp_path):
     (tmp_path / "t_CTF.txt").write_text("\n".join(rows))
     plan = look(tmp_path / "t.mrc")
     assert plan.fields["phase_shift_deg"] == pytest.approx(63, abs=0.01)
-    assert any(
-        "phase shift 63.0 degrees from t_CTF.txt, the mean (images up to 3.0 off)" in n for n in plan.notes
+    assert (
+        "phase shift 63.0° of the fits, one for all images: their mean, ± 3.0° between images" in plan.notes
     )
     assert load(plan, energy_ev=ENERGY).phase_shift_deg == pytest.approx(63, abs=0.01)
+
+
+def test_fits_of_one_stack_for_each_focus_are_one_mean(tmp_path):
+    for name, shift in (("t_d900", 176), ("t_d100", 6)):  # neighbours: rings look the same after half a turn
+        with mrcfile.new(tmp_path / f"{name}.mrc") as file:
+            file.set_data(np.ones((2, 32, 32), np.float32))
+            file.set_image_stack()
+            file.voxel_size = 2.0
+        (tmp_path / f"{name}.tlt").write_text("0\n3\n")
+        rows = [f"{k}.0 {name[-3:]}0 {name[-3:]}0 30 {np.radians(shift):.6f} 0.2 5.0" for k in (1, 2)]
+        (tmp_path / f"{name}_CTF.txt").write_text("\n".join(rows))
+    for order in (("t_d900.mrc", "t_d100.mrc"), ("t_d100.mrc", "t_d900.mrc")):
+        plan = look([tmp_path / name for name in order])
+        assert plan.fields["phase_shift_deg"] == pytest.approx(1, abs=0.01)
+        assert any("phase shift 1.0° of the fits" in n and "± 5.0°" in n for n in plan.notes)
 
 
 def simulated():

@@ -6,11 +6,10 @@ from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QSpinBox, QWidget
 
-from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.importing.work import ImportWork
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
-from napari_phaset3m.io.import_config import ImportConfig
+from napari_phaset3m.io.import_config import at_scale
 from napari_phaset3m.io.import_movies import with_movies
 from napari_phaset3m.io.movies import MovieConfig
 
@@ -89,7 +88,7 @@ class MovieRows(QWidget):
         if plan is None or all(getattr(plan.movies, key) == value for key, value in values.items()):
             return
         changed = with_movies(plan, MovieConfig.parse(**{**plan.movies.model_dump(), **values}))
-        work.config = _scaled(work.config, changed.image_shape[0] / plan.image_shape[0])
+        work.config = at_scale(work.config, changed.image_shape[0] / plan.image_shape[0])
         work.set_plan(changed)
 
     def refresh(self) -> None:
@@ -110,14 +109,3 @@ class MovieRows(QWidget):
         self.group.setValue(movies.eer_group or 0)
         self.group.blockSignals(blocked)
         self.setVisible(has_gain or has_eer)
-
-
-def _scaled(config: ImportConfig, factor: float) -> ImportConfig:
-    """The rectangle over the same part of images of another size; none where it would not be whole."""
-    if config.crop is None or factor == 1:
-        return config
-    edges = [edge * factor for edge in config.crop]
-    try:
-        return ImportConfig.parse(**{**config.model_dump(), "crop": tuple(int(edge) for edge in edges)})
-    except ConfigError:
-        return config.model_copy(update={"crop": None})

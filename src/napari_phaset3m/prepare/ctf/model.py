@@ -7,7 +7,6 @@ spectrum is ``B(k) + E(k) sin^2 gamma``. In a direction phi the defocus is ``Df 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,25 +53,6 @@ def phi12_of(aberrations: dict[str, float]) -> tuple[float, float]:
     """``C12 cos 2 phi12`` and ``C12 sin 2 phi12`` of Krivanek coefficients."""
     magnitude, angle = aberrations.get("C12", 0.0), 2 * aberrations.get("phi12", 0.0)
     return float(magnitude * np.cos(angle)), float(magnitude * np.sin(angle))
-
-
-def plate_deg(phase_shift_rad: float) -> float:
-    """A phase shift as it is told, degrees from -15 up to 165.
-
-    Rings look the same after half a turn, and a shift just below 180 is what noise makes of none.
-    """
-    return float(np.mod(np.degrees(phase_shift_rad) + 15.0, 180.0) - 15.0)
-
-
-def mean_plate_deg(each_deg: Sequence[float]) -> tuple[float, float]:
-    """Mean phase shift, degrees, and how far the others scatter about it (rms, degrees).
-
-    Mean direction of twice the angles, as rings look the same after half a turn.
-    """
-    each = np.exp(2j * np.radians(each_deg))
-    middle = 0.5 * float(np.angle(each.mean()))
-    apart = 0.5 * np.angle(each * np.exp(-2j * middle))
-    return plate_deg(middle), float(np.degrees(np.sqrt((apart**2).mean())))
 
 
 class RingModel:

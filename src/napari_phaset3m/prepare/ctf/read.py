@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.phase_plate import plate_deg
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve, fitted_range, ring_curve
 from napari_phaset3m.prepare.ctf.group import GroupFit
-from napari_phaset3m.prepare.ctf.model import CtfValues, plate_deg
+from napari_phaset3m.prepare.ctf.model import CtfValues
 from napari_phaset3m.prepare.ctf.observe import ENVELOPE_TERMS, Observation
 from napari_phaset3m.prepare.ctf.refine import JOINED, Explained, Fit
 from napari_phaset3m.prepare.ctf.result import ImageCtf

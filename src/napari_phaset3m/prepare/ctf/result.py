@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_phaset3m.core.phase_plate import mean_plate_deg
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve
-from napari_phaset3m.prepare.ctf.model import mean_plate_deg
 from napari_phaset3m.prepare.history import recorded
 
 Method = Literal["thon", "exit wave", "edited", "stated", "neighbours", "none"]
