@@ -26,6 +26,8 @@ _COARSE = 512
 _CLEAR = 16.0
 #: Searches in scrambled frames; a drift that is not this far above the mean of those made is given up.
 _SCRAMBLED, _HOPELESS = 8, 1.0
+#: So far above it, chance is not asked more than a few times, and no shorter reach is tried.
+_SURE, _FEW = 12.0, 3
 #: Standard deviations (at least 1, which is what they scatter by) above the mean of scrambled frames.
 _SIGMA = 4.0
 #: Parts of the largest drift that are looked for, one after the other.
@@ -116,6 +118,8 @@ def supported_start(
         if found > clear:
             return Start(shifts, reach)
         above = yield from _above_chance(small, used, (weight, reach, found), at)
+        if above > _SURE:
+            return Start(shifts, reach)
         if above > margin:
             best, margin = Start(shifts, reach), above
     return best
@@ -135,6 +139,8 @@ def _above_chance(
         chance.append(agreement(noise, shifts, used, weight))
         if found < float(np.mean(chance)) + _HOPELESS:
             return 0.0
+        if number + 1 == _FEW and found > float(np.mean(chance)) + _SURE:
+            break
     above = found - float(np.mean(chance))
     return above if above > _SIGMA * max(float(np.std(chance)), 1.0) else 0.0
 
