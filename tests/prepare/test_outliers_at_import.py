@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
-from napari_phaset3m.io.importing import load, look
-from napari_phaset3m.io.series import load_series
+from napari_phaset3m.io.importing import as_loaded, load, look
+from napari_phaset3m.io.series import load_series, save_series
 from napari_phaset3m.prepare.events import drain
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.prepare.outliers import OutliersConfig, mend, run
@@ -83,3 +83,14 @@ def test_the_command_mends_and_its_text_says_so(stacks, capsys):
     assert worst(load_series(out), imported(stacks / "clean.mrc")) < 0.35
     assert history(load_series(out))[0]["told"]["hot_pixels"] == 3
     assert "hot pixels were replaced at import, which opening this text does not repeat" in plan.read_text()
+
+
+def test_a_mended_series_that_is_imported_again_is_not_said_to_be_spread(stacks):
+    mended = load(look(stacks / "bad.mrc"), energy_ev=3e5, normalise="mean", mend=mend)
+    save_series(mended, stacks / "kept.toml")
+    plan = look(stacks / "kept.toml")
+    again = load(plan, tilt_axis_angle_deg=AXIS)
+    assert not any("hot pixels" in note for note in again.metadata["notes"])
+    # The files of the description are the mended images: nothing is lost by opening it.
+    assert not any("hot pixels" in note for note in as_loaded(plan, again).notes)
+    assert any("hot pixels" in note for note in as_loaded(plan, load(plan, mend=mend)).notes)

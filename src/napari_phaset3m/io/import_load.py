@@ -121,13 +121,20 @@ def iterate_load(
         series = series.replace(sections=_sections(plan, source, settings, angle))
     if mend is not None:
         series = yield from _mended(series, images, mend)
-    elif angle != 90 * quarter:
+    elif angle != 90 * quarter and not _are_mended(plan):
         series = _told_spread(series, angle)
     if angle != 90 * quarter:  # in place, because nobody else has the images yet
         for number, image in enumerate(images.reshape(-1, *shape)):
             yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
             image[:] = turn(image, angle - 90 * quarter)[0]
     yield Loaded(series)
+
+
+def _are_mended(plan: ImportPlan) -> bool:
+    """Whether hot pixels of the files' images were replaced before."""
+    before = plan.history
+    at_import = any("outliers" in (step.get("parameters") or ()) for step in before)
+    return at_import or any(step.get("step") == "outliers" for step in before)
 
 
 def _told_spread(series: TiltFocalSeries, angle: float) -> TiltFocalSeries:

@@ -253,7 +253,7 @@ def write(
 def as_loaded(plan: ImportPlan, series: TiltFocalSeries) -> ImportPlan:
     """The plan for writing beside the series that was loaded from it: what became of its images is noted."""
     notes = plan.notes
-    steps = series.metadata.get("history", ())
-    if any(step["step"] == "import" and step["parameters"].get("outliers") for step in steps):
+    done = series.metadata.get("history", ())[len(plan.history) :]  # before: the plan's files are so
+    if any(step["step"] == "import" and step["parameters"].get("outliers") for step in done):
         notes = (*notes, "hot pixels were replaced at import, which opening this text does not repeat")
     return replace(plan, dark_field=series.is_dark_field, notes=notes)
