@@ -285,6 +285,67 @@ def test_gain_of_movies_is_asked_for_and_checked(qtbot, dialog, viewer, tmp_path
     )
 
 
+def test_orientation_of_the_gain_is_chosen_and_kept(qtbot, dialog, viewer, tmp_path):
+    rng = np.random.default_rng(3)
+    frames, gain = rng.poisson(9, (5, 40, 48)).astype(np.float32), rng.uniform(0.5, 2, (40, 48))
+    stored = np.rot90(gain[::-1], 1)  # what one quarter turn and a flip bring back
+    for name, data in (("m", frames), ("gain", stored)):
+        with mrcfile.new(tmp_path / f"{name}.mrc") as file:
+            file.set_data(data.astype(np.float32))
+    lines = ["Voltage = 300", "PixelSpacing = 2", "[T = Tilt axis angle = 0.0]", "[ZValue = 0]",
+             "TiltAngle = 0", "SubFramePath = X:\\m.mrc", "ExposureDose = 3"]  # fmt: skip
+    (tmp_path / "ts.mdoc").write_text("\n".join(lines))
+    look(qtbot, dialog, tmp_path / "ts.mdoc")
+    rows = dialog.given.movies
+    assert not rows.isVisible(), "without a gain there is nothing to turn"
+    dialog.given.gain.setText(str(tmp_path / "gain.mrc"))
+    dialog.given.gain.editingFinished.emit()
+    told = "is 48 x 40, the frames are 40 x 48 pixels (y, x). It fits with Gain quarter turns = 1 or 3"
+    qtbot.waitUntil(lambda: told in dialog.problem.text(), timeout=10_000)
+    assert rows.choices["gain_rotate"].isVisible() and not rows.choices["eer_upsampling"].isVisible()
+    for key, value in (("gain_flip", "up-down"), ("gain_mode", "divide"), ("gain_rotate", 1)):
+        box = rows.choices[key]
+        box.setCurrentIndex(box.findData(value))
+        with qtbot.waitSignal(dialog.work.pictured, timeout=10_000) as shown:
+            box.activated.emit(box.currentIndex())
+    np.testing.assert_allclose(shown.args[0], frames.sum(0) / gain, rtol=1e-5)
+    confirm_all(dialog)
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    kept = session_for(viewer).series.metadata["movie_settings"]
+    assert (kept["gain_rotate"], kept["gain_flip"], kept["gain_mode"]) == (1, "up-down", "divide")
+
+
+def test_upsampling_of_eer_changes_size_pixel_and_crop(qtbot, dialog, tmp_path):
+    pytest.importorskip("imagecodecs")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
+    from _eer import write_eer
+
+    rng = np.random.default_rng(1)
+    for tilt in (-3, 0, 3):
+        places = rng.choice(32 * 40, 100, replace=False)
+        events = [(int(p // 40), int(p % 40), int(p % 4), 1) for p in places]
+        write_eer(tmp_path / f"m_{tilt}.eer", [events] * 4, (32, 40), dose_px=1.0)
+    look(qtbot, dialog, *sorted(tmp_path.glob("*.eer")))
+    give(dialog, "pixel_size_angstrom", "1")
+    rows = dialog.given.movies
+    box = rows.choices["eer_upsampling"]
+    assert box.isVisible() and not rows.choices["gain_rotate"].isVisible()
+    assert dialog.work.set_config(crop=(4, 20, 8, 32)) == ""
+    box.setCurrentIndex(box.findData(4))
+    box.activated.emit(box.currentIndex())
+    plan = dialog.work.plan
+    assert plan.image_shape == (128, 160) and plan.pixel_size_angstrom == 0.25
+    assert (
+        dialog.work.config.crop == (16, 80, 32, 128) and "96 × 64 px of 0.25 Å" in dialog.size_box.text.text()
+    )
+    box.setCurrentIndex(box.findData(1))
+    box.activated.emit(box.currentIndex())
+    assert dialog.work.config.crop == (4, 20, 8, 32) and dialog.work.plan.pixel_size_angstrom == 1.0
+    rows.group.setValue(2)
+    assert dialog.work.plan.movies.eer_group == 2
+
+
 def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
     look(qtbot, dialog, stack[0])
     give(dialog, "energy_ev", "300")
@@ -297,6 +358,20 @@ def test_axis_turns_the_images(qtbot, dialog, viewer, stack):
     series = session_for(viewer).series
     assert series.image_shape == (48, 40) and series.tilt_axis_angle_deg == 90
     assert series.spherical_aberration_angstrom == pytest.approx(2.7e7)
+
+
+def test_hot_pixels_are_mended_before_the_turn_when_asked(qtbot, dialog, viewer, stack):
+    look(qtbot, dialog, stack[0])
+    give(dialog, "energy_ev", "300")
+    give(dialog, "tilt_axis_angle_deg", "12")
+    confirm_all(dialog)
+    box = dialog.size_box.outliers
+    assert box.isVisible() and not box.isChecked() and "spreads them" in box.toolTip()
+    box.click()
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    (step,) = session_for(viewer).series.metadata["history"]
+    assert step["parameters"]["outliers"]["hot"] and step["told"]["hot_pixels"] == 0
 
 
 def test_dropping_and_bad_files(qtbot, dialog, tmp_path, stack):

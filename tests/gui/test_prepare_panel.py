@@ -21,6 +21,9 @@ from napari_phaset3m.gui.reconstruct.panel import ReconstructPanel  # noqa: E402
 from napari_phaset3m.gui.steps.driver import step_driver_for  # noqa: E402
 from napari_phaset3m.gui.steps.events import Job  # noqa: E402
 from napari_phaset3m.prepare.events import Done, Progress  # noqa: E402
+from napari_phaset3m.prepare.motion.config import MotionConfig  # noqa: E402
+from napari_phaset3m.prepare.motion.correct import iterate_motion  # noqa: E402
+from napari_phaset3m.prepare.motion.movie import ArrayMovie  # noqa: E402
 from napari_phaset3m.prepare.steps import STEPS  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
@@ -315,6 +318,30 @@ def test_motion_of_movies_shows_its_drift(qtbot, panel, tmp_path):
     assert "over 4 frames" in view.text.text() and view.after.image.image is not None
     session.undo()
     assert not np.may_share_memory(session.series.images, session.history.states[1].series.images)
+
+
+def test_motion_has_rows_for_the_gain_and_eer(panel):
+    row = panel.rows["motion"]
+    row.heading.click()
+    for path, value in (("gain_rotate", 3), ("gain_flip", "up-down"), ("gain_mode", "divide"),
+                        ("eer_upsampling", 2), ("eer_group", 20)):  # fmt: skip
+        assert getattr(panel.work.configs["motion"], path) == "auto"
+        row.form.type_value(path, value)
+        assert row.refused == "" and getattr(panel.work.configs["motion"], path) == value
+    assert row.form.editors["eer_group"].row.label == "EER frames per fraction"
+
+
+def test_a_movie_without_a_drift_says_why(qtbot, panel):
+    noise = np.random.default_rng(0).poisson(1, (6, 128, 128)).astype(np.uint8)
+    *_, result = iterate_motion(ArrayMovie(noise), MotionConfig(patches=1))
+    session = panel._session
+    session.series = noisy_series(n=64, n_tilt=2, n_focus=1)
+    panel.work.motion = {(0, 0): result.as_dict()}
+    session.shown_image = (0, 0)
+    view = MotionView(session, panel.work)
+    qtbot.addWidget(view)
+    assert view.text.text().startswith("No drift over 6 frames\nNo drift is applied: along none within")
+    assert all(not np.any(curve.y) for curve in view.drift._curves)
 
 
 def test_deleted_layers_come_back(qtbot, panel, viewer):

@@ -406,7 +406,8 @@ def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
     plan = look(tmp_path / "t.mrc")
     assert "aberrations" not in plan.fields
     notes = " | ".join(plan.notes)
-    assert "astigmatism of the fits is not used" in notes and "phase shift (up to 90°" in notes
+    assert "astigmatism of the fits is not used" in notes and "phase shift 90.0° of the fits" in notes
+    assert plan.fields["phase_shift_deg"] == 90.0
     (tmp_path / "t.defocus").write_text(  # axis and phase in degrees, cut-on
         "37 0 0. 0. 0 3\n" + "".join(f"{k} {k} 0 0 2000 1900 20 {85 + k} 0.02\n" for k in (1, 2, 3, 4))
     )
@@ -415,7 +416,7 @@ def test_what_ctf_fits_state_and_a_series_cannot_hold_is_told(tmp_path):
     assert plan.fields["aberrations"]["C12"] == pytest.approx(500)
     assert np.cos(2 * (plan.fields["aberrations"]["phi12"] - np.deg2rad(110))) == pytest.approx(1)
     notes = " | ".join(plan.notes)
-    assert "phase shift (up to 89°" in notes and "cut-on frequency" in notes
+    assert "phase shift 87.5° of the fits" in notes and "cut-on frequency" in notes
 
 
 def test_tilt_com_turns_all_tilts_and_tells_the_rest(tmp_path):
@@ -873,6 +874,37 @@ def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
     assert np.allclose(moved, 0), "the middle of the crop is 1 px right of that of 20 x 24"
     text, _ = write(plan, tmp_path / "w.toml")
     np.testing.assert_allclose(load_series(text).sections.to_file, series.sections.to_file)
+
+
+def test_movies_plate_and_sections_are_kept_together(tmp_path):
+    """Through a saved series, its import, the plan's text and the .h5: none of them is lost for another."""
+    from napari_phaset3m.io.series import save_series
+
+    for tilt in (-3, 0, 3):
+        frames = np.random.default_rng(tilt + 3).poisson(9.0, (4, 40, 48)).astype(np.float32)
+        _mrc(tmp_path / f"t_{tilt}.mrc", frames)
+    _mrc(tmp_path / "g.mrc", np.linspace(0.5, 1.5, 40 * 48, dtype=np.float32).reshape(1, 40, 48))
+    rows = [f'[[image]]\nfile = "t_{k}.mrc"\nframes = "t_{k}.mrc"\ntilt_deg = {k}\n' for k in (-3, 0, 3)]
+    head = (
+        "pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nphase_shift_deg = 80.0\nbin = 2\ncrop = [4, 36, 0, 40]\n"
+    )
+    path = tmp_path / "s.toml"
+    path.write_text(head + 'gain = "g.mrc"\ngain_rotate = 2\ngain_mode = "divide"\n' + "".join(rows))
+    plan = look(path)
+    series = load(plan)
+    save_series(series, tmp_path / "kept.toml")
+    saved = look(tmp_path / "kept.toml")
+    text, stored = write(saved, tmp_path / "again.toml")
+    for again in (load_series(path), load(saved), load_series(text), load_series(stored)):
+        np.testing.assert_allclose(again.images, series.images, rtol=1e-5)
+        assert again.phase_shift_deg == 80.0 and again.pixel_size_angstrom == 3.0
+        assert again.metadata["movies"] == series.metadata["movies"]
+        assert again.metadata["gain"] == str(tmp_path / "g.mrc")
+        assert again.metadata["movie_settings"] == series.metadata["movie_settings"]
+        assert again.metadata["movie_settings"]["gain_rotate"] == 2
+        np.testing.assert_array_equal(again.sections.file, series.sections.file)
+        np.testing.assert_allclose(again.sections.to_file, series.sections.to_file, atol=1e-12)
+    assert saved.movies == plan.movies and saved.fields["phase_shift_deg"] == 80.0
 
 
 def test_series_toml_keeps_exposure_of_a_series(tmp_path):

@@ -30,10 +30,10 @@ class CtfCurve:
     frequency_per_angstrom : ndarray
         `(n,)`.
     phase_shift_rad : ndarray
-        `(n,)` aberration phase chi.
+        `(n,)` aberration phase chi, less the phase shift phi of a phase plate.
     phase_transfer, amplitude_transfer : ndarray
-        `(n,)` ``sin chi`` and ``cos chi`` without envelopes. A weak phase p and a weak absorption a
-        give the contrast ``I - 1 = 2 p sin chi - 2 a cos chi`` times the envelopes.
+        `(n,)` sine and cosine of that, without envelopes. A weak phase p and a weak absorption a
+        give the contrast ``I - 1 = 2 p sin(chi - phi) - 2 a cos(chi - phi)`` times the envelopes.
     temporal_envelope, spatial_envelope : ndarray
         `(n,)` of the focal spread, ``exp(-1/2 (pi lambda sigma_f k^2)^2)``, and of the illumination
         angle, ``exp(-1/2 (theta grad chi / lambda)^2)`` (Frank, Optik 38 (1973) 519; Wade and Frank,
@@ -163,6 +163,7 @@ def series_microscope(
         (convergence or 0.0) * 1e-3,
         series.aberrations,
         mtf,
+        float(np.radians(series.phase_shift_deg or 0.0)),
     )
 
 
@@ -222,7 +223,7 @@ def ctf(
     wavelength, angle = microscope.wavelength_angstrom, np.radians(azimuth_deg)
     kx, ky = k * np.cos(angle), k * np.sin(angle)
     coefficients = microscope.coefficients(defocus_angstrom)
-    chi = aberration_phase(kx, ky, wavelength, coefficients)
+    chi = aberration_phase(kx, ky, wavelength, coefficients) - microscope.phase_shift_rad
     dx, dy = aberration_gradient(kx, ky, wavelength, coefficients)
     spread = microscope.convergence_semiangle_rad / wavelength
     spatial = np.exp(-0.5 * spread**2 * (dx**2 + dy**2))

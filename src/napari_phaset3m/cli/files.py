@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +45,7 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
         "defocus_angstrom": None if defocus is None else defocus.mean(axis=0),
         "spherical_aberration_angstrom": series.spherical_aberration_angstrom,
         "focal_spread_angstrom": series.resolved_focal_spread_angstrom,
+        "phase_shift_deg": series.phase_shift_deg,
         "normalisation": series.normalisation,
         "images_from": None if series.sections is None else str(series.sections),
         "notes": series.metadata.get("notes"),
@@ -97,7 +97,7 @@ def _info(
     if len(series) == 1 and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
-    plan = importing.recognise(series, given, None, tolerance)
+    plan = importing.recognise(series, given, tolerance)
     if as_json:
         print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
     else:
@@ -118,6 +118,7 @@ def _convert(
     bin: importing.Bin = None,
     bin_method: importing.BinMethod = None,
     crop: importing.CropText = None,
+    outliers: importing.Outliers = False,
     gain: importing.Gain = None,
     tolerance: importing.Tolerance = 0.3,
     plan: importing.PlanFile = None,
@@ -126,7 +127,7 @@ def _convert(
 ) -> None:
     """Write any series that can be read as an .h5 (or .toml) series file."""
     from napari_phaset3m.io.import_config import binned_shape
-    from napari_phaset3m.io.importing import config_of
+    from napari_phaset3m.io.importing import as_loaded, config_of
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.io.toml_write import write_plan
 
@@ -135,24 +136,25 @@ def _convert(
         raise OutputError(f"{plan}: unknown suffix. --plan is written as .toml")
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
-    given = overrides.collect(fields)
+    given, movies = overrides.collect(fields), importing.movies_given(fields)
+    importing.check_movie_flags(series, gain is not None or movies is not None)
     size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
-    asked = any(value is not None for value in (*size.values(), gain, plan))
+    asked = outliers or any(value is not None for value in (*size.values(), gain, movies, plan))
     if importing.wants_import(series) or asked:
-        recognised = importing.recognise(series, given, gain, tolerance)
+        recognised = importing.recognise(series, given, tolerance, gain, movies)
         config = config_of(recognised, **size)
         binned_shape(recognised.image_shape, config)  # refused before anything is told or read
-        data = importing.import_series(recognised, given, config, quiet=as_json)
+        data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
         save_series(data, output)
         if plan is not None:
-            write_plan(replace(recognised, dark_field=data.is_dark_field), config, plan)
+            write_plan(as_loaded(recognised, data), config, plan)
     else:
         save_series(load_series(series if len(series) > 1 else series[0], **given), output)
     _show(_describe(output, {}), as_json)
 
 
 info = options.with_flags(_info, overrides.parameters())
-convert = options.with_flags(_convert, overrides.parameters())
+convert = options.with_flags(_convert, [*importing.movie_flags(), *overrides.parameters()])
 
 
 def _simulate(

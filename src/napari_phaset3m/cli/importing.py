@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from napari_phaset3m.cli import running
+from napari_phaset3m.cli import options, running
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.movies import MovieConfig
 
 _PANEL = "Import"
 Bin = Annotated[
@@ -27,7 +29,15 @@ CropText = Annotated[
     typer.Option("--crop", metavar="Y0:Y1,X0:X1", help="Rectangle of the files' images to keep, pixels",
                  rich_help_panel=_PANEL),
 ]  # fmt: skip
-Gain = Annotated[Path | None, typer.Option(help="Gain reference of movies", rich_help_panel=_PANEL)]
+Gain = Annotated[
+    Path | None,
+    typer.Option(help="Gain reference of movies; it is kept for motion correction", rich_help_panel=_PANEL),
+]
+Outliers = Annotated[
+    bool,
+    typer.Option(help="Replace hot and dead pixels and X-ray hits before images are turned by the tilt axis",
+                 rich_help_panel=_PANEL),
+]  # fmt: skip
 Tolerance = Annotated[
     float, typer.Option(help="Angles closer than this are foci of one tilt, degrees", rich_help_panel=_PANEL)
 ]
@@ -67,19 +77,59 @@ def crop_rectangle(text: str | None) -> tuple[int, int, int, int] | None:
     return y0, y1, x0, x1
 
 
-def recognise(paths: Sequence[Path], given: Mapping[str, Any], gain: Path | None, tolerance: float) -> Any:
+def movie_flags() -> list[inspect.Parameter]:
+    """A flag for each setting of movies: ``--gain-rotate 1``."""
+    return options.parameters(MovieConfig)
+
+
+def movies_given(fields: Mapping[str, Any]) -> MovieConfig | None:
+    """How the flags say that movies are read; None where none was given.
+
+    Raises
+    ------
+    ConfigError
+        A value cannot be.
+    """
+    given = {name: fields[name] for name in MovieConfig.model_fields if fields.get(name) is not None}
+    return options.build(MovieConfig, given) if given else None
+
+
+def check_movie_flags(paths: Sequence[Path], given: bool) -> None:
+    """Refuse flags of movies for a series file: its images are made already.
+
+    Raises
+    ------
+    ConfigError
+    """
+    own = [path for path in paths if path.suffix.lower() in (".h5", ".hdf5")]
+    if given and own:
+        raise ConfigError(
+            f"--gain ...: {own[0].name} keeps how its movies are read. Use phaset3m prepare --motion-gain ..."
+        )
+
+
+def recognise(
+    paths: Sequence[Path],
+    given: Mapping[str, Any],
+    tolerance: float,
+    gain: Path | None = None,
+    movies: MovieConfig | None = None,
+) -> Any:
     """The plan for these files, with angles and division that were given by flags."""
     from napari_phaset3m.io.importing import look
 
-    plan = look(paths, tolerance_deg=tolerance, gain=gain, tilt_deg=given.get("tilt_deg"))
+    plan = look(paths, tolerance_deg=tolerance, gain=gain, movies=movies, tilt_deg=given.get("tilt_deg"))
     if given.get("n_focus"):
         plan = plan.divided(int(given["n_focus"]), str(given.get("focus_order") or "tilt-major"))
     return plan
 
 
-def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool) -> Any:
+def import_series(
+    plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool, outliers: bool = False
+) -> Any:
     """Load a plan with a progress bar; what should be confirmed goes to stderr."""
     from napari_phaset3m.io.importing import load
+    from napari_phaset3m.prepare.outliers import mend
 
     same = {"n_focus": "focus_index", "dose_per_image": "dose"}
     answered = {same.get(key, key) for key in given}
@@ -89,7 +139,8 @@ def import_series(plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bo
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
-        return load(plan, **config.model_dump(), on_progress=show, **rest)
+        first = mend if outliers else None
+        return load(plan, **config.model_dump(), mend=first, on_progress=show, **rest)
 
 
 def _asked(question: Any) -> str:

@@ -137,7 +137,7 @@ def _run_movie(
     motion: Any = config.steps[0].config
     result: Any = None
     with running.progress_bar(quiet) as show:
-        for event in correct_file(paths[0], motion, defaults=given):
+        for event in correct_file(paths[0], motion, defaults=given | {"dose": given.get("dose_per_image")}):
             if isinstance(event, Progress):
                 show(event.text, event.fraction)
             else:

@@ -1,9 +1,9 @@
 """Undoing the contrast transfer of images before a linear reconstruction.
 
 For a weak phase p (rad) the images show ``1 - I = 2 p * c`` with, in Fourier space,
-``c = -sqrt(1 - A^2) sin chi + A cos chi`` (A: amplitude contrast): positive where a
-thin object is dark. The sign therefore follows from the convention of
-:mod:`.optics`: in underfocus c > 0 at low frequency.
+``c = -sqrt(1 - A^2) sin(chi - phi) + A cos(chi - phi)`` (A: amplitude contrast, phi: phase plate, which
+leaves k = 0 as it is): positive where a thin object is dark. The sign therefore follows from the
+convention of :mod:`.optics`: in underfocus c > 0 at low frequency.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def contrast_transfer(
     """
     coefficients = microscope.coefficients(defocus_angstrom)
     chi = aberration_phase(grid.kx[:, None], grid.ky[None, :], microscope.wavelength_angstrom, coefficients)
+    chi = chi - np.where(grid.k2 > 0, microscope.phase_shift_rad, 0.0)
     phase = -np.sqrt(1 - amplitude_contrast**2) * np.sin(chi)
     envelope = temporal_envelope(grid.k2, microscope.wavelength_angstrom, microscope.focal_spread_angstrom)
     if microscope.convergence_semiangle_rad:

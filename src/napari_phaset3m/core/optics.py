@@ -47,6 +47,10 @@ class Microscope:
         Krivanek coefficients besides C10 and C30 (see :mod:`.aberrations`).
     mtf : tuple of (sequence, sequence), optional
         Detector MTF: frequency as a fraction of Nyquist, value.
+    phase_shift_rad : float
+        Of a phase plate, phi: what was scattered (k > 0) goes ahead of the unscattered beam (k = 0) by it,
+        so that images of weak phases show ``sin(chi - phi)``; in CTFFIND's terms, whose chi has the other
+        sign, ``-sin(chi + phi)`` (Rohou & Grigorieff, J. Struct. Biol. 192 (2015) 216).
 
     Raises
     ------
@@ -60,13 +64,13 @@ class Microscope:
     convergence_semiangle_rad: float = 0.0
     aberrations: Mapping[str, float] = field(default_factory=dict)
     mtf: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    phase_shift_rad: float = 0.0
 
     def __post_init__(self) -> None:
         wavelength_angstrom(self.energy_ev)
-        if not np.isfinite(self.spherical_aberration_angstrom):
-            raise ConfigError(
-                f"spherical_aberration_angstrom: must be finite, not {self.spherical_aberration_angstrom}"
-            )
+        for name in ("spherical_aberration_angstrom", "phase_shift_rad"):
+            if not np.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name}: must be finite, not {getattr(self, name)}")
         for name in ("focal_spread_angstrom", "convergence_semiangle_rad"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
@@ -140,6 +144,8 @@ def delocalisation_angstrom(
 def transfer_base(grid: Grid, microscope: Microscope, envelope: bool) -> np.ndarray:
     """`(nx, ny)` complex64 transfer without defocus, shift and spatial coherence.
 
+    ``exp(-i chi)``; a phase plate delays the unscattered beam, k = 0, by ``exp(-i phi)``.
+
     Parameters
     ----------
     grid : Grid
@@ -151,6 +157,7 @@ def transfer_base(grid: Grid, microscope: Microscope, envelope: bool) -> np.ndar
     wavelength = microscope.wavelength_angstrom
     chi = aberration_phase(grid.kx[:, None], grid.ky[None, :], wavelength, microscope.coefficients())
     transfer = np.exp(-1j * chi)
+    transfer[grid.k2 == 0] *= np.exp(-1j * microscope.phase_shift_rad)
     if envelope:
         transfer *= temporal_envelope(grid.k2, wavelength, microscope.focal_spread_angstrom)
     return np.asarray(transfer, COMPLEX)
@@ -225,7 +232,7 @@ def detector_mtf(grid: Grid, microscope: Microscope) -> np.ndarray:
 
 
 def ctf_curve(k: np.ndarray, microscope: Microscope, defocus_angstrom: float) -> np.ndarray:
-    """Phase contrast transfer ``sin chi`` along +x with its envelopes, for plots.
+    """Phase contrast transfer ``sin(chi - phi)`` along +x with its envelopes, for plots; phi: phase plate.
 
     Parameters
     ----------
@@ -235,7 +242,7 @@ def ctf_curve(k: np.ndarray, microscope: Microscope, defocus_angstrom: float) ->
     Returns
     -------
     ndarray
-        Float64. A weak phase p gives the contrast ``I - 1 = 2 p sin chi``: negative
+        Float64. A weak phase p gives the contrast ``I - 1 = 2 p sin(chi - phi)``: negative
         (atoms dark) in underfocus at low k. Envelopes are the coherent ones.
     """
     k = np.asarray(k, np.float64)
@@ -246,4 +253,4 @@ def ctf_curve(k: np.ndarray, microscope: Microscope, defocus_angstrom: float) ->
     spread = microscope.convergence_semiangle_rad / wavelength
     spatial = np.exp(-0.5 * spread**2 * (dx**2 + dy**2))
     temporal = temporal_envelope(k**2, wavelength, microscope.focal_spread_angstrom)
-    return np.asarray(np.sin(chi) * temporal * spatial)
+    return np.asarray(np.sin(chi - microscope.phase_shift_rad) * temporal * spatial)

@@ -74,6 +74,9 @@ class TiltFocalSeries:
         Standard deviation sigma_f of defocus.
     convergence_semiangle_mrad : float, optional
         Standard deviation of the illumination angle in one direction. None: not known.
+    phase_shift_deg : float, optional
+        Of a phase plate, degrees: what was scattered goes ahead of the unscattered beam by it (CTFFIND's
+        phase shift). None: there is no phase plate.
     mtf : array_like, optional
         Detector MTF, `(n, 2)`: rising fractions of the images' Nyquist frequency, values.
     aberrations : mapping of str to float
@@ -111,6 +114,7 @@ class TiltFocalSeries:
     energy_spread_ev: float | None = None
     focal_spread_angstrom: float | None = None
     convergence_semiangle_mrad: float | None = None
+    phase_shift_deg: float | None = None
     mtf: np.ndarray | None = None
     aberrations: Mapping[str, float] = field(default_factory=dict)
     dose_per_image: np.ndarray | None = None
@@ -191,6 +195,9 @@ class TiltFocalSeries:
                     field="dose_per_image",
                     remedy="Give electrons per square angstrom, or mark the image as not used",
                 )
+        if self.phase_shift_deg is not None and not abs(self.phase_shift_deg) <= 360:
+            raise DataError(f"is {self.phase_shift_deg}", field="phase_shift",
+                            remedy="Give degrees, -360 to 360")  # fmt: skip
         checks = (
             ("pixel_size", self.pixel_size_angstrom, True),
             ("energy", self.energy_ev, True),

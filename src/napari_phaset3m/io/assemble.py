@@ -23,7 +23,9 @@ from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, mi
 from napari_phaset3m.io.sidecar import read_mtf
 
 _SCALAR_NAMES = tuple(
-    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name != "defocus_angstrom"
+    name
+    for name in FIELDS
+    if name.endswith(("_angstrom", "_ev", "_mrad", "_deg")) and name not in ("defocus_angstrom", "tilt_deg")
 )
 
 

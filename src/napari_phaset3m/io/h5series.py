@@ -29,6 +29,7 @@ _SCALARS = (
     "energy_spread_ev",
     "focal_spread_angstrom",
     "convergence_semiangle_mrad",
+    "phase_shift_deg",
 )
 _ARRAYS = ("tilt_deg", "defocus_angstrom", "dose_per_image", "shifts_px", "used", "mtf")
 

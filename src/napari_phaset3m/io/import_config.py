@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,17 @@ def binned_shape(shape: tuple[int, int], config: ImportConfig) -> tuple[int, int
             f"{max(1, min(ny, nx) // _SMALLEST)} at most"
         )
     return small
+
+
+def at_scale(config: ImportConfig, factor: float) -> ImportConfig:
+    """The same bin, and the rectangle over the same part of images of ``factor`` times the pixels.
+
+    Where its edges come to lie within pixels, these are kept whole.
+    """
+    if config.crop is None or factor == 1:
+        return config
+    y0, y1, x0, x1 = (edge * factor for edge in config.crop)
+    return config.model_copy(update={"crop": (floor(y0), ceil(y1), floor(x0), ceil(x1))})
 
 
 def shift_added_px(shape: tuple[int, int], config: ImportConfig) -> np.ndarray:

@@ -1,16 +1,18 @@
 """Fits of the CTF for an import: IMOD's ``.defocus``, CTFFIND's and AreTomo's text.
 
-A series holds a defocus for each image, one astigmatism and one Cs for all. What else the fits state is told.
+A series holds a defocus for each image; one astigmatism, one phase shift and one Cs for all. What else the
+fits state is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from napari_phaset3m.core.phase_plate import mean_plate_deg
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.ctf_text import read_ctf_text
 from napari_phaset3m.io.imod import read_defocus
@@ -33,7 +35,7 @@ class _Fits:
 
 
 def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
-    """Defocus of each row; astigmatism, Cs, voltage and pixel are left with ``found``.
+    """Defocus of each row; astigmatism, phase shift, Cs, voltage and pixel are left with ``found``.
 
     Raises
     ------
@@ -51,20 +53,14 @@ def take_defocus(file: Path, rows: Sequence[Candidate], found: Found) -> list[Ca
     if np.abs(one - two).max() > _LEAST_ASTIGMATISM:
         # Df(phi) = mean + (one - two) / 2 cos 2(phi - azimuth), and C12 lowers it along phi12.
         found.astigmatism += ((two - one) / 2 * np.exp(2j * np.deg2rad(fits.azimuth_deg))).tolist()
-    unused = ", ".join(_unused(fits))
+    found.phase_shift_deg += fits.phase_shift_deg.tolist()
+    unused = ", ".join(fits.others)
     if unused:
         found.note(f"{file.name} states more, which is not used: {unused}")
     return [
         replace(row, entry=replace(row.entry, defocus_angstrom=float(value)))
         for row, value in zip(rows, (one + two) / 2, strict=True)
     ]
-
-
-def _unused(fits: _Fits) -> Iterator[str]:
-    phase = float(np.abs(fits.phase_shift_deg).max())
-    if phase > _LEAST_PHASE_DEG:
-        yield f"phase shift (up to {phase:.0f}°; images are modelled without a phase plate)"
-    yield from fits.others
 
 
 def _imod(file: Path, count: int, name: str) -> _Fits:
@@ -119,7 +115,25 @@ def _take_cs(file: Path, stated: float | None, found: Found) -> list[str]:
     return [f"Cs {stated * 1e-7:g} mm ({known * 1e-7:g} mm is stated elsewhere)"]
 
 
-def shared_astigmatism(found: Found) -> None:
+def shared_optics(found: Found) -> None:
+    """What a series has once, from the fits of all its images."""
+    _shared_plate(found)
+    _shared_astigmatism(found)
+
+
+def _shared_plate(found: Found) -> None:
+    """The mean phase shift, where the fits state one."""
+    each = found.phase_shift_deg
+    if not each or np.abs(each).max() <= _LEAST_PHASE_DEG:
+        return
+    mean, apart = mean_plate_deg(each)
+    found.fields["phase_shift_deg"] = round(mean, 3)
+    found.note_first(
+        f"phase shift {mean:.1f}° of the fits, one for all images: their mean, ± {apart:.1f}° between images"
+    )
+
+
+def _shared_astigmatism(found: Found) -> None:
     """One astigmatism for all images: the median of what the fits state, where they agree on one."""
     if not found.astigmatism:
         return

@@ -31,6 +31,8 @@ class Found:
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
     #: C12 exp(2i phi12) of each image that a fit speaks of, angstrom, in the files' images.
     astigmatism: list[complex] = field(default_factory=list)
+    #: Of each image that a fit speaks of, degrees.
+    phase_shift_deg: list[float] = field(default_factory=list)
     #: Added to all tilts at last, and the file that says so.
     offset: tuple[float, str] | None = None
     _said: set[str] = field(default_factory=set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,6 @@ from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.io.orient import turn, turn_aberrations, turn_shifts
 from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import RawSeries, missing
@@ -35,6 +34,9 @@ class ImageReader(Protocol):
         ...
 
 
+#: Mends the assembled, unturned images in place (they are those of the series), telling text and fraction;
+#: returns what the history keeps of it: ``parameters`` and ``told``.
+Mend = Callable[[TiltFocalSeries, np.ndarray], Generator[Any, None, dict[str, Any]]]
 #: Float and complex copies of one full-size image while it is binned.
 _WORK_BYTES = {"fourier": 24, "mean": 8}
 
@@ -66,9 +68,9 @@ def iterate_load(
     plan: ImportPlan,
     config: ImportConfig | None = None,
     *,
-    movies: MovieConfig | None = None,
     overrides: Mapping[str, Any] | None = None,
     reader: ImageReader | None = None,
+    mend: Mend | None = None,
 ) -> Iterator[LoadProgress | Loaded]:
     """Read, crop, bin and turn image after image; the last event is :class:`Loaded`.
 
@@ -77,14 +79,14 @@ def iterate_load(
     plan : ImportPlan
     config : ImportConfig, optional
         By default the plan's own.
-    movies : MovieConfig, optional
-        How movies are read; their frames are summed.
     overrides : mapping, optional
         What ``load_series`` takes: fields that win over the plan's, and ``counts``, ``normalise``,
         ``vacuum_intensity``, ``intensity_offset``, ``dark_field``, ``unused``. Pixel size, shifts and MTF are
         those of the files' images: they follow the bin, the crop and the turn.
     reader : ImageReader, optional
         Where images come from in place of their files.
+    mend : callable, optional
+        Replaces bad pixels before images are turned, which spreads them (``prepare.outliers.mend``).
 
     Raises
     ------
@@ -105,7 +107,7 @@ def iterate_load(
     path = plan.images[0].file
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
     images = np.empty(whole, REAL)
-    source = reader or Reader(plan, movies)
+    source = reader or Reader(plan)
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
         image = shrink(source.read(entry), settings)
@@ -117,11 +119,46 @@ def iterate_load(
     series = _assembled(plan, images, settings, angle, given)
     if isinstance(source, Reader):  # of images from elsewhere no file is known
         series = series.replace(sections=_sections(plan, source, settings, angle))
+    if mend is not None:
+        series = yield from _mended(series, images, mend)
+    elif angle != 90 * quarter and not _are_mended(plan):
+        series = _told_spread(series, angle)
     if angle != 90 * quarter:  # in place, because nobody else has the images yet
         for number, image in enumerate(images.reshape(-1, *shape)):
             yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
             image[:] = turn(image, angle - 90 * quarter)[0]
     yield Loaded(series)
+
+
+def _are_mended(plan: ImportPlan) -> bool:
+    """Whether hot pixels of the files' images were replaced before."""
+    before = plan.history
+    at_import = any("outliers" in (step.get("parameters") or ()) for step in before)
+    return at_import or any(step.get("step") == "outliers" for step in before)
+
+
+def _told_spread(series: TiltFocalSeries, angle: float) -> TiltFocalSeries:
+    note = f"hot pixels are spread by the turn of {angle:g} degrees: an import can mend first (--outliers)"
+    return series.replace(metadata={**series.metadata, "notes": (*series.metadata["notes"], note)})
+
+
+def _mended(
+    series: TiltFocalSeries, images: np.ndarray, mend: Mend
+) -> Generator[LoadProgress, None, TiltFocalSeries]:
+    """The series with its bad pixels replaced, told in the history of the import."""
+    parts = mend(series, images)
+    while True:
+        try:
+            event = next(parts)
+        except StopIteration as end:
+            found: dict[str, Any] = end.value
+            break
+        yield LoadProgress(event.text, 1.0)
+    *before, last = series.metadata["history"]
+    done = dict(last)
+    done["parameters"] = {**done["parameters"], "outliers": found["parameters"]}
+    done["told"] = {**done["told"], **found["told"]}
+    return series.replace(metadata={**series.metadata, "history": (*before, done)})
 
 
 def _assembled(
@@ -159,6 +196,9 @@ def _assembled(
         "questions": [str(question) for question in plan.questions],
     }
     parameters = {**config.model_dump(mode="json"), "tilt_axis_angle_deg": angle}
+    if plan.has_movies:
+        parameters |= {"gain": None if plan.gain is None else str(plan.gain)}
+        parameters |= {"movies": plan.movies.model_dump(mode="json")}
     if added.any():
         told["shift_added_px"] = added.tolist()  # pixels of the files
     history = (*plan.history, history_entry("import", parameters, told))

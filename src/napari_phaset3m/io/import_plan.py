@@ -15,6 +15,7 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_cells import checked_cells, checked_value
 from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry, Question
+from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.io.raw import FIELDS, missing
 
 _WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain",
@@ -45,6 +46,8 @@ class ImportPlan:
         Further fields of the series, e.g. ``spherical_aberration_angstrom``.
     gain : Path or None
         Gain reference of the movies.
+    movies : MovieConfig
+        How movies and their gain reference are read; with EER, ``image_shape`` and pixel are upsampled ones.
     dark_field : bool
         The images are of STEM, in which the specimen is bright: loading inverts them.
     defocus_reference : {"center", "exit"}
@@ -74,6 +77,7 @@ class ImportPlan:
     dtype: np.dtype[Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     gain: Path | None = None
+    movies: MovieConfig = field(default_factory=MovieConfig)
     dark_field: bool = False
     defocus_reference: str = "center"
     config: ImportConfig = field(default_factory=ImportConfig)
@@ -186,6 +190,11 @@ class ImportPlan:
         """Whether images are sums of movies."""
         return any(entry.frames == entry.file for entry in self.images)
 
+    @property
+    def has_movies(self) -> bool:
+        """Whether images have a movie: are its sum, or can be made from it anew."""
+        return any(entry.frames is not None for entry in self.images)
+
     def check(self) -> None:
         """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
         self._check_places()
@@ -241,6 +250,7 @@ class ImportPlan:
             "energy_ev": self.energy_ev,
             "tilt_axis_angle_deg": self.tilt_axis_angle_deg,
             "gain": None if self.gain is None else str(self.gain),
+            "movies": self.movies.model_dump(mode="json") if self.has_movies else None,
             **self.config.model_dump(mode="json"),
             "fields": dict(self.fields),
             "notes": list(self.notes),

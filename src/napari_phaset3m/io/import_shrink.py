@@ -12,7 +12,7 @@ from napari_phaset3m.io.sidecar import read_mtf
 
 
 def shrunk_fields(
-    fields: Mapping[str, Any], counts: tuple[int, int], added_px: np.ndarray, factor: int
+    fields: Mapping[str, Any], counts: tuple[int, int], added_px: np.ndarray, factor: float
 ) -> dict[str, Any]:
     """Shifts and MTF of the files' images, as they are of the binned and cropped ones (not turned yet).
 
@@ -25,8 +25,8 @@ def shrunk_fields(
         (n_tilt, n_focus).
     added_px : ndarray
         `(2,)` (y, x), pixels of the files: what the crop adds to the shifts.
-    factor : int
-        Of the bin.
+    factor : float
+        Of the bin; below 1 the images have more pixels than the files.
 
     Returns
     -------

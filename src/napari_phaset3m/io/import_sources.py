@@ -14,7 +14,7 @@ from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.limits import check_exists, check_real
 from napari_phaset3m.io.movie_sources import TiffFrames, tiff_error
-from napari_phaset3m.io.movies import MovieConfig, open_movie
+from napari_phaset3m.io.movies import open_movie
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import look_beside
 
@@ -80,12 +80,11 @@ class Reader:
     Parameters
     ----------
     plan : ImportPlan
-        For its size, gain and pixel.
-    movies : MovieConfig, optional
+        For its size, and how its movies are read.
     """
 
-    def __init__(self, plan: ImportPlan, movies: MovieConfig | None = None) -> None:
-        self._plan, self._movies = plan, movies
+    def __init__(self, plan: ImportPlan) -> None:
+        self._plan = plan
         self._open: dict[Path, Any] = {}
         self._gain: np.ndarray | None = None
 
@@ -135,7 +134,7 @@ class Reader:
 
     def _sum(self, entry: ImageEntry) -> np.ndarray:
         gain: Any = self._plan.gain if self._gain is None else None
-        movie = open_movie(entry.file, gain, config=self._movies, frame_range=entry.frame_range)
+        movie = open_movie(entry.file, gain, config=self._plan.movies, frame_range=entry.frame_range)
         if self._plan.gain is not None and self._gain is None:
             self._gain = movie.gain
         total = np.zeros(movie.image_shape, REAL)

@@ -18,8 +18,9 @@ from napari_phaset3m.io.import_cells import CELLS
 from napari_phaset3m.io.import_config import Crop, ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_found import Found, finish
-from napari_phaset3m.io.import_load import Loaded, LoadProgress, iterate_load
+from napari_phaset3m.io.import_load import Loaded, LoadProgress, Mend, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
+from napari_phaset3m.io.import_movies import with_movies
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.io.movies import MovieConfig
@@ -48,6 +49,7 @@ def look(
     *,
     tolerance_deg: float = 0.3,
     gain: PathLike | None = None,
+    movies: MovieConfig | None = None,
     tilt_deg: PathLike | Sequence[float] | None = None,
 ) -> ImportPlan:
     """Recognise a series in files and folders; only headers and text are read.
@@ -62,6 +64,8 @@ def look(
         Angles closer than this are foci of one tilt.
     gain : path-like, optional
         Gain reference of movies.
+    movies : MovieConfig, optional
+        How movies and their gain reference are read.
     tilt_deg : path-like or sequence of float, optional
         Angles in place of the files', one for each image in the order of files and sections.
 
@@ -79,7 +83,7 @@ def look(
     """
     from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
-    from napari_phaset3m.io.import_ctf import shared_astigmatism
+    from napari_phaset3m.io.import_ctf import shared_optics
     from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
     from napari_phaset3m.io.import_stack import look_files
     from napari_phaset3m.io.toml_plan import read_plan
@@ -92,7 +96,7 @@ def look(
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
         plan = read_plan(listed[0])
         plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg)
-        return plan if gain is None else _with_gain(plan, gain)
+        return _read_as(plan, gain, movies)
     given = sort_paths(listed)
     found = Found()
     if given.orphans:
@@ -107,13 +111,17 @@ def look(
     if tilt_deg is not None:
         set_angles(tilt_deg, found)
         found.offset = None  # they stand in place of the files'
-    shared_astigmatism(found)
-    plan = finish(found, tolerance_deg)
-    return plan if gain is None else _with_gain(plan, gain)
+    shared_optics(found)
+    return _read_as(finish(found, tolerance_deg), gain, movies)
+
+
+def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None) -> ImportPlan:
+    plan = plan if gain is None else _with_gain(plan, gain)
+    return plan if movies is None else with_movies(plan, movies)
 
 
 def _with_gain(plan: ImportPlan, gain: PathLike) -> ImportPlan:
-    if all(entry.frames is None for entry in plan.images):
+    if not plan.has_movies:
         raise ConfigError(
             "gain: the files are no movies. Images are corrected in step Prepare (Gain and dark; "
             "phaset3m prepare --reference-gain)"
@@ -153,6 +161,7 @@ def load(
     crop: Crop | None = None,
     bin_method: str | None = None,
     movies: MovieConfig | None = None,
+    mend: Mend | None = None,
     on_progress: OnProgress | None = None,
     **overrides: Any,
 ) -> TiltFocalSeries:
@@ -168,6 +177,8 @@ def load(
         Rectangle of the files' images, before binning and turning; rows count as in the array.
     bin_method : {"fourier", "mean"}, optional
     movies : MovieConfig, optional
+    mend : callable, optional
+        Replaces bad pixels before images are turned: ``napari_phaset3m.prepare.outliers.mend``.
     on_progress : callable, optional
         Called with a text and the fraction done; what it raises ends the loading.
     **overrides
@@ -183,8 +194,9 @@ def load(
     DataError, ConfigError
         Something needed is missing or damaged, or it would not fit in the memory.
     """
+    plan = plan if movies is None else with_movies(plan, movies)
     config = config_of(plan, bin=bin, crop=crop, bin_method=bin_method)
-    for event in iterate_load(plan, config, movies=movies, overrides=overrides):
+    for event in iterate_load(plan, config, overrides=overrides, mend=mend):
         if isinstance(event, Loaded):
             return event.series
         if on_progress is not None:
@@ -234,5 +246,14 @@ def write(
         series = load(replace(plan, config=settings), on_progress=on_progress)
     text, data = target.with_suffix(".toml"), target.with_suffix(".h5")
     save_series(series, data)
-    write_plan(replace(plan, dark_field=series.is_dark_field), settings, text)
+    write_plan(as_loaded(plan, series), settings, text)
     return text, data
+
+
+def as_loaded(plan: ImportPlan, series: TiltFocalSeries) -> ImportPlan:
+    """The plan for writing beside the series that was loaded from it: what became of its images is noted."""
+    notes = plan.notes
+    done = series.metadata.get("history", ())[len(plan.history) :]  # before: the plan's files are so
+    if any(step["step"] == "import" and step["parameters"].get("outliers") for step in done):
+        notes = (*notes, "hot pixels were replaced at import, which opening this text does not repeat")
+    return replace(plan, dark_field=series.is_dark_field, notes=notes)

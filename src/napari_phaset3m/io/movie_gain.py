@@ -32,10 +32,14 @@ def read_gain(
     image = np.asarray(gain) if isinstance(gain, np.ndarray) else _read(check_exists(gain))
     if image.ndim != 2:
         raise DataError(f"has shape {image.shape}; a gain reference is one image", path=path, field="gain")
+    stored = image.shape
     image = np.rot90(image.astype(REAL), -config.gain_rotate)  # rows run upwards: clockwise in array terms
     if config.gain_flip != "none":
         image = image[::-1] if config.gain_flip == "up-down" else image[:, ::-1]
-    image = _fit(image, shape, path, notes)
+    fitted = _fit(image, shape, notes)
+    if fitted is None:
+        raise _misfit(stored, shape, config.gain_rotate, path)
+    image = fitted
     good = np.isfinite(image) & (image > 0)
     if not good.any():
         raise DataError("holds no positive value", path=path, field="gain")
@@ -47,10 +51,8 @@ def read_gain(
     return np.ascontiguousarray(np.where(good, result, 0), dtype=REAL)
 
 
-def _fit(
-    image: np.ndarray, shape: tuple[int, int], path: str | os.PathLike[str], notes: list[str]
-) -> np.ndarray:
-    """Bring a reference of the double, half, fourfold or quarter size to that of the frames."""
+def _fit(image: np.ndarray, shape: tuple[int, int], notes: list[str]) -> np.ndarray | None:
+    """A reference of the double, half, fourfold or quarter size brought to that of the frames; else None."""
     for factor in (1, 2, 4):
         if image.shape == (shape[0] * factor, shape[1] * factor):
             if factor > 1:
@@ -60,11 +62,24 @@ def _fit(
         if shape == (image.shape[0] * factor, image.shape[1] * factor):
             notes.append(f"gain reference repeated by {factor}")
             return image.repeat(factor, axis=0).repeat(factor, axis=1)
-    raise DataError(
-        f"is {image.shape[0]} x {image.shape[1]}, the frames are {shape[0]} x {shape[1]}",
+    return None
+
+
+def _misfit(
+    stored: tuple[int, ...], shape: tuple[int, int], turns: int, path: str | os.PathLike[str]
+) -> DataError:
+    """What is wrong with the size of a reference, and the turn that mends it where one does."""
+    turned = f", turned by gain_rotate = {turns}" if turns % 2 else ""
+    other = stored if turns % 2 else stored[::-1]
+    fits = any(
+        other == (shape[0] * n, shape[1] * n) or shape == (other[0] * n, other[1] * n) for n in (1, 2, 4)
+    )
+    remedy = "It fits with gain_rotate = " + ("0 or 2" if turns % 2 else "1 or 3")
+    return DataError(
+        f"is {stored[0]} x {stored[1]}{turned}, the frames are {shape[0]} x {shape[1]} pixels (y, x)",
         path=path,
         field="gain",
-        remedy="Give the reference of this camera mode, or turn it (gain_rotate)",
+        remedy=remedy if fits else "Give the reference of this camera and mode: no quarter turn makes it fit",
     )
 
 

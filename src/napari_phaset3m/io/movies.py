@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from napari_phaset3m.config import Model, PositiveInt
 from napari_phaset3m.core.precision import REAL
@@ -22,18 +22,35 @@ MOVIE_SUFFIXES = (".eer", ".tif", ".tiff", ".mrc", ".mrcs", ".st")
 _GROUPS = 40
 
 
+def whole(value: Any) -> Any:
+    """A whole number that is written as text (a flag) as a number; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class MovieConfig(Model):
     """How a movie and its gain reference are read."""
 
-    eer_upsampling: Literal[1, 2, 4] = Field(1, description="Pixels per detector pixel along each side (EER)")
+    eer_upsampling: Annotated[Literal[1, 2, 4], BeforeValidator(whole)] = Field(
+        1,
+        title="EER upsampling",
+        description="Pixels per detector pixel along each side (EER); the pixel size follows",
+    )
     eer_group: PositiveInt | None = Field(
-        None, description="Raw frames summed into one (EER); default: from the dose, else 40 groups"
+        None,
+        title="EER frames per fraction",
+        description="Raw frames summed into one (EER); none: from the dose, else 40 fractions",
     )
     eer_group_dose: float = Field(
-        0.5, gt=0, le=100, description="Dose of one group, e/Å² (EER), where the dose is known"
+        0.5,
+        gt=0,
+        le=100,
+        title="EER dose per fraction (e/Å²)",
+        description="Dose of one fraction, e/Å² (EER), where the dose is known and no number is given",
     )
-    gain_rotate: Literal[0, 1, 2, 3] = Field(
-        0, description="Quarter turns of the gain reference, counter-clockwise on screen, before the flip"
+    gain_rotate: Annotated[Literal[0, 1, 2, 3], BeforeValidator(whole)] = Field(
+        0,
+        title="Gain quarter turns",
+        description="Quarter turns of the gain reference, counter-clockwise on screen, before the flip",
     )
     gain_flip: Literal["none", "up-down", "left-right"] = Field(
         "none", description="Flip of the gain reference, after the turn"

@@ -27,6 +27,11 @@ FIELDS: Mapping[str, tuple[str, str, str]] = {
         "--convergence-semiangle",
         "illumination half-angle (standard deviation), mrad",
     ),
+    "phase_shift_deg": (
+        "phase_shift",
+        "--phase-plate",
+        "phase shift of a phase plate, degrees (CTFFIND's: what was scattered goes ahead of the direct beam)",
+    ),
     "mtf": (
         "mtf",
         "--mtf",

@@ -14,10 +14,11 @@ from napari_phaset3m.core.sections import shrink_matrix
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_movies import MOVIE_KEYS, SETTINGS_KEY, file_of, movies_of_table
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
-from napari_phaset3m.io.import_sources import Reader, open_images
+from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
 from napari_phaset3m.io.text import read_text_file
@@ -25,9 +26,12 @@ from napari_phaset3m.io.toml_rows import METADATA, PER_IMAGE, angle_of, by_tilt,
 from napari_phaset3m.io.toml_sections import TOP_KEYS, stated_sections
 
 _OPTIONS = {"defocus_reference", "counts", "normalisation", "tilt_axis_angle_deg", "rotated_deg", "image"}
-_OPTIONS |= TOP_KEYS | {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions"}
+_OPTIONS |= {"dark_field", "bin", "bin_method", "crop", "gain", "history", "notes", "questions", *MOVIE_KEYS}
+_OPTIONS |= TOP_KEYS
 _TOP_KEYS = (set(FIELDS) - {"tilt_deg", "defocus_angstrom", "shifts_px", "used"}) | _OPTIONS
-SCALARS = tuple(name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad")) and name in _TOP_KEYS)
+SCALARS = tuple(
+    name for name in FIELDS if name.endswith(("_angstrom", "_ev", "_mrad", "_deg")) and name in _TOP_KEYS
+)
 WRITER = "napari-phaset3m"
 #: What is stated for the files' images, and follows bin and crop.
 OF_FILES = ("pixel_size_angstrom", "shifts_px", "mtf")
@@ -51,7 +55,7 @@ def read_toml(path: str | Path, given: Mapping[str, Any] | None = None) -> RawSe
     base = Path(path)
     table, rows = parse_toml(base)
     config = import_config(table, base)
-    images, found, shape, reader = _read_images(rows, base, config, table.get("gain"))
+    images, found, shape, reader = _read_images(rows, base, config, table)
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
@@ -144,6 +148,7 @@ def _metadata(table: Mapping[str, Any], rows: list[list[dict[str, Any]]], base: 
     if any(entry.get("frames") for row in rows for entry in row):
         found["movies"] = [[_movie(image_of(entry, base), entry) for entry in row] for row in rows]
         found |= {"gain": str(base.parent / table["gain"])} if "gain" in table else {}
+        found[SETTINGS_KEY] = movies_of_table(table, base).model_dump(mode="json")
     for key in METADATA:
         values = [[entry.get(key) for entry in row] for row in rows]
         flat = [value for row in values for value in row]
@@ -183,17 +188,15 @@ def take_conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
 
 
 def _read_images(
-    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, gain: str | None
+    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, table: Mapping[str, Any]
 ) -> tuple[np.ndarray, dict[str, Any], tuple[int, int], Reader]:
     """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the first file's fields and (ny, nx); who read."""
     entries = [[image_of(entry, base) for entry in row] for row in rows]
     first = entries[0][0]
-    source = open_images(first.file)
-    shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
-    dtype = np.dtype(source.images.dtype)
-    plan = ImportPlan(
-        (first,), None, None, None, shape, dtype, gain=None if gain is None else base.parent / gain
-    )
+    movies = movies_of_table(table, base)
+    shape, dtype, fields = file_of(first, movies)
+    reference = base.parent / str(table["gain"]) if "gain" in table else None
+    plan = ImportPlan((first,), None, None, None, shape, dtype, gain=reference, movies=movies)
     small = described_shape(shape, config, base)
     whole = (len(entries), len(entries[0]), *small)
     check_memory(whole, 4, base, "image")
@@ -202,7 +205,7 @@ def _read_images(
     for i, row in enumerate(entries):
         for j, entry in enumerate(row):
             result[i, j] = shrink(reader.read(entry), config)
-    return result, source.fields, shape, reader
+    return result, fields, shape, reader
 
 
 def described_shape(shape: tuple[int, int], config: ImportConfig, base: Path) -> tuple[int, int]:

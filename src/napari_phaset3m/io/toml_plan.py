@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_entry import ImageEntry, Question
+from napari_phaset3m.io.import_movies import file_of, movies_of_table
 from napari_phaset3m.io.import_plan import ImportPlan
-from napari_phaset3m.io.import_sources import open_images
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number
 from napari_phaset3m.io.sidecar import read_mtf
 from napari_phaset3m.io.toml import (
@@ -42,23 +42,24 @@ def read_plan(path: str | Path) -> ImportPlan:
         for i, row in enumerate(rows)
         for j, entry in enumerate(row)
     )
-    source = open_images(images[0].file)
-    shape = (int(source.images.shape[-2]), int(source.images.shape[-1]))
+    movies = movies_of_table(table, base)
+    shape, dtype, found = file_of(images[0], movies)
     whole = {
-        name: as_number(table[name], base, name) if name in table else source.fields.get(name)
+        name: as_number(table[name], base, name) if name in table else found.get(name)
         for name in ("pixel_size_angstrom", "energy_ev")
     }
     config, sections = import_config(table, base), stated_sections(table, rows, base)
     described_shape(shape, config, base)  # refuses what does not fit
-    told = RawSeries(base, source.images)
+    told = RawSeries(base, np.empty(0))
     take_conventions(told, table)
     return ImportPlan(
         images=images if sections is None else tuple(replace(e, raw=k) for k, e in enumerate(images)),
         tilt_axis_angle_deg=told.tilt_axis_angle_deg,
         image_shape=shape,
-        dtype=np.dtype(source.images.dtype),
+        dtype=dtype,
         fields=_fields(table, set(whole), base),
         gain=base.parent / str(table["gain"]) if "gain" in table else None,
+        movies=movies,
         dark_field=told.dark_field,
         defocus_reference=told.defocus_reference,
         config=config,

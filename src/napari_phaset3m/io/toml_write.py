@@ -15,6 +15,7 @@ from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.atomic import atomic_path, write_text
 from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry
+from napari_phaset3m.io.import_movies import movie_lines, movie_settings
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.provenance import jsonable, package_version
 from napari_phaset3m.io.raw import kept_notes
@@ -79,6 +80,8 @@ def _whole_lines(series: TiltFocalSeries, path: Path) -> Iterator[str]:
     yield 'defocus_reference = "center"'
     if series.metadata.get("movies") and series.metadata.get("gain"):
         yield f"gain = {_name(Path(str(series.metadata['gain'])), path)}"
+    if series.metadata.get("movies"):
+        yield from movie_lines(movie_settings(series.metadata))
     if series.metadata.get("notes"):
         yield f"notes = {json.dumps(kept_notes(series.metadata['notes']), ensure_ascii=False)}"
     if series.metadata.get("history"):
@@ -163,6 +166,7 @@ def _plan_lines(plan: ImportPlan, config: ImportConfig, path: Path) -> Iterator[
     yield from _said_of_values(plan)
     if plan.gain is not None:
         yield f"gain = {_name(plan.gain, path)}"
+    yield from movie_lines(plan.movies)
     if config.bin > 1:
         yield f"bin = {config.bin}\nbin_method = {json.dumps(config.bin_method)}"
     if config.crop is not None:

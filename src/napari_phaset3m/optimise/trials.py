@@ -123,6 +123,7 @@ def signature(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Opt
         "used": series.used,
         "optics": [series.energy_ev, series.spherical_aberration_angstrom, series.focal_spread_angstrom],
         "aberrations": dict(series.aberrations),
+        **({} if series.phase_shift_deg is None else {"phase_shift": series.phase_shift_deg}),
         "config": config,
         "wanted": wanted.model_dump(exclude=free, mode="json"),
     }

@@ -44,6 +44,11 @@ def as_imported(series: TiltFocalSeries, image: np.ndarray) -> np.ndarray:
     return image
 
 
+def mended_at_import(series: TiltFocalSeries) -> bool:
+    """Whether the import replaced hot pixels before it turned the images."""
+    return any(item["step"] == "import" and item["parameters"].get("outliers") for item in history(series))
+
+
 def why_inexact(series: TiltFocalSeries) -> str:
     """Why pixels of the series are no longer the camera's; empty while crop and quarter turns were all."""
     factor, angle = bin_of(series), float(series.tilt_axis_angle_deg)

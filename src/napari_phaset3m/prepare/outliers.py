@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +22,7 @@ from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import electrons_per_unit, paced, retold
+from napari_phaset3m.prepare.imported import mended_at_import, why_inexact
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
 from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes, find_spikes_in_parts
 
@@ -65,11 +67,38 @@ class OutlierReport:
 
 def run(series: TiltFocalSeries, config: OutliersConfig, *, finish: Finish | None = None) -> Iterator[Event]:
     """Find and replace; the mean of what is not replaced is untouched."""
+    images = np.empty_like(series.images)
+    report, told = yield from _mended(series, config, images)
+    yield Done(recorded(series.replace(images=images), "outliers", config, told), report)
+
+
+def mend(series: TiltFocalSeries, images: np.ndarray) -> Generator[Progress, None, dict[str, Any]]:
+    """Replace outliers with the defaults, in place: for an import, before it turns the images.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    images : ndarray
+        `(n_tilt, n_focus, ny, nx)` float32, changed; it may be the memory of the series' own images.
+
+    Returns
+    -------
+    dict
+        Parameters and what was found, for the history.
+    """
+    config = OutliersConfig()
+    _, told = yield from _mended(series, config, images)
+    return {"parameters": config.model_dump(mode="json"), "told": told}
+
+
+def _mended(
+    series: TiltFocalSeries, config: OutliersConfig, images: np.ndarray
+) -> Generator[Progress, None, tuple[OutlierReport, dict[str, Any]]]:
+    """Write the mended images, each after it was read for the last time."""
     electron = np.ones(series.images.shape[:2])
     hot = dead = np.zeros(series.image_shape, bool)
     if config.hot and electron.size >= _FEWEST_IMAGES:
         hot, dead = yield from _find_fixed(series, config)
-    images = np.empty_like(series.images)
     spikes = np.zeros(electron.shape, int)
     at = Progress("Outliers", 0.5)
     for item in paced(series, "Outliers", 0.5, 1.0):
@@ -85,14 +114,18 @@ def run(series: TiltFocalSeries, config: OutliersConfig, *, finish: Finish | Non
             spikes[item] = int(bad.sum())
             _replace(image, bad)
         images[item] = image
-    told = {
+    told: dict[str, Any] = {
         "hot_pixels": int(hot.sum()),
         "dead_pixels": int(dead.sum()),
         "spike_pixels": int(spikes.sum()),
         "most_spikes_in_one_image": int(spikes.max()),
     }
-    done = recorded(series.replace(images=images), "outliers", config, told)
-    yield Done(done, OutlierReport(hot, dead, spikes, electron))
+    why = why_inexact(series)
+    if why and not mended_at_import(series):
+        told["note"] = (
+            f"{why}: hot pixels are spread and found less surely; an import can mend before (--outliers)"
+        )
+    return OutlierReport(hot, dead, spikes, electron), told
 
 
 def preview(series: TiltFocalSeries, config: OutliersConfig, tilt: int, focus: int) -> np.ndarray:

@@ -18,7 +18,8 @@ def found_words(step: str, told: Mapping[str, Any]) -> str:
     """
     if step == "outliers":
         hot, dead, hits = (told[f"{kind}_pixels"] for kind in ("hot", "dead", "spike"))
-        return f"{hot} hot, {dead} dead pixels, {hits} of X-ray hits"
+        text = f"{hot} hot, {dead} dead pixels, {hits} of X-ray hits"
+        return f"{text}; {told['note']}" if told.get("note") else text
     if step == "reference" and told["pixels_without_gain"]:
         return f"{_many(told['pixels_without_gain'], 'pixel')} without gain set to 0"
     if step == "normalise":
@@ -37,6 +38,9 @@ def _motion(told: Mapping[str, Any]) -> str:
     done, wanted, left_out = (told[key] for key in ("movies_corrected", "movies", "frames_left_out"))
     if done < wanted:
         text = f"{done} of {wanted} movies; {text}"
+    none = told.get("movies_without_drift", 0)
+    if none:
+        text += f"; none that the frames support in {_many(none, 'movie')}"
     return f"{text}; {_many(left_out, 'frame')} left out" if left_out else text
 
 

@@ -75,6 +75,7 @@ def _facts(series: TiltFocalSeries, microscope: Microscope, subject: Subject) ->
             "illumination half-angle, standard deviation (mrad)",
             microscope.convergence_semiangle_rad * 1e3 or None,
         ),
+        ("phase shift of the phase plate (°)", series.phase_shift_deg),
         ("objective aperture, half-angle (mrad)", subject.aperture_mrad),
         ("pixel (Å)", series.pixel_size_angstrom),
     ]

@@ -254,6 +254,7 @@ def _series(config: SimulationConfig, images: np.ndarray) -> TiltFocalSeries:
         energy_spread_ev=optics.energy_spread_ev,
         focal_spread_angstrom=optics.sigma_f_angstrom,
         convergence_semiangle_mrad=optics.convergence_semiangle_mrad,
+        phase_shift_deg=optics.phase_shift_deg or None,
         mtf=None if acquisition.mtf is None else np.transpose(acquisition.mtf),
         aberrations=optics.aberrations,
         dose_per_image=None if acquisition.dose_per_image is None else np.asarray(acquisition.dose_per_image),

@@ -153,6 +153,9 @@ class OpticsConfig(Model):
     convergence_semiangle_mrad: float = Field(
         0.0, ge=0, description="Illumination half-angle (standard deviation), mrad"
     )
+    phase_shift_deg: float = Field(
+        0.0, ge=-360, le=360, description="Phase shift of a phase plate, ° (0: there is none)"
+    )
     aberrations: dict[str, float] = Field(
         default_factory=dict, description="Further Krivanek coefficients: C.. in Å, phi.. in rad"
     )

@@ -42,6 +42,7 @@ def true_microscope(config: SimulationConfig) -> Microscope:
         convergence_semiangle_rad=optics.convergence_semiangle_mrad * 1e-3,
         aberrations={**optics.aberrations, **config.errors.unstated_aberrations},
         mtf=config.acquisition.mtf,
+        phase_shift_rad=float(np.radians(optics.phase_shift_deg)),
     )
 
 

@@ -8,8 +8,10 @@ import pytest
 from napari_phaset3m.core.contrast import contrast_transfer
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.prepare.align.added import TOGETHER_PX, added_foci
 from napari_phaset3m.prepare.align.axis import zero_of
 from napari_phaset3m.prepare.align.coarse import iterate_coarse
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
@@ -17,9 +19,10 @@ from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.mass import centres, line_shifts, mass
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
-from napari_phaset3m.prepare.align.signal import TiltImages, foci_add_up, placed
+from napari_phaset3m.prepare.align.signal import TiltImages, placed, tilt_images
 from napari_phaset3m.prepare.align.stretch import stretched
-from napari_phaset3m.prepare.events import drain
+from napari_phaset3m.prepare.events import Progress, drain
+from napari_phaset3m.prepare.images import finished
 
 SIZE, AXIS = 56, 1.2
 TILTS = np.arange(-60, 61, 6.0)
@@ -122,6 +125,10 @@ def focal_pairs(shifts: np.ndarray, apart: np.ndarray, noise: float) -> TiltFoca
     return TiltFocalSeries(images=images, tilt_deg=TILTS, pixel_size_angstrom=20.0, energy_ev=3e5, **more)
 
 
+def foci_add_up(series, alignment, config):
+    return finished(added_foci(series, alignment, config)) is not None
+
+
 def test_foci_that_lie_on_each_other_are_added():
     """Not where they are displaced, or nothing tells their transfer."""
     shifts, together = injected(), np.zeros((TILTS.size, 2))
@@ -139,6 +146,58 @@ def test_foci_that_lie_on_each_other_are_added():
     assert not foci_add_up(unknown, Alignment.of(unknown), config)
     single = given.replace(used=np.tile([True, False], (TILTS.size, 1)))
     assert not foci_add_up(single, Alignment.of(single), config)
+
+
+class _After:
+    """Asks to finish from the n-th time on."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def finish_requested(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_foci_are_added_once_at_the_working_size_with_progress():
+    """They were filtered, and flipped a second time, at full size and without a word."""
+    given = focal_pairs(injected(), np.zeros((TILTS.size, 2)), 0.005)
+    images = fourier_resample(given.images, (2 * SIZE, 2 * SIZE))
+    given = given.replace(images=images, pixel_size_angstrom=10.0)
+    config, start = CoarseConfig(work_size_px=SIZE), Alignment.of(given)
+    events, parts = [], added_foci(given, start, config)
+    while True:
+        try:
+            events.append(next(parts))
+        except StopIteration as end:
+            added = end.value
+            break
+    assert [event.text for event in events] == [
+        f"Adding the foci of tilt {n + 1} of {TILTS.size}" for n in range(TILTS.size)
+    ]
+    assert added.images.shape == (TILTS.size, SIZE, SIZE) and added.bin_factor == 2
+    # What the mean at full size gives when it is cut to the working size afterwards.
+    whole = tilt_images(given, config.model_copy(update={"focus": "mean"}), start)
+    small = fourier_resample(whole.images, (SIZE, SIZE))
+    small -= np.median(small, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(added.images, small, atol=2e-3 * np.abs(small).max())
+    auto = drain(iterate_coarse(given, config))
+    mean = drain(iterate_coarse(given, config.model_copy(update={"focus": "mean"})))
+    np.testing.assert_allclose(auto.result.alignment.shifts_px, mean.result.alignment.shifts_px, atol=0.05)
+    assert auto.series.metadata["history"][-1]["told"]["foci_added"]
+    assert finished(added_foci(given, start, config, _After(3))) is None
+
+
+def test_displaced_foci_are_given_up_before_the_last_tilt():
+    displaced = np.random.default_rng(8).normal(0, 4.0, (TILTS.size, 2))
+    moved = focal_pairs(injected(), displaced, 0.005)
+    seen = 0
+    for event in iterate_coarse(moved, CoarseConfig(axis=False)):
+        seen += isinstance(event, Progress) and event.text.startswith("Adding")
+        if seen and not getattr(event, "text", "Adding").startswith("Adding"):
+            break
+    assert TILTS.size / 2 <= seen < TILTS.size
+    assert np.median(np.hypot(*displaced.T)) > 2 * TOGETHER_PX
 
 
 def test_added_foci_tell_more_than_one():

@@ -35,14 +35,14 @@ host_runtime = _MODULE.host_runtime
 ANGLES = (-60.0, -20.0, 0.0, 35.0, 70.0)
 
 
-def _series(n_tilt=5, n_focus=2, ny=14, nx=16, mtf=None):
+def _series(n_tilt=5, n_focus=2, ny=14, nx=16, mtf=None, plate=None):
     rng = np.random.default_rng(8)
     images = 1 + 0.1 * rng.standard_normal((n_tilt, n_focus, ny, nx))
     return TiltFocalSeries(
         images=images.astype(np.float32), tilt_deg=np.array(ANGLES[:n_tilt]), pixel_size_angstrom=0.6,
         energy_ev=300e3, defocus_angstrom=np.linspace(100, 300, n_focus),
         spherical_aberration_angstrom=1.2e7, focal_spread_angstrom=20.0, dose_per_image=np.float64(50),
-        mtf=mtf,
+        mtf=mtf, phase_shift_deg=plate,
     )  # fmt: skip
 
 
@@ -60,14 +60,16 @@ CASES = [
     {"convergence_semiangle_mrad": 0.2}, {"absorption": True}, {"rotation": "fourier"}, {"mtf": True},
     {"rotation": "fourier", "absorption": True, "depth_angstrom": 3.0},
     {"mtf": True, "coherence": "incoherent", "loss": "poisson", "padding_px": 1},
+    {"plate": 70.0}, {"plate": 70.0, "coherence": "incoherent", "convergence_semiangle_mrad": 0.2},
+    {"plate": -40.0, "slices": 1, "padding_px": 3},
 ]  # fmt: skip
 MTF = ((0.0, 1.0), (0.5, 0.7), (1.0, 0.3))
 
 
 def _compare(runtime, changes):
     mtf = MTF if changes.get("mtf") else None
-    config = _config(**{k: v for k, v in changes.items() if k != "mtf"})
-    problem = build_problem(_series(mtf=mtf), config)
+    config = _config(**{k: v for k, v in changes.items() if k not in ("mtf", "plate")})
+    problem = build_problem(_series(mtf=mtf, plate=changes.get("plate")), config)
     cpu = MultisliceMethod(problem, config, 1)
     gpu = CudaMultisliceMethod(problem, config, 1, runtime)
     xp = runtime.xp

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QToolButton, QWidget
 
+from napari_phaset3m.gui.importing.movie_rows import MovieRows
 from napari_phaset3m.gui.importing.work import ImportWork
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 
 _ANGLES = (
     "Tilt angles, degrees: first:last:step, a list, or a .tlt file; one for each image, or one for each tilt"
 )
-_GAIN = "Gain reference of the movies, which multiplies each frame; leave it empty where the camera did that"
+_GAIN = "Gain reference of the movies; empty: the camera applied it. Motion correction takes the same"
 
 
 class GivenBox(QWidget):
@@ -35,8 +36,10 @@ class GivenBox(QWidget):
         self._grid.setColumnStretch(1, 1)
         self.angles, self._of_angles = self._line(0, "Tilt angles", _ANGLES, "missing, e.g. -60:60:2")
         self.gain, self._of_gain = self._line(1, "Gain", _GAIN, "none")
+        self.movies = MovieRows(work)
+        self._grid.addWidget(self.movies, 2, 0, 1, 3)
         self.problem = label("", "error", wrap=True)
-        self._grid.addWidget(self.problem, 2, 0, 1, 3)
+        self._grid.addWidget(self.problem, 3, 0, 1, 3)
         set_role(self.angles, "state", "missing")  # it is only there while they are
         self.angles.editingFinished.connect(self._on_angles)
         self.gain.editingFinished.connect(self._on_gain)
@@ -81,7 +84,7 @@ class GivenBox(QWidget):
         """Show what the plan lacks, and what was given."""
         plan = self._work.plan
         no_angles = plan is not None and any(entry.tilt_deg is None for entry in plan.images)
-        movies = plan is not None and plan.of_movies
+        movies = plan is not None and plan.has_movies
         for widgets, wanted in ((self._of_angles, no_angles), (self._of_gain, movies)):
             for widget in widgets:
                 widget.setVisible(wanted)
@@ -90,5 +93,6 @@ class GivenBox(QWidget):
             self.angles.clear()
         if not self.gain.hasFocus():
             self.gain.setText("" if plan is None or plan.gain is None else str(plan.gain))
+        self.movies.refresh()
         self.problem.setVisible(bool(self.problem.text()))
         self.setVisible(no_angles or movies)

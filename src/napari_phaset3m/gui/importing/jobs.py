@@ -18,8 +18,8 @@ from napari_phaset3m.io.import_load import Loaded, LoadProgress, iterate_load
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.importing import look, write
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.jobs import RunControl
+from napari_phaset3m.prepare.outliers import mend
 
 #: Longest side of the picture in the dialog, pixels.
 PICTURE_PX = 768
@@ -49,12 +49,10 @@ def looked(token: int, paths: Sequence[Path]) -> tuple[int, ImportPlan | None, s
         return token, None, in_import_words(error)
 
 
-def picture_of(
-    token: int, plan: ImportPlan, entry: ImageEntry, movies: MovieConfig
-) -> tuple[int, np.ndarray | None, int, str]:
+def picture_of(token: int, plan: ImportPlan, entry: ImageEntry) -> tuple[int, np.ndarray | None, int, str]:
     """One image for the dialog, `(ny // step, nx // step)` float32, averaged over ``step`` pixels."""
     try:
-        image = Reader(plan, movies).read(entry)
+        image = Reader(plan).read(entry)
     except (PhaseT3MError, OSError, MemoryError) as error:
         return token, None, 1, in_import_words(error)
     step = max(1, -(-max(image.shape) // PICTURE_PX))
@@ -67,21 +65,20 @@ def run_import(
     plan: ImportPlan,
     config: ImportConfig,
     path: Path | None,
-    movies: MovieConfig,
     *,
     control: RunControl,
     dark_field: bool = False,
+    outliers: bool = False,
 ) -> Iterator[LoadProgress | Imported]:
-    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given; STEM images are inverted.
+    """Load, and write ``NAME.toml`` and ``NAME.h5`` when a path is given; dark field is inverted.
 
     Yields
     ------
     LoadProgress, and Imported at last unless it was stopped
     """
     series: TiltFocalSeries | None = None
-    events: Any = iterate_load(
-        plan, config, movies=movies, overrides={"dark_field": True} if dark_field else {}
-    )
+    overrides = {"dark_field": True} if dark_field else {}
+    events: Any = iterate_load(plan, config, overrides=overrides, mend=mend if outliers else None)
     try:
         for event in events:
             if isinstance(event, Loaded):

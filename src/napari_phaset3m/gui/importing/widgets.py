@@ -217,10 +217,16 @@ class SizeBox(QWidget):
         self.method.setToolTip("Fourier: cut the spectrum, nothing aliases; mean: average blocks of pixels")
         self.crop = QCheckBox("Crop")
         self.crop.setToolTip("Keep the rectangle on the image; drag it and its corners")
+        self.outliers = QCheckBox("Hot pixels")
+        self.outliers.setToolTip(
+            "Replace hot and dead pixels and X-ray hits before images are turned by the tilt axis: an angle "
+            "other than a quarter turn spreads them"
+        )
+        self.outliers.clicked.connect(self._on_outliers)
         self.text = label("", "muted", wrap=True)
         row = QHBoxLayout()
         row.setSpacing(8)
-        for widget in (self.bin, self.method, self.crop):
+        for widget in (self.bin, self.method, self.crop, self.outliers):
             row.addWidget(widget)
         row.addStretch(1)
         layout = QVBoxLayout(self)
@@ -235,13 +241,16 @@ class SizeBox(QWidget):
     def _on_bin(self, value: int) -> None:
         self._work.set_config(bin=value)
 
+    def _on_outliers(self, on: bool) -> None:
+        self._work.outliers = on
+
     def _on_method(self, *_: object) -> None:
         self._work.set_config(bin_method=self.method.currentData())
 
     def refresh(self) -> None:
         """Show settings and forecast."""
         work, plan = self._work, self._work.plan
-        for widget in (self.bin, self.method, self.crop):
+        for widget in (self.bin, self.method, self.crop, self.outliers):
             widget.setEnabled(plan is not None and not work.busy)
         if not work.refused:
             blocked = self.bin.blockSignals(True)
@@ -249,6 +258,7 @@ class SizeBox(QWidget):
             self.bin.blockSignals(blocked)
             self.method.setCurrentIndex(self.method.findData(work.config.bin_method))
         self.crop.setChecked(work.config.crop is not None)
+        self.outliers.setChecked(work.outliers)
         if plan is None:
             self.text.setText("")
             return

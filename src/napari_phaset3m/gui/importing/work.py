@@ -20,7 +20,6 @@ from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape
 from napari_phaset3m.io.import_load import LoadProgress, forecast_bytes
 from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory
-from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.jobs import RunControl
 
 if TYPE_CHECKING:
@@ -52,7 +51,8 @@ class ImportWork(QObject):
         self.paths: tuple[Path, ...] = ()
         self.plan: ImportPlan | None = None
         self.config = ImportConfig()
-        self.movies = MovieConfig()
+        #: Whether hot pixels are replaced before images are turned.
+        self.outliers = False
         self.target: Path | None = None
         self.error = self.message = ""
         #: Why the bin or crop that is shown cannot be.
@@ -165,7 +165,7 @@ class ImportWork(QObject):
             return
         self.row = row
         self._picture_token += 1
-        job = partial(picture_of, self._picture_token, self.plan, self.plan.images[row], self.movies)
+        job = partial(picture_of, self._picture_token, self.plan, self.plan.images[row])
         in_background(job, self._on_picture, self._on_crash)
 
     def _on_picture(self, answer: tuple[int, np.ndarray | None, int, str]) -> None:
@@ -223,9 +223,9 @@ class ImportWork(QObject):
             self.plan,
             self.config,
             self.target,
-            self.movies,
             control=self._control,
             dark_field=dark_field,
+            outliers=self.outliers,
             window=self._window,
             title="An import",
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
@@ -284,11 +284,11 @@ def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
     return folder / f"{name or 'series'}_imported.toml"
 
 
-def _pixels(plan: ImportPlan, row: int) -> tuple[Path, int, Path | None] | None:
+def _pixels(plan: ImportPlan, row: int) -> tuple[object, ...] | None:
     """Where the image of a row is read from."""
     if row >= len(plan.images):
         return None
-    return plan.images[row].file, plan.images[row].section, plan.gain
+    return plan.images[row].file, plan.images[row].section, plan.gain, plan.movies
 
 
 def import_work_for(session: Session) -> ImportWork:

@@ -113,7 +113,9 @@ def drift_curves(found: dict[str, Any]) -> list[TiltCurve]:
 def drift_words(found: dict[str, Any]) -> str:
     """Total drift, error and what was left out."""
     lines = [f"Drift {found['drift_total_px']:.2f} px over {found['n_frames']} frames"]
-    if found.get("drift_total_angstrom") is not None:
+    if not found.get("drift_found", True):
+        lines = [f"No drift over {found['n_frames']} frames"]
+    elif found.get("drift_total_angstrom") is not None:
         lines[0] += f" ({found['drift_total_angstrom']:.1f} Å)"
     if found.get("shift_error_px") is not None:
         lines.append(f"Error of a shift {found['shift_error_px']:.2f} px")
@@ -121,6 +123,7 @@ def drift_words(found: dict[str, Any]) -> str:
         lines.append(f"Local drift {found['local_drift_px']:.2f} px (RMS)")
     if found.get("frames_left_out"):
         lines.append(f"Frames left out: {', '.join(str(n + 1) for n in found['frames_left_out'])}")
+    lines += [note[:1].upper() + note[1:] for note in found.get("notes", ())]
     return "\n".join(lines)
 
 

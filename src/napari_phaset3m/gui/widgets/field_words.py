@@ -62,8 +62,6 @@ def in_step_words(error: Exception) -> str:
     return in_words(error, _step_labels())
 
 
-#: What a reference needs that fits in another orientation.
-_TURNED = "by quarter turns"
 #: Cells and fields of an import, as its dialog calls them.
 IMPORT_LABELS = {
     "used": "Use", "tilt_deg": "Tilt", "tilt_angles": "Tilt", "tilt_index": "Tilt no.",
@@ -71,7 +69,7 @@ IMPORT_LABELS = {
     "section": "Section", "pixel_size_angstrom": "Pixel size", "pixel_size": "Pixel size",
     "energy_ev": "Voltage", "energy": "Voltage", "spherical_aberration_angstrom": "Cs",
     "tilt_axis_angle_deg": "Tilt axis", "bin": "Bin", "crop": "Crop", "tilt_series": "Images",
-    "size": "Size", "gain": "Gain", "gain_rotate": _TURNED,
+    "size": "Size", "gain": "Gain", "gain_rotate": "Gain quarter turns", "eer_upsampling": "EER upsampling",
 }  # fmt: skip
 #: What an alignment holds, as the Align panel calls it.
 _ALIGNMENT_LABELS = {
@@ -125,4 +123,4 @@ def _step_labels() -> dict[str, str]:
         labels = labels_of(entry.config)
         found |= labels | {f"{name}.{path}": f"{entry.label} · {label}" for path, label in labels.items()}
         found[name] = entry.label
-    return found | {"defocus": "Defocus", "tilt_series": "The series", "gain_rotate": _TURNED}
+    return found | {"defocus": "Defocus", "tilt_series": "The series"}

@@ -76,6 +76,9 @@ QUANTITIES = (
              "Standard deviation of the beam energy, eV (full width at half maximum ÷ 2.355)"),
     Quantity("focal_spread_angstrom", "focal_spread", "Focal spread", "nm",
              "Standard deviation of defocus, nm (full width at half maximum ÷ 2.355)"),
+    Quantity("phase_shift_deg", "phase_shift", "Phase plate", "°",
+             "Phase shift of a phase plate, degrees: the scattered beams against the unscattered one; "
+             "empty: there is none", sign="any"),
     Quantity("dose_per_image", "dose_per_image", "Dose per image", "e/Å²",
              "Electrons per Å² in one image: one value, or one for each focus", many=True),
 )  # fmt: skip

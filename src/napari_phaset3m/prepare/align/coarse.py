@@ -20,6 +20,7 @@ import numpy as np
 
 from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.prepare.align.added import added_foci, working_factor
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.axis import Axis, Scan, believed, of_bands, scan_axis
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
@@ -28,7 +29,7 @@ from napari_phaset3m.prepare.align.mass import line_shifts, mass_shifts
 from napari_phaset3m.prepare.align.model import Alignment, specimen_translation
 from napari_phaset3m.prepare.align.network import Pair, pairs_of, solve
 from napari_phaset3m.prepare.align.refine_coarse import Refined, given_axes, refine
-from napari_phaset3m.prepare.align.signal import TiltImages, foci_add_up, placed, tilt_images
+from napari_phaset3m.prepare.align.signal import TiltImages, enough, placed, tilt_images
 from napari_phaset3m.prepare.align.stretch import stretched
 from napari_phaset3m.prepare.events import Done, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
@@ -116,9 +117,8 @@ def iterate_coarse(
     """
     config = config or CoarseConfig()
     start = Alignment.of(series)
-    if config.focus == "auto" and foci_add_up(series, start, config):
-        config = config.model_copy(update={"focus": "mean"})
-    tilts = tilt_images(series, config, start)
+    added = (yield from added_foci(series, start, config, finish)) if config.focus == "auto" else None
+    tilts = tilt_images(series, config, start) if added is None else enough(added)
     state, first = _begin(tilts, start, config)
     yield from _shifts(state, config, finish)
     found = Refined(state.shifts, state.error, 0.0, np.nan)
@@ -228,12 +228,15 @@ def _begin(tilts: TiltImages, start: Alignment, config: CoarseConfig) -> tuple[_
     else:
         first = np.array(start.shifts_px[:, tilts.focus])
     ny, nx = tilts.images.shape[1:]
-    factor = max(1, int(min(ny, nx) // config.work_size_px))
+    if tilts.bin_factor != 1:
+        return _State(tilts, first / tilts.bin_factor, tilts.bin_factor), first
+    factor = working_factor((ny, nx), config)
     if factor == 1:
         return _State(tilts, first, 1.0), first
-    small = fourier_resample(tilts.images, (ny // factor, nx // factor))
+    # One by one: the transforms of all would be twice the series.
+    small = np.stack([fourier_resample(image, (ny // factor, nx // factor)) for image in tilts.images])
     scale = nx / small.shape[2]
-    return _State(TiltImages(small, tilts.tilt_deg, tilts.usable, tilts.focus), first / scale, scale), first
+    return _State(replace(tilts, images=small, bin_factor=scale), first / scale, scale), first
 
 
 def _correlated(state: _State, config: CoarseConfig, number: int) -> Iterator[Progress]:
@@ -282,6 +285,7 @@ def _done(
         alignment, found.angle_deg, found.angle_error_deg, found.beyond, state.free, tuple(state.stages)
     )
     told = {
+        "foci_added": state.tilts.focus is None,
         "axis_angle_deg": found.angle_deg,
         "axis_error_deg": None if np.isnan(found.angle_error_deg) else found.angle_error_deg,
         "rms_change_px": dict(state.stages),

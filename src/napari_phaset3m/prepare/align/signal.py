@@ -9,16 +9,14 @@ import numpy as np
 from napari_phaset3m.core.contrast import combine, contrast_transfer, unshifted
 from napari_phaset3m.core.grid import Grid
 from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.prepare.align.apply import resample
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
-from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.model import Alignment
 
 _BORDER = 0.08
-#: Farthest that foci may lie apart (median) to be added, pixels.
-TOGETHER_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +33,15 @@ class TiltImages:
         `(n_tilt,)` bool.
     focus : int or None
         Where they come from; None: all foci.
+    bin_factor : float
+        Pixels of the given images in one of these.
     """
 
     images: np.ndarray
     tilt_deg: np.ndarray
     usable: np.ndarray
     focus: int | None
+    bin_factor: float = 1.0
 
 
 def tilt_images(series: TiltFocalSeries, config: CoarseConfig, alignment: Alignment) -> TiltImages:
@@ -70,13 +71,24 @@ def tilt_images(series: TiltFocalSeries, config: CoarseConfig, alignment: Alignm
         if focus >= series.n_focus:
             raise ConfigError(f"focus: there are {series.n_focus} foci, counted from 0; {focus} is none")
         values, usable = series.images[:, focus], used[:, focus]
-    if usable.sum() < 3:
+    found = TiltImages(levelled(values), np.array(alignment.tilt_deg), np.array(usable), focus)
+    return enough(found)
+
+
+def enough(tilts: TiltImages) -> TiltImages:
+    """The same, if three tilts are usable.
+
+    Raises
+    ------
+    DataError
+    """
+    if tilts.usable.sum() < 3:
         raise DataError(
-            f"{int(usable.sum())} of {usable.size} tilts can be used",
+            f"{int(tilts.usable.sum())} of {tilts.usable.size} tilts can be used",
             field="mask",
             remedy="At least three are needed to align tilts",
         )
-    return TiltImages(_level(values), np.array(alignment.tilt_deg), np.array(usable), focus)
+    return tilts
 
 
 def _focus(series: TiltFocalSeries) -> int:
@@ -85,7 +97,8 @@ def _focus(series: TiltFocalSeries) -> int:
     return int(np.abs(np.asarray(series.defocus_angstrom)).mean(0).argmax())
 
 
-def _level(values: np.ndarray) -> np.ndarray:
+def levelled(values: np.ndarray) -> np.ndarray:
+    """Images `(n, ny, nx)` float32 with their medians at 0."""
     flat = np.asarray(values, REAL)
     return flat - np.median(flat, axis=(1, 2), keepdims=True)
 
@@ -93,43 +106,46 @@ def _level(values: np.ndarray) -> np.ndarray:
 def _mean(series: TiltFocalSeries, alignment: Alignment) -> np.ndarray:
     if alignment.defocus_angstrom is None:
         raise DataError("is missing", field="defocus_values", remedy="Align one focus instead")
-    return np.stack([np.mean(_flipped(series, alignment, tilt), 0) for tilt in range(series.n_tilt)])
+    images = np.empty((series.n_tilt, *series.image_shape), REAL)
+    for tilt in range(series.n_tilt):
+        images[tilt] = flipped(series, alignment, tilt).mean(0)
+    return images
 
 
-def _flipped(series: TiltFocalSeries, alignment: Alignment, tilt: int) -> np.ndarray:
-    """`(n, ny, nx)` used foci of a tilt with the signs of their transfer undone, where the first one lies."""
+def flipped(
+    series: TiltFocalSeries, alignment: Alignment, tilt: int, shape: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Used foci of a tilt with the signs of their transfer undone, where the first one lies.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    alignment : Alignment
+    tilt : int
+    shape : tuple of int, optional
+        (ny, nx) of the result, to which spectra are cut before anything else; as given without it.
+
+    Returns
+    -------
+    ndarray
+        `(n, ny, nx)` float32.
+    """
     from napari_phaset3m.analyse.ctf import series_microscope
 
     assert alignment.defocus_angstrom is not None
-    microscope, (ny, nx) = series_microscope(series), series.image_shape
-    grid = Grid(nx, ny, series.pixel_size_angstrom)
+    microscope = series_microscope(series)
+    ny, nx = shape or series.image_shape
+    factor = series.image_shape[1] / nx
+    grid = Grid(nx, ny, series.pixel_size_angstrom * factor)
     foci = np.flatnonzero(alignment.used[tilt])
     foci = foci if foci.size else np.arange(1)
     origin, found = alignment.shifts_px[tilt, foci[0]], []
     for focus in foci:
-        spectrum = unshifted(grid, series.images[tilt, focus].T, alignment.shifts_px[tilt, focus] - origin)
+        image = fourier_resample(series.images[tilt, focus], (ny, nx))
+        spectrum = unshifted(grid, image.T, (alignment.shifts_px[tilt, focus] - origin) / factor)
         transfer = contrast_transfer(grid, microscope, float(alignment.defocus_angstrom[tilt, focus]))
         found.append(combine([spectrum], [1.0], [transfer], "phase_flip").T)
     return np.stack(found)
-
-
-def foci_add_up(series: TiltFocalSeries, alignment: Alignment, config: CoarseConfig) -> bool:
-    """Whether the foci of a tilt, signs of their transfer undone, are one image seen several times.
-
-    They are in bright field where optics are stated and the foci lie on each other: the median of the
-    shifts between them is at most :data:`TOGETHER_PX`. (The low-pass leaves out what is finer than a depth
-    of field.)
-    """
-    stated = alignment.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
-    if not stated or series.is_dark_field or (alignment.used.sum(1) < 2).all():
-        return False
-    window, kept = _filters(series.image_shape, config)
-    apart = []
-    for tilt in np.flatnonzero(alignment.used.sum(1) > 1):
-        first, *others = (_filtered(one, window, kept) for one in _flipped(series, alignment, int(tilt)))
-        reach = min(series.image_shape) / 4
-        apart += [float(np.hypot(*correlate(first, other, reach).shift_px)) for other in others]
-    return float(np.median(apart)) <= TOGETHER_PX
 
 
 def taper(shape: tuple[int, int], fraction: float) -> np.ndarray:
@@ -178,7 +194,7 @@ def placed(tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, config: C
     from scipy.ndimage import fourier_shift
 
     shape = tilts.images.shape[1:]
-    window, kept = _filters(shape, config)
+    window, kept = filters(shape, config)
     angle = np.radians(angle_deg)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     result = np.zeros(tilts.images.shape, REAL)
@@ -188,16 +204,17 @@ def placed(tilts: TiltImages, shifts_px: np.ndarray, angle_deg: float, config: C
         image = np.asarray(fft.irfft2(spectrum, s=shape), REAL)
         if angle_deg:
             image = resample(image, matrix)
-        result[tilt] = _filtered(image, window, kept)
+        result[tilt] = filtered(image, window, kept)
     return result
 
 
-def _filters(shape: tuple[int, ...], config: CoarseConfig) -> tuple[np.ndarray, np.ndarray]:
+def filters(shape: tuple[int, ...], config: CoarseConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Window `(ny, nx)` and band-pass `(ny, nx // 2 + 1)` of the model-free stages."""
     ny, nx = shape
     return taper((ny, nx), config.taper), band((ny, nx), config.lowpass_per_px, config.highpass_per_px)
 
 
-def _filtered(image: np.ndarray, window: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def filtered(image: np.ndarray, window: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Faded out at the border without a step there, and band-passed."""
     from scipy import fft
 

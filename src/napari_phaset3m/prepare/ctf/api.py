@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.core.optics import Microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.prepare.ctf import finish as ending
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingPicture, ring_picture
 from napari_phaset3m.prepare.ctf.exit_wave import ExitWaveFit, can_serve
-from napari_phaset3m.prepare.ctf.finish import completed, distrusted, left_as_stated, misaligned, outcome
 from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra, limits, tile_for
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
@@ -65,9 +65,9 @@ def iterate_ctf(
         yield from _thon(state, finish)
     if _needs_exit_wave(state):
         yield from _exit_wave(state, finish)
-    images = completed(series, state.images, state.joint)
-    method, message = outcome(images, state.reason, state.refined)
-    message += misaligned(state.apart_px)
+    images = ending.completed(series, state.images, state.joint)
+    method, message = ending.outcome(images, state.reason, state.refined)
+    message += ending.misaligned(state.apart_px)
     result = CtfResult(
         images=images,
         tilt_deg=series.tilt_deg,
@@ -76,7 +76,8 @@ def iterate_ctf(
         message=message,
         spherical_aberration_angstrom=state.cs,
     )
-    yield Done(result.apply(series) if result.supported else series, result)
+    told = replace(result, message=message + ending.phase_shift_words(result))
+    yield Done(result.apply(series) if result.supported else series, told)
 
 
 def find_ctf(
@@ -141,6 +142,8 @@ def _check(state: _State) -> None:
             f"group: joint needs several foci with stated steps, but {why}. Fit images one by one"
         )
     if config.method == "exit_wave":
+        if config.fit_phase_shift:
+            raise ConfigError("fit_phase_shift: shows in Thon rings, not in the exit wave. Use --method thon")
         return
     limits(series, config, tile_for(series, config, state.microscope, None))
 
@@ -155,7 +158,7 @@ def _thon(state: _State, finish: Finish | None) -> Iterator[Progress]:
             sin = float(np.median([i.c12_angstrom * np.sin(2 * i.phi12_rad) for i in trusted]))
             yield from _round(state, CtfValues(0.0, cos, sin), finish, 0.5, 1.0)
     if not state.joint:
-        state.images = distrusted(state.images)
+        state.images = ending.distrusted(state.images)
 
 
 def _round(
@@ -246,7 +249,7 @@ def _exit_wave(state: _State, finish: Finish | None) -> Iterator[Progress]:
             state.images[tilt.number, focus] = (
                 found
                 if fit.refined
-                else left_as_stated(found, float(step), state.config.stated_error_angstrom)
+                else ending.left_as_stated(found, float(step), state.config.stated_error_angstrom)
             )
 
 

@@ -42,7 +42,9 @@ class CtfConfig(Model):
     amplitude_contrast: float = Field(
         0.07, ge=0, lt=1, description="Amplitude contrast, 0..1, for Thon rings (exit wave: 0)"
     )
-    fit_phase_shift: bool = Field(False, description="Fit the phase shift of a phase plate, 0..180 degrees")
+    fit_phase_shift: bool = Field(
+        False, description="Fit the phase shift of a phase plate, degrees; else the stated one holds"
+    )
     resolution_low_angstrom: PositiveFloat | Auto = Field(
         "auto", description="Coarsest detail fitted, Å; auto: from the tile's size"
     )

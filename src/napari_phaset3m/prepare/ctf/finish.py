@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.prepare.ctf.result import ImageCtf
+from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
 from napari_phaset3m.prepare.ctf.stand_in import near, without_fit
 
 #: Foci closer than this are aligned well enough for the exit wave to find the rest, pixels.
@@ -18,6 +18,8 @@ MOST_APART_PX = 1.6
 #: Foci of a tilt, fitted one by one, this near to their median (part of it) are the same; fewest to judge.
 ALIKE, FEWEST_ALIKE = 0.1, 3
 
+#: Phase shifts that scatter by more than this (rms) are told.
+MOST_SCATTER_DEG = 5.0
 Table = tuple[tuple[ImageCtf, ...], ...]
 #: What images keep that have no fit of their own.
 _KEPT = {"stated": "keep the stated defocus", "neighbours": "take the defocus of their neighbours in tilt"}
@@ -58,7 +60,7 @@ def completed(
         for focus, image in enumerate(row):
             if not np.isfinite(image.defocus_angstrom):
                 row[focus] = _stand_in(series, table, tilt, focus)
-    return tuple(map(tuple, table))
+    return _with_stated_shift(table, series)
 
 
 def distrusted(found: Mapping[tuple[int, int], ImageCtf]) -> dict[tuple[int, int], ImageCtf]:
@@ -153,6 +155,25 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
             else " No defocus is stated either: widen the search, or set one by hand."
         )
     return "thon", text
+
+
+def _with_stated_shift(table: list[list[ImageCtf]], series: TiltFocalSeries) -> Table:
+    """The table with the stated phase shift where no rings were fitted."""
+    stated = float(series.phase_shift_deg or 0.0)
+    return tuple(
+        tuple(image if image.method == "thon" else replace(image, phase_shift_deg=stated) for image in row)
+        for row in table
+    )
+
+
+def phase_shift_words(result: CtfResult) -> str:
+    """What the series takes of the phase shifts, and a warning where one does not do for all its images."""
+    found = result.phase_shift()
+    if found is None:
+        return ""
+    shift, apart = found
+    text = f" Phase shift {shift:.0f}°, which the series takes for all images"
+    return f"{text}: they scatter by {apart:.0f}° about it." if apart > MOST_SCATTER_DEG else f"{text}."
 
 
 def misaligned(apart_px: float | None) -> str:

@@ -206,7 +206,8 @@ def _steps(series: TiltFocalSeries, tilt: int, foci: Sequence[int]) -> list[floa
 
 def _search(items: Sequence[Observation], config: CtfConfig, given: CtfValues | None) -> Search:
     most = None if config.astigmatism_max_angstrom == "auto" else config.astigmatism_max_angstrom
-    shifts = np.radians(np.arange(0, 180, 15)) if config.fit_phase_shift else (0.0,)
+    stated = items[0].model.stated_shift_rad
+    shifts = np.radians(np.arange(0, 180, 15)) if config.fit_phase_shift else (stated,)
     return search(
         items,
         config.defocus_min_angstrom,

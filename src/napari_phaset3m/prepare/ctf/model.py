@@ -79,6 +79,8 @@ class RingModel:
         kx, ky = k * np.cos(azimuth), k * np.sin(azimuth)
         self.fixed = np.arcsin(amplitude_contrast) - aberration_phase(kx, ky, wavelength, rest)
         self.slope = np.pi * wavelength * k**2
+        #: What the series states of a phase plate, rad: holds where no phase shift is fitted.
+        self.stated_shift_rad = microscope.phase_shift_rad
         self._cos, self._sin = np.cos(2 * azimuth), np.sin(2 * azimuth)
 
     def gamma(self, values: CtfValues, step_angstrom: float = 0.0) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_phaset3m.core.optics import Microscope
+from napari_phaset3m.core.phase_plate import plate_deg
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve, fitted_range, ring_curve
 from napari_phaset3m.prepare.ctf.group import GroupFit
@@ -54,7 +55,7 @@ def image_results(found: GroupFit, tilt: int, config: CtfConfig, microscope: Mic
                 phi12_rad=values.phi12_rad,
                 c12_error_angstrom=c12_error,
                 phi12_error_rad=phi12_error,
-                phase_shift_deg=float(np.degrees(np.mod(values.phase_shift_rad, np.pi))),
+                phase_shift_deg=plate_deg(values.phase_shift_rad),
                 phase_shift_error_deg=float(np.degrees(fit.errors.get("phase_shift_rad", np.nan))),
                 confidence=0.0 if note else float(np.clip(score, 0, 1)),
                 score=score,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_phaset3m.core.phase_plate import mean_plate_deg
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.config import CtfConfig
@@ -191,6 +192,11 @@ class CtfResult:
         sin = float(np.median([i.c12_angstrom * np.sin(2 * i.phi12_rad) for i in fitted]))
         return float(np.hypot(cos, sin)), float(np.mod(0.5 * np.arctan2(sin, cos), np.pi))
 
+    def phase_shift(self) -> tuple[float, float] | None:
+        """Of the trusted images: mean phase shift, degrees, and scatter about it (rms); None: not fitted."""
+        fitted = [image.phase_shift_deg for image in self._fitted() if image.method == "thon"]
+        return mean_plate_deg(fitted) if self.config.fit_phase_shift and fitted else None
+
     def _fitted(self) -> list[ImageCtf]:
         return [image for image in self if image.method in ("thon", "exit wave") and image.confidence > 0]
 
@@ -211,9 +217,9 @@ class CtfResult:
         Parameters
         ----------
         series : TiltFocalSeries
-            With as many tilts and foci. Images and shifts stay as they are. A series has one astigmatism,
-            so that of :meth:`astigmatism` is written; each image's own is in the table. Where no fit can
-            be trusted, the stated one stays.
+            With as many tilts and foci. Images and shifts stay as they are. A series has one astigmatism
+            and one phase shift, so those of :meth:`astigmatism` and :meth:`phase_shift` are written; each
+            image's own is in the table. Where no fit can be trusted, the stated ones stay.
 
         Raises
         ------
@@ -243,8 +249,12 @@ class CtfResult:
             changes["aberrations"] = {**others, "C12": c12, "phi12": phi12}
         if self.spherical_aberration_angstrom is not None:
             changes["spherical_aberration_angstrom"] = self.spherical_aberration_angstrom
+        plate = self.phase_shift()
+        if plate is not None:
+            changes["phase_shift_deg"] = plate[0]
         told = {
             "method": self.method,
+            "phase_shift_deg": None if plate is None else plate[0],
             "c12_angstrom": c12,
             "phi12_rad": phi12,
             "fitted": sum(image.method in ("thon", "exit wave") for image in self),
@@ -267,11 +277,13 @@ class CtfResult:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         c12, phi12 = self.astigmatism()
+        plate = self.phase_shift()
         return {
             "method": self.method,
             "message": self.message,
             "astigmatism": {"c12_angstrom": c12, "phi12_rad": phi12, "phi12_deg": float(np.degrees(phi12))},
             "spherical_aberration_angstrom": self.spherical_aberration_angstrom,
+            "phase_shift_deg": plate[0] if plate is not None else None,
             "parameters": self.config.model_dump(mode="json"),
             "images": self.rows(),
         }

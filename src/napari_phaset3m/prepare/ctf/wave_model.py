@@ -48,14 +48,16 @@ class WaveModel:
         self.k = np.sqrt(self.k2)
         twice = 2 * np.arctan2(self.ky, self.kx)
         rest = {k: v for k, v in microscope.coefficients().items() if k not in ("C10", "C12", "phi12")}
-        self._fixed = -aberration_phase(self.kx, self.ky, wavelength, rest)
+        # A phase plate: what was scattered goes ahead of the unscattered beam.
+        plate = np.where(self.k2 > 0, microscope.phase_shift_rad, 0.0)
+        self._fixed = plate - aberration_phase(self.kx, self.ky, wavelength, rest)
         self.focus = np.pi * wavelength * self.k2
         self._cos, self._sin = self.focus * np.cos(twice), self.focus * np.sin(twice)
         self._cs = -0.5 * np.pi * wavelength**3 * self.k2**2
         self.envelope = temporal_envelope(self.k2, wavelength, microscope.focal_spread_angstrom)
 
     def gamma(self, defocus_angstrom: float, shared: Shared) -> np.ndarray:
-        """``-chi`` at a defocus, rad."""
+        """``phi - chi`` at a defocus, rad; phi: phase plate, 0 at k = 0."""
         gamma = self._fixed + self.focus * defocus_angstrom
         if shared.c12_cos or shared.c12_sin:
             gamma = gamma - shared.c12_cos * self._cos - shared.c12_sin * self._sin

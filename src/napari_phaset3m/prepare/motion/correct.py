@@ -19,8 +19,9 @@ from napari_phaset3m.prepare.motion.patches import aligned_images, grid_of, patc
 from napari_phaset3m.prepare.motion.result import MotionResult
 from napari_phaset3m.prepare.motion.spectra import Spectra, cropped_spectrum, frame_window
 from napari_phaset3m.prepare.motion.summing import FrameDose, n_threads, summed
-from napari_phaset3m.prepare.motion.track import smoothed
-from napari_phaset3m.prepare.motion.whole import Found, coarse, refine
+from napari_phaset3m.prepare.motion.support import agreement, chance_of_none, supported_start
+from napari_phaset3m.prepare.motion.track import bounded, smoothed
+from napari_phaset3m.prepare.motion.whole import Found, refine
 from napari_phaset3m.prepare.spikes import electron_size, find_spikes_in_parts
 
 _ALIGNED = 2048
@@ -32,6 +33,8 @@ _CERTAIN = 16.0
 #: Without a specimen in view, noise is aligned to noise: shifts that claim to be this uncertain (pixels)
 #: and jump about by this much (rms second difference, pixels) tell nothing.
 _UNCERTAIN_PX, _ERRATIC_PX = 0.3, 3.0
+#: An uncertain drift must be larger than this many of its errors.
+_LARGER = 2.0
 #: Drift beyond which windows are moved with it.
 _MOVED_PX = 0.5
 
@@ -112,6 +115,7 @@ def iterate_motion(
         bad_pixels=0 if raw.bad is None else int(raw.bad.sum()),
         snr=whole.weighting.snr,
         pixel_size_angstrom=pixel_size_angstrom,
+        notes=(whole.note,) if whole.note else (),
     )
 
 
@@ -126,13 +130,14 @@ def _check(movie: Movie, config: MotionConfig, pixel: float | None) -> None:
 
 
 def _gain_of(movie: Movie, config: MotionConfig, gain: np.ndarray | None) -> np.ndarray | float:
-    from napari_phaset3m.prepare.reference import checked_reference, multiplier, read_reference
+    from napari_phaset3m.io.movie_gain import read_gain
+    from napari_phaset3m.prepare.reference import checked_reference, multiplier
 
     if gain is None and config.gain is None:
         return 1.0
     if gain is None:
         assert config.gain is not None
-        gain = read_reference(config.gain, movie.image_shape, "motion.gain")
+        return read_gain(config.gain, movie.image_shape, config.movies(), [])
     return multiplier(checked_reference(gain, movie.image_shape, "gain"), "multiply")
 
 
@@ -195,20 +200,53 @@ def _align(
     limit = 0.15 * min(spectra.full) if config.max_shift_px == "auto" else float(config.max_shift_px)
     still = np.zeros((len(spectra.values), 2))
     yield from _load(spectra, frames, still, 0.1)
-    yield Progress("Coarse alignment", 0.25)
-    start = coarse(spectra, used, limit)
-    found = yield from _refined(spectra, start, used, (config, finish, 0.27))
-    if not _believable(found):
-        return replace(found, shifts=still, error=np.full_like(found.error, np.inf))
+    start = yield from supported_start(spectra, used, limit, 0.25)
+    found = yield from _refined(spectra, start.shifts, used, (config, finish, 0.27))
+    none = f"along none within {limit:.1f} px do the frames agree better than noise does"
+    if not _believable(found, spectra):
+        return _nothing(found, used, none)
+    held = "" if start.reach_px == limit else _held(start.reach_px)
     stopped = finish is not None and finish.finish_requested()
     if np.abs(found.shifts).max() > _MOVED_PX and not stopped:
         yield from _load(spectra, frames, found.shifts, 0.35)
         found = yield from _refined(spectra, found.shifts, found.used, (config, finish, 0.5))
-    if not config.smooth:
-        return found
-    shifts, error, _ = smoothed(found.measured, found.error)
-    shifts = shifts - shifts[found.used].mean(axis=0)
-    return replace(found, shifts=shifts, error=error)
+        if not _believable(found, spectra):
+            return _nothing(found, used, none)
+    found = replace(found, note=held)
+    if config.smooth:
+        shifts, error, _ = smoothed(found.measured, found.error)
+        shifts = bounded(shifts, found.used)
+        found = replace(found, shifts=shifts - shifts[found.used].mean(axis=0), error=error)
+    size, error_px = (_rms(values[found.used]) for values in (found.shifts, found.error))
+    if error_px > _UNCERTAIN_PX and size < _LARGER * error_px:
+        return _nothing(
+            found, used, f"its {size:.2f} px (RMS) are not more than {_LARGER:g} errors ({error_px:.2f} px)"
+        )
+    return found
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def _nothing(found: Found, used: np.ndarray, why: str) -> Found:
+    """No frame is moved, and none is left out for not agreeing with the others."""
+    still = np.zeros_like(found.shifts)
+    return replace(
+        found,
+        shifts=still,
+        measured=still,
+        error=np.full_like(still, np.inf),
+        used=used,
+        note=f"no drift is applied: {why}",
+    )
+
+
+def _held(reach: float) -> str:
+    where = f"within {reach:.1f} px" if reach else "close to no shift"
+    return (
+        f"drift is looked for {where} only: farther off, peaks of chance are as high as those of the frames"
+    )
 
 
 def _refined(
@@ -229,7 +267,12 @@ def _refined(
     return found
 
 
-def _believable(found: Found) -> bool:
+def _believable(found: Found, spectra: Spectra) -> bool:
+    """Whether the frames agree along these shifts as noise never does, and the shifts are known."""
+    count = int(found.used.sum())
+    weight = found.weighting.weight
+    if count < 2 or agreement(spectra, found.shifts, found.used, weight) < chance_of_none(count):
+        return False
     error = found.error[found.used]
     if not np.isfinite(error).all() or error.mean() > _UNCERTAIN_PX:
         turns = np.diff(found.measured[found.used], 2, axis=0)

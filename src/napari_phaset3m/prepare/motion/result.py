@@ -36,6 +36,8 @@ class MotionResult:
     snr : ndarray
         Signal over noise power in one frame, against radius (rings of 1 / side of what was aligned).
     pixel_size_angstrom : float or None
+    notes : tuple of str
+        How the movie was read, and what was held back.
     """
 
     image: np.ndarray
@@ -48,6 +50,7 @@ class MotionResult:
     bad_pixels: int
     snr: np.ndarray
     pixel_size_angstrom: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def drift_px(self) -> np.ndarray:
@@ -81,6 +84,8 @@ class MotionResult:
             "local_drift_px": self.field.rms,
             "local_residual_px": self.field.residual,
         }
+        if self.notes:
+            found["notes"] = list(self.notes)
         if self.pixel_size_angstrom is not None:
             found["drift_total_angstrom"] = found["drift_total_px"] * self.pixel_size_angstrom
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.import_movies import movie_settings
 from napari_phaset3m.prepare.dose import DoseConfig, accumulated_dose
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
@@ -76,8 +78,9 @@ def correct_file(
     frame_range : tuple of int, optional
         First and last frame of it.
     defaults : mapping, optional
-        ``pixel_size_angstrom`` of the frames, in place of what the file says; ``energy_ev``; ``gain``
-        where the config has none.
+        ``pixel_size_angstrom`` of the stored frames, in place of what the file says; ``energy_ev``;
+        ``gain`` where the config has none; ``movies`` (MovieConfig) where the config says auto;
+        ``dose`` of the movie, e/Å², by which EER frames are grouped.
     finish : Finish, optional
 
     Raises
@@ -90,14 +93,25 @@ def correct_file(
     given = dict(defaults or {})
     gain = config.gain or given.get("gain")
     pixel = given.get("pixel_size_angstrom")
-    movie = open_movie(path, gain, pixel_size_angstrom=pixel, frame_range=frame_range)
-    yield from iterate_motion(
+    movie = open_movie(
+        path,
+        gain,
+        config=config.movies(given.get("movies")),
+        dose=given.get("dose"),
+        pixel_size_angstrom=pixel,
+        frame_range=frame_range,
+    )
+    events = iterate_motion(
         movie,
         config.model_copy(update={"gain": None}),  # the movie applies it
         pixel_size_angstrom=movie.pixel_size_angstrom,
         energy_ev=float(given.get("energy_ev") or 300e3),
         finish=finish,
     )
+    for event in events:
+        if isinstance(event, MotionResult):
+            event = replace(event, notes=(*movie.notes, *event.notes))
+        yield event
 
 
 def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None = None) -> Iterator[Event]:
@@ -111,26 +125,25 @@ def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None 
     else:
         before, source = np.zeros((series.n_tilt, series.n_focus)), ""
     images = np.array(series.images)
-    results: dict[tuple[int, int], MotionResult] = {}
+    results: dict[tuple[int, int], dict[str, Any]] = {}
     places = [place for place in each_image(series) if movies[place[0]][place[1]] is not None]
     for number, (tilt, focus) in enumerate(places):
         entry = movies[tilt][focus]
         assert entry is not None
         text = f"Movie {number + 1} of {len(places)}"
         own = config.model_copy(update={"dose_before": config.dose_before + float(before[tilt, focus])})
-        result = yield from _one(series, entry, own, (text, number / len(places), 1 / len(places)))
+        result = yield from _one(
+            series, (tilt, focus), entry, own, (text, number / len(places), 1 / len(places))
+        )
         images[tilt, focus] = _in_series(series, result.image, tilt, focus, entry["path"])
         # Only the figures are kept: images of every movie would be another series.
-        results[tilt, focus] = result
+        results[tilt, focus] = result.as_dict()
         if finish is not None and finish.finish_requested():
             break
     told = _told(results, len(places))
     if source:
         told["dose_before_from"] = source
-    yield Done(
-        recorded(series.replace(images=images), "motion", config, told),
-        {place: result.as_dict() for place, result in results.items()},
-    )
+    yield Done(recorded(series.replace(images=images), "motion", config, told), results)
 
 
 def dose_before(series: TiltFocalSeries) -> tuple[np.ndarray, str]:
@@ -154,14 +167,23 @@ def dose_before(series: TiltFocalSeries) -> tuple[np.ndarray, str]:
 
 
 def _one(
-    series: TiltFocalSeries, entry: Mapping[str, Any], config: MotionConfig, part: tuple[str, float, float]
+    series: TiltFocalSeries,
+    place: tuple[int, int],
+    entry: Mapping[str, Any],
+    config: MotionConfig,
+    part: tuple[str, float, float],
 ) -> Generator[Progress, None, MotionResult]:
     text, start, share = part
     frames = entry.get("frame_range")
+    kept = movie_settings(series.metadata)
+    # The sum must come out in the pixels of the series, so that those of the detector are larger.
+    upsampling = config.movies(kept).eer_upsampling if _is_eer(entry["path"]) else 1
     defaults = {
-        "pixel_size_angstrom": series.pixel_size_angstrom / bin_of(series),
+        "pixel_size_angstrom": series.pixel_size_angstrom / bin_of(series) * upsampling,
         "energy_ev": series.energy_ev,
         "gain": series.metadata.get(GAIN_KEY),
+        "movies": kept,
+        "dose": None if series.dose_per_image is None else float(series.dose_per_image[place]) or None,
     }
     events = correct_file(
         entry["path"], config, frame_range=None if frames is None else tuple(frames), defaults=defaults
@@ -171,6 +193,10 @@ def _one(
             return event
         yield Progress(f"{text}: {event.text}", start + share * event.fraction, event.detail)
     raise AssertionError("motion correction ended without a result")
+
+
+def _is_eer(path: str) -> bool:
+    return str(path).lower().endswith(".eer")
 
 
 def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int, path: str) -> np.ndarray:
@@ -184,7 +210,8 @@ def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int
             + (f" after {', '.join(moved)}" if moved else ""),
             path=path,
             field="motion",
-            remedy="Correct motion first, before other steps bin, crop or pad",
+            remedy="Correct motion first, before other steps bin, crop or pad"
+            + (", with the EER upsampling of the import" if _is_eer(path) else ""),
         )
     mean = float(image.mean(dtype=np.float64))
     before = float(series.images[tilt, focus].mean(dtype=np.float64))
@@ -194,8 +221,8 @@ def _in_series(series: TiltFocalSeries, image: np.ndarray, tilt: int, focus: int
     return np.asarray(image * REAL(before / mean), REAL)
 
 
-def _told(results: Mapping[Any, MotionResult], wanted: int) -> dict[str, Any]:
-    told = [result.told() for result in results.values()]
+def _told(results: Mapping[Any, Mapping[str, Any]], wanted: int) -> dict[str, Any]:
+    told = list(results.values())
     return {
         "movies": wanted,
         "movies_corrected": len(told),
@@ -203,6 +230,8 @@ def _told(results: Mapping[Any, MotionResult], wanted: int) -> dict[str, Any]:
         "drift_total_px_most": float(np.max([item["drift_total_px"] for item in told])),
         "local_drift_px_mean": float(np.mean([item["local_drift_px"] for item in told])),
         "frames_left_out": sum(len(item["frames_left_out"]) for item in told),
+        "movies_without_drift": sum(not item["drift_found"] for item in told),
+        "notes": sorted({note for item in told for note in item.get("notes", ())}),
     }
 
 

@@ -50,6 +50,32 @@ def smoothed(shifts: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndar
     return out, left, a
 
 
+def bounded(shifts: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Frames that were not measured brought within reach of their neighbours.
+
+    A track goes on straight beyond the last measured frame; no frame is taken to be farther from the
+    nearest measured one than the fastest measured drift would have brought it.
+
+    Parameters
+    ----------
+    shifts : ndarray
+        `(n, 2)` pixels.
+    used : ndarray
+        `(n,)` bool: frames that were measured.
+    """
+    known = np.flatnonzero(used)
+    if used.all() or not known.size:
+        return shifts
+    steps = np.abs(np.diff(shifts[known], axis=0)) / np.diff(known)[:, None]
+    fastest = steps.max(axis=0) if steps.size else np.zeros(2)
+    result = shifts.copy()
+    for frame in np.flatnonzero(~used):
+        nearest = known[np.argmin(np.abs(known - frame))]
+        room = fastest * abs(int(frame) - int(nearest))
+        result[frame] = np.clip(shifts[frame], shifts[nearest] - room, shifts[nearest] + room)
+    return result
+
+
 def _precision(error: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(error), 1 / np.maximum(error, 1e-4) ** 2, 0.0)
 

@@ -12,10 +12,8 @@ from scipy import fft
 from napari_phaset3m.core.precision import COMPLEX
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.spectra import FIRST_BFACTOR_PX2, Spectra, Weighting, weighting
-from napari_phaset3m.prepare.motion.track import smoothed
+from napari_phaset3m.prepare.motion.track import bounded, smoothed
 
-#: Side of the images that the first search is made on.
-_COARSE = 512
 _COARSE_ROUNDS = 4
 #: A frame that correlates with the others less than this part of the median frame is left out.
 _LEAST_CORRELATION = 0.25
@@ -39,6 +37,8 @@ class Found:
     change : float
         Largest change of the last round, pixels.
     weighting : Weighting
+    note : str
+        What was held back, for a person.
     """
 
     shifts: np.ndarray
@@ -47,19 +47,27 @@ class Found:
     used: np.ndarray
     change: float
     weighting: Weighting
+    note: str = ""
 
 
-def coarse(spectra: Spectra, used: np.ndarray, max_shift: float) -> np.ndarray:
+def coarse(small: Spectra, used: np.ndarray, weight: np.ndarray, max_shift: float) -> np.ndarray:
     """`(n, 2)` shifts to about a pixel: the better of two starts.
 
     From no shift, each frame goes against the sum of the others; and from the middle outwards, each
     against the sum of those that are aligned already (fast drift blurs the first sum to nothing).
+
+    Parameters
+    ----------
+    small : Spectra
+        Cropped to what the search is made on.
+    used : ndarray
+        `(n,)` bool.
+    weight : ndarray
+        Of each frequency, counting the half spectrum's twins.
+    max_shift : float
+        Farthest that is looked at from no shift, pixels.
     """
-    shape = tuple(min(n, _COARSE) for n in spectra.shape)
-    small = spectra.cropped((shape[0], shape[1]))
-    n = len(small.values)
-    zero = np.zeros((n, 2))
-    weight = weighting(small, zero, used, bfactor_px2=FIRST_BFACTOR_PX2).weight
+    zero = np.zeros((len(small.values), 2))
     starts = [zero, _outwards(small, used, weight, max_shift)]
     tracks = []
     for start in starts:
@@ -67,7 +75,7 @@ def coarse(spectra: Spectra, used: np.ndarray, max_shift: float) -> np.ndarray:
         for _ in range(_COARSE_ROUNDS):
             track = _searched(small, track, used, weight, max_shift)
         tracks.append(track)
-    power = [float((weight * np.abs(_sum(small, track, used)) ** 2).sum()) for track in tracks]
+    power = [float((weight * np.abs(total_of(small, track, used)) ** 2).sum()) for track in tracks]
     return tracks[int(np.argmax(power))]
 
 
@@ -90,7 +98,7 @@ def _outwards(spectra: Spectra, used: np.ndarray, weight: np.ndarray, max_shift:
 def _searched(
     spectra: Spectra, shifts: np.ndarray, used: np.ndarray, weight: np.ndarray, max_shift: float
 ) -> np.ndarray:
-    total = _sum(spectra, shifts, used)
+    total = total_of(spectra, shifts, used)
     found = shifts.copy()
     for i in np.flatnonzero(used):
         ramp_y, ramp_x = spectra.ramps(shifts[i])
@@ -120,7 +128,8 @@ def _vertex(before: float, at: float, after: float) -> float:
     return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
 
 
-def _sum(spectra: Spectra, shifts: np.ndarray, used: np.ndarray) -> np.ndarray:
+def total_of(spectra: Spectra, shifts: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Sum of the used frames' spectra, each moved back by its shift."""
     from napari_phaset3m.prepare.motion.kernels import add_shifted
 
     total = np.zeros(spectra.values.shape[1:], COMPLEX)
@@ -183,6 +192,7 @@ def refine(
             new = measured
             if smooth or not used.all():
                 new, _, _ = smoothed(measured, error)
+                new = bounded(new, used)
             new = _centred(new, used)
             change = float(np.abs(new - shifts)[used].max())
             shifts = new
@@ -205,7 +215,7 @@ def _newton(
     """One step of each frame: shifts, standard deviations, correlations."""
     from napari_phaset3m.prepare.motion.kernels import moments
 
-    total = _sum(spectra, shifts, used)
+    total = total_of(spectra, shifts, used)
 
     def one(i: int) -> np.ndarray:
         ramps = spectra.ramps(shifts[i])
