@@ -1,6 +1,7 @@
 """Shifts between the foci of a tilt, before there is a volume.
 
-Each focus is correlated with what the others predict for it (:mod:`.foci`); small rotations and
+Foci that drifted far apart are brought near each other (:mod:`.chain`). Each is then correlated with what the
+others predict for it (:mod:`.foci`); small rotations and
 magnifications between the foci follow (:mod:`.focal_geometry`). Then a one-slice reconstruction of each
 tilt refines its shifts for the least error (focal-series reconstruction with free shifts).
 """
@@ -12,6 +13,7 @@ from collections.abc import Generator
 import numpy as np
 
 from napari_phaset3m.config import RefineConfig
+from napari_phaset3m.prepare.align.chain import chained
 from napari_phaset3m.prepare.align.focal_geometry import between_foci
 from napari_phaset3m.prepare.align.foci import Foci, one_tilt
 from napari_phaset3m.prepare.align.likelihood import ShiftGrid, measure_rings, moments
@@ -30,6 +32,8 @@ def focal(work: Work, share: Share) -> StageEvents:
     For several foci with stated defocus and Cs (:func:`.stages.why_not_stage`).
     """
     bins = sorted({max(1, round(b)) for b in (work.short_side / 24, work.short_side / 48)}, reverse=True)
+    work = _keeping_means(work, chained(work, bins[0]))
+    yield Progress("Foci that lie far apart", 0.0, detail(work))
     for number, bin_ in enumerate(bins):
         for n in range(ROUNDS):
             shifts = _correlated(work, bin_)
