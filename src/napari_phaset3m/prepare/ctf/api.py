@@ -138,9 +138,7 @@ def _check(state: _State) -> None:
         raise DataError("no image is in use", field="mask", remedy="Mark those to fit as used")
     if config.group == "joint" and not state.joint:
         why = "there is one focus only" if series.n_focus == 1 else "their defocus is not stated"
-        raise ConfigError(
-            f"group: joint needs several foci with stated steps, but {why}. Fit images one by one"
-        )
+        raise ConfigError(f"group: joint needs foci with stated steps, but {why}. Fit images one by one")
     if config.method == "exit_wave":
         if config.fit_phase_shift:
             raise ConfigError("fit_phase_shift: shows in Thon rings, not in the exit wave. Use --method thon")
