@@ -85,7 +85,7 @@ def test_a_micrograph_needs_no_tilt(tmp_path, capsys):
     [
         (["--range", "9000"], "--range: is '9000'. Give LOW:HIGH"),
         (["--range", "9000:100"], "--range: is '9000:100'. Give LOW:HIGH"),
-        (["--joint"], "--joint: joint needs several foci"),
+        (["--joint"], "--joint: joint needs foci with stated steps"),
         (["--method", "exit_wave"], "defocus of the foci is not stated"),
         (["--image", "5"], "--image: is '5'"),
         (["--figure", "x.jpg"], "x.jpg: unknown suffix"),
