@@ -66,7 +66,9 @@ class FocalConfig(Model):
     """Shifts, rotation and magnification between the foci of a tilt, before there is a volume."""
 
     focal_search_px: PositiveFloat | Auto = Field(
-        "auto", description="Largest shift between foci, pixels; auto: a tenth of the image's shorter side"
+        "auto",
+        description="Largest shift between foci, pixels; auto: 0.4 of the shorter side by what is coarse in "
+        "them, then a tenth",
     )
     focal_geometry: bool = Field(
         True,
