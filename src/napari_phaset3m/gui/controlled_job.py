@@ -1,4 +1,4 @@
-"""One job at a time that can be paused, finished early and stopped."""
+"""One job at a time that can be stopped, and one that can be paused and finished early."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from napari_phaset3m.gui.worker import JobWorker, WindowWatch, start_job
 from napari_phaset3m.jobs import RunControl
 
 
-class ControlledJob(QObject):
-    """Base of what runs jobs for the panels of a session, and outlives them."""
+class WindowJob(QObject):
+    """Base of what runs one job at a time for the panels of a session, and outlives them."""
 
-    #: A job began, was paused or resumed, or ended.
+    #: Something that panels show has changed.
     changed = Signal()
-    #: What is told while it ends early.
-    finishing = "Finishing"
 
     def __init__(self) -> None:
         super().__init__()
-        self.paused = False
-        #: What is told in place of progress; empty while there is any.
-        self.message = ""
         self._worker: JobWorker | None = None
         self._control = RunControl()
         self._window = WindowWatch(self.stop, self)
@@ -36,6 +31,27 @@ class ControlledJob(QObject):
     def busy(self) -> bool:
         """Whether a job is running."""
         return self._worker is not None
+
+    def stop(self) -> None:
+        """End without what the running job would have given."""
+        if self.busy:
+            self._control.stop()
+
+
+class ControlledJob(WindowJob):
+    """A job that can be paused and finished early as well.
+
+    Emits ``changed`` when it began, was paused or resumed, or ended.
+    """
+
+    #: What is told while it ends early.
+    finishing = "Finishing"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paused = False
+        #: What is told in place of progress; empty while there is any.
+        self.message = ""
 
     def _begin(
         self,
@@ -73,5 +89,5 @@ class ControlledJob(QObject):
         """End without what the running job would have given."""
         if self.busy:
             self.paused, self.message = False, "Stopping"
-            self._control.stop()
+            super().stop()
             self.changed.emit()

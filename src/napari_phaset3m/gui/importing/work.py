@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.gui.controlled_job import WindowJob
 from napari_phaset3m.gui.importing.jobs import Imported, looked, picture_of, run_import
 from napari_phaset3m.gui.series.loader import remember, suit_dark_field
 from napari_phaset3m.gui.widgets.field_words import in_import_words
 from napari_phaset3m.gui.widgets.numbers import parse_angles
-from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
+from napari_phaset3m.gui.worker import in_background, start_job
 from napari_phaset3m.io.import_angles import with_angles
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape
 from napari_phaset3m.io.import_load import LoadProgress, forecast_bytes
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _KEY = "import"
 
 
-class ImportWork(QObject):
+class ImportWork(WindowJob):
     """Plan, settings and the running import of one session.
 
     Parameters
@@ -37,8 +38,6 @@ class ImportWork(QObject):
     session : Session
     """
 
-    #: Plan, settings or state changed.
-    changed = Signal()
     #: A picture is there: data or None, step.
     pictured = Signal(object, int)
     progressed = Signal(str, float)
@@ -61,18 +60,6 @@ class ImportWork(QObject):
         self.no_background = False
         self.looking, self.row = False, 0
         self._token = self._picture_token = 0
-        self._worker: JobWorker | None = None
-        self._control = RunControl()
-        self._window = WindowWatch(self.stop, self)
-
-    def watch_window(self, window: QObject) -> None:
-        """Stop what runs when this window is closed."""
-        self._window.watch(window)
-
-    @property
-    def busy(self) -> bool:
-        """Whether an import is running."""
-        return self._worker is not None
 
     # looking
 
@@ -231,11 +218,6 @@ class ImportWork(QObject):
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()
-
-    def stop(self) -> None:
-        """End without a result."""
-        if self.busy:
-            self._control.stop()
 
     def _on_event(self, event: Any) -> None:
         if isinstance(event, LoadProgress):

@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.controlled_job import WindowJob
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerSpec, publisher_for
 from napari_phaset3m.gui.layers.volumes import AXIS_LABELS, import_for_display, placement, turn_to_volume
-from napari_phaset3m.gui.worker import JobWorker, WindowWatch, in_background, start_job
+from napari_phaset3m.gui.worker import in_background, start_job
 from napari_phaset3m.jobs import RunControl
 from napari_phaset3m.jobs.frames import display_limits
 from napari_phaset3m.jobs.watch import (
@@ -37,7 +38,7 @@ QUICK = "watch"
 _KEY = "watch"
 
 
-class WatchWork(QObject):
+class WatchWork(WindowJob):
     """Folder, settings, and the worker that looks.
 
     Parameters
@@ -46,8 +47,6 @@ class WatchWork(QObject):
     viewer : napari.components.ViewerModel
     """
 
-    #: State, settings or messages changed.
-    changed = Signal()
     #: The folder was looked through: Looked.
     looked = Signal(object)
     progressed = Signal(str, float)
@@ -61,18 +60,6 @@ class WatchWork(QObject):
         self.quick: QuickVolume | None = None
         self.problem = self.message = self.quick_text = ""
         self.reading = False
-        self._worker: JobWorker | None = None
-        self._control = RunControl()
-        self._window = WindowWatch(self.stop, self)
-
-    def watch_window(self, window: QObject) -> None:
-        """Stop when this window is closed."""
-        self._window.watch(window)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a folder is being watched."""
-        return self._worker is not None
 
     def set_folder(self, folder: Path) -> None:
         """Choose what to watch; what an earlier folder held is forgotten."""
@@ -105,11 +92,6 @@ class WatchWork(QObject):
             connect={"yielded": self._on_event, "errored": self._on_error, "finished": self._on_finished},
         )
         self.changed.emit()
-
-    def stop(self) -> None:
-        """End watching; what has arrived can still be used."""
-        if self.busy:
-            self._control.stop()
 
     def why_not_use(self) -> str:
         """Why there is no series to hand over; empty when there is one."""
