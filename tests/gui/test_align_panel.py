@@ -43,7 +43,7 @@ class FakeEngine:
     def __init__(self, rotation: float = 0.0, steps: int = 5) -> None:
         self.rotation, self.steps, self.started_from = rotation, steps, None
         self.cs = self.local = None
-        self.stages = (stage(),)
+        self.stages, self.note = (stage(),), ""
 
     def __call__(self, series, config, *, finish=None, device="auto"):
         start = Alignment.of(series)
@@ -65,7 +65,7 @@ class FakeEngine:
             after = after.replace(
                 spherical_aberration_angstrom=self.cs, aberrations={"C12": 80.0, "phi12": 0.5}
             )
-        yield Done(after, AlignResult(found, self.stages, local_px=self.local))
+        yield Done(after, AlignResult(found, self.stages, local_px=self.local, reference_note=self.note))
 
 
 @pytest.fixture
@@ -224,6 +224,14 @@ def test_run_becomes_a_draft_that_is_accepted(qtbot, panel, engine):
     session.undo()
     assert session.series is before and "±" not in panel.move_.numbers.text()
     assert panel.bar.note.text() == ""
+
+
+def test_what_images_were_compared_with_is_told(qtbot, panel, engine):
+    engine.note = "volumes that may be negative tell 295 nats of an image"
+    panel._session.series = noisy_series()
+    panel.run.click()
+    until_idle(qtbot, panel._session)
+    assert "Volumes that may be negative tell 295 nats" in panel.bar.note.text()
 
 
 def test_the_end_of_a_run_is_scrolled_to(qtbot, panel, engine):

@@ -264,7 +264,9 @@ class AlignWork(QObject):
         start, config = self._of_run
         origin = Origin.of(done.series, done.result, series, config).after(start)
         self.set_draft(found, origin=origin)
-        words = [stage_words(self.stages) or "Aligned", origin.words(), "Check it, then accept."]
+        note = getattr(done.result, "reference_note", "")  # which volumes images were compared with
+        note = note[:1].upper() + note[1:]
+        words = [stage_words(self.stages) or "Aligned", note, origin.words(), "Check it, then accept."]
         self.driver.say(TOPIC, "\n".join(word for word in words if word), "good")
 
     def _on_progress(self, update: Update) -> None:
