@@ -20,13 +20,14 @@ from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
 from napari_phaset3m.prepare.ctf.result import CtfResult, ImageCtf
-from napari_phaset3m.prepare.ctf.wave_system import Tilt
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress, drain
 
 __all__ = ["find_ctf", "iterate_ctf", "thon_rings"]
 
 #: With method auto, and focal groups at hand: fewer trusted images than this part and the exit wave serves.
 ENOUGH = 0.75
+#: Part of the tilts at the end of the range searched from which on none is believed.
+END_SHARE = 0.25
 
 
 def iterate_ctf(
@@ -66,7 +67,7 @@ def iterate_ctf(
     if _needs_exit_wave(state):
         yield from _exit_wave(state, finish)
     images = ending.completed(series, state.images, state.joint)
-    method, message = ending.outcome(images, state.reason, state.refined)
+    method, message = ending.outcome(images, state.reason, state.refined, state.end)
     message += ending.misaligned(state.apart_px)
     result = CtfResult(
         images=images,
@@ -109,6 +110,8 @@ class _State:
     refined: bool = True
     cs: float | None = None
     apart_px: float | None = None
+    #: How far exit waves were searched, where most tilts end there, angstrom.
+    end: float | None = None
 
     @property
     def used(self) -> np.ndarray:
@@ -214,7 +217,8 @@ def _middle(items: list[Any]) -> Any:
 def _needs_exit_wave(state: _State) -> bool:
     if state.config.method == "exit_wave":
         return True
-    if state.config.method == "thon" or not state.images:
+    # A phase shift shows in rings alone.
+    if state.config.method == "thon" or not state.images or state.config.fit_phase_shift:
         return False
     trusted = np.mean([image.confidence > 0 for image in state.images.values()])
     if trusted >= ENOUGH:
@@ -233,36 +237,26 @@ def _exit_wave(state: _State, finish: Finish | None) -> Iterator[Progress]:
     for text, fraction in fit.run(finish):
         yield Progress(text, fraction, {"defocus_angstrom": fit.defocus()})
     state.refined = fit.refined
-    if state.config.fit_spherical_aberration and fit.refined:
+    reach = state.config.nominal_error_angstrom
+    if fit.refined and np.mean([fit.at_end(tilt) for tilt in fit.tilts]) > END_SHARE:
+        state.end, state.refined = reach, False
+    if state.config.fit_spherical_aberration and state.refined:
         state.cs = state.microscope.spherical_aberration_angstrom + fit.shared.cs_change
     cos, sin = (
         phi12_of(dict(state.series.aberrations))
         if state.config.astigmatism == "given"
         else (fit.shared.c12_cos, fit.shared.c12_sin)
     )
+    if state.end is not None:
+        cos, sin = phi12_of(dict(state.series.aberrations))  # fitted to a wrong defocus
     shared = CtfValues(0.0, cos, sin)
     for tilt in fit.tilts:
         for focus, step in zip(tilt.foci, tilt.steps, strict=True):
-            found = _of_wave(fit, tilt, focus, float(step), shared)
-            state.images[tilt.number, focus] = (
-                found
-                if fit.refined
-                else ending.left_as_stated(found, float(step), state.config.stated_error_angstrom)
-            )
-
-
-def _of_wave(fit: ExitWaveFit, tilt: Tilt, focus: int, step: float, shared: CtfValues) -> ImageCtf:
-    return ImageCtf(
-        tilt.number,
-        focus,
-        method="exit wave",
-        defocus_angstrom=step + tilt.offset,
-        defocus_error_angstrom=tilt.error,
-        c12_angstrom=shared.c12_angstrom,
-        phi12_rad=shared.phi12_rad,
-        confidence=tilt.confidence,
-        resolution_angstrom=1 / fit.reached,
-    )
+            found = fit.image(tilt, focus, float(step), shared)
+            end = reach if fit.refined and (fit.at_end(tilt) or state.end) else None
+            if end is not None or not fit.refined:
+                found = ending.left_as_stated(found, float(step), state.config.stated_error_angstrom, end=end)
+            state.images[tilt.number, focus] = found
 
 
 def thon_rings(series: TiltFocalSeries, result: CtfResult, tilt: int, focus: int) -> RingPicture:

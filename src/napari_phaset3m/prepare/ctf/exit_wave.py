@@ -21,7 +21,8 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.ctf.apart import foci_apart
 from napari_phaset3m.prepare.ctf.config import CtfConfig
-from napari_phaset3m.prepare.ctf.model import phi12_of
+from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
+from napari_phaset3m.prepare.ctf.result import ImageCtf
 from napari_phaset3m.prepare.ctf.wave_model import Shared, WaveModel
 from napari_phaset3m.prepare.ctf.wave_system import System, Tilt
 from napari_phaset3m.prepare.events import Finish
@@ -33,6 +34,8 @@ MOST_PX = 512
 #: When the scan leaves the defocus of a typical tilt more uncertain than this (angstrom), noise is too strong
 #: for the refinement, which would follow it; what the scan says is the result.
 TOO_UNSURE = 45.0
+#: Part of the range searched beyond which an offset lies at its end.
+AT_END = 0.9
 
 
 def can_serve(series: TiltFocalSeries) -> str | None:
@@ -180,6 +183,24 @@ class ExitWaveFit:
             system.errors(before)
             if finish is not None and finish.finish_requested():
                 return
+
+    def image(self, tilt: Tilt, focus: int, step: float, shared: CtfValues) -> ImageCtf:
+        """What was found of one image, whose stated defocus is ``step``."""
+        return ImageCtf(
+            tilt.number,
+            focus,
+            method="exit wave",
+            defocus_angstrom=step + tilt.offset,
+            defocus_error_angstrom=tilt.error,
+            c12_angstrom=shared.c12_angstrom,
+            phi12_rad=shared.phi12_rad,
+            confidence=tilt.confidence,
+            resolution_angstrom=1 / self.reached,
+        )
+
+    def at_end(self, tilt: Tilt) -> bool:
+        """Whether a tilt's best offset lies at the end of what was searched: then it is none."""
+        return abs(tilt.offset) > AT_END * self.config.nominal_error_angstrom
 
     def _scan(self, tilt: Tilt, limit: float) -> np.ndarray:
         """Minus log likelihood of the weak-phase model at each offset of :meth:`_offsets`."""

@@ -105,9 +105,14 @@ def _stand_in(series: TiltFocalSeries, table: list[list[ImageCtf]], tilt: int, f
     return image
 
 
-def left_as_stated(found: ImageCtf, stated: float, error: float) -> ImageCtf:
-    """What is less certain than what the series states must not take its place (all angstrom)."""
+def left_as_stated(found: ImageCtf, stated: float, error: float, *, end: float | None = None) -> ImageCtf:
+    """What is less certain than what the series states must not take its place (all angstrom).
+
+    ``end``: how far was searched, where the best lies at the end of it.
+    """
     note = f"noise leaves {found.defocus_error_angstrom:.0f} Å: the stated defocus is surer and stays"
+    if end is not None:
+        note = f"the best lies at the end of the ±{end:.0f} Å searched: the stated defocus stays"
     return ImageCtf(
         found.tilt,
         found.focus,
@@ -120,8 +125,8 @@ def left_as_stated(found: ImageCtf, stated: float, error: float) -> ImageCtf:
     )
 
 
-def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]:
-    """Method of most images, and what was found in words."""
+def outcome(images: Table, reason: str | None, refined: bool, end: float | None = None) -> tuple[str, str]:
+    """Method of most images, and what was found in words; ``end`` as for :func:`left_as_stated`."""
     every = [image for row in images for image in row]
     wave = [image for image in every if image.method == "exit wave"]
     thon = [image for image in every if image.method == "thon"]
@@ -133,8 +138,14 @@ def outcome(images: Table, reason: str | None, refined: bool) -> tuple[str, str]
         error = float(np.median([image.defocus_error_angstrom for image in wave]))
         text += f" Typical error {error:.0f} Å, and one constant that Cs trades with."
         return "exit wave", text + tail
+    text = f" ({reason})" if reason else ""
+    if end is not None:
+        return "exit wave", (
+            f"Consistency of each focal group with one exit wave was tried{text}, but is best at the end of "
+            f"the ±{end:.0f} Å searched: the stated defocus stays. Search farther (nominal error), or state "
+            "defocus, Cs and phase plate better."
+        )
     if not refined:
-        text = f" ({reason})" if reason else ""
         return "exit wave", (
             f"Consistency of each focal group with one exit wave was tried{text}, but noise leaves it less "
             "certain than the stated defocus, which stays; phaset3m align finds it from all tilts together."
