@@ -89,7 +89,8 @@ def _optics(found: dict[str, float]) -> str:
 
 def _line(stage: dict[str, Any]) -> str:
     told = f"{stage['name']}: shifts changed by {stage['rms_change_px']:.2f} px RMS, "
-    told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}"
+    told += f"unpredicted part {stage['error_before']:.4f} -> {stage['error_after']:.4f}, "
+    told += f"information {stage['information_before']:.0f} -> {stage['information_after']:.0f} nats"
     if not stage["kept"]:
         return f"{told}; undone: {why_undone(stage['name'], stage['told'])}"
     more = told_words(stage["name"], stage["told"])

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.prepare.align import api
+from napari_phaset3m.prepare.align import api, model_free
+from napari_phaset3m.prepare.align.axis import Axis, believed
+from napari_phaset3m.prepare.align.coarse import CoarseResult
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.reference_settings import reference_config
 from napari_phaset3m.prepare.align.sign import settled
-from napari_phaset3m.prepare.align.words import told_words
+from napari_phaset3m.prepare.align.words import told_words, why_undone
 from napari_phaset3m.prepare.align.work import Judged, Share, Work
-from napari_phaset3m.prepare.events import drain
+from napari_phaset3m.prepare.events import Done, drain
 from napari_phaset3m.prepare.predictions import iterate_predictions
 
 SIZE, TILTS = 48, np.arange(-60, 61, 6.0)
@@ -61,6 +65,10 @@ def film(noise: float = 0.0) -> np.ndarray:
 
 def decided(series: TiltFocalSeries, **reference: object) -> tuple[AlignConfig, str]:
     steps = settled(Work(series, AlignConfig.parse(reference=reference), Alignment.of(series)), Share(0, 1))
+    return drained(steps)
+
+
+def drained(steps: Generator[Any, None, Any]) -> Any:
     while True:
         try:
             next(steps)
@@ -130,3 +138,41 @@ def test_line_projections_must_gain_much_to_move_what_coarse_found():
 
     assert kept(work, 1001.0)  # nothing was known of the shifts
     assert not kept(near, 1019.0) and kept(near, 1021.0)
+
+
+def test_a_later_pass_is_drawn_to_where_the_axis_was_stated():
+    seen = []
+
+    def fake(series, config, *, stated, finish):
+        seen.append((config.axis_range_deg, stated.angle_deg, stated.error_deg))
+        turn = (10.0, 3.5, 0.5)[len(seen) - 1]
+        alignment = Alignment.of(series)
+        alignment = alignment.replace(
+            rotation_deg=np.full_like(alignment.rotation_deg, turn),
+            shift_error_px=np.full_like(alignment.shifts_px, 0.1),
+        )
+        yield Done(series, CoarseResult(alignment, turn, 0.3, False, True, ()))
+
+    series = series_of(balls_of())
+    work = Work(series, AlignConfig.parse(coarse={"axis_range_deg": 40.0}), Alignment.of(series))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_free, "iterate_coarse", fake)
+        after = drained(model_free.coarse(work, Share(0, 1)))
+    assert seen == [(40.0, 0.0, 20.0), (10.0, -10.0, 20.0), (4.0, -13.5, 20.0)]
+    assert after.told["axis_angle_deg"] == pytest.approx(14.0)
+    assert after.alignment.axis_angle_deg == pytest.approx(14.0)
+    drawn = believed(Axis(5.0, 1.0), Axis(-10.0, 2.0))
+    assert drawn.angle_deg == pytest.approx(-10 + 0.8 * 15)
+
+
+def test_images_that_do_not_tell_the_axis_say_so():
+    series = series_of(np.random.default_rng(3).normal(0, 0.1, (TILTS.size, SIZE, SIZE)))
+    done = api.align(series, AlignConfig.parse(stages=("coarse",)))
+    (stage,) = done.result.stages
+    words = told_words("coarse", stage.told) if stage.kept else why_undone("coarse", stage.told)
+    assert "the images do not tell the axis" in words
+
+
+def test_a_stage_that_is_undone_says_what_it_had_found():
+    words = why_undone("coarse", {"axis_angle_deg": -25.2, "axis_error_deg": 0.7})
+    assert words.endswith("(it had found: axis turned by −25.20° ± 0.70°)")

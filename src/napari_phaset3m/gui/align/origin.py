@@ -113,6 +113,7 @@ def stage_words(stages: tuple[Any, ...]) -> str:
     lines = []
     for stage in stages:
         error = f"unpredicted part {stage.error_before:.3g} → {stage.error_after:.3g}"
+        error += f", {stage.information_before:.0f} → {stage.information_after:.0f} nats"
         change = f"moved {stage.rms_change_px:.2f} px (RMS)"
         kept, told = getattr(stage, "kept", True), getattr(stage, "told", {})
         state = "" if kept else f"  ·  undone: {why_undone(stage.name, told)}"

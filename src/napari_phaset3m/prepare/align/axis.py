@@ -113,15 +113,19 @@ def of_bands(tried: Sequence[Axis]) -> Axis:
     return Axis(mean, error, all(one.beyond for one in tried))
 
 
-def believed(axis: Axis, reach_deg: float) -> Axis:
+def believed(axis: Axis, stated: Axis) -> Axis:
     """The axis found, drawn to the stated one as far as it is uncertain.
 
-    Posterior of a Gaussian prior about the stated axis whose two standard deviations are the range of
-    the search: where noise hides the axis, what was stated stays.
+    Posterior of a Gaussian prior about the stated axis: where noise hides the axis, what was stated stays.
     """
     if np.isnan(axis.error_deg):
         return axis
-    prior = (reach_deg / 2) ** 2
+    prior = stated.error_deg**2
     trust = 0.0 if np.isinf(axis.error_deg) else prior / (prior + axis.error_deg**2)
-    error = float(np.sqrt(max(1 - trust, 0.0) * prior))
-    return Axis(trust * axis.angle_deg, error, axis.beyond)
+    angle = stated.angle_deg + trust * (axis.angle_deg - stated.angle_deg)
+    return Axis(angle, float(np.sqrt(max(1 - trust, 0.0) * prior)), axis.beyond)
+
+
+def as_stated(range_deg: float) -> Axis:
+    """The stated axis, where the range to search is two standard deviations of it."""
+    return Axis(0.0, range_deg / 2)

@@ -19,7 +19,7 @@ from napari_phaset3m.config import RefineConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.io.orient import turn_aberrations
 from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.axis import Axis, believed
+from napari_phaset3m.prepare.align.axis import Axis, as_stated, believed
 from napari_phaset3m.prepare.align.defoci import DEFOCUS_SIGMA
 from napari_phaset3m.prepare.align.gauge import moved
 from napari_phaset3m.prepare.align.gradient import SHIFT_SPREAD
@@ -115,7 +115,7 @@ def joined(found: Axis, before: Alignment, range_deg: float) -> Axis:
         The stated axis is known to half of it.
     """
     if before.axis_error_deg is None or not before.axis_error_deg > 0:
-        return believed(found, range_deg)
+        return believed(found, as_stated(range_deg))
     weights = np.array([found.error_deg, before.axis_error_deg]) ** -2.0
     angle = float(weights @ [found.angle_deg, before.axis_angle_deg] / weights.sum())
     return Axis(angle, float(weights.sum() ** -0.5))

@@ -22,7 +22,7 @@ from napari_phaset3m.core.resample import fourier_resample
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.added import added_foci, working_factor
 from napari_phaset3m.prepare.align.apply import apply
-from napari_phaset3m.prepare.align.axis import Axis, Scan, believed, of_bands, scan_axis
+from napari_phaset3m.prepare.align.axis import Axis, Scan, as_stated, believed, of_bands, scan_axis
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import correlate
 from napari_phaset3m.prepare.align.mass import line_shifts, mass_shifts
@@ -93,7 +93,11 @@ class _State:
 
 
 def iterate_coarse(
-    series: TiltFocalSeries, config: CoarseConfig | None = None, *, finish: Finish | None = None
+    series: TiltFocalSeries,
+    config: CoarseConfig | None = None,
+    *,
+    stated: Axis | None = None,
+    finish: Finish | None = None,
 ) -> Iterator[Progress | Done]:
     """Align the tilts coarsely.
 
@@ -102,6 +106,8 @@ def iterate_coarse(
     series : TiltFocalSeries
         Its shifts are the start, and shifts between foci are kept.
     config : CoarseConfig, optional
+    stated : Axis, optional
+        What is known of the axis in these images; within the range of the search of 0 when omitted.
     finish : Finish, optional
         Ends after the stage at hand.
 
@@ -116,6 +122,7 @@ def iterate_coarse(
         There is no such focus, or fewer than three tilts are used.
     """
     config = config or CoarseConfig()
+    stated = stated or as_stated(config.axis_range_deg)
     start = Alignment.of(series)
     added = (yield from added_foci(series, start, config, finish)) if config.focus == "auto" else None
     tilts = tilt_images(series, config, start) if added is None else enough(added)
@@ -123,7 +130,7 @@ def iterate_coarse(
     yield from _shifts(state, config, finish)
     found = Refined(state.shifts, state.error, 0.0, np.nan)
     if not _ending(finish):
-        for found in _refined(state, config):
+        for found in _refined(state, config, stated):
             detail = {"shifts_px": found.shifts_px * state.bin, "axis_angle_deg": found.angle_deg}
             yield Progress("Consistency of the projections", 0.4 + 0.3 * found.fraction, detail)
             if _ending(finish):
@@ -140,14 +147,14 @@ def iterate_coarse(
         for _ in _shifts(again, config, finish):
             yield Progress(f"Tilt axis from focus {focus}", 0.7 + 0.3 * number / len(others))
         last = found
-        for last in _refined(again, config):
+        for last in _refined(again, config, stated):
             yield Progress(
                 f"Tilt axis from focus {focus}", 0.7 + 0.3 * (number + last.fraction) / len(others)
             )
         angles.append(last.angle_deg)
         errors.append(last.angle_error_deg)
     joined = _joined(found, angles, errors)
-    axis = believed(Axis(joined.angle_deg, joined.angle_error_deg), config.axis_range_deg)
+    axis = believed(Axis(joined.angle_deg, joined.angle_error_deg), stated)
     joined = replace(joined, angle_deg=axis.angle_deg, angle_error_deg=axis.error_deg)
     yield _done(series, config, (start, first), state, joined)
 
@@ -168,7 +175,7 @@ def _shifts(state: _State, config: CoarseConfig, finish: Finish | None) -> Itera
         state.move(np.stack((along, np.zeros_like(along)), -1), "common line")
 
 
-def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
+def _refined(state: _State, config: CoarseConfig, stated: Axis) -> Iterator[Refined]:
     """Axis and shifts by consistency; the state takes in the shifts."""
     before, axis, done = state.shifts, Axis(0.0, np.nan), 0.0
     reach = config.axis_range_deg
@@ -176,7 +183,7 @@ def _refined(state: _State, config: CoarseConfig) -> Iterator[Refined]:
     scans = (Scan(0.0, reach, first, 1.0), Scan(0.0, _NEAR_DEG, _FINE_STEP_DEG, 1.0))
     found = Refined(before, state.error, 0.0, np.nan)
     for scan in (*(scans if config.axis else ()), None):
-        now = axis.angle_deg if scan is not None else believed(axis, reach).angle_deg
+        now = axis.angle_deg if scan is not None else believed(axis, stated).angle_deg
         for step in refine(state.tilts, found.shifts_px, now, state.free, config):
             found = step
             yield replace(found, fraction=done + 0.15 * found.fraction)

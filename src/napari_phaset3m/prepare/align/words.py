@@ -25,7 +25,11 @@ def told_words(stage: str, told: Mapping[str, Any]) -> str:
 def why_undone(stage: str, told: Mapping[str, Any]) -> str:
     """Why a stage changed nothing, for after "undone" or a colon."""
     own = OWN_JUDGE.get(stage) or f"{stage}_left" in told
-    return told_words(stage, told) if own else "the images were predicted no better, or too little"
+    if own:
+        return told_words(stage, told)
+    found = told_words(stage, told)
+    text = "volumes of the other images did not tell more of an image, or too little more"
+    return f"{text} (it had found: {found})" if found else text
 
 
 def _focal(told: Mapping[str, Any]) -> str:
@@ -52,6 +56,8 @@ def _list(values: Sequence[float], digits: int) -> str:
 def _coarse(told: Mapping[str, Any]) -> str:
     if "axis_error_deg" not in told:
         return ""
+    if "axis_stated_within_deg" in told and "axis_beyond_deg" not in told:
+        return "the images do not tell the axis: it stays about where it was stated"
     text = f"axis turned by {told['axis_angle_deg']:+.2f}° ± {told['axis_error_deg']:.2f}°".replace("-", "−")
     if "axis_beyond_deg" in told:
         text += (
