@@ -16,7 +16,7 @@ from _eer import write_eer
 from _movies import movie, settling
 
 from napari_phaset3m.cli import main
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_config import ImportConfig, at_scale
 from napari_phaset3m.io.importing import load, look, write
 from napari_phaset3m.io.movies import MovieConfig, open_movie
@@ -210,3 +210,51 @@ def test_settings_of_a_text_are_checked(tmp_path, line):
     (tmp_path / "s.toml").write_text(f'{line}\n[[image]]\nfile = "m.mrc"\ntilt_deg = 0.0\n')
     with pytest.raises(DataError, match=rf"s\.toml.*{line.split()[0]}"):
         load_series(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--motion-gain-rotate", "1"], "--motion-gain-rotate: speaks of a gain reference, "
+         "and none is given. Name it with --motion-gain"),
+        (["--motion-gain-flip", "none"], "--motion-gain-flip: speaks of a gain reference"),
+        (["--motion-eer-upsampling", "2"], "--motion-eer-upsampling: m.mrc is no EER file"),
+        (["--motion-eer-group", "2"], "--motion-eer-group: m.mrc is no EER file"),
+    ],
+)  # fmt: skip
+def test_flags_of_motion_without_effect_are_refused(tmp_path, capsys, flags, told):
+    mrc(tmp_path / "m.mrc", np.ones((2, 32, 32)))
+    assert main(["prepare", str(tmp_path / "m.mrc"), "-o", str(tmp_path / "o.mrc"), "--motion", *flags]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1 and not (tmp_path / "o.mrc").exists()
+
+
+def test_a_series_without_gain_refuses_its_turn(session):
+    series = load(look(session / "ts.mdoc"))
+    with pytest.raises(ConfigError, match=r"^motion\.gain_rotate: speaks of a gain reference"):
+        drain(run(series, MotionConfig(patches=1, gain_rotate=1)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--gain-flip", "up-down"], "--gain-flip: the files are no movies"),
+        (["--gain-rotate", "0"], "--gain-rotate: the files are no movies"),
+        (["--eer-group-dose", "1"], "--eer-group-dose: the files are no movies"),
+    ],
+)
+def test_flags_of_movies_are_refused_for_images(tmp_path, capsys, flags, told):
+    mrc(tmp_path / "blob.mrc", np.ones((3, 16, 16)))
+    (tmp_path / "blob.tlt").write_text("-3\n0\n3\n")
+    command = ["convert", str(tmp_path / "blob.mrc"), "-o", str(tmp_path / "o.h5"), "--energy", "3e5"]
+    assert main([*command, *flags]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1 and not (tmp_path / "o.h5").exists()
+
+
+def test_eer_flags_are_refused_for_other_movies(session, capsys):
+    command = ["convert", str(session / "ts.mdoc"), "-o", str(session / "o.h5"), "--eer-upsampling", "2"]
+    assert main(command) == 2
+    assert "--eer-upsampling: no movie is an EER file" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no movie is an EER file"):
+        load(look(session / "ts.mdoc"), movies=MovieConfig(eer_group=2))
