@@ -113,16 +113,32 @@ def test_a_reference_of_another_size_tells_both_sizes_and_the_turn_that_fits(tmp
     mrc(tmp_path / "g.mrc", np.ones((12, 8)))
     told = (
         r"g\.mrc: gain: is 12 x 8, the frames are 8 x 12 pixels \(y, x\)\. "
-        r"It fits with gain_rotate = 1 or 3$"
+        r"It fits with gain_rotate 1 or 3$"
     )
     with pytest.raises(DataError, match=told):
         open_movie(tmp_path / "m.mrc", tmp_path / "g.mrc")
     turned = MovieConfig(gain_rotate=3)
     assert open_movie(tmp_path / "m.mrc", tmp_path / "g.mrc", config=turned).gain.shape == (8, 12)
-    with pytest.raises(DataError, match=r"turned by gain_rotate = 1, the frames.* gain_rotate = 0 or 2"):
+    with pytest.raises(DataError, match=r"turned by 1 quarter turn, the frames.* gain_rotate 0 or 2"):
         open_movie(tmp_path / "m.mrc", np.ones((16, 24)), config=MovieConfig(gain_rotate=1))
     with pytest.raises(DataError, match="no quarter turn makes it fit"):
         open_movie(tmp_path / "m.mrc", np.ones((12, 9)))
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("prepare", "--motion-gain"), ("convert", "--gain")], ids=["prepare", "convert"]
+)
+def test_a_reference_of_another_size_tells_the_flag_of_the_command(session, capsys, command, flag):
+    mrc(session / "g.mrc", np.ones((256, 128)))
+    for name in ("f0.mrc", "f1.mrc"):
+        (session / name).unlink()
+        mrc(session / name, np.random.default_rng(3).poisson(5.0, (2, 128, 256)))
+    source, out = ("f0.mrc", "o.mrc") if command == "prepare" else ("ts.mdoc", "o.h5")
+    given = [command, str(session / source), "-o", str(session / out), flag, str(session / "g.mrc")]
+    assert main(given) == 2
+    told = f"is 256 x 128, the frames are 128 x 256 pixels (y, x). It fits with {flag}-rotate 1 or 3\n"
+    assert capsys.readouterr().err.endswith(told)
+    assert main([*given, f"{flag}-rotate", "1"]) == 0
 
 
 def test_flags_are_refused_where_a_series_has_its_own(tmp_path, capsys):
