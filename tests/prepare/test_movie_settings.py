@@ -141,13 +141,32 @@ def test_a_reference_of_another_size_tells_the_flag_of_the_command(session, caps
     assert main([*given, f"{flag}-rotate", "1"]) == 0
 
 
-def test_flags_are_refused_where_a_series_has_its_own(tmp_path, capsys):
-    (tmp_path / "s.h5").write_text("")
-    command = ["convert", str(tmp_path / "s.h5"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "1"]
-    assert main(command) == 2
-    assert "s.h5 keeps how its movies are read" in capsys.readouterr().err
-    assert main(["convert", str(tmp_path / "s.mrc"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "5"]) == 2
+def test_flags_are_refused_where_a_series_has_its_own(session, capsys):
+    save_series(load(look(session / "ts.mdoc")), session / "s.h5")
+    command = ["convert", str(session / "s.h5"), "-o", str(session / "o.h5")]
+    for given, use in ((["--gain-rotate", "1"], "--motion-gain-rotate"),
+                       (["--gain", str(session / "gain.mrc")], "--motion-gain"),
+                       (["--eer-group-dose", "1"], "--motion-eer-group")):  # fmt: skip
+        assert main([*command, *given]) == 2
+        told = f"{given[0]}: s.h5 keeps how its movies are read. Use phaset3m prepare {use}\n"
+        assert capsys.readouterr().err == f"phaset3m: {told}"
+    command[1] = str(session / "s.mrc")
+    assert main([*command, "--gain-rotate", "5"]) == 2
     assert "--gain-rotate: must be 0, 1, 2, or 3" in capsys.readouterr().err
+
+
+def test_flags_of_movies_are_refused_for_a_series_without(session, capsys):
+    series = load(look(session / "ts.mdoc"))
+    kept = {key: value for key, value in series.metadata.items() if key != "movies"}
+    save_series(series.replace(metadata=kept), session / "n.h5")
+    command = ["convert", str(session / "n.h5"), "-o", str(session / "o.h5")]
+    assert main([*command, "--gain-rotate", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "--gain-rotate: n.h5 names no movies for its images" in told and told.endswith("Leave it out\n")
+    assert main([*command, "--gain", str(session / "gain.mrc")]) == 2
+    told = capsys.readouterr().err
+    assert "--gain: n.h5 names no movies" in told and "phaset3m prepare --reference-gain" in told
+    assert not (session / "o.h5").exists()
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def _convert(
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
     given, movies = overrides.collect(fields), importing.movies_given(fields)
-    importing.check_movie_flags(series, gain is not None or movies is not None)
+    importing.check_movie_flags(series, gain, movies)
     size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
     asked = outliers or any(value is not None for value in (*size.values(), gain, movies, plan))
     if importing.wants_import(series) or asked:

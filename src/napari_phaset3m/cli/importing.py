@@ -13,6 +13,7 @@ import typer
 from napari_phaset3m.cli import options, running
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.movies import MovieConfig
+from napari_phaset3m.wording import flag
 
 _PANEL = "Import"
 Bin = Annotated[
@@ -94,18 +95,31 @@ def movies_given(fields: Mapping[str, Any]) -> MovieConfig | None:
     return options.build(MovieConfig, given) if given else None
 
 
-def check_movie_flags(paths: Sequence[Path], given: bool) -> None:
+def check_movie_flags(paths: Sequence[Path], gain: Path | None, movies: MovieConfig | None) -> None:
     """Refuse flags of movies for a series file: its images are made already.
 
     Raises
     ------
     ConfigError
+        One is given for a series file.
+    DataError
+        That file cannot be read.
     """
+    from napari_phaset3m.io.series import read_raw
+    from napari_phaset3m.prepare.motion.config import MotionConfig
+
+    given = ["gain"] * (gain is not None) + (sorted(movies.model_fields_set) if movies else [])
     own = [path for path in paths if path.suffix.lower() in (".h5", ".hdf5")]
-    if given and own:
-        raise ConfigError(
-            f"--gain ...: {own[0].name} keeps how its movies are read. Use phaset3m prepare --motion-gain ..."
-        )
+    if not given or not own:
+        return
+    asked = f"{flag(given[0])}: {own[0].name}"
+    if not read_raw(own[0]).metadata.get("movies"):
+        remedy = "Its images are corrected by phaset3m prepare --reference-gain" if gain else "Leave it out"
+        raise ConfigError(f"{asked} names no movies for its images, and this is about movies. {remedy}")
+    field = given[0] if given[0] in MotionConfig.model_fields else "eer_group"
+    raise ConfigError(
+        f"{asked} keeps how its movies are read. Use phaset3m prepare {flag(f'motion_{field}')}"
+    )
 
 
 def recognise(
@@ -147,7 +161,7 @@ def _asked(question: Any) -> str:
     """A question with the flag that answers it, or the words of its cell."""
     from napari_phaset3m.io.raw import FIELDS, OPTIONS
 
-    flags = {name: flag for name, (_, flag, _) in FIELDS.items()} | dict(OPTIONS)
+    flags = {name: option for name, (_, option, _) in FIELDS.items()} | dict(OPTIONS)
     flags |= {"focus_index": "--n-focus", "dose": "--dose"}
     return f"{flags.get(question.field, question.field.replace('_', ' '))}: {question.text}"
 

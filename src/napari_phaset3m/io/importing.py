@@ -126,9 +126,11 @@ def _with_settings(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
         if name not in movies.model_fields_set:
             continue
         if not plan.has_movies:
-            raise ConfigError(f"{name}: the files are no movies, of which alone it speaks. Leave it out")
+            raise ConfigError(
+                f"{name}: the files are no movies, and this says how movies are read. Leave it out"
+            )
         if name.startswith("eer_") and not has_eer:
-            raise ConfigError(f"{name}: no movie is an EER file, of which alone it speaks. Leave it out")
+            raise ConfigError(f"{name}: no movie is an EER file, and this says how EER is read. Leave it out")
     return with_movies(plan, movies)
 
 
