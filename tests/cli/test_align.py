@@ -197,6 +197,17 @@ def test_an_import_for_the_raw_stack_and_one_for_the_series(small, tmp_path, cap
     assert main(["align", str(series), "-o", str(out), *flags[:-2], "--import-for", "series"]) == 0
 
 
+@pytest.mark.parametrize("images", ["raw", "series"])
+def test_what_an_import_is_for_needs_an_import(small, tmp_path, capsys, images):
+    out = tmp_path / "out.h5"
+    assert main(["align", str(small), "-o", str(out), "--import-for", images]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "phaset3m: --import-for: says what an imported alignment is for. Name that with --import"
+    )
+    assert error.count("\n") == 1 and not out.exists()
+
+
 def turned_differently(path: Path, table: Path, angle: float) -> Alignment:
     """Write an alignment that turns and magnifies each image in its own way."""
     series, rng = load_series(path), np.random.default_rng(5)

@@ -18,6 +18,8 @@ def told(command: str, text: str) -> str:
         ("prepare", "crop.region_px: is outside", "--crop-region: is outside"),
         ("prepare", "steps: bin: factor: must be whole", "--bin-factor: must be whole"),
         ("prepare", "dose.order: is not stated", "--dose-order: is not stated"),
+        ("prepare", "motion: gain_rotate 1 or 3 fits", "--motion: --motion-gain-rotate 1 or 3 fits"),
+        ("convert", "gain: gain_rotate 1 or 3 fits", "--gain: --gain-rotate 1 or 3 fits"),
         ("ctf", "spherical_aberration_angstrom: is needed", "--cs: is needed"),
         ("align", "made_for: is unknown", "--import-for: is unknown"),
         ("align", "match_bins: 3 needs match_rounds above 1", "--match-bins: 3 needs --match-rounds above 1"),

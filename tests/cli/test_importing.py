@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -138,3 +139,33 @@ def test_refusals(raw, tmp_path, capsys, arguments, message):
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not (tmp_path / "o.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--bin", "2"], "--bin: b.h5 is a series already. Use phaset3m prepare --bin-factor"),
+        (["--crop", "0:8,0:8"], "--crop: b.h5 is a series already. Use phaset3m prepare --crop-region"),
+        (["--outliers"], "--outliers: b.h5 is a series already. Use phaset3m prepare --outliers"),
+        (["--bin", "2", "--bin-method", "mean", "--outliers"],
+         "--bin, --bin-method, --outliers: b.h5 is a series already. "
+         "Use phaset3m prepare --bin-factor --outliers"),
+        (["--plan", "p.toml"], "--plan: b.h5 is a series already. Leave it out: it describes an import"),
+    ],
+)  # fmt: skip
+def test_a_series_file_is_not_imported_again(tiny, tmp_path, monkeypatch, capsys, flags, told):
+    monkeypatch.chdir(tmp_path)
+    Path("b.h5").write_bytes(tiny.read_bytes())
+    assert main(["convert", "b.h5", "-o", "o.h5", *flags]) == 2
+    assert capsys.readouterr().err == f"phaset3m: {told}\n"
+    assert not Path("o.h5").exists() and not Path("p.toml").exists()
+
+
+def test_flags_that_are_told_for_a_series_file_do_it(tiny, tmp_path, capsys):
+    flags = ["--bin-factor", "2", "--crop-region", "0,0,16,16", "--outliers"]
+    assert main(["prepare", str(tiny), "-o", str(tmp_path / "o.h5"), *flags]) == 0
+    steps = [item["step"] for item in load_series(tmp_path / "o.h5").metadata["history"]]
+    assert {"bin", "crop", "outliers"} <= set(steps)
+    (tmp_path / "no.h5").write_text("text")
+    assert main(["convert", str(tmp_path / "no.h5"), "-o", str(tmp_path / "n.h5"), "--bin", "2"]) == 2
+    assert "no.h5" in (told := capsys.readouterr().err) and "is a series" not in told

@@ -16,7 +16,7 @@ from _eer import write_eer
 from _movies import movie, settling
 
 from napari_phaset3m.cli import main
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_config import ImportConfig, at_scale
 from napari_phaset3m.io.importing import load, look, write
 from napari_phaset3m.io.movies import MovieConfig, open_movie
@@ -113,25 +113,60 @@ def test_a_reference_of_another_size_tells_both_sizes_and_the_turn_that_fits(tmp
     mrc(tmp_path / "g.mrc", np.ones((12, 8)))
     told = (
         r"g\.mrc: gain: is 12 x 8, the frames are 8 x 12 pixels \(y, x\)\. "
-        r"It fits with gain_rotate = 1 or 3$"
+        r"It fits with gain_rotate 1 or 3$"
     )
     with pytest.raises(DataError, match=told):
         open_movie(tmp_path / "m.mrc", tmp_path / "g.mrc")
     turned = MovieConfig(gain_rotate=3)
     assert open_movie(tmp_path / "m.mrc", tmp_path / "g.mrc", config=turned).gain.shape == (8, 12)
-    with pytest.raises(DataError, match=r"turned by gain_rotate = 1, the frames.* gain_rotate = 0 or 2"):
+    with pytest.raises(DataError, match=r"turned by 1 quarter turn, the frames.* gain_rotate 0 or 2"):
         open_movie(tmp_path / "m.mrc", np.ones((16, 24)), config=MovieConfig(gain_rotate=1))
     with pytest.raises(DataError, match="no quarter turn makes it fit"):
         open_movie(tmp_path / "m.mrc", np.ones((12, 9)))
 
 
-def test_flags_are_refused_where_a_series_has_its_own(tmp_path, capsys):
-    (tmp_path / "s.h5").write_text("")
-    command = ["convert", str(tmp_path / "s.h5"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "1"]
-    assert main(command) == 2
-    assert "s.h5 keeps how its movies are read" in capsys.readouterr().err
-    assert main(["convert", str(tmp_path / "s.mrc"), "-o", str(tmp_path / "o.h5"), "--gain-rotate", "5"]) == 2
+@pytest.mark.parametrize(
+    ("command", "flag"), [("prepare", "--motion-gain"), ("convert", "--gain")], ids=["prepare", "convert"]
+)
+def test_a_reference_of_another_size_tells_the_flag_of_the_command(session, capsys, command, flag):
+    mrc(session / "g.mrc", np.ones((256, 128)))
+    for name in ("f0.mrc", "f1.mrc"):
+        (session / name).unlink()
+        mrc(session / name, np.random.default_rng(3).poisson(5.0, (2, 128, 256)))
+    source, out = ("f0.mrc", "o.mrc") if command == "prepare" else ("ts.mdoc", "o.h5")
+    given = [command, str(session / source), "-o", str(session / out), flag, str(session / "g.mrc")]
+    assert main(given) == 2
+    told = f"is 256 x 128, the frames are 128 x 256 pixels (y, x). It fits with {flag}-rotate 1 or 3\n"
+    assert capsys.readouterr().err.endswith(told)
+    assert main([*given, f"{flag}-rotate", "1"]) == 0
+
+
+def test_flags_are_refused_where_a_series_has_its_own(session, capsys):
+    save_series(load(look(session / "ts.mdoc")), session / "s.h5")
+    command = ["convert", str(session / "s.h5"), "-o", str(session / "o.h5")]
+    for given, use in ((["--gain-rotate", "1"], "--motion-gain-rotate"),
+                       (["--gain", str(session / "gain.mrc")], "--motion-gain"),
+                       (["--eer-group-dose", "1"], "--motion-eer-group")):  # fmt: skip
+        assert main([*command, *given]) == 2
+        told = f"{given[0]}: s.h5 keeps how its movies are read. Use phaset3m prepare {use}\n"
+        assert capsys.readouterr().err == f"phaset3m: {told}"
+    command[1] = str(session / "s.mrc")
+    assert main([*command, "--gain-rotate", "5"]) == 2
     assert "--gain-rotate: must be 0, 1, 2, or 3" in capsys.readouterr().err
+
+
+def test_flags_of_movies_are_refused_for_a_series_without(session, capsys):
+    series = load(look(session / "ts.mdoc"))
+    kept = {key: value for key, value in series.metadata.items() if key != "movies"}
+    save_series(series.replace(metadata=kept), session / "n.h5")
+    command = ["convert", str(session / "n.h5"), "-o", str(session / "o.h5")]
+    assert main([*command, "--gain-rotate", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "--gain-rotate: n.h5 names no movies for its images" in told and told.endswith("Leave it out\n")
+    assert main([*command, "--gain", str(session / "gain.mrc")]) == 2
+    told = capsys.readouterr().err
+    assert "--gain: n.h5 names no movies" in told and "phaset3m prepare --reference-gain" in told
+    assert not (session / "o.h5").exists()
 
 
 @pytest.fixture
@@ -210,3 +245,51 @@ def test_settings_of_a_text_are_checked(tmp_path, line):
     (tmp_path / "s.toml").write_text(f'{line}\n[[image]]\nfile = "m.mrc"\ntilt_deg = 0.0\n')
     with pytest.raises(DataError, match=rf"s\.toml.*{line.split()[0]}"):
         load_series(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--motion-gain-rotate", "1"], "--motion-gain-rotate: speaks of a gain reference, "
+         "and none is given. Name it with --motion-gain"),
+        (["--motion-gain-flip", "none"], "--motion-gain-flip: speaks of a gain reference"),
+        (["--motion-eer-upsampling", "2"], "--motion-eer-upsampling: m.mrc is no EER file"),
+        (["--motion-eer-group", "2"], "--motion-eer-group: m.mrc is no EER file"),
+    ],
+)  # fmt: skip
+def test_flags_of_motion_without_effect_are_refused(tmp_path, capsys, flags, told):
+    mrc(tmp_path / "m.mrc", np.ones((2, 32, 32)))
+    assert main(["prepare", str(tmp_path / "m.mrc"), "-o", str(tmp_path / "o.mrc"), "--motion", *flags]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1 and not (tmp_path / "o.mrc").exists()
+
+
+def test_a_series_without_gain_refuses_its_turn(session):
+    series = load(look(session / "ts.mdoc"))
+    with pytest.raises(ConfigError, match=r"^motion\.gain_rotate: speaks of a gain reference"):
+        drain(run(series, MotionConfig(patches=1, gain_rotate=1)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--gain-flip", "up-down"], "--gain-flip: the files are no movies"),
+        (["--gain-rotate", "0"], "--gain-rotate: the files are no movies"),
+        (["--eer-group-dose", "1"], "--eer-group-dose: the files are no movies"),
+    ],
+)
+def test_flags_of_movies_are_refused_for_images(tmp_path, capsys, flags, told):
+    mrc(tmp_path / "blob.mrc", np.ones((3, 16, 16)))
+    (tmp_path / "blob.tlt").write_text("-3\n0\n3\n")
+    command = ["convert", str(tmp_path / "blob.mrc"), "-o", str(tmp_path / "o.h5"), "--energy", "3e5"]
+    assert main([*command, *flags]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1 and not (tmp_path / "o.h5").exists()
+
+
+def test_eer_flags_are_refused_for_other_movies(session, capsys):
+    command = ["convert", str(session / "ts.mdoc"), "-o", str(session / "o.h5"), "--eer-upsampling", "2"]
+    assert main(command) == 2
+    assert "--eer-upsampling: no movie is an EER file" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="no movie is an EER file"):
+        load(look(session / "ts.mdoc"), movies=MovieConfig(eer_group=2))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_phaset3m.cli import options, overrides, running
-from napari_phaset3m.errors import OutputError
+from napari_phaset3m.errors import ConfigError, OutputError
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 from napari_phaset3m.prepare.align.words import told_words, why_undone
@@ -49,6 +49,10 @@ def _align(
     """
     if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
+    if made_for is not None and start is None:
+        raise ConfigError(
+            "--import-for: says what an imported alignment is for. Name that with --import, or leave it out"
+        )
     base = AlignConfig.load(config).model_dump(exclude_unset=True) if config else {}
     settings = options.build(AlignConfig, fields, base)
     others = {"start": start, "export": export}

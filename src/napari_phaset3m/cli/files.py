@@ -137,8 +137,8 @@ def _convert(
     outputs = {"the output": output, "--plan": plan}
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
     given, movies = overrides.collect(fields), importing.movies_given(fields)
-    importing.check_movie_flags(series, gain is not None or movies is not None)
     size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
+    importing.check_flags(series, {**size, "outliers": outliers, "plan": plan}, gain, movies)
     asked = outliers or any(value is not None for value in (*size.values(), gain, movies, plan))
     if importing.wants_import(series) or asked:
         recognised = importing.recognise(series, given, tolerance, gain, movies)

@@ -54,8 +54,14 @@ def _flag_for(name: str, flags: Mapping[str, str]) -> str:
     """The flag of a field, or its name where the command has none."""
     known, parts = set(flags.values()), name.split(".")
     named = (_OTHERS.get(name), flags.get(name), flags.get(parts[-1]))
-    tried = (*named, flag("-".join(parts)), flag(parts[-1]))
+    tried = (*named, flag("-".join(parts)), flag(parts[-1]), _flag_in_a_step(name, flags))
     return next((option for option in tried if option in known), name)
+
+
+def _flag_in_a_step(name: str, flags: Mapping[str, str]) -> str | None:
+    """The flag of a field that one step alone has: what is told below the steps does not know of them."""
+    found = [option for field, option in flags.items() if "_" in name and field.endswith(f".{name}")]
+    return found[0] if len(found) == 1 else None
 
 
 def command_named(app: Any, arguments: Sequence[str]) -> Any | None:

@@ -13,8 +13,13 @@ import typer
 from napari_phaset3m.cli import options, running
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.movies import MovieConfig
+from napari_phaset3m.wording import flag
 
 _PANEL = "Import"
+#: What ``prepare`` has for a series in place of the flags of an import.
+_IN_PREPARE = {
+    "bin": "--bin-factor", "bin_method": "--bin-factor", "crop": "--crop-region", "outliers": "--outliers"
+}  # fmt: skip
 Bin = Annotated[
     int | None,
     typer.Option(help="Bin images by this whole number. Default: 1, or as a series.toml says", min=1, max=64,
@@ -94,18 +99,55 @@ def movies_given(fields: Mapping[str, Any]) -> MovieConfig | None:
     return options.build(MovieConfig, given) if given else None
 
 
-def check_movie_flags(paths: Sequence[Path], given: bool) -> None:
-    """Refuse flags of movies for a series file: its images are made already.
+def check_flags(
+    paths: Sequence[Path], given: Mapping[str, Any], gain: Path | None, movies: MovieConfig | None
+) -> None:
+    """Refuse flags of an import for a series file: it was imported already.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    given : mapping
+        Values of ``bin``, ``bin_method``, ``crop``, ``outliers``, ``plan``; None or False where not given.
+    gain, movies
+        None where not given.
 
     Raises
     ------
     ConfigError
+        One is given for a series file.
+    DataError
+        That file cannot be read.
     """
+    from napari_phaset3m.io.series import read_raw
+
+    of_movies = ["gain"] * (gain is not None) + (sorted(movies.model_fields_set) if movies else [])
+    asked = [name for name, value in given.items() if value not in (None, False)]
     own = [path for path in paths if path.suffix.lower() in (".h5", ".hdf5")]
-    if given and own:
-        raise ConfigError(
-            f"--gain ...: {own[0].name} keeps how its movies are read. Use phaset3m prepare --motion-gain ..."
+    if not own or not (of_movies or asked):
+        return
+    metadata = read_raw(own[0]).metadata  # what is no series is told so
+    if of_movies:
+        raise _movie_flag_refused(of_movies[0], own[0].name, bool(metadata.get("movies")))
+    meant = list(dict.fromkeys(_IN_PREPARE[name] for name in asked if name in _IN_PREPARE))
+    remedy = f"Use phaset3m prepare {' '.join(meant)}" if meant else "Leave it out: it describes an import"
+    raise ConfigError(f"{', '.join(map(flag, asked))}: {own[0].name} is a series already. {remedy}")
+
+
+def _movie_flag_refused(field: str, name: str, has_movies: bool) -> ConfigError:
+    from napari_phaset3m.prepare.motion.config import MotionConfig
+
+    asked = f"{flag(field)}: {name}"
+    if has_movies:
+        own = field if field in MotionConfig.model_fields else "eer_group"
+        return ConfigError(
+            f"{asked} keeps how its movies are read. Use phaset3m prepare {flag(f'motion_{own}')}"
         )
+    remedy = "Its images are corrected by phaset3m prepare --reference-gain"
+    return ConfigError(
+        f"{asked} names no movies for its images, and this is about movies. "
+        f"{remedy if field == 'gain' else 'Leave it out'}"
+    )
 
 
 def recognise(
@@ -147,7 +189,7 @@ def _asked(question: Any) -> str:
     """A question with the flag that answers it, or the words of its cell."""
     from napari_phaset3m.io.raw import FIELDS, OPTIONS
 
-    flags = {name: flag for name, (_, flag, _) in FIELDS.items()} | dict(OPTIONS)
+    flags = {name: option for name, (_, option, _) in FIELDS.items()} | dict(OPTIONS)
     flags |= {"focus_index": "--n-focus", "dose": "--dose"}
     return f"{flags.get(question.field, question.field.replace('_', ' '))}: {question.text}"
 

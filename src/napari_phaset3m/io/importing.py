@@ -79,7 +79,7 @@ def look(
     DataError
         Nothing is recognised, files disagree in size or number, or one is damaged.
     ConfigError
-        A gain is given for images that are no movies.
+        A gain, or how movies are read, is given for files that are no such movies.
     """
     from napari_phaset3m.io.import_angles import with_angles
     from napari_phaset3m.io.import_beside import apply_given, set_angles
@@ -117,7 +117,21 @@ def look(
 
 def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None) -> ImportPlan:
     plan = plan if gain is None else _with_gain(plan, gain)
-    return plan if movies is None else with_movies(plan, movies)
+    return plan if movies is None else _with_settings(plan, movies)
+
+
+def _with_settings(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
+    has_eer = any(entry.frames is not None and entry.frames.suffix.lower() == ".eer" for entry in plan.images)
+    for name in MovieConfig.model_fields:
+        if name not in movies.model_fields_set:
+            continue
+        if not plan.has_movies:
+            raise ConfigError(
+                f"{name}: the files are no movies, and this says how movies are read. Leave it out"
+            )
+        if name.startswith("eer_") and not has_eer:
+            raise ConfigError(f"{name}: no movie is an EER file, and this says how EER is read. Leave it out")
+    return with_movies(plan, movies)
 
 
 def _with_gain(plan: ImportPlan, gain: PathLike) -> ImportPlan:
@@ -194,7 +208,7 @@ def load(
     DataError, ConfigError
         Something needed is missing or damaged, or it would not fit in the memory.
     """
-    plan = plan if movies is None else with_movies(plan, movies)
+    plan = _read_as(plan, None, movies)
     config = config_of(plan, bin=bin, crop=crop, bin_method=bin_method)
     for event in iterate_load(plan, config, overrides=overrides, mend=mend):
         if isinstance(event, Loaded):

@@ -69,12 +69,12 @@ def _misfit(
     stored: tuple[int, ...], shape: tuple[int, int], turns: int, path: str | os.PathLike[str]
 ) -> DataError:
     """What is wrong with the size of a reference, and the turn that mends it where one does."""
-    turned = f", turned by gain_rotate = {turns}" if turns % 2 else ""
+    turned = f", turned by {turns} quarter turn{'s' * (turns > 1)}" if turns % 2 else ""
     other = stored if turns % 2 else stored[::-1]
     fits = any(
         other == (shape[0] * n, shape[1] * n) or shape == (other[0] * n, other[1] * n) for n in (1, 2, 4)
     )
-    remedy = "It fits with gain_rotate = " + ("0 or 2" if turns % 2 else "1 or 3")
+    remedy = "It fits with gain_rotate " + ("0 or 2" if turns % 2 else "1 or 3")
     return DataError(
         f"is {stored[0]} x {stored[1]}{turned}, the frames are {shape[0]} x {shape[1]} pixels (y, x)",
         path=path,

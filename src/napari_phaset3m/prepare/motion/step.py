@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_movies import movie_settings
 from napari_phaset3m.prepare.dose import DoseConfig, accumulated_dose
 from napari_phaset3m.prepare.entry import StepEntry
@@ -87,11 +87,14 @@ def correct_file(
     ------
     DataError
         It cannot be read, or is too short or too small.
+    ConfigError
+        The config says how a gain reference or EER is read, and there is none.
     """
     from napari_phaset3m.io.movies import open_movie
 
     given = dict(defaults or {})
     gain = config.gain or given.get("gain")
+    _check_effect(path, config, has_gain=gain is not None)
     pixel = given.get("pixel_size_angstrom")
     movie = open_movie(
         path,
@@ -112,6 +115,19 @@ def correct_file(
         if isinstance(event, MotionResult):
             event = replace(event, notes=(*movie.notes, *event.notes))
         yield event
+
+
+def _check_effect(path: str | Path, config: MotionConfig, *, has_gain: bool) -> None:
+    """Refuse what would be passed over: turns of no gain reference, EER settings for other files."""
+    for name in ("gain_rotate", "gain_flip", "gain_mode"):
+        if getattr(config, name) != "auto" and not has_gain:
+            raise ConfigError(
+                f"motion.{name}: speaks of a gain reference, and none is given. Name it with motion.gain, "
+                "or leave this out"
+            )
+    for name in ("eer_upsampling", "eer_group"):
+        if getattr(config, name) != "auto" and not _is_eer(str(path)):
+            raise ConfigError(f"motion.{name}: {Path(path).name} is no EER file. Leave it out")
 
 
 def run(series: TiltFocalSeries, config: MotionConfig, *, finish: Finish | None = None) -> Iterator[Event]:
