@@ -876,6 +876,17 @@ def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
     np.testing.assert_allclose(load_series(text).sections.to_file, series.sections.to_file)
 
 
+def test_the_history_asks_nothing_that_was_given(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.rawtlt").write_text("10\n0\n-10\n")
+    plan = look(tmp_path / "t.mrc")
+    assert {"energy_ev", "tilt_axis_angle_deg"} <= set(_fields(plan.questions))
+    series = load(plan, energy_ev=3e5, tilt_axis_angle_deg=90.0)
+    assert series.metadata["history"][-1]["told"]["questions"] == []
+    asked = load(plan, energy_ev=3e5).metadata["history"][-1]["told"]["questions"]
+    assert [text.split(":")[0] for text in asked] == ["tilt_axis_angle_deg"]
+
+
 def test_movies_plate_and_sections_are_kept_together(tmp_path):
     """Through a saved series, its import, the plan's text and the .h5: none of them is lost for another."""
     from napari_phaset3m.io.series import save_series
