@@ -887,6 +887,24 @@ def test_the_history_asks_nothing_that_was_given(tmp_path):
     assert [text.split(":")[0] for text in asked] == ["tilt_axis_angle_deg"]
 
 
+def test_where_angles_are_from_is_told_once(tmp_path):
+    """Those that are given take the place of what lies beside, which is no longer told."""
+    _mrc(tmp_path / "t.mrc", _images(3))
+    for name in ("t.rawtlt", "a.tlt"):
+        (tmp_path / name).write_text("10\n0\n-10\n")
+
+    def told(plan):
+        return [note for note in plan.notes if "tilt angles" in note]
+
+    beside = look(tmp_path / "t.mrc")
+    assert told(beside) == ["t.mrc: tilt angles from t.rawtlt"]
+    for name in ("t.rawtlt", "a.tlt"):
+        expected = [f"tilt angles from {name}"]
+        assert told(look(tmp_path / "t.mrc", tilt_deg=tmp_path / name)) == expected
+        assert told(look([tmp_path / "t.mrc", tmp_path / name])) == expected
+        assert told(with_angles(beside, tmp_path / name)) == expected
+
+
 def test_movies_plate_and_sections_are_kept_together(tmp_path):
     """Through a saved series, its import, the plan's text and the .h5: none of them is lost for another."""
     from napari_phaset3m.io.series import save_series
