@@ -905,6 +905,18 @@ def test_where_angles_are_from_is_told_once(tmp_path):
         assert told(with_angles(beside, tmp_path / name)) == expected
 
 
+def test_a_folder_of_tiffs_has_sections_when_imported_only(tmp_path):
+    """As docs/formats.md says."""
+    for angle, image in zip((-10, 0, 10), _images(3), strict=True):
+        tifffile.imwrite(tmp_path / f"im_{angle}.0.tif", image)
+    how = {"energy_ev": 3e5, "pixel_size_angstrom": 2.0}
+    imported = load(look(tmp_path), **how).sections
+    assert [Path(imported.files[n]).name for n in imported.file[:, 0]] == [
+        "im_-10.0.tif", "im_0.0.tif", "im_10.0.tif",
+    ]  # fmt: skip
+    assert load_series(tmp_path, **how).sections is None
+
+
 def test_movies_plate_and_sections_are_kept_together(tmp_path):
     """Through a saved series, its import, the plan's text and the .h5: none of them is lost for another."""
     from napari_phaset3m.io.series import save_series
