@@ -21,7 +21,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-from napari_phaset3m.prepare.images import electrons_per_unit, paced, retold
+from napari_phaset3m.prepare.images import electrons_per_unit, paced, telling
 from napari_phaset3m.prepare.imported import bin_of, mended_at_import, why_inexact
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
 from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes, find_spikes_in_parts
@@ -118,7 +118,7 @@ def _mended(
         _replace(image, hot | dead)
         electron[item] = electron_size(image, electrons_per_unit(series, *item))
         if config.spikes:
-            bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron[item]), at)
+            bad = yield from telling(find_spikes_in_parts(image, config.sigma, electron[item]), at)
             spikes[item] = int(bad.sum())
             _replace(image, bad)
         images[item] = image
@@ -162,7 +162,7 @@ def _find_fixed(
             continue
         image = np.array(series.images[item])
         electron = electron_size(image, electrons_per_unit(series, *item))
-        bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron), at)
+        bad = yield from telling(find_spikes_in_parts(image, config.sigma, electron), at)
         above[bad] += np.where(image[bad] > np.median(image), 1, -1)
         _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
         total += _distance(image, electron)
