@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,7 @@ def with_given(plan: ImportPlan, given: Mapping[str, Any], series: TiltFocalSeri
     """
     known = {name: value for name, value in given.items() if value is not None}
     whole = {name: value for name, value in known.items() if name in (*WHOLE, *FIELDS_OF_PLAN)}
-    if isinstance(whole.get("mtf"), str):
+    if isinstance(whole.get("mtf"), str | os.PathLike):
         whole["mtf"] = read_mtf(whole["mtf"]).tolist()
     if "defocus_angstrom" in known:
         whole["defocus_reference"] = "center"
