@@ -125,6 +125,58 @@ def test_a_plan_of_dark_field_says_so(raw, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [
+        ["--bin", "2"],
+        ["--defocus", "500,900", "--dose", "20", "--unused", "1", "--cs", "2.7e7", "--phase-plate", "90"],
+        ["--defocus", "500,900", "--defocus-reference", "exit", "--aberration", "C12=50,phi12=0.3"],
+        ["--mtf", "mtf.txt", "--normalise", "given", "--bin", "2"],
+        ["--normalise", "mean", "--pixel-size", "1.5"],
+        ["--counts", "--dose", "0.3"],
+    ],
+)
+def test_a_plan_holds_what_flags_gave(raw, tmp_path, capsys, monkeypatch, flags):
+    """Opened, it gives the same series; what flags answered is asked neither there nor in the history."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mtf.txt").write_text("0 1\n0.5 0.8\n1 0.4\n")
+    (raw / "t.mrc.mdoc").unlink()
+    given = [
+        "--tilt-angles",
+        "0,0,3,3",
+        "--energy",
+        "3e5",
+        "--tilt-axis-angle",
+        "33",
+        "--n-focus",
+        "2",
+        *flags,
+    ]
+    assert main(["convert", str(raw / "t.mrc"), "-o", "o.h5", "--plan", "p.toml", *given]) == 0
+    assert "To confirm" not in capsys.readouterr().err
+    series, again = load_series(tmp_path / "o.h5"), load_series(tmp_path / "p.toml")
+    np.testing.assert_allclose(again.images, series.images, atol=1e-5)
+    names = "tilt_deg pixel_size_angstrom energy_ev defocus_angstrom dose_per_image used mtf phase_shift_deg"
+    for name in (*names.split(), "spherical_aberration_angstrom", "tilt_axis_angle_deg"):
+        expected = getattr(series, name)
+        assert (expected is None) == (getattr(again, name) is None), name
+        if expected is not None:
+            np.testing.assert_allclose(getattr(again, name), expected, err_msg=name)
+    assert dict(again.aberrations or {}) == pytest.approx(dict(series.aberrations or {}))
+    assert again.normalisation == series.normalisation
+    assert series.metadata["history"][-1]["told"]["questions"] == [] and not look("p.toml").questions
+    assert not any("does not repeat" in note for note in again.metadata["notes"])
+
+
+def test_a_plan_tells_how_values_were_scaled_where_it_cannot_hold_it(raw, tmp_path):
+    plan = tmp_path / "p.toml"
+    flags = ["--normalise", "vacuum", "--vacuum-intensity", "2"]
+    assert main(["convert", str(raw), "-o", str(tmp_path / "o.h5"), "--plan", str(plan), *flags]) == 0
+    assert "normalise = vacuum, vacuum_intensity = 2.0, which opening this text does not repeat" in (
+        plan.read_text()
+    )
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--crop", "0:32"], "--crop: is '0:32'. Write Y0:Y1,X0:X1"),

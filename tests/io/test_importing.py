@@ -876,6 +876,47 @@ def test_a_saved_series_is_imported_as_it_was_saved(tmp_path):
     np.testing.assert_allclose(load_series(text).sections.to_file, series.sections.to_file)
 
 
+def test_the_history_asks_nothing_that_was_given(tmp_path):
+    _mrc(tmp_path / "t.mrc", _images(3))
+    (tmp_path / "t.rawtlt").write_text("10\n0\n-10\n")
+    plan = look(tmp_path / "t.mrc")
+    assert {"energy_ev", "tilt_axis_angle_deg"} <= set(_fields(plan.questions))
+    series = load(plan, energy_ev=3e5, tilt_axis_angle_deg=90.0)
+    assert series.metadata["history"][-1]["told"]["questions"] == []
+    asked = load(plan, energy_ev=3e5).metadata["history"][-1]["told"]["questions"]
+    assert [text.split(":")[0] for text in asked] == ["tilt_axis_angle_deg"]
+
+
+def test_where_angles_are_from_is_told_once(tmp_path):
+    """Those that are given take the place of what lies beside, which is no longer told."""
+    _mrc(tmp_path / "t.mrc", _images(3))
+    for name in ("t.rawtlt", "a.tlt"):
+        (tmp_path / name).write_text("10\n0\n-10\n")
+
+    def told(plan):
+        return [note for note in plan.notes if "tilt angles" in note]
+
+    beside = look(tmp_path / "t.mrc")
+    assert told(beside) == ["t.mrc: tilt angles from t.rawtlt"]
+    for name in ("t.rawtlt", "a.tlt"):
+        expected = [f"tilt angles from {name}"]
+        assert told(look(tmp_path / "t.mrc", tilt_deg=tmp_path / name)) == expected
+        assert told(look([tmp_path / "t.mrc", tmp_path / name])) == expected
+        assert told(with_angles(beside, tmp_path / name)) == expected
+
+
+def test_a_folder_of_tiffs_has_sections_when_imported_only(tmp_path):
+    """As docs/formats.md says."""
+    for angle, image in zip((-10, 0, 10), _images(3), strict=True):
+        tifffile.imwrite(tmp_path / f"im_{angle}.0.tif", image)
+    how = {"energy_ev": 3e5, "pixel_size_angstrom": 2.0}
+    imported = load(look(tmp_path), **how).sections
+    assert [Path(imported.files[n]).name for n in imported.file[:, 0]] == [
+        "im_-10.0.tif", "im_0.0.tif", "im_10.0.tif",
+    ]  # fmt: skip
+    assert load_series(tmp_path, **how).sections is None
+
+
 def test_movies_plate_and_sections_are_kept_together(tmp_path):
     """Through a saved series, its import, the plan's text and the .h5: none of them is lost for another."""
     from napari_phaset3m.io.series import save_series

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,19 @@ def test_a_large_image_is_gone_through_in_parts_with_the_same_result(monkeypatch
     found = finished(spikes.find_spikes_in_parts(image, 8.0, 1.0))
     assert found.sum() >= 70
     np.testing.assert_array_equal(found, find_spikes(image, 8.0, 1.0))
+
+
+def test_a_blank_section_warns_of_nothing_and_hides_no_hot_pixel():
+    """Nothing scatters in it: distances in units of its noise were infinite or NaN."""
+    series = poisson(np.ones((64, 64)), 50, shape=(9, 1), seed=5)
+    images = series.images.copy()
+    images[:, 0, 20, 30] *= 2.0  # too little for a spike of one image
+    images[4] = 0.9
+    images[4, 0, 40, 40] = 3.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = done(series.replace(images=images))
+    assert np.argwhere(result.result.hot).tolist() == [[20, 30]] and not result.result.dead.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not find_spikes(images[4, 0], 8.0, 0.0).any()

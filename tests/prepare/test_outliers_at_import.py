@@ -94,3 +94,10 @@ def test_a_mended_series_that_is_imported_again_is_not_said_to_be_spread(stacks)
     # The files of the description are the mended images: nothing is lost by opening it.
     assert not any("hot pixels" in note for note in as_loaded(plan, again).notes)
     assert any("hot pixels" in note for note in as_loaded(plan, load(plan, mend=mend)).notes)
+
+
+def test_the_history_of_a_mended_import_does_not_ask_to_mend_at_import(stacks):
+    turned = history(imported(stacks / "bad.mrc", mend=mend))[-1]["told"]
+    assert turned["hot_pixels"] == 3 and "note" not in turned, "the turn came after"
+    binned = history(imported(stacks / "bad.mrc", bin=2, mend=mend))[-1]["told"]
+    assert binned["note"] == "hot pixels were replaced after the images were binned by 2"

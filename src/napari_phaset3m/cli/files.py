@@ -147,7 +147,7 @@ def _convert(
         data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
         save_series(data, output)
         if plan is not None:
-            write_plan(as_loaded(recognised, data), config, plan)
+            write_plan(as_loaded(recognised, data, given), config, plan)
     else:
         save_series(load_series(series if len(series) > 1 else series[0], **given), output)
     _show(_describe(output, {}), as_json)

@@ -173,11 +173,8 @@ def import_series(
     from napari_phaset3m.io.importing import load
     from napari_phaset3m.prepare.outliers import mend
 
-    same = {"n_focus": "focus_index", "dose_per_image": "dose"}
-    answered = {same.get(key, key) for key in given}
-    for question in plan.questions:
-        if question.field not in answered:
-            print(f"To confirm: {_asked(question)}", file=sys.stderr)
+    for question in plan.answered(given).questions:
+        print(f"To confirm: {_asked(question)}", file=sys.stderr)
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:

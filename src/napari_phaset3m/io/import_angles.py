@@ -13,6 +13,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.import_focus import Candidate, arrange
 from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.sidecar import without_angles
 
 
 def with_angles(
@@ -52,6 +53,6 @@ def with_angles(
     return replace(
         plan,
         images=tuple(entries),
-        notes=(*plan.notes, f"tilt angles {source}", *notes),
+        notes=(*without_angles(plan.notes), f"tilt angles {source}", *notes),
         questions=(*kept, *questions),
     )

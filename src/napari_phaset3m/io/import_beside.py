@@ -16,6 +16,7 @@ from napari_phaset3m.io.imod import read_angles, read_com, read_xf
 from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
+from napari_phaset3m.io.sidecar import TILTS, without_angles
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
@@ -104,8 +105,9 @@ def set_angles(angles: str | os.PathLike[str] | Sequence[float], found: Found) -
         replace(c, entry=replace(c.entry, tilt_deg=float(angle)))
         for c, angle in zip(found.candidates, values.reshape(-1), strict=True)
     ]
+    found.notes = without_angles(found.notes)
     if from_file:
-        found.note(f"tilt angles from {Path(path).name}")
+        found.note(f"{TILTS}{Path(path).name}")
 
 
 def _take_text(file: Path, found: Found) -> None:

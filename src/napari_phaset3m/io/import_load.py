@@ -94,6 +94,7 @@ def iterate_load(
         Something needed is missing, an image is damaged, or the series would not fit in the memory.
     """
     settings, given = config or plan.config, dict(overrides or {})
+    plan = plan.answered({name for name, value in given.items() if value is not None})
     plan.check()
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and given.get(name) is None:

@@ -18,9 +18,10 @@ from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.io.raw import FIELDS, missing
 
-_WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain",
+#: Values of a plan that hold for all images, and further fields of the series that do.
+WHOLE = ("pixel_size_angstrom", "energy_ev", "tilt_axis_angle_deg", "gain",
           "defocus_reference", "dark_field")  # fmt: skip
-_FIELDS = tuple(
+FIELDS_OF_PLAN = tuple(
     name
     for name in FIELDS
     if name not in ("tilt_deg", "defocus_angstrom", "dose_per_image", "used", "shifts_px")
@@ -130,14 +131,21 @@ class ImportPlan:
                 raise ConfigError(f"images: there is no row {number}; they count from 0 to {len(rows) - 1}")
             rows[number] = replace(rows[number], **checked_cells(cells, number))
             answered |= set(cells)
-        whole = {name: checked_value(name, value) for name, value in values.items() if name in _WHOLE}
-        other = {name: value for name, value in values.items() if name not in _WHOLE}
-        unknown = sorted(set(other) - set(_FIELDS))
+        whole = {name: checked_value(name, value) for name, value in values.items() if name in WHOLE}
+        other = {name: value for name, value in values.items() if name not in WHOLE}
+        unknown = sorted(set(other) - set(FIELDS_OF_PLAN))
         if unknown:
-            raise ConfigError(f"{', '.join(unknown)}: unknown. Known are {', '.join((*_WHOLE, *_FIELDS))}")
+            raise ConfigError(
+                f"{', '.join(unknown)}: unknown. Known are {', '.join((*WHOLE, *FIELDS_OF_PLAN))}"
+            )
         kept = tuple(q for q in self.questions if q.field not in answered)
         rows.sort(key=lambda entry: (entry.tilt_index, entry.focus_index))
         return replace(self, images=tuple(rows), fields={**self.fields, **other}, questions=kept, **whole)
+
+    def answered(self, given: Collection[str]) -> ImportPlan:
+        """The plan without the questions that fields given to :func:`importing.load` answer."""
+        cells = {"dose" if name == "dose_per_image" else name for name in given}
+        return replace(self, questions=tuple(q for q in self.questions if q.field not in cells))
 
     def divided(self, n_focus: int, order: str = "tilt-major") -> ImportPlan:
         """The plan with sections divided as told, in the order of files and sections; fillers are dropped.

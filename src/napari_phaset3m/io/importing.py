@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from napari_phaset3m.io.import_cells import CELLS
 from napari_phaset3m.io.import_config import Crop, ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_found import Found, finish
+from napari_phaset3m.io.import_given import with_given
 from napari_phaset3m.io.import_load import Loaded, LoadProgress, Mend, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
 from napari_phaset3m.io.import_movies import with_movies
@@ -264,8 +265,14 @@ def write(
     return text, data
 
 
-def as_loaded(plan: ImportPlan, series: TiltFocalSeries) -> ImportPlan:
-    """The plan for writing beside the series that was loaded from it: what became of its images is noted."""
+def as_loaded(
+    plan: ImportPlan, series: TiltFocalSeries, given: Mapping[str, Any] | None = None
+) -> ImportPlan:
+    """The plan for writing beside the series that was loaded from it: what became of its images is noted.
+
+    ``given`` is what :func:`load` was given beside the plan; the plan holds it, too.
+    """
+    plan = with_given(plan, given or {}, series)
     notes = plan.notes
     done = series.metadata.get("history", ())[len(plan.history) :]  # before: the plan's files are so
     if any(step["step"] == "import" and step["parameters"].get("outliers") for step in done):

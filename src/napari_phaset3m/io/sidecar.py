@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
-_TILTS = "tilt angles from "
+#: Begins a note that says where tilt angles are from.
+TILTS = "tilt angles from "
 
 
 @dataclass
@@ -35,6 +37,11 @@ class Sidecar:
         """Order of exposure and dose before each section, for the metadata of a series."""
         known = {"exposure_order": self.exposure_order, "prior_dose": self.prior_dose}
         return {name: values.tolist() for name, values in known.items() if values is not None}
+
+
+def without_angles(notes: Iterable[str]) -> list[str]:
+    """The notes without those that say where tilt angles are from (of a named file, too)."""
+    return [note for note in notes if not (note.startswith(TILTS) or f": {TILTS}" in note)]
 
 
 def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
@@ -92,8 +99,8 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
             angles = read_angles(file)
             check_count(angles.size, shape[0], file, "angles", stack.name)
             result.tilt_deg = angles
-            result.notes = [note for note in result.notes if not note.startswith(_TILTS)]  # this file wins
-            result.notes.append(f"{_TILTS}{file.name}")
+            result.notes = without_angles(result.notes)  # this file wins
+            result.notes.append(f"{TILTS}{file.name}")
             break
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
@@ -110,7 +117,7 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
     if fits:
         result.tilt_deg = found.tilt_deg
         if found.tilt_deg is not None:
-            result.notes.append(f"{_TILTS}{path.name}")
+            result.notes.append(f"{TILTS}{path.name}")
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
         if found.defocus_angstrom is not None:

@@ -21,7 +21,7 @@ from napari_phaset3m.prepare.anscombe import stabilised, unstabilised
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-from napari_phaset3m.prepare.images import electrons_per_unit, finished, paced, retold
+from napari_phaset3m.prepare.images import electrons_per_unit, finished, paced, telling
 from napari_phaset3m.prepare.noise import NoiseModel, estimate_noise, noise_sigma
 
 _TV_ROUNDS = 9
@@ -107,7 +107,7 @@ def run(series: TiltFocalSeries, config: DenoiseConfig, *, finish: Finish | None
             yield at
             continue
         image, noise = series.images[item], noise_of(series, *item)
-        images[item] = yield from retold(denoised(image, config, noise), at)
+        images[item] = yield from telling(denoised(image, config, noise), at)
         sigmas.append(noise.sigma(float(image.mean(dtype=np.float64))))
     removed = float(np.sqrt(np.mean((images - series.images) ** 2, dtype=np.float64)))
     told = {"noise_sigma_mean": float(np.mean(sigmas)), "rms_removed": removed}

@@ -101,7 +101,7 @@ def with_scale(series: TiltFocalSeries, scale: np.ndarray) -> Mapping[str, Any]:
     return {**series.metadata, "scale": plain}
 
 
-def retold(parts: Generator[float, None, Value], at: Progress) -> Generator[Progress, None, Value]:
+def telling(parts: Generator[float, None, Value], at: Progress) -> Generator[Progress, None, Value]:
     """Go through the parts of one image's work, telling where the step is after each; returns the result."""
     while True:
         try:

@@ -21,8 +21,8 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
 from napari_phaset3m.prepare.history import recorded
-from napari_phaset3m.prepare.images import electrons_per_unit, paced, retold
-from napari_phaset3m.prepare.imported import mended_at_import, why_inexact
+from napari_phaset3m.prepare.images import electrons_per_unit, paced, telling
+from napari_phaset3m.prepare.imported import bin_of, mended_at_import, why_inexact
 from napari_phaset3m.prepare.ring import local_median, ring_mean, ring_statistics
 from napari_phaset3m.prepare.spikes import SHARP, electron_size, find_spikes, find_spikes_in_parts
 
@@ -69,6 +69,11 @@ def run(series: TiltFocalSeries, config: OutliersConfig, *, finish: Finish | Non
     """Find and replace; the mean of what is not replaced is untouched."""
     images = np.empty_like(series.images)
     report, told = yield from _mended(series, config, images)
+    why = why_inexact(series)
+    if why and not mended_at_import(series):
+        told["note"] = (
+            f"{why}: hot pixels are spread and found less surely; an import can mend before (--outliers)"
+        )
     yield Done(recorded(series.replace(images=images), "outliers", config, told), report)
 
 
@@ -88,6 +93,9 @@ def mend(series: TiltFocalSeries, images: np.ndarray) -> Generator[Progress, Non
     """
     config = OutliersConfig()
     _, told = yield from _mended(series, config, images)
+    factor = bin_of(series)
+    if factor > 1:
+        told["note"] = f"hot pixels were replaced after the images were binned by {factor}"
     return {"parameters": config.model_dump(mode="json"), "told": told}
 
 
@@ -110,7 +118,7 @@ def _mended(
         _replace(image, hot | dead)
         electron[item] = electron_size(image, electrons_per_unit(series, *item))
         if config.spikes:
-            bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron[item]), at)
+            bad = yield from telling(find_spikes_in_parts(image, config.sigma, electron[item]), at)
             spikes[item] = int(bad.sum())
             _replace(image, bad)
         images[item] = image
@@ -120,11 +128,6 @@ def _mended(
         "spike_pixels": int(spikes.sum()),
         "most_spikes_in_one_image": int(spikes.max()),
     }
-    why = why_inexact(series)
-    if why and not mended_at_import(series):
-        told["note"] = (
-            f"{why}: hot pixels are spread and found less surely; an import can mend before (--outliers)"
-        )
     return OutlierReport(hot, dead, spikes, electron), told
 
 
@@ -159,7 +162,7 @@ def _find_fixed(
             continue
         image = np.array(series.images[item])
         electron = electron_size(image, electrons_per_unit(series, *item))
-        bad = yield from retold(find_spikes_in_parts(image, config.sigma, electron), at)
+        bad = yield from telling(find_spikes_in_parts(image, config.sigma, electron), at)
         above[bad] += np.where(image[bad] > np.median(image), 1, -1)
         _replace(image, bad)  # or a very hot pixel would make its neighbours look dead
         total += _distance(image, electron)
@@ -175,6 +178,8 @@ def _find_fixed(
 
 
 def _distance(image: np.ndarray, electron: float) -> np.ndarray:
+    if electron <= 0:  # nothing scatters in it (a blank section): it tells of no pixel
+        return np.zeros(image.shape, REAL)
     level = ring_mean(image)
     noise = np.sqrt(np.maximum(level * electron, electron**2 / 16) * (17 / 16))
     return np.asarray(np.clip((image - level) / noise, -_CLIP, _CLIP), REAL)

@@ -90,7 +90,7 @@ def find_spikes(image: np.ndarray, sigma: float, electron: float) -> np.ndarray:
     sigma : float
         Threshold, in standard deviations of an equivalent Gaussian.
     electron : float
-        Intensity of one electron (:func:`electron_size`).
+        Intensity of one electron (:func:`electron_size`); 0 (nothing scatters): none is found.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def find_spikes(image: np.ndarray, sigma: float, electron: float) -> np.ndarray:
     """
     found = np.zeros(image.shape, bool)
     places = np.argwhere(_stand_out(image))
-    if not len(places):
+    if not len(places) or electron <= 0:
         return found
     sure, _ = _judge(image, places, sigma, electron, sharp=True)
     found[tuple(places[sure].T)] = True

@@ -11,7 +11,7 @@ from napari_phaset3m.core.fft import smooth_size
 from napari_phaset3m.core.precision import COMPLEX, REAL
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.events import Finish, Progress
-from napari_phaset3m.prepare.images import retold
+from napari_phaset3m.prepare.images import telling
 from napari_phaset3m.prepare.motion.config import MotionConfig
 from napari_phaset3m.prepare.motion.field import Field, fit_field, no_field
 from napari_phaset3m.prepare.motion.movie import Corrected, Movie
@@ -154,7 +154,7 @@ def _first_pass(
     if config.hot:
         # Pixels that are wrong in every frame hold the frames together where they are: no drift is seen.
         electron = electron_size(total)
-        bad = yield from retold(find_spikes_in_parts(total, 8.0, electron), Progress("Bad pixels", 0.08))
+        bad = yield from telling(find_spikes_in_parts(total, 8.0, electron), Progress("Bad pixels", 0.08))
         if np.median(total) > _CERTAIN * electron:
             bad |= total == 0  # dead lines, too long to be spikes
         if np.ndim(gain):
