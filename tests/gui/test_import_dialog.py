@@ -300,7 +300,7 @@ def test_orientation_of_the_gain_is_chosen_and_kept(qtbot, dialog, viewer, tmp_p
     assert not rows.isVisible(), "without a gain there is nothing to turn"
     dialog.given.gain.setText(str(tmp_path / "gain.mrc"))
     dialog.given.gain.editingFinished.emit()
-    told = "is 48 x 40, the frames are 40 x 48 pixels (y, x). It fits with Gain quarter turns = 1 or 3"
+    told = "is 48 x 40, the frames are 40 x 48 pixels (y, x). It fits with Gain quarter turns 1 or 3"
     qtbot.waitUntil(lambda: told in dialog.problem.text(), timeout=10_000)
     assert rows.choices["gain_rotate"].isVisible() and not rows.choices["eer_upsampling"].isVisible()
     for key, value in (("gain_flip", "up-down"), ("gain_mode", "divide"), ("gain_rotate", 1)):
