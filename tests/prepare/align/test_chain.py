@@ -14,7 +14,8 @@ from napari_phaset3m.prepare.align import api
 from napari_phaset3m.prepare.align.chain import chained
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.work import Work
+from napari_phaset3m.prepare.align.work import Share, Work
+from napari_phaset3m.prepare.events import Progress
 
 SIZE, PIXEL = 160, 0.6
 FOCI = np.array([1500.0, 900.0, 300.0])
@@ -45,6 +46,16 @@ def series_of(drift: np.ndarray, noise: float, specimen: float = 1.0, seed: int 
     )  # fmt: skip
 
 
+def near(work: Work) -> np.ndarray:
+    steps, told = chained(work, 4, Share(0.0, 1.0)), 0
+    while True:
+        try:
+            told += isinstance(next(steps), Progress)
+        except StopIteration as end:
+            assert told == work.original.n_tilt or work.finishing
+            return end.value
+
+
 def apart(shifts: np.ndarray) -> np.ndarray:
     return shifts[0] - shifts[0, :1]
 
@@ -53,7 +64,7 @@ def apart(shifts: np.ndarray) -> np.ndarray:
 def test_a_large_drift_is_found(noise):
     series = series_of(DRIFT, noise)
     work = Work(series, AlignConfig(), Alignment.of(series))
-    assert np.abs(apart(chained(work, 4)) - DRIFT).max() < 2
+    assert np.abs(apart(near(work)) - DRIFT).max() < 2
     done = api.align(series, AlignConfig(stages=("focal",), focal={"focal_geometry": False}))
     assert done.result.stages[0].kept
     assert np.abs(apart(done.result.alignment.shifts_px) - DRIFT).max() < 1.0
@@ -62,7 +73,11 @@ def test_a_large_drift_is_found(noise):
 def test_without_it_the_drift_is_not_found(monkeypatch):
     from napari_phaset3m.prepare.align import focal
 
-    monkeypatch.setattr(focal, "chained", lambda work, bin_: work.aligned_shifts_px)
+    def left(work, bin_, share):
+        yield Progress("left", 0.0)
+        return work.aligned_shifts_px
+
+    monkeypatch.setattr(focal, "chained", left)
     done = api.align(series_of(DRIFT, 0.0), AlignConfig(stages=("focal",), focal={"focal_geometry": False}))
     assert np.abs(apart(done.result.alignment.shifts_px) - DRIFT).max() > 10
 
@@ -71,17 +86,27 @@ def test_noise_moves_nothing():
     for seed in range(10):
         series = series_of(0 * DRIFT, 0.15, specimen=0.0, seed=seed)
         work = Work(series, AlignConfig(), Alignment.of(series))
-        assert np.array_equal(chained(work, 4), work.aligned_shifts_px)
+        assert np.array_equal(near(work), work.aligned_shifts_px)
 
 
 def test_good_shifts_stay():
     series = series_of(DRIFT, 0.0).replace(shifts_px=DRIFT[None])
     work = Work(series, AlignConfig(), Alignment.of(series))
-    assert np.abs(apart(chained(work, 4)) - DRIFT).max() < 1.5
+    assert np.abs(apart(near(work)) - DRIFT).max() < 1.5
 
 
 def test_it_looks_no_farther_than_asked():
     series = series_of(DRIFT, 0.0)
     config = AlignConfig(focal={"focal_search_px": 10.0})
-    found = apart(chained(Work(series, config, Alignment.of(series)), 4))
+    found = apart(near(Work(series, config, Alignment.of(series))))
     assert np.abs(np.diff(found, axis=0)).max() <= 11
+
+
+def test_it_ends_early_where_the_user_wants_to():
+    class Now:
+        def finish_requested(self) -> bool:
+            return True
+
+    series = series_of(DRIFT, 0.0)
+    work = Work(series, AlignConfig(), Alignment.of(series), Now())
+    assert np.array_equal(near(work), work.aligned_shifts_px)

@@ -7,16 +7,19 @@ which fits at many places, is left out.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from itertools import pairwise
 
 import numpy as np
 
+from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.align.correlate import Match, correlate
 from napari_phaset3m.prepare.align.foci import Foci
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.signal import filtered, filters, flipped, levelled
-from napari_phaset3m.prepare.align.work import Work
+from napari_phaset3m.prepare.align.work import Share, Work
+from napari_phaset3m.prepare.events import Progress
 
 #: Highest frequency, cycles across the shorter side; and no more than this part of the sampling.
 CYCLES, FINEST = 50.0, 0.2
@@ -26,7 +29,7 @@ LEAST_PROMINENCE = 6.0
 REACH = 0.4
 
 
-def chained(work: Work, bin_: int) -> np.ndarray:
+def chained(work: Work, bin_: int, share: Share) -> Generator[Progress, None, np.ndarray]:
     """Shifts with foci brought near each other, where the foci of a tilt then predict each other better.
 
     Parameters
@@ -35,31 +38,40 @@ def chained(work: Work, bin_: int) -> np.ndarray:
         For several foci with stated defocus and Cs.
     bin_ : int
         At which predictions are compared.
+    share : Share
+        Of the progress.
+
+    Yields
+    ------
+    Progress
+        At each tilt; shifts stay as they are where the user wants to end.
 
     Returns
     -------
     ndarray
         `(n_tilt, n_focus, 2)` (y, x) in the axes of the aligned images.
     """
-    before = work.aligned_shifts_px
+    before, series = work.aligned_shifts_px, work.series
     after = np.array(before)
-    for tilt in np.flatnonzero(work.alignment.used.sum(1) > 1):
-        _join(work, int(tilt), after)
+    tilts = np.flatnonzero(work.alignment.used.sum(1) > 1)
+    for number, tilt in enumerate(tilts):
+        yield Progress("Foci that lie far apart", share.at(number / len(tilts)))
+        if work.finishing:
+            return before
+        _join(series, work.config.focal.focal_search_px, int(tilt), after)
     moved = work.at(work.alignment.replace(shifts_px=work.given_shifts_px(after)))
     better = _agreement(moved, bin_) > _agreement(work, bin_)
     return np.where(better[:, None, None], after, before)
 
 
-def _join(work: Work, tilt: int, shifts: np.ndarray) -> None:
+def _join(series: TiltFocalSeries, asked: float | str, tilt: int, shifts: np.ndarray) -> None:
     """Foci of a tilt from the least defocus on, each by the one before; in place."""
-    series = work.series
-    assert series.defocus_angstrom is not None and series.shifts_px is not None
+    assert series.defocus_angstrom is not None and series.used is not None
     side = min(series.image_shape)
     low = min(FINEST, CYCLES / side)
     window, kept = filters(series.image_shape, CoarseConfig(lowpass_per_px=low, highpass_per_px=low / 10))
-    asked = work.config.focal.focal_search_px
     reach = REACH * side if asked == "auto" else float(asked)
-    foci = np.flatnonzero(work.alignment.used[tilt])
+    foci = np.flatnonzero(series.used[tilt])
     order = np.argsort(np.asarray(series.defocus_angstrom)[tilt, foci], kind="stable")
     plain = [filtered(image, window, kept) for image in levelled(series.images[tilt, foci])]
     # These lie on each other as far as the stated shifts are right.

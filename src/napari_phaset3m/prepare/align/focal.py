@@ -32,13 +32,15 @@ def focal(work: Work, share: Share) -> StageEvents:
     For several foci with stated defocus and Cs (:func:`.stages.why_not_stage`).
     """
     bins = sorted({max(1, round(b)) for b in (work.short_side / 24, work.short_side / 48)}, reverse=True)
-    work = _keeping_means(work, chained(work, bins[0]))
-    yield Progress("Foci that lie far apart", 0.0, detail(work))
+    apart = yield from chained(work, bins[0], Share(share.begin, 0.1 * share.size))
+    work = _keeping_means(work, apart)
+    if work.finishing:
+        return work
     for number, bin_ in enumerate(bins):
         for n in range(ROUNDS):
             shifts = _correlated(work, bin_)
             work = _keeping_means(work, shifts)
-            place = share.at((number * ROUNDS + n + 1) / (len(bins) * ROUNDS) * 0.4)
+            place = share.at(0.1 + (number * ROUNDS + n + 1) / (len(bins) * ROUNDS) * 0.3)
             yield Progress(f"Foci against each other, bin {bin_}", place, detail(work))
             if work.finishing:
                 return work
