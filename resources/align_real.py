@@ -71,6 +71,15 @@ def picture(axes: Any, view: np.ndarray, pixel_angstrom: float, down: str, *, cm
     axes.set(xlabel="x, nm", ylabel=f"{down}, nm")
 
 
+def shift_plots(axes: Any, tilt_deg: np.ndarray, shifts: dict[str, np.ndarray]) -> None:
+    """Shifts `(n, 2)` (y, x) of several alignments against tilt, y above x."""
+    for i, (axis, name) in enumerate(zip(axes, ("along the axis, y", "across the axis, x"), strict=True)):
+        for (label, values), line in zip(shifts.items(), ("-", "--"), strict=True):
+            axis.plot(tilt_deg, values[:, i], line, label=label)
+        axis.set(xlabel="tilt, °", ylabel="shift, px", title=f"Shifts {name}")
+        axis.legend()
+
+
 def needle(folder: Path, out: Path) -> None:
     """HAADF needle: shifts against ETSpy's, and SIRT before and after."""
     place = folder / "real" / "haadf_needle"
@@ -85,11 +94,7 @@ def needle(folder: Path, out: Path) -> None:
         for s in (raw, after)
     ]
     figure, axes = plt.subplots(2, 3, figsize=(13, 8), constrained_layout=True)
-    for axis, name, i in ((axes[0, 0], "along the axis, y", 0), (axes[1, 0], "across the axis, x", 1)):
-        axis.plot(raw.tilt_deg, ours[:, i], label="phaset3m align")
-        axis.plot(raw.tilt_deg, theirs[:, i], "--", label="ETSpy")
-        axis.set(xlabel="tilt, °", ylabel="shift, px", title=f"Shifts {name}")
-        axis.legend()
+    shift_plots(axes[:, 0], raw.tilt_deg, {"phaset3m align": ours, "ETSpy": theirs})
     for row, (name, vol) in enumerate(zip(("as acquired", "aligned"), volumes, strict=True)):
         voxel, top, middle = 2 * raw.pixel_size_angstrom, float(np.percentile(vol, 99.9)), vol.shape[1] // 2
         picture(axes[row, 1], vol[:, middle], voxel, "z", cmap="gray", vmax=top)
@@ -154,11 +159,7 @@ def vesicles(folder: Path, out: Path) -> None:
         "constraints": {**real_data.FREE, "lowpass_angstrom": 217.0},
     }
     figure, axes = plt.subplots(2, 5, figsize=(20, 8), constrained_layout=True)
-    for axis, name, i in ((axes[0, 0], "along the axis, y", 0), (axes[1, 0], "across the axis, x", 1)):
-        axis.plot(raw.tilt_deg, ours[:, i], label="phaset3m align")
-        axis.plot(raw.tilt_deg, theirs[:, i], "--", label="three vesicles followed")
-        axis.set(xlabel="tilt, °", ylabel="shift, px", title=f"Shifts {name}")
-        axis.legend()
+    shift_plots(axes[:, 0], raw.tilt_deg, {"phaset3m align": ours, "three vesicles followed": theirs})
     for column, (method, settings) in enumerate((("SIRT", sirt), ("PhaseT3M, absorption", wave))):
         volumes = []
         for name, series in (("as acquired", raw), ("aligned", after)):
