@@ -110,9 +110,43 @@ def test_mixtures_and_flags(raw, tmp_path, capsys):
     assert "energy" not in capsys.readouterr().err
     series = load_series(out)
     assert series.tilt_deg.tolist() == [0, 3] and series.defocus_angstrom[0].tolist() == [500, 900]
-    flags += ["--tilt-angles", "0,3", "--n-focus", "2", "--bin", "2"]
+    flags += ["--tilt-angles", "0,3", "--bin", "2"]
     assert main(["convert", str(raw / "t.mrc"), *flags]) == 2
     assert "2 angles for 4 images in t.mrc" in capsys.readouterr().err
+    for order, sections in (("tilt-major", [[0, 1], [2, 3]]), ("focus-major", [[0, 2], [1, 3]])):
+        foci = ["--n-focus", "2", "--focus-order", order]
+        assert main(["convert", str(raw / "t.mrc"), *flags, *foci]) == 0, "one angle for each tilt"
+        series = load_series(out)
+        assert series.sections.section.tolist() == sections and series.tilt_deg.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("how", [[], ["--bin", "2"]])
+def test_given_angles_win_over_a_tlt_that_does_not_fit(raw, tmp_path, capsys, how):
+    """Without angles both numbers are told; nothing but renaming the file used to help."""
+    (raw / "t.mrc.mdoc").unlink()
+    out = tmp_path / "o.h5"
+    for text, told in (("1\n2\n3\n4\n5\n", "5 angles for 4 images in t.mrc"), ("one\n", "holds no angle")):
+        (raw / "t.rawtlt").write_text(text)
+        command = ["convert", str(raw / "t.mrc"), "-o", str(out), "--energy", "3e5", *how]
+        capsys.readouterr()
+        assert main(command) == 2 and not out.exists()
+        error = capsys.readouterr().err
+        assert "t.rawtlt: " in error and told in error and "--tilt-angles" in error
+        assert main([*command, "--tilt-angles", "0:9:3"]) == 0
+        series = load_series(out)
+        assert series.tilt_deg.tolist() == [0, 3, 6, 9]
+        assert any("t.rawtlt is not used: " in note and told in note for note in series.metadata["notes"])
+        out.unlink()
+
+
+def test_an_xf_with_one_row_for_each_tilt_fits_foci_that_follow_each_other(raw, tmp_path, capsys):
+    rows = tmp_path / "a.xf"
+    rows.write_text("1 0 0 1 0 0\n" * 2)
+    assert main(["info", str(raw / "t.mrc"), str(rows)]) == 0
+    assert "a.xf fits" in capsys.readouterr().out
+    rows.write_text("1 0 0 1 0 0\n" * 3)
+    assert main(["info", str(raw / "t.mrc"), str(rows)]) == 2
+    assert "3 transforms for 4 images in t.mrc" in capsys.readouterr().err
 
 
 def test_a_plan_of_dark_field_says_so(raw, tmp_path, capsys):

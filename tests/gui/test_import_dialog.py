@@ -211,7 +211,7 @@ def test_no_to_focal_groups_makes_each_image_a_tilt(qtbot, dialog, stack):
 def test_a_crash_while_looking_leaves_no_plan_of_other_files(qtbot, dialog, stack, tmp_path, monkeypatch):
     look(qtbot, dialog, stack[0])
 
-    def crash(*_):
+    def crash(*_, **__):
         raise NameError("odd")
 
     monkeypatch.setattr("napari_phaset3m.gui.importing.jobs.look", crash)
@@ -248,6 +248,38 @@ def test_angles_that_no_file_states_are_typed_once(qtbot, dialog, stack):
     assert not dialog.given.isVisible() and "2 foci at each of 4 tilts" in str(plan.questions[-1])
     confirm_all(dialog)
     assert dialog.go.isEnabled(), dialog.go.toolTip()
+
+
+def test_a_tlt_of_another_count_is_told_and_the_angles_are_given(qtbot, dialog, viewer, stack):
+    """It used to be refused, and nothing but renaming the file helped."""
+    path, _ = stack
+    path.with_suffix(".rawtlt").write_text("1\n2\n3\n")
+    look(qtbot, dialog, path)
+    told = "ts 1.rawtlt is not used: 3 angles for 8 images in ts 1.st"
+    assert not dialog.problem.isVisible() and dialog.table.images.rowCount() == 8
+    assert told in shown_questions(dialog) and "; give them in the table or on the right" in shown_questions(
+        dialog
+    )
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert dialog.go.toolTip() == "Tilt angles are not known: give them" and not dialog.go.isEnabled()
+    assert dialog.given.angles.isVisible()
+    for row in range(7):
+        assert set_cell(dialog, row, "tilt_deg", str(3 * row - 9))
+        assert not dialog.go.isEnabled()
+    assert set_cell(dialog, 7, "tilt_deg", "12") and dialog.go.isEnabled(), dialog.go.toolTip()
+    assert told in dialog.notes.text(), "the series keeps it"
+    dialog.work.target = path.with_name("out.toml")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    series = session_for(viewer).series
+    assert series.tilt_deg.tolist() == list(range(-9, 15, 3)) and told in series.metadata["notes"]
+
+
+def shown_questions(dialog) -> str:
+    from qtpy.QtWidgets import QLabel
+
+    return " ".join(part.text() for line in dialog.questions._lines for part in line.findChildren(QLabel))
 
 
 def test_gain_of_movies_is_asked_for_and_checked(qtbot, dialog, viewer, tmp_path):

@@ -352,6 +352,50 @@ def test_wrong_counts_name_both_numbers(tmp_path):
         look([tmp_path / "t.mrc", tmp_path / "t.xf"])
 
 
+def test_given_angles_win_over_what_does_not_fit_beside(tmp_path):
+    """A .tlt or .mdoc of another count used to be refused whatever was given; a description gives its own."""
+    path = _mrc(tmp_path / "t.mrc", _images(4))
+    (tmp_path / "t.tlt").write_text("1\n2\n3\n4\n5\n")
+    (tmp_path / "good.tlt").write_text("0\n2\n4\n6\n")
+    told = "t.tlt is not used: 5 angles for 4 images in t.mrc"
+    for angles in ([0, 2, 4, 6], tmp_path / "good.tlt"):
+        for series in (
+            load_series(path, energy_ev=3e5, tilt_deg=angles),
+            load(look(path, tilt_deg=angles), energy_ev=3e5),
+        ):
+            assert series.tilt_deg.tolist() == [0, 2, 4, 6] and told in series.metadata["notes"]
+    assert look([path, tmp_path / "good.tlt"]).notes[-2:] == (told, "tilt angles from good.tlt")
+    write(look(path, tilt_deg=[0, 2, 4, 6]).edited(energy_ev=3e5), tmp_path / "d.toml")
+    assert load_series(tmp_path / "d.toml").tilt_deg.tolist() == [0, 2, 4, 6]
+    (tmp_path / "t.tlt").unlink()
+    _mdoc(tmp_path / "t.mrc.mdoc", [{"TiltAngle": a} for a in (0, 3, 6)])
+    series = load_series(path, tilt_deg=[0, 2, 4, 6])
+    assert series.energy_ev == 300e3, "what it says of all images holds"
+    told = "what t.mrc.mdoc says of single images is not used: 3 sections for 4 images in t.mrc"
+    assert told in series.metadata["notes"]
+    assert told in look(tmp_path / "t.mrc.mdoc", tilt_deg=[0, 2, 4, 6]).notes
+
+
+def test_what_does_not_fit_beside_can_be_asked_about(tmp_path):
+    path = _mrc(tmp_path / "t.mrc", _images(4))
+    (tmp_path / "t.rawtlt").write_text("1\n2\n3\n4\n5\n")
+    told = "t.rawtlt is not used: 5 angles for 4 images in t.mrc"
+    plan = look(path, ask=True)
+    assert [q.text for q in plan.questions if q.field == "tilt_deg"] == [told] and told in plan.notes
+    assert all(entry.tilt_deg is None for entry in plan.images)
+    with pytest.raises(DataError, match="tilt_angles: is not in the file"):
+        load(plan, energy_ev=3e5)
+    placed = with_angles(plan, [9, 6, 3, 0])
+    assert told in placed.notes and "tilt_deg" not in _fields(placed.questions)
+    assert load(placed, energy_ev=3e5).tilt_deg.tolist() == [0, 3, 6, 9]
+    _mdoc(tmp_path / "t.mrc.mdoc", [{"TiltAngle": a} for a in (0, 3, 6, 9)])
+    plan = look(path, ask=True)
+    assert [entry.tilt_deg for entry in plan.images] == [0, 3, 6, 9]
+    assert [q.text for q in plan.questions if q.field == "tilt_deg"] == [
+        f"{told}; those shown are from elsewhere"
+    ]
+
+
 def test_defocus_files_and_excluded_views_beside(tmp_path):
     _mrc(tmp_path / "t.mrc", _images(3))
     (tmp_path / "t.tlt").write_text("-3\n0\n3\n")

@@ -107,7 +107,7 @@ def _load(path: Path, given: dict[str, Any]) -> Any:
     try:
         return load_series(path, **given)
     except DataError as error:
-        if error.field != "tilt_angles" or "tilt_deg" in given:
+        if error.field != "tilt_angles" or "is not in the file" not in error.problem:
             raise
     try:
         return load_series(path, **given, tilt_deg=[0.0])

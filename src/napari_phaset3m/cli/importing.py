@@ -160,10 +160,9 @@ def recognise(
     """The plan for these files, with angles and division that were given by flags."""
     from napari_phaset3m.io.importing import look
 
-    plan = look(paths, tolerance_deg=tolerance, gain=gain, movies=movies, tilt_deg=given.get("tilt_deg"))
-    if given.get("n_focus"):
-        plan = plan.divided(int(given["n_focus"]), str(given.get("focus_order") or "tilt-major"))
-    return plan
+    arranging = ("tilt_deg", "n_focus", "focus_order")
+    asked = {name: given[name] for name in arranging if given.get(name) is not None}
+    return look(paths, tolerance_deg=tolerance, gain=gain, movies=movies, **asked)
 
 
 def import_series(

@@ -20,7 +20,7 @@ from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
-from napari_phaset3m.io.sidecar import read_mtf
+from napari_phaset3m.io.sidecar import not_used, read_mtf, without_angles
 
 _SCALAR_NAMES = tuple(
     name
@@ -49,7 +49,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     check_names(given)
     if isinstance(given.get("aberrations"), Mapping):
         check_coefficients(given["aberrations"])
-    notes = list(raw.notes)
+    notes = _notes(raw, "tilt_deg" in given)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
         value = fields.get(name)
@@ -76,6 +76,14 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     metadata |= {**metadata_of_sections, "source": str(raw.path), "notes": tuple(notes)}
     fields |= {"tilt_axis_angle_deg": raw.rotated_deg + angle, "normalisation": normalisation}
     return _build(raw, intensity, fields, metadata)
+
+
+def _notes(raw: RawSeries, has_angles: bool) -> list[str]:
+    """Notes of the reader. Angles that are given win over what lies beside; without them that is refused."""
+    if raw.refused and not has_angles:
+        raise raw.refused[0]
+    kept = without_angles(raw.notes) if has_angles else list(raw.notes)
+    return kept + [not_used(error) for error in raw.refused]
 
 
 def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from napari_phaset3m.io.imod import read_angles, read_com, read_xf
 from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
+from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.sidecar import TILTS, without_angles
 from napari_phaset3m.io.text import check_count
 
@@ -89,8 +90,13 @@ def apply_given(files: Sequence[Path], found: Found) -> None:
         _TAKE.get(file.suffix.lower(), _take_text)(file, found)
 
 
-def set_angles(angles: str | os.PathLike[str] | Sequence[float], found: Found) -> None:
+def set_angles(
+    angles: str | os.PathLike[str] | Sequence[float], found: Found, foci: tuple[int, str] | None = None
+) -> None:
     """Give every image its angle, from a file or a list, in the order of files and sections.
+
+    They win over files beside the stack. With ``foci`` (how many, ``"tilt-major"`` or ``"focus-major"``) one
+    for each tilt will do.
 
     Raises
     ------
@@ -100,12 +106,15 @@ def set_angles(angles: str | os.PathLike[str] | Sequence[float], found: Found) -
     from_file = isinstance(angles, str | os.PathLike)
     values = read_angles(angles) if isinstance(angles, str | os.PathLike) else np.asarray(angles, np.float64)
     path = angles if isinstance(angles, str | os.PathLike) else "tilt_deg"
+    if foci is not None and values.size * foci[0] == len(found.candidates):
+        values = np.repeat(values, foci[0]) if foci[1] == "tilt-major" else np.tile(values, foci[0])
     check_count(values.size, len(found.candidates), path, "angles", found.candidates[0].entry.file.name)
     found.candidates = [
         replace(c, entry=replace(c.entry, tilt_deg=float(angle)))
         for c, angle in zip(found.candidates, values.reshape(-1), strict=True)
     ]
     found.notes = without_angles(found.notes)
+    found.pass_over()
     if from_file:
         found.note(f"{TILTS}{Path(path).name}")
 
@@ -121,11 +130,29 @@ def _take_alignment(file: Path, found: Found) -> None:
     if file.suffix.lower() == ".aln":
         read = read_aln(file)
         check_count(len(read.sections) + len(read.dark), n, file, "sections", name)
+        found.note(_fits(file))
     else:
-        check_count(len(read_xf(file)), n, file, "transforms", name)
-    found.note(
-        f"{file.name} fits, but is not applied here: step Align (Files) or phaset3m align --import does it"
-    )
+        found.alignments.append((file, len(read_xf(file))))
+
+
+def check_alignments(plan: ImportPlan, found: Found) -> None:
+    """Check that alignments that were named have a row for each image, or for each tilt that is known.
+
+    Raises
+    ------
+    DataError
+        One has another number of rows.
+    """
+    rows = plan.in_file_order()
+    is_known = all(entry.tilt_deg is not None for entry in rows)
+    for file, count in found.alignments:
+        if not (is_known and count == plan.n_tilt):
+            check_count(count, len(rows), file, "transforms", rows[0].file.name)
+        found.note(_fits(file))
+
+
+def _fits(file: Path) -> str:
+    return f"{file.name} fits, but is not applied here: step Align (Files) or phaset3m align --import does it"
 
 
 def _take_given_com(file: Path, found: Found) -> None:

@@ -13,6 +13,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_focus import Candidate, arrange
 from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.sidecar import not_used
 from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
 
 
@@ -35,6 +36,10 @@ class Found:
     phase_shift_deg: list[float] = field(default_factory=list)
     #: Added to all tilts at last, and the file that says so.
     offset: tuple[float, str] | None = None
+    #: Files beside stacks that do not fit them.
+    refused: list[DataError] = field(default_factory=list)
+    #: Alignments that were named, and how many rows they have.
+    alignments: list[tuple[Path, int]] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
     def ask(self, name: str, text: str) -> None:
@@ -47,6 +52,17 @@ class Found:
         """Add a note once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def refuse(self, error: DataError) -> None:
+        """Keep a refusal once."""
+        if str(error) not in map(str, self.refused):
+            self.refused.append(error)
+
+    def pass_over(self) -> None:
+        """Note what does not fit in place of refusing it: other angles are given, or will be."""
+        for error in self.refused:
+            self.note(not_used(error))
+        self.refused = []
 
     def note_first(self, text: str) -> None:
         """Add a note that should not be missed."""
@@ -74,6 +90,8 @@ class Found:
 def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     """Arrange the images and gather what holds for all.
 
+    What does not fit beside a stack is asked about.
+
     Raises
     ------
     DataError
@@ -82,6 +100,11 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     _add_offset(found)
     _order_over_files(found)
     entries = _arranged(found, tolerance_deg)
+    if found.refused:
+        known = all(entry.tilt_deg is not None for entry in entries)
+        told = [*map(not_used, found.refused), *(["those shown are from elsewhere"] if known else [])]
+        found.ask("tilt_deg", "; ".join(told))
+        found.pass_over()
     if found.shape is None:
         raise DataError("no images were found")
     pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
@@ -120,6 +143,8 @@ def _add_offset(found: Found) -> None:
 
 def _arranged(found: Found, tolerance_deg: float) -> list[ImageEntry]:
     unknown = [c for c in found.candidates if c.entry.tilt_deg is None]
+    if unknown and found.refused:  # asked about with what does not fit
+        return [replace(c.entry, tilt_index=k) for k, c in enumerate(found.candidates)]
     if unknown and len(unknown) == len(found.candidates):
         if len(unknown) > 1 and not _looks_focal(unknown):
             found.ask("tilt_deg", f"not stated for {len(unknown)} images (0 for a focal series)")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.import_beside import ALIGNMENTS
+from napari_phaset3m.io.import_beside import ALIGNMENTS, apply_given, set_angles
+from napari_phaset3m.io.import_ctf import shared_optics
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_sources import IMAGE_SUFFIXES, folder_files
-from napari_phaset3m.io.import_stack import from_mdoc, look_stack, movie_entry, movie_of, take_mdoc
+from napari_phaset3m.io.import_stack import (
+    from_mdoc,
+    look_files,
+    look_stack,
+    movie_entry,
+    movie_of,
+    take_mdoc,
+)
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
 from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
@@ -154,3 +163,27 @@ def look_mdoc(path: Path, found: Found) -> None:
             continue
         base = from_mdoc(series, number, movie, 0)
         movie_entry(movie, found, base, series.images[number].frame_range)
+
+
+def gather(
+    listed: Sequence[Path],
+    tilt_deg: str | os.PathLike[str] | Sequence[float] | None,
+    foci: tuple[int, str] | None,
+) -> Found:
+    """What is in files and folders, not arranged yet; see :func:`importing.look`."""
+    given = sort_paths(listed)
+    found = Found()
+    if given.orphans:
+        found.ask("mdoc", f"neither stack nor movies of {named(given.orphans)}; other images are taken")
+    for path in given.mdocs:
+        look_mdoc(path, found)
+    stacks = {entry.entry.file for entry in found.candidates}
+    images = [path for path in given.images if path not in stacks]
+    if images:
+        look_files(images, found)
+    apply_given(given.beside, found)
+    if tilt_deg is not None:
+        set_angles(tilt_deg, found, foci)
+        found.offset = None  # they stand in place of the files'
+    shared_optics(found)
+    return found

@@ -65,6 +65,7 @@ def open_images(path: Path) -> RawSeries:
     raw = RawSeries(found, images, metadata={"format": "tiff"})
     beside = look_beside(found, images.shape)
     raw.notes += beside.notes
+    raw.refused = tuple(beside.refused)
     for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image", "defocus_angstrom"):
         if getattr(beside, name) is not None:
             raw.fields[name] = getattr(beside, name)

@@ -19,7 +19,7 @@ from napari_phaset3m.io.mdoc import Mdoc, MdocImage, read_mdoc
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.movies import MOVIE_SUFFIXES, open_movie
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.sidecar import mdoc_beside
+from napari_phaset3m.io.sidecar import mdoc_beside, or_give
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.io.tiff import angles_from_names
 
@@ -90,16 +90,21 @@ def movie_entry(
 def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | None = None) -> None:
     """Images of a stack, or one image; ``mdoc`` is the one beside it when none is given.
 
+    What lies beside it and does not fit it is left with ``found``: angles that are given win over it.
+
     Raises
     ------
     DataError
-        What lies beside it speaks of another number of images.
+        It cannot be read, or is of another size than the images before.
     """
     raw = open_images(path)
+    for error in raw.refused:
+        found.refuse(error)
     n = 1 if raw.images.ndim == 2 else int(raw.images.shape[0])
     found.take_size(path, (int(raw.images.shape[-2]), int(raw.images.shape[-1])), np.dtype(raw.images.dtype))
     beside, is_own = mdoc_beside(path)
-    mdoc = mdoc or (beside if is_own else None)
+    if mdoc is None and is_own and not any(error.path == beside for error in raw.refused):
+        mdoc = beside
     series = _stack_mdoc(mdoc, n, path, found) if mdoc is not None else None
     for note in raw.notes:
         if series is None or ".mdoc" not in note:
@@ -124,7 +129,11 @@ def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | No
     if read.is_montage or not read.images:
         return None
     series = mdoc_series(read)
-    check_count(len(series.images), n, mdoc, "sections", path.name)
+    try:
+        check_count(len(series.images), n, mdoc, "sections", path.name)
+    except DataError as error:
+        found.refuse(or_give(error))
+        return None
     take_mdoc(found, series, mdoc)
     return series
 

@@ -17,7 +17,7 @@ from napari_phaset3m.errors import ConfigError, DataError, OutputError
 from napari_phaset3m.io.import_cells import CELLS
 from napari_phaset3m.io.import_config import Crop, ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry, Question
-from napari_phaset3m.io.import_found import Found, finish
+from napari_phaset3m.io.import_found import finish
 from napari_phaset3m.io.import_given import with_given
 from napari_phaset3m.io.import_load import Loaded, LoadProgress, Mend, iterate_load
 from napari_phaset3m.io.import_load import forecast_bytes as _forecast
@@ -52,6 +52,9 @@ def look(
     gain: PathLike | None = None,
     movies: MovieConfig | None = None,
     tilt_deg: PathLike | Sequence[float] | None = None,
+    n_focus: int | None = None,
+    focus_order: str = "tilt-major",
+    ask: bool = False,
 ) -> ImportPlan:
     """Recognise a series in files and folders; only headers and text are read.
 
@@ -68,7 +71,15 @@ def look(
     movies : MovieConfig, optional
         How movies and their gain reference are read.
     tilt_deg : path-like or sequence of float, optional
-        Angles in place of the files', one for each image in the order of files and sections.
+        Angles in place of the files', one for each image in the order of files and sections; with
+        ``n_focus`` one for each tilt will do.
+    n_focus : int, optional
+        How many foci each tilt has, where files do not tell: the plan is divided so.
+    focus_order : {"tilt-major", "focus-major"}
+        All foci of a tilt follow each other, or all tilts of a focus.
+    ask : bool
+        Ask about a ``.tlt``, ``.rawtlt`` or ``.mdoc`` beside a stack that is damaged or of another number of
+        images (a question of the plan) in place of refusing it.
 
     Returns
     -------
@@ -78,15 +89,14 @@ def look(
     Raises
     ------
     DataError
-        Nothing is recognised, files disagree in size or number, or one is damaged.
+        Nothing is recognised, files disagree in size or number, or one is damaged. What lies beside a stack
+        and does not fit is refused only where no angles are given.
     ConfigError
         A gain, or how movies are read, is given for files that are no such movies.
     """
     from napari_phaset3m.io.import_angles import with_angles
-    from napari_phaset3m.io.import_beside import apply_given, set_angles
-    from napari_phaset3m.io.import_ctf import shared_optics
-    from napari_phaset3m.io.import_look import look_mdoc, named, sort_paths
-    from napari_phaset3m.io.import_stack import look_files
+    from napari_phaset3m.io.import_beside import check_alignments
+    from napari_phaset3m.io.import_look import gather
     from napari_phaset3m.io.toml_plan import read_plan
 
     listed = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
@@ -97,23 +107,16 @@ def look(
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
         plan = read_plan(listed[0])
         plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg)
+        plan = plan if n_focus is None else plan.divided(n_focus, focus_order)
         return _read_as(plan, gain, movies)
-    given = sort_paths(listed)
-    found = Found()
-    if given.orphans:
-        found.ask("mdoc", f"neither stack nor movies of {named(given.orphans)}; other images are taken")
-    for path in given.mdocs:
-        look_mdoc(path, found)
-    stacks = {entry.entry.file for entry in found.candidates}
-    images = [path for path in given.images if path not in stacks]
-    if images:
-        look_files(images, found)
-    apply_given(given.beside, found)
-    if tilt_deg is not None:
-        set_angles(tilt_deg, found)
-        found.offset = None  # they stand in place of the files'
-    shared_optics(found)
-    return _read_as(finish(found, tolerance_deg), gain, movies)
+    foci = None if n_focus is None else (n_focus, focus_order)
+    found = gather(listed, tilt_deg, foci)
+    if found.refused and not ask:
+        raise found.refused[0]
+    plan = finish(found, tolerance_deg)
+    plan = plan if n_focus is None else plan.divided(n_focus, focus_order)
+    check_alignments(plan, found)
+    return _read_as(replace(plan, notes=tuple(found.notes)), gain, movies)
 
 
 def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None) -> ImportPlan:

@@ -208,6 +208,7 @@ def read_mrc(path: str | Path) -> RawSeries:
     beside = look_beside(Path(path), header.shape)
     raw = RawSeries(Path(path), data, metadata={"format": "mrc", "labels": header.labels})
     raw.notes += beside.notes
+    raw.refused = tuple(beside.refused)
     # An extended header that was never filled in holds zeros.
     filled = header.tilt_deg if header.tilt_deg is not None and header.tilt_deg.any() else None
     tilts = beside.tilt_deg if beside.tilt_deg is not None else filled

@@ -91,6 +91,8 @@ class RawSeries:
         How many pixels of the files one is the mean of: counts add up.
     is_private : bool
         The images are a float32 array of nobody else: they may be scaled in place.
+    refused : tuple of DataError
+        What lies beside the images and does not fit them: raised where no angles are given.
     """
 
     path: Path
@@ -108,6 +110,7 @@ class RawSeries:
     stacks: tuple[Path, ...] = ()
     averaged_px: int = 1
     is_private: bool = False
+    refused: tuple[DataError, ...] = ()
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

@@ -59,7 +59,9 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     if isinstance(path, str | os.PathLike) and _needs_import(Path(path)):
         from napari_phaset3m.io.importing import load, look
 
-        return load(look(path, tilt_deg=overrides.pop("tilt_deg", None)), **overrides)
+        arranging = ("tilt_deg", "n_focus", "focus_order")
+        found = look(path, **{key: overrides.pop(key) for key in arranging if overrides.get(key) is not None})
+        return load(found, **overrides)
     if isinstance(path, str | os.PathLike) and Path(path).suffix.lower() == ".toml":
         from napari_phaset3m.io import toml
 
@@ -161,6 +163,7 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
     result.stacks = tuple(part.path for part in parts)
+    result.refused = tuple(error for part in parts for error in part.refused)
     return result
 
 

@@ -32,6 +32,8 @@ class Sidecar:
     prior_dose: np.ndarray | None = None
     exposure_order: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    #: Why files of the stack's name do not say what they should: damaged, or of another number of images.
+    refused: list[DataError] = field(default_factory=list)
 
     def exposure(self) -> dict[str, list[float]]:
         """Order of exposure and dose before each section, for the metadata of a series."""
@@ -83,37 +85,60 @@ def mdoc_beside(stack: Path) -> tuple[Path | None, bool]:
 def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
     """Read whatever lies beside a stack of ``shape`` (n, ny, nx).
 
-    Raises
-    ------
-    DataError
-        A `.tlt` or `.rawtlt` of the same name has another number of angles, or the `.mdoc` of the same
-        name another number of images.
+    A `.tlt` or `.rawtlt` of the same name with another number of angles, an `.mdoc` of the same name with
+    another number of images, and damaged ones are left to the caller (``refused``): given angles win.
     """
     result = Sidecar()
     mdoc, is_own = mdoc_beside(stack)
     if mdoc is not None:
-        _from_mdoc(result, mdoc, stack, shape, is_own)
+        try:
+            _from_mdoc(result, mdoc, stack, shape, is_own)
+        except DataError as error:
+            result.refused.append(or_give(error))
     for suffix in (".tlt", ".rawtlt"):
         file = stack.with_suffix(suffix)
-        if file.is_file():
+        if not file.is_file():
+            continue
+        try:
             angles = read_angles(file)
             check_count(angles.size, shape[0], file, "angles", stack.name)
-            result.tilt_deg = angles
-            result.notes = without_angles(result.notes)  # this file wins
-            result.notes.append(f"{TILTS}{file.name}")
-            break
+        except DataError as error:
+            result.refused.append(or_give(error))
+            continue
+        result.tilt_deg = angles
+        result.notes = without_angles(result.notes)  # this file wins
+        result.notes.append(f"{TILTS}{file.name}")
+        break
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
         result.tilt_axis_angle_deg = axis_angle(read_text_file(log))
     return result
 
 
+def or_give(error: DataError) -> DataError:
+    """The refusal of a file beside a stack, which angles that are given win over."""
+    remedy = "Or give the angles, which win over the file: tilt_deg=... in Python or --tilt-angles"
+    remedy = f"{error.remedy}. {remedy}" if error.remedy else remedy
+    return DataError(error.problem, path=error.path, field=error.field, remedy=remedy)
+
+
+def not_used(refused: DataError) -> str:
+    """A note in place of a refusal, where angles are given or asked for."""
+    name = Path(refused.path or "").name
+    whole = f"what {name} says of single images" if refused.field == "sections" else name
+    where = f"{refused.field}: " if (refused.field or "").startswith("line") else ""
+    return f"{whole} is not used: {where}{refused.problem}"
+
+
 def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, int], is_own: bool) -> None:
     mdoc = read_mdoc(path)
     found = mdoc_series(mdoc)
     fits = len(found.images) == shape[0]
-    if is_own and found.images:
-        check_count(len(found.images), shape[0], path, "sections", stack.name)
+    if is_own and found.images and not fits:
+        try:
+            check_count(len(found.images), shape[0], path, "sections", stack.name)
+        except DataError as error:  # what it says of all images holds
+            result.refused.append(or_give(error))
     if fits:
         result.tilt_deg = found.tilt_deg
         if found.tilt_deg is not None:

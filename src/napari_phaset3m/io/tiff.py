@@ -120,6 +120,7 @@ def read_tiff(path: str | Path) -> RawSeries:
     if data.ndim == 3:
         beside = look_beside(Path(path), data.shape)
         raw.notes += beside.notes
+        raw.refused = tuple(beside.refused)
         for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image", "defocus_angstrom"):
             if getattr(beside, name) is not None:
                 raw.fields[name] = getattr(beside, name)

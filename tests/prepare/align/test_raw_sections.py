@@ -366,6 +366,28 @@ def test_foci_side_by_side_in_one_stack(tmp_path: Path):
     assert np.allclose(again, rows, atol=1e-3)
 
 
+@pytest.mark.parametrize("order", ["tilt-major", "focus-major"])
+def test_one_row_for_each_tilt_holds_for_its_foci(tmp_path: Path, order):
+    """Foci in one stack and a .xf of their tilts: refused where their order is not told."""
+    tilts, rows = np.array([-20.0, 0.0, 20.0]), imod_rows(3, 1)
+    spread = {"tilt-major": np.repeat(tilts, 2), "focus-major": np.tile(tilts, 2)}
+    raw = write_stack(tmp_path / "TS.mrc", 6, spread[order])
+    series = imported(tmp_path / "TS.mrc")
+    told: list[str] = []
+    found = import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=told.append)
+    assert any("one row for each tilt of TS.mrc: it was taken for the 2 foci of its tilt" in n for n in told)
+    for place in np.ndindex(3, 2):
+        by_imod = newstack(raw[series.sections.section[place]], rows[place[0]])
+        assert worst(by_imod, *ours(series, found, place, 0.5)) < 0.003
+    write_stack(tmp_path / "TS.mrc", 6, -spread[order])
+    falling = imported(tmp_path / "TS.mrc")
+    with pytest.raises(DataError, match=r"3 transforms for the 6 sections .* in another order"):
+        import_alignment(tmp_path / "x.xf", falling)
+    (tmp_path / "x.tlt").write_text("20\n0\n-20\n")
+    turned = import_alignment(tmp_path / "x.xf", falling)
+    assert np.allclose(turned.shifts_px, found.shifts_px[::-1])
+
+
 def test_one_stack_for_each_focus(tmp_path: Path):
     """A .xf with as many rows as each stack has sections serves all foci; else rows are the series'."""
     tilts = np.array([10.0, 0.0, -10.0])

@@ -44,7 +44,7 @@ class Imported:
 def looked(token: int, paths: Sequence[Path]) -> tuple[int, ImportPlan | None, str]:
     """A plan, or why there is none; ``token`` comes back as it is."""
     try:
-        return token, look(list(paths)), ""
+        return token, look(list(paths), ask=True), ""
     except (PhaseT3MError, OSError) as error:
         return token, None, in_import_words(error)
 

@@ -147,7 +147,8 @@ class QuestionsBox(QWidget):
         line = QWidget()
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)
-        end = "; give it on the right" if unknown else ""
+        where = "them in the table or" if field == "tilt_deg" else "it"
+        end = f"; give {where} on the right" if unknown else ""
         row.addWidget(label(f"{_title(field)}: {text}{end}", "warning", wrap=True), 1)
         self._layout.addWidget(line)
         self._lines.append(line)

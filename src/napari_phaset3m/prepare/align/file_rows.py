@@ -135,13 +135,31 @@ def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]
         numbers = np.arange(count).reshape(n_tilt, -1)
         note = f"images come from {sections.name}: rows are in the order of the series"
         return np.array(np.broadcast_to(numbers, (n_tilt, n_focus))), note
+    if count == n_tilt and _is_interleaved(sections):
+        note = f"one row for each tilt of {sections.name}: it was taken for the {n_focus} foci of its tilt"
+        return np.repeat(np.arange(n_tilt)[:, None], n_focus, axis=1), note
     return None, ""
+
+
+def _is_interleaved(sections: Sections) -> bool:
+    """Whether tilts come in one file as in the series, with all their foci: their rows have one order then.
+
+    Either the foci of a tilt follow each other, or all tilts of a focus.
+    """
+    n_tilt, n_focus = sections.shape
+    if sections.stack != n_tilt * n_focus:
+        return False
+    numbers, found = np.arange(n_tilt * n_focus), np.sort(sections.section, axis=1)
+    by_tilt, by_focus = numbers.reshape(n_tilt, n_focus), numbers.reshape(n_focus, n_tilt).T
+    return np.array_equal(found, by_tilt) or np.array_equal(found, by_focus)
 
 
 def _another_count(count: int, sections: Sections) -> DataError:
     n_tilt, n_focus = sections.shape
     held = f"{n_tilt} tilts with {n_focus} foci"
     if sections.stack is not None:
+        if count == n_tilt and n_focus > 1:
+            held += ", in another order than the file has them, or without some of them,"
         return DataError(
             f"{count} transforms for the {sections.stack} sections of {sections.name} ({held} in the series)",
             field="xf",
