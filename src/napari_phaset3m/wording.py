@@ -14,11 +14,15 @@ _UNITS = (
     "_seconds", "_angstrom", "_angstrom2", "_volts", "_px", "_mrad", "_deg", "_ev", "_g_cm3",
     "_e_per_angstrom2",
 )  # fmt: skip
+#: Flags that every command has for a field of another name.
+_FLAGS = {"phase_shift_deg": "--phase-plate"}
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
 
 
 def flag(name: str) -> str:
     """``voxel_angstrom`` -> ``--voxel``: a field's flag; the unit is told by the help text."""
+    if name in _FLAGS:
+        return _FLAGS[name]
     for unit in _UNITS:
         name = name.removesuffix(unit)
     return "--" + name.replace("_", "-")

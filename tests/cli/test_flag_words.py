@@ -32,5 +32,23 @@ def test_fields_become_flags(command, text, wanted):
     assert told(command, text) == wanted
 
 
+def test_a_phase_plate_has_one_flag_in_every_command():
+    """One states its shift, another fits it; --phase-shift was both, by the command."""
+    import typer.main
+
+    commands = typer.main.get_command(app).commands
+    found = {
+        name: {option for p in command.params for option in p.opts if "phase-" in option}
+        for name, command in commands.items()
+    }
+    assert found["ctf"] == {"--phase-plate", "--fit-phase-shift"}
+    assert found["simulate"] == found["convert"] == found["reconstruct"] == {"--phase-plate"}
+    assert set().union(*found.values()) == {"--phase-plate", "--fit-phase-shift"}
+    assert told("simulate", "optics.phase_shift_deg: must be at most 360").startswith(
+        "--phase-plate: must be"
+    )
+    assert told("ctf", "fit_phase_shift: shows in Thon rings").startswith("--fit-phase-shift: shows")
+
+
 def test_no_command_is_named():
     assert command_named(app, ["--help"]) is None

@@ -19,11 +19,10 @@ _JOINT = (
     "One defocus per tilt with the stated steps between foci, or each image by itself (default: joint where \
 steps are stated)"
 )
-_PHASE = "Fit the phase shift of a phase plate"
 _FIGURE = "Picture (.png or .svg): Thon rings measured | fitted, averaged curve, defocus against tilt"
 _SHOWN = "Image that the picture shows, TILT or TILT,FOCUS from 0 (default: lowest tilt, first focus)"
 #: Fields with a flag of their own here.
-_OWN_FLAGS = ("defocus_min_angstrom", "defocus_max_angstrom", "group", "fit_phase_shift")
+_OWN_FLAGS = ("defocus_min_angstrom", "defocus_max_angstrom", "group")
 
 
 def _ctf(
@@ -33,7 +32,6 @@ def _ctf(
     ] = None,
     defocus_range: Annotated[str | None, typer.Option("--range", help=_RANGE, metavar="LOW:HIGH")] = None,
     joint: Annotated[bool | None, typer.Option("--joint/--per-image", help=_JOINT)] = None,
-    phase_shift: Annotated[bool, typer.Option("--phase-shift", help=_PHASE)] = False,
     figure: Annotated[Path | None, typer.Option(help=_FIGURE)] = None,
     shown: Annotated[str | None, typer.Option("--image", help=_SHOWN, metavar="TILT,FOCUS")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON")] = False,
@@ -42,7 +40,7 @@ def _ctf(
     """Fit the CTF: defocus (Å, at the rotation centre), astigmatism, phase shift, and how sure they are."""
     from napari_phaset3m.io.series import save_series
 
-    base: dict[str, Any] = {"fit_phase_shift": phase_shift}
+    base: dict[str, Any] = {}
     if joint is not None:
         base["group"] = "joint" if joint else "image"
     if defocus_range is not None:

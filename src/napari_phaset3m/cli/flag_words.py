@@ -11,7 +11,7 @@ from napari_phaset3m.wording import flag
 #: What a line is about, when it is about no file.
 _SUBJECT = re.compile(r"^([a-z][a-z0-9_.]*)(?=: )")
 #: Flags that stand for fields of another name.
-_OTHERS = {"group": "--joint", "fit_phase_shift": "--phase-shift"}
+_OTHERS = {"group": "--joint"}
 #: A parameter of a step of a recipe.
 _STEP = re.compile(r"^steps: ([a-z]+): (?=[a-z_]+: )")
 #: A name that is no English word, in a sentence; not one that is told as Python.

@@ -53,7 +53,7 @@ def test_ctf_writes_what_it_fits_and_then_holds_it(tmp_path, capsys):
     save_series(behind_plate(), tmp_path / "s.h5")
     flags = ["--range", "500:8000", "--amplitude-contrast", "0", "--astigmatism", "given", "--json"]
     out = tmp_path / "out.h5"
-    assert main(["ctf", str(tmp_path / "s.h5"), "-o", str(out), "--phase-shift", *flags]) == 0
+    assert main(["ctf", str(tmp_path / "s.h5"), "-o", str(out), "--fit-phase-shift", *flags]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "which the series takes for all images" in told["message"]
     found = load_series(out)
