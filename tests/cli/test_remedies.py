@@ -67,10 +67,10 @@ def folder(tmp_path, monkeypatch):
         ),
         ("info one.tlt", "one.tlt: describes a stack and holds no images. Name the stack as well"),
         ("info angles.mrc four.aln", "four.aln: sections: 4 sections for 5 images in angles.mrc. Give"),
-        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1). Give it with --defocus (angstrom"),
+        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1) (for plain.h5). Give angstrom"),
         ("convert plain.h5 -o x.h5 --aberration C99=3", "--aberration: C99 unknown; give C10"),
         ("convert plain.h5 -o x.h5 --aberration C12", "Give NAME=VALUE, e.g. C12=50"),
-        ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --vacuum-intensity 0",
+        ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --intensity-offset 9",
          "Give --vacuum-intensity, --intensity-offset, or"),
         ("convert pixel.mrc -o x.h5 --gain plain.h5", "--gain: the files are no movies. Images are"),
         ("convert pixel.mrc -o x.h5 --plan p.txt", "p.txt: unknown suffix. --plan is written as .toml"),
@@ -85,6 +85,47 @@ def test_a_mistake_is_answered_with_what_to_do(folder, capsys, command, remedy):
     told = capsys.readouterr().err
     assert remedy in told and told.count("\n") == 1 and "Traceback" not in told
     assert not (folder / "x.h5").exists() and not list(folder.glob("v.*"))
+
+
+@pytest.mark.parametrize("how", ["plain.h5", "plain.toml", "pixel.mrc", "pixel.mrc --bin 2"])
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("--phase-plate 400", "--phase-plate: is 400.0 (for FILE). Give degrees, -360 to 360"),
+        ("--energy=-5", "--energy: is -5.0, but "),
+        ("--cs nan", "--cs: must be one finite number"),
+        ("--cc=-4", "--cc: is -4.0, but must be positive (for FILE). Give angstrom"),
+        ("--pixel-size=-2", "--pixel-size: is -2"),
+        ("--pixel-size 0", "--pixel-size: is 0"),
+        ("--tilt-axis-angle inf", "--tilt-axis-angle: "),
+        ("--tilt-angles=1,2", "--tilt-angles: 2 angles for 5 images"),
+        ("--tilt-angles=1,2,3,4,900", "--tilt-angles: must be finite degrees within ±360"),
+        ("--defocus 1,2", "--defocus: has shape (2,), which does not fit (5, 1) (for FILE). Give angstrom"),
+        ("--dose=-3", "--dose: is -3 for tilt 0, focus 0"),
+        ("--vacuum-intensity=-3", "--vacuum-intensity: is -3, but must be positive"),
+        ("--normalise mean --vacuum-intensity 3", "--vacuum-intensity: normalise = 'mean' takes none"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_told_of_the_flag_that_gave_it(folder, capsys, how, flags, told):
+    """The file was blamed for it."""
+    assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
+    command = f"convert {how} -o x.h5 " + ("--energy 3e5 --pixel-size 2 " if "pixel" in how else "") + flags
+    capsys.readouterr()
+    assert main(command.split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"phaset3m: {told.replace('FILE', how.split()[0])}")
+    assert [line for line in lines[:-1] if not line.startswith("To confirm: --tilt-axis-angle")] == []
+    assert not (folder / "x.h5").exists()
+
+
+def test_what_a_file_states_wrongly_is_told_of_the_file(folder, capsys):
+    assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
+    text = (folder / "plain.toml").read_text()
+    (folder / "plain.toml").write_text(f"phase_shift_deg = 400.0\n{text}")
+    capsys.readouterr()
+    assert main(["convert", "plain.toml", "-o", "x.h5", "--cs", "1e7"]) == 2
+    assert "plain.toml: phase_shift: is 400.0" in capsys.readouterr().err
+    assert main(["convert", "plain.toml", "-o", "x.h5", "--phase-plate", "90"]) == 0
 
 
 def test_angles_may_be_a_range(folder, capsys):

@@ -339,8 +339,8 @@ def test_shared_data_opens(
         ({"dose_per_image": [[5.0, 5.0], [5.0, -1.0], [5.0, 5.0]]}, ("dose_per_image", "tilt 1, focus 1")),
         ({"dose_per_image": 1e4, "counts": True}, ("dose_per_image", "scaled already")),
         ({"dose_per_image": 1e-3, "counts": True}, ("dose_per_image", "Correct the dose")),
-        ({"defocus_angstrom": 500.0}, ("defocus_values", "1 value for 2 foci")),
-        ({"defocus_angstrom": [500.0]}, ("defocus_values", "--defocus 500,900")),
+        ({"defocus_angstrom": 500.0}, ("defocus_angstrom: 1 value", "1 value for 2 foci")),
+        ({"defocus_angstrom": [500.0]}, ("defocus_angstrom: ", "--defocus 500,900")),
     ],
 )
 def test_dose_and_defocus_that_cannot_be_meant(

@@ -201,6 +201,7 @@ class TiltFocalSeries:
         checks = (
             ("pixel_size", self.pixel_size_angstrom, True),
             ("energy", self.energy_ev, True),
+            ("chromatic_aberration", self.chromatic_aberration_angstrom, False),
             ("focal_spread", self.focal_spread_angstrom, False),
             ("energy_spread", self.energy_spread_ev, False),
             ("convergence_semiangle", self.convergence_semiangle_mrad, False),

@@ -19,7 +19,7 @@ from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, check_names, missing
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, blaming, check_names, missing
 from napari_phaset3m.io.sidecar import not_used, read_mtf, without_angles
 
 _SCALAR_NAMES = tuple(
@@ -49,6 +49,11 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     check_names(given)
     if isinstance(given.get("aberrations"), Mapping):
         check_coefficients(given["aberrations"])
+    with blaming(given, raw.path):
+        return _checked(raw, given)
+
+
+def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
     notes = _notes(raw, "tilt_deg" in given)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
@@ -59,7 +64,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     images = divide(raw, given.get("n_focus"), order)
     metadata_of_sections = divide_values(raw, fields, images.shape[:2], order)
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
-    _check_numbers(raw, fields)
+    _check_numbers(raw, fields, given)
     notes += doubtful_units(fields["energy_ev"], fields.get("spherical_aberration_angstrom"))
     fields["used"] = used_images(raw, fields.get("used"), given.get("unused"), images.shape[:2])
     angle = as_number(
@@ -75,7 +80,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
         intensity = _turn(intensity, fields, angle, notes)
     metadata |= {**metadata_of_sections, "source": str(raw.path), "notes": tuple(notes)}
     fields |= {"tilt_axis_angle_deg": raw.rotated_deg + angle, "normalisation": normalisation}
-    return _build(raw, intensity, fields, metadata)
+    return _build(raw, intensity, fields, metadata, given)
 
 
 def _notes(raw: RawSeries, has_angles: bool) -> list[str]:
@@ -86,7 +91,7 @@ def _notes(raw: RawSeries, has_angles: bool) -> list[str]:
     return kept + [not_used(error) for error in raw.refused]
 
 
-def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:
+def _check_numbers(raw: RawSeries, fields: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Ask for pixel size and energy, and make every single-valued field a number."""
     for name in ("pixel_size_angstrom", "energy_ev"):
         if fields.get(name) is None:
@@ -107,7 +112,9 @@ def _check_numbers(raw: RawSeries, fields: dict[str, Any]) -> None:
             f"is {pixel:g}, but must be positive",
             path=raw.path,
             field="pixel_size",
-            remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
+            remedy=None
+            if "pixel_size_angstrom" in given
+            else "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
         )
 
 
@@ -141,7 +148,11 @@ def _sections(raw: RawSeries, shape: tuple[int, int], order: str) -> Sections | 
 
 
 def _build(
-    raw: RawSeries, images: np.ndarray, fields: dict[str, Any], metadata: dict[str, Any]
+    raw: RawSeries,
+    images: np.ndarray,
+    fields: dict[str, Any],
+    metadata: dict[str, Any],
+    given: Mapping[str, Any],
 ) -> TiltFocalSeries:
     known = {key: value for key, value in fields.items() if value is not None}
     try:
@@ -149,10 +160,9 @@ def _build(
     except DataError as error:
         if error.path is not None:
             raise
-        remedy = error.remedy or next(
-            (f"Give it with {flag} ({what})" for key, flag, what in FIELDS.values() if key == error.field),
-            None,
-        )
+        told = {key: f"Give it with {flag} ({what})" for key, flag, what in FIELDS.values()}
+        told |= {FIELDS[name][0]: f"Give {FIELDS[name][2]}" for name in given if name in FIELDS}
+        remedy = error.remedy or told.get(error.field or "")
         raise DataError(error.problem, path=raw.path, field=error.field, remedy=remedy) from None
     except (TypeError, ValueError) as error:
         raise DataError(str(error).splitlines()[0], path=raw.path) from None

@@ -103,19 +103,24 @@ def set_angles(
     DataError
         Their number is not that of the images.
     """
-    from_file = isinstance(angles, str | os.PathLike)
     values = read_angles(angles) if isinstance(angles, str | os.PathLike) else np.asarray(angles, np.float64)
-    path = angles if isinstance(angles, str | os.PathLike) else "tilt_deg"
+    path = angles if isinstance(angles, str | os.PathLike) else None
     if foci is not None and values.size * foci[0] == len(found.candidates):
         values = np.repeat(values, foci[0]) if foci[1] == "tilt-major" else np.tile(values, foci[0])
-    check_count(values.size, len(found.candidates), path, "angles", found.candidates[0].entry.file.name)
+    name, n = found.candidates[0].entry.file.name, len(found.candidates)
+    if values.size != n:
+        remedy = "Give one for each image, or one for each tilt and the number of foci (n_focus)"
+        problem = f"{values.size} angles for {n} images in {name}"
+        raise DataError(problem, path=path, field="tilt_deg", remedy=remedy)
+    if not np.isfinite(values).all() or np.abs(values).max() > 360:
+        raise DataError("must be finite degrees within ±360", path=path, field="tilt_deg")
     found.candidates = [
         replace(c, entry=replace(c.entry, tilt_deg=float(angle)))
         for c, angle in zip(found.candidates, values.reshape(-1), strict=True)
     ]
     found.notes = without_angles(found.notes)
     found.pass_over()
-    if from_file:
+    if path is not None:
         found.note(f"{TILTS}{Path(path).name}")
 
 

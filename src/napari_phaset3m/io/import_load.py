@@ -13,17 +13,18 @@ from napari_phaset3m.core.sections import Sections, shrink_matrix, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.assemble import assemble
+from napari_phaset3m.io.import_cells import checked_value
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_movies import movie_metadata
-from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.import_plan import WHOLE, ImportPlan
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.orient import turn, turn_aberrations, turn_shifts
 from napari_phaset3m.io.provenance import history_entry
-from napari_phaset3m.io.raw import RawSeries, missing
+from napari_phaset3m.io.raw import RawSeries, blaming, missing
 
 
 class ImageReader(Protocol):
@@ -94,7 +95,10 @@ def iterate_load(
         Something needed is missing, an image is damaged, or the series would not fit in the memory.
     """
     settings, given = config or plan.config, dict(overrides or {})
-    plan = plan.answered({name for name, value in given.items() if value is not None})
+    known = {name: value for name, value in given.items() if value is not None}
+    for name in set(known) & set(WHOLE):
+        checked_value(name, known[name])  # before images are read
+    plan = plan.answered(known)
     plan.check()
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and given.get(name) is None:
@@ -117,7 +121,8 @@ def iterate_load(
                             remedy="Mark it as not used")  # fmt: skip
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
-    series = _assembled(plan, images, settings, angle, given)
+    with blaming(known, path):
+        series = _assembled(plan, images, settings, angle, given)
     if isinstance(source, Reader):  # of images from elsewhere no file is known
         series = series.replace(sections=_sections(plan, source, settings, angle))
     if mend is not None:

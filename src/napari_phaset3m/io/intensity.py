@@ -101,6 +101,8 @@ def _method(
     if wanted not in _NORMALISE:
         raise ConfigError(f"normalise: is {wanted!r}. Use one of {', '.join(_NORMALISE)}")
     if "vacuum_intensity" in given:
+        if wanted not in ("auto", "vacuum"):
+            raise ConfigError(f"vacuum_intensity: normalise = {wanted!r} takes none. Leave one of them out")
         return "vacuum"
     if wanted != "auto":
         return wanted
@@ -133,6 +135,11 @@ def _scale(
                 "vacuum_intensity: is needed for normalise = 'vacuum'. Give the level of the vacuum"
             )
         scale = _broadcast(given["vacuum_intensity"], shape, raw, "vacuum_intensity")
+        if not (np.isfinite(scale) & (scale > 0)).any():
+            problem, remedy = "is {:g}, but must be positive", "Give the value of images without a specimen"
+            raise DataError(
+                problem.format(scale.flat[0]), path=raw.path, field="vacuum_intensity", remedy=remedy
+            )
     else:
         scale = values.mean(axis=(-2, -1), dtype=np.float64)
     if fields.get("used") is not None:  # what is left out need not make sense

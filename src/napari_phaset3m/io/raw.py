@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,32 @@ def check_names(overrides: Mapping[str, Any]) -> None:
     unknown = sorted(set(overrides) - set(FIELDS) - set(OPTIONS))
     if unknown:
         raise ConfigError(f"{', '.join(unknown)}: unknown. Known are {', '.join([*FIELDS, *OPTIONS])}")
+
+
+@contextmanager
+def blaming(given: Collection[str], path: Path | str) -> Iterator[None]:
+    """Within it, an error about a field of a file is one about the keyword that gave the value.
+
+    Parameters
+    ----------
+    given : collection of str
+        Names of :data:`FIELDS` and :data:`OPTIONS` whose values stand in place of the file's.
+    path : path-like
+        The file.
+    """
+    try:
+        yield
+    except DataError as error:
+        key = (error.field or "").split("/")[0].removeprefix("--")
+        name = next((name for name in given if key in (name, name.removesuffix("_deg"), _key(name))), None)
+        if name is None or str(error.path) != str(path):
+            raise
+        raise DataError(f"{error.problem} (for {Path(path).name})", field=name, remedy=error.remedy) from None
+
+
+def _key(name: str) -> str:
+    """What files call a field."""
+    return FIELDS[name][0] if name in FIELDS else name
 
 
 def missing(name: str, path: Path | str) -> DataError:

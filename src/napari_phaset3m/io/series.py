@@ -13,7 +13,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.limits import check_exists, check_memory
-from napari_phaset3m.io.raw import FIELDS, RawSeries
+from napari_phaset3m.io.raw import FIELDS, RawSeries, blaming
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
 _KNOWN = (
@@ -67,7 +67,10 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
 
         of_files = {name: overrides.pop(name, None) for name in toml.OF_FILES}
         given = {name: value for name, value in of_files.items() if value is not None}
-        return assemble(toml.read_toml(check_exists(path), given), overrides)
+        with blaming(given, Path(path)):
+            raw = toml.read_toml(check_exists(path), given)
+        with blaming(given, raw.path):  # of a series that is made from both
+            return assemble(raw, overrides)
     return assemble(read_raw(path), overrides)
 
 
