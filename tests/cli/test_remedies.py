@@ -87,6 +87,53 @@ def test_a_mistake_is_answered_with_what_to_do(folder, capsys, command, remedy):
     assert not (folder / "x.h5").exists() and not list(folder.glob("v.*"))
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("convert plain.h5 -o x.h5 --tolerance 1", "--tolerance: plain.h5 is a series already. Leave it out"),
+        ("info plain.h5 --tolerance 1", "--tolerance: plain.h5 is a series already. Leave it out"),
+        ("convert plain.toml -o x.h5 --tolerance 1", "--tolerance: plain.toml states which images"),
+        ("convert RAW --n-focus 5 --tolerance 1", "--tolerance: --n-focus tells which images are foci"),
+        ("convert plain.h5 -o x.h5 --n-focus 5", "--n-focus: 5 foci for images that are divided"),
+        ("convert RAW --n-focus 0", "--n-focus: 5 sections do not divide by 0 foci"),
+        ("convert plain.h5 -o x.h5 --focus-order focus-major", "--focus-order: images are divided"),
+        ("convert RAW --focus-order focus-major", "--focus-order: --n-focus is not given"),
+        ("convert RAW --bin 2 --focus-order focus-major", "--focus-order: --n-focus is not given"),
+        ("convert RAW --bin-method mean", "--bin-method: images are not binned. Give --bin as well"),
+        ("convert RAW --defocus-reference exit", "--defocus-reference: no defocus is stated"),
+        ("convert RAW --defocus-reference top", "--defocus-reference: is 'top'. Use 'center' or 'exit'"),
+        ("convert RAW --dark-field --normalise mean", "--normalise: dark-field images are scaled"),
+        ("convert dark.h5 -o x.h5 --dark-field", "--dark-field: the images of dark.h5 were inverted before"),
+        ("info pixel.mrc angles.tlt --counts", "--counts: info loads no images of an import. Give it to"),
+    ],
+)  # fmt: skip
+def test_a_flag_that_would_do_nothing_is_refused(folder, capsys, command, told):
+    (folder / "angles.tlt").write_text("-6\n-3\n0\n3\n6\n")
+    assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
+    raw = "pixel.mrc -o x.h5 --pixel-size 2 --energy 3e5"
+    assert main(f"convert {raw.replace('x.h5', 'dark.h5')} --dark-field".split()) == 0
+    capsys.readouterr()
+    assert main(command.replace("RAW", raw).split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"phaset3m: {told}"), lines
+    assert not (folder / "x.h5").exists()
+
+
+def test_flags_show_in_the_table_of_info_and_the_tolerance_acts(folder, capsys):
+    capsys.readouterr()
+    flags = "--pixel-size 2 --energy 3e5 --cs 2.7e7 --defocus 500 --dose 20 --unused 3"
+    assert main(f"info pixel.mrc pixel.rawtlt {flags}".split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "pixel: 2 A" in lines and "energy: 300000 V" in lines
+    rows = [line.split() for line in lines[-5:]]
+    assert {(row[3], row[4]) for row in rows} == {("500", "20")}
+    assert [row[7] for row in rows] == ["yes"] * 3 + ["no", "yes"]
+    (folder / "pixel.rawtlt").write_text("-6\n-5.8\n0\n0.2\n6\n")
+    for tolerance, tilts in (("0.1", 5), ("0.3", 3)):
+        assert main(f"info pixel.mrc --tolerance {tolerance}".split()) == 0
+        assert capsys.readouterr().out.startswith(f"{tilts} tilts")
+
+
 @pytest.mark.parametrize("how", ["plain.h5", "plain.toml", "pixel.mrc", "pixel.mrc --bin 2"])
 @pytest.mark.parametrize(
     ("flags", "told"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_phaset3m.cli import importing, options, overrides, running
+from napari_phaset3m.cli import import_table, importing, options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
 
@@ -85,7 +85,7 @@ def _info(
     series: Annotated[
         list[Path], typer.Argument(help="Series or volume; or what a microscope saved: folder, .mdoc, images")
     ],
-    tolerance: importing.Tolerance = 0.3,
+    tolerance: importing.Tolerance = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
@@ -94,14 +94,15 @@ def _info(
     Of folders, mdocs, movies and several files it shows what an import recognises, image by image.
     """
     given = overrides.collect(fields)
-    if len(series) == 1 and not importing.wants_import(series):
+    importing.check_flags(series, {"tolerance": tolerance}, None, None)
+    if len(series) == 1 and tolerance is None and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
-    plan = importing.recognise(series, given, tolerance)
+    plan = import_table.with_given(importing.recognise(series, given, tolerance), given)
     if as_json:
         print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
     else:
-        print("\n".join(importing.describe(plan)))
+        print("\n".join(import_table.describe(plan)))
 
 
 def _check_suffix(output: Path) -> None:
@@ -120,7 +121,7 @@ def _convert(
     crop: importing.CropText = None,
     outliers: importing.Outliers = False,
     gain: importing.Gain = None,
-    tolerance: importing.Tolerance = 0.3,
+    tolerance: importing.Tolerance = None,
     plan: importing.PlanFile = None,
     as_json: Json = False,
     **fields: Any,
@@ -138,11 +139,13 @@ def _convert(
     running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
     given, movies = overrides.collect(fields), importing.movies_given(fields)
     size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
-    importing.check_flags(series, {**size, "outliers": outliers, "plan": plan}, gain, movies)
-    asked = outliers or any(value is not None for value in (*size.values(), gain, movies, plan))
+    own = {**size, "outliers": outliers, "tolerance": tolerance, "plan": plan}
+    importing.check_flags(series, own, gain, movies)
+    asked = outliers or any(value is not None for value in (*size.values(), gain, movies, tolerance, plan))
     if importing.wants_import(series) or asked:
         recognised = importing.recognise(series, given, tolerance, gain, movies)
         config = config_of(recognised, **size)
+        importing.check_bin_method(bin_method, config.bin)
         binned_shape(recognised.image_shape, config)  # refused before anything is told or read
         data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
         save_series(data, output)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_phaset3m.cli import options, running
+from napari_phaset3m.cli.import_table import asked
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.wording import flag
@@ -44,7 +45,10 @@ Outliers = Annotated[
                  rich_help_panel=_PANEL),
 ]  # fmt: skip
 Tolerance = Annotated[
-    float, typer.Option(help="Angles closer than this are foci of one tilt, degrees", rich_help_panel=_PANEL)
+    float | None,
+    typer.Option(
+        help="Angles closer than this are foci of one tilt, degrees. Default: 0.3", rich_help_panel=_PANEL
+    ),
 ]
 PlanFile = Annotated[
     Path | None,
@@ -108,7 +112,8 @@ def check_flags(
     ----------
     paths : sequence of Path
     given : mapping
-        Values of ``bin``, ``bin_method``, ``crop``, ``outliers``, ``plan``; None or False where not given.
+        Values of ``bin``, ``bin_method``, ``crop``, ``outliers``, ``tolerance``, ``plan``; None or False:
+        not given.
     gain, movies
         None where not given.
 
@@ -153,16 +158,41 @@ def _movie_flag_refused(field: str, name: str, has_movies: bool) -> ConfigError:
 def recognise(
     paths: Sequence[Path],
     given: Mapping[str, Any],
-    tolerance: float,
+    tolerance: float | None,
     gain: Path | None = None,
     movies: MovieConfig | None = None,
 ) -> Any:
-    """The plan for these files, with angles and division that were given by flags."""
+    """The plan for these files, with angles and division that were given by flags.
+
+    Raises
+    ------
+    ConfigError
+        A flag would do nothing.
+    """
     from napari_phaset3m.io.importing import look
 
     arranging = ("tilt_deg", "n_focus", "focus_order")
-    asked = {name: given[name] for name in arranging if given.get(name) is not None}
-    return look(paths, tolerance_deg=tolerance, gain=gain, movies=movies, **asked)
+    how = {name: given[name] for name in arranging if given.get(name) is not None}
+    if "focus_order" in how and "n_focus" not in how:
+        raise ConfigError("--focus-order: --n-focus is not given, so that it does nothing. Leave it out")
+    if tolerance is not None:
+        described = len(paths) == 1 and paths[0].suffix.lower() == ".toml" and "tilt_deg" not in how
+        if "n_focus" in how or described:
+            why = f"{paths[0].name} states" if described else "--n-focus tells"
+            raise ConfigError(f"--tolerance: {why} which images are foci of one tilt. Leave it out")
+        how["tolerance_deg"] = tolerance
+    return look(paths, gain=gain, movies=movies, **how)
+
+
+def check_bin_method(method: str | None, factor: int) -> None:
+    """Refuse a way to bin where nothing is binned.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if method is not None and factor == 1:
+        raise ConfigError("--bin-method: images are not binned. Give --bin as well, or leave it out")
 
 
 def import_series(
@@ -173,66 +203,9 @@ def import_series(
     from napari_phaset3m.prepare.outliers import mend
 
     for question in plan.answered(given).questions:
-        print(f"To confirm: {_asked(question)}", file=sys.stderr)
+        print(f"To confirm: {asked(question)}", file=sys.stderr)
     own = ("tilt_deg", "n_focus", "focus_order")
     rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
         first = mend if outliers else None
         return load(plan, **config.model_dump(), mend=first, on_progress=show, **rest)
-
-
-def _asked(question: Any) -> str:
-    """A question with the flag that answers it, or the words of its cell."""
-    from napari_phaset3m.io.raw import FIELDS, OPTIONS
-
-    flags = {name: option for name, (_, option, _) in FIELDS.items()} | dict(OPTIONS)
-    flags |= {"focus_index": "--n-focus", "dose": "--dose"}
-    return f"{flags.get(question.field, question.field.replace('_', ' '))}: {question.text}"
-
-
-def table(plan: Any) -> list[str]:
-    """One line for each image: where it goes, and what is known of it."""
-    head = ("tilt", "focus", "angle/deg", "defocus/A", "dose", "before", "order", "used", "file")
-    rows = [head]
-    for entry in plan.images:
-        span = entry.frame_range
-        name = entry.file.name + (f" frames {span[0]}-{span[1]}" if span else f"[{entry.section}]")
-        if entry.frames is not None and entry.frames != entry.file:
-            name += f" ({entry.frames.name})"
-        cells = (
-            str(entry.tilt_index),
-            str(entry.focus_index),
-            _shown(entry.tilt_deg, ".2f"),
-            _shown(entry.defocus_angstrom, ".0f"),
-            _shown(entry.dose, ".4g"),
-            _shown(entry.prior_dose, ".4g"),
-            _shown(entry.exposure_order, "d"),
-            "yes" if entry.used else ("repeat" if entry.is_filler else "no"),
-            name,
-        )
-        rows.append(cells)
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
-    lines = []
-    for row in rows:
-        padded = [f"{cell:>{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
-        lines.append("  ".join([*padded, row[-1]]))
-    return lines
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def describe(plan: Any) -> list[str]:
-    """What was recognised, for a person."""
-    ny, nx = plan.image_shape
-    lines = [f"{plan.n_tilt} tilts x {plan.n_focus} foci, {ny} x {nx} pixels (y, x), {plan.dtype}"]
-    for label, value, unit in (
-        ("pixel", plan.pixel_size_angstrom, "A"),
-        ("energy", plan.energy_ev, "V"),
-        ("tilt axis", plan.tilt_axis_angle_deg, "degrees from +y towards -x"),
-    ):
-        lines.append(f"{label}: not stated" if value is None else f"{label}: {value:g} {unit}")
-    lines += [f"note: {note}" for note in plan.notes]
-    lines += [f"to confirm: {_asked(question)}" for question in plan.questions]
-    return [*lines, *table(plan)]

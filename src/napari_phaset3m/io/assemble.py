@@ -12,7 +12,8 @@ from napari_phaset3m.core.aberrations import check_coefficients
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.idle_options import check_division, check_meaning
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.import_sections import stack_sections
 from napari_phaset3m.io.intensity import scale_intensity
@@ -61,6 +62,8 @@ def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
         if isinstance(value, str | os.PathLike):
             fields[name] = read(value)
     order = given.get("focus_order", "tilt-major")
+    check_division(raw, given)
+    check_meaning(raw, given, fields.get("defocus_angstrom") is not None)
     images = divide(raw, given.get("n_focus"), order)
     metadata_of_sections = divide_values(raw, fields, images.shape[:2], order)
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
@@ -179,7 +182,7 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
     if images.ndim == 2:
         images = images[None]
     if images.ndim == 3:
-        n = int(n_focus or 1)
+        n = 1 if n_focus is None else int(n_focus)
         if n < 1 or images.shape[0] % n:
             raise DataError(
                 f"{images.shape[0]} sections do not divide by {n} foci",
@@ -187,8 +190,6 @@ def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> An
                 field="n_focus",
                 remedy="Give n_focus=... in Python or --n-focus",
             )
-        if order not in ("tilt-major", "focus-major"):
-            raise ConfigError(f"focus_order: is {order!r}. Use 'tilt-major' or 'focus-major'")
         count = images.shape[0] // n
         if order == "tilt-major":
             images = images.reshape(count, n, *images.shape[1:])
@@ -268,8 +269,6 @@ def _refer_defocus(raw: RawSeries, fields: dict[str, Any], given: Mapping[str, A
         return
     default = "center" if "defocus_angstrom" in given else raw.defocus_reference
     reference = given.get("defocus_reference", default)
-    if reference not in ("center", "exit"):
-        raise ConfigError(f"defocus_reference: is {reference!r}. Use 'center' or 'exit'")
     try:
         values = np.asarray(defocus, dtype=np.float64)
     except (TypeError, ValueError):
