@@ -252,7 +252,7 @@ def test_settings_of_a_text_are_checked(tmp_path, line):
     [
         (["--motion-gain-rotate", "1"], "--motion-gain-rotate: speaks of a gain reference, "
          "and none is given. Name it with --motion-gain"),
-        (["--motion-gain-flip", "none"], "--motion-gain-flip: speaks of a gain reference"),
+        (["--motion-gain-flip", "up-down"], "--motion-gain-flip: speaks of a gain reference"),
         (["--motion-eer-upsampling", "2"], "--motion-eer-upsampling: m.mrc is no EER file"),
         (["--motion-eer-group", "2"], "--motion-eer-group: m.mrc is no EER file"),
     ],
@@ -274,7 +274,7 @@ def test_a_series_without_gain_refuses_its_turn(session):
     ("flags", "told"),
     [
         (["--gain-flip", "up-down"], "--gain-flip: the files are no movies"),
-        (["--gain-rotate", "0"], "--gain-rotate: the files are no movies"),
+        (["--gain-rotate", "3"], "--gain-rotate: the files are no movies"),
         (["--eer-group-dose", "1"], "--eer-group-dose: the files are no movies"),
     ],
 )
@@ -293,3 +293,49 @@ def test_eer_flags_are_refused_for_other_movies(session, capsys):
     assert "--eer-upsampling: no movie is an EER file" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="no movie is an EER file"):
         load(look(session / "ts.mdoc"), movies=MovieConfig(eer_group=2))
+
+
+#: Every setting spelt out, as a recipe or the metadata of a series have it: what holds without them.
+DEFAULTS = MovieConfig().model_dump(mode="json")
+
+
+def test_settings_that_are_as_without_them_are_taken_for_any_files(session, tmp_path, capsys):
+    """Explicit defaults used to be refused where they do nothing, so that some recipes did not load."""
+    mrc(tmp_path / "blob.mrc", np.ones((3, 16, 16)))
+    (tmp_path / "blob.tlt").write_text("-3\n0\n3\n")
+    for source in (tmp_path / "blob.mrc", session / "ts.mdoc"):
+        plan = look(source, movies=MovieConfig(**DEFAULTS))
+        assert plan.movies == MovieConfig()
+        assert load(plan, movies=MovieConfig(**DEFAULTS), energy_ev=3e5).n_tilt == plan.n_tilt
+    flags = ["--gain-rotate", "0", "--gain-flip", "none", "--eer-upsampling", "1"]
+    command = ["convert", str(session / "ts.mdoc"), "-o", str(session / "o.h5"), *flags]
+    assert main(command) == 0
+
+
+def test_recipes_of_motion_load_again_for_the_same_input(session, monkeypatch):
+    """Also from another folder, and with what is the default spelt out."""
+    assert main(["convert", str(session / "ts.mdoc"), "-o", str(session / "s.h5")]) == 0
+    own = {name: DEFAULTS[name] for name in ("gain_rotate", "gain_flip", "gain_mode", "eer_upsampling")}
+    spelt = [f"--motion-{name.replace('_', '-')}={value}" for name, value in own.items()]
+    monkeypatch.chdir(session)
+    for number, flags in enumerate((spelt, ["--motion-gain", "gain.mrc", "--motion-gain-rotate", "1"])):
+        command = ["prepare", "s.h5", "-o", f"m{number}.h5", "--motion-patches", "1", *flags]
+        assert main([*command, "--save-recipe", f"r{number}.yaml"]) == 0
+    other = session / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    for number in (0, 1):
+        first = load_series(session / f"m{number}.h5")
+        for recipe in (f"r{number}.yaml", f"m{number}.h5"):
+            command = ["prepare", str(session / "s.h5"), "-o", "again.h5", "--recipe", str(session / recipe)]
+            assert main(command) == 0
+            np.testing.assert_array_equal(load_series("again.h5").images, first.images)
+
+
+def test_a_flag_leaves_the_other_settings_of_a_description(session):
+    plan = session / "p.toml"
+    base = ["convert", str(session / "ts.mdoc"), "-o", str(session / "out.h5")]
+    assert main([*base, "--gain", str(session / "gain.mrc"), *FLAGS, "--plan", str(plan)]) == 0
+    assert main(["convert", str(plan), "-o", str(session / "b.h5"), "--gain-rotate", "3"]) == 0
+    kept = load_series(session / "b.h5").metadata["movie_settings"]
+    assert {key: kept[key] for key in SETTINGS} == {**SETTINGS, "gain_rotate": 3}

@@ -10,11 +10,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.limits import check_exists
 from napari_phaset3m.prepare.pipeline import PrepareConfig
 from napari_phaset3m.prepare.steps import STEPS, step_entry
 from napari_phaset3m.wording import flag
 
 _NONE = ("none", "None")
+#: Parameters that name a file.
+_FILES = ("gain", "dark")
 #: Switches that are not the step's name: --dose states the dose of a series, as in every command.
 _SWITCHES = {"dose": "dose-weighting"}
 
@@ -126,6 +129,8 @@ def parse_step(text: str) -> tuple[str, dict[str, Any]]:
 def _value(model: Any, field: str, text: Any) -> Any:
     if not isinstance(text, str):
         return text
+    if field in _FILES and text not in _NONE:
+        return str(check_exists(text).resolve())  # a recipe that is kept means the same from any folder
     if text in _NONE and type(None) in get_args(model.model_fields[field].annotation):
         return None
     return tuple(text.split(",")) if _is_list(model.model_fields[field].annotation) else text

@@ -125,9 +125,16 @@ def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None
 
 
 def _with_settings(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
+    """The plan with the settings that were given, in place of its own; the others stay.
+
+    What would do nothing is refused, unless it is as without it: all settings, as a recipe states them, are taken.
+    """
     has_eer = any(entry.frames is not None and entry.frames.suffix.lower() == ".eer" for entry in plan.images)
-    for name in MovieConfig.model_fields:
-        if name not in movies.model_fields_set:
+    given = {
+        name: getattr(movies, name) for name in MovieConfig.model_fields if name in movies.model_fields_set
+    }
+    for name, value in given.items():
+        if value == getattr(plan.movies, name):
             continue
         if not plan.has_movies:
             raise ConfigError(
@@ -135,7 +142,7 @@ def _with_settings(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
             )
         if name.startswith("eer_") and not has_eer:
             raise ConfigError(f"{name}: no movie is an EER file, and this says how EER is read. Leave it out")
-    return with_movies(plan, movies)
+    return with_movies(plan, plan.movies.model_copy(update=given))
 
 
 def _with_gain(plan: ImportPlan, gain: PathLike) -> ImportPlan:

@@ -13,6 +13,7 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.import_movies import movie_settings
+from napari_phaset3m.io.movies import MovieConfig
 from napari_phaset3m.prepare.dose import DoseConfig, accumulated_dose
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish, Progress
@@ -118,15 +119,19 @@ def correct_file(
 
 
 def _check_effect(path: str | Path, config: MotionConfig, *, has_gain: bool) -> None:
-    """Refuse what would be passed over: turns of no gain reference, EER settings for other files."""
+    """Refuse what would be passed over: turns of no gain reference, EER settings for other files.
+
+    What is said of them but is as without it is taken.
+    """
+    idle = {name: ("auto", value) for name, value in MovieConfig().model_dump().items()}
     for name in ("gain_rotate", "gain_flip", "gain_mode"):
-        if getattr(config, name) != "auto" and not has_gain:
+        if getattr(config, name) not in idle[name] and not has_gain:
             raise ConfigError(
                 f"motion.{name}: speaks of a gain reference, and none is given. Name it with motion.gain, "
                 "or leave this out"
             )
     for name in ("eer_upsampling", "eer_group"):
-        if getattr(config, name) != "auto" and not _is_eer(str(path)):
+        if getattr(config, name) not in idle[name] and not _is_eer(str(path)):
             raise ConfigError(f"motion.{name}: {Path(path).name} is no EER file. Leave it out")
 
 
