@@ -127,12 +127,10 @@ def _read_as(plan: ImportPlan, gain: PathLike | None, movies: MovieConfig | None
 def _with_settings(plan: ImportPlan, movies: MovieConfig) -> ImportPlan:
     """The plan with the settings that were given, in place of its own; the others stay.
 
-    What would do nothing is refused, unless it is as without it: all settings, as a recipe states them, are taken.
+    What would do nothing is refused, unless it is as without it: a recipe may spell out all settings.
     """
     has_eer = any(entry.frames is not None and entry.frames.suffix.lower() == ".eer" for entry in plan.images)
-    given = {
-        name: getattr(movies, name) for name in MovieConfig.model_fields if name in movies.model_fields_set
-    }
+    given = {name: getattr(movies, name) for name in movies.model_fields_set}
     for name, value in given.items():
         if value == getattr(plan.movies, name):
             continue

@@ -19,9 +19,9 @@ from napari_phaset3m.prepare.motion.patches import aligned_images, grid_of, patc
 from napari_phaset3m.prepare.motion.result import MotionResult
 from napari_phaset3m.prepare.motion.spectra import Spectra, cropped_spectrum, frame_window
 from napari_phaset3m.prepare.motion.summing import FrameDose, n_threads, summed
-from napari_phaset3m.prepare.motion.support import agreement, chance_of_none, supported_start
+from napari_phaset3m.prepare.motion.support import agreement, chance_of_none, has_contrast, supported_start
 from napari_phaset3m.prepare.motion.track import bounded, smoothed
-from napari_phaset3m.prepare.motion.whole import Found, refine
+from napari_phaset3m.prepare.motion.whole import Found, given_up, refine, unmoved
 from napari_phaset3m.prepare.spikes import electron_size, find_spikes_in_parts
 
 _ALIGNED = 2048
@@ -35,6 +35,7 @@ _CERTAIN = 16.0
 _UNCERTAIN_PX, _ERRATIC_PX = 0.3, 3.0
 #: An uncertain drift must be larger than this many of its errors.
 _LARGER = 2.0
+_FLAT = "no drift is applied: fewer than two frames have any contrast"
 #: Drift beyond which windows are moved with it.
 _MOVED_PX = 0.5
 
@@ -46,6 +47,12 @@ class _Raw:
     total: np.ndarray
     means: np.ndarray
     bad: np.ndarray | None
+
+    @property
+    def used(self) -> np.ndarray:
+        """`(n,)` bool: frames that were exposed like the others."""
+        middle = float(np.median(self.means))
+        return np.asarray(np.abs(self.means - middle) <= _EVEN * abs(middle))
 
 
 def iterate_motion(
@@ -87,10 +94,9 @@ def iterate_motion(
     _check(movie, config, pixel_size_angstrom)
     factor = _gain_of(movie, config, gain)
     raw = yield from _first_pass(movie, config, factor)
-    used = np.abs(raw.means - np.median(raw.means)) <= _EVEN * abs(float(np.median(raw.means)))
     frames = Corrected(movie, factor, raw.bad)
     spectra = _empty(movie, config)
-    whole = yield from _align(spectra, frames, used, config, finish)
+    whole = yield from _align(spectra, frames, raw, config, finish)
     field = no_field(movie.n_frames)
     count = grid_of(spectra.shape, movie.image_shape, config)
     if (
@@ -194,24 +200,27 @@ def _even(n: int) -> int:
 
 
 def _align(
-    spectra: Spectra, frames: Corrected, used: np.ndarray, config: MotionConfig, finish: Finish | None
+    spectra: Spectra, frames: Corrected, raw: _Raw, config: MotionConfig, finish: Finish | None
 ) -> Generator[Progress, None, Found]:
     """Coarse, then fine, then fine again under windows that go with the specimen."""
     limit = 0.15 * min(spectra.full) if config.max_shift_px == "auto" else float(config.max_shift_px)
     still = np.zeros((len(spectra.values), 2))
     yield from _load(spectra, frames, still, 0.1)
+    used = raw.used & has_contrast(spectra, raw.means)
+    if used.sum() < 2:
+        return unmoved(spectra, raw.used, _FLAT)
     start = yield from supported_start(spectra, used, limit, 0.25)
     found = yield from _refined(spectra, start.shifts, used, (config, finish, 0.27))
     none = f"along none within {limit:.1f} px do the frames agree better than noise does"
     if not _believable(found, spectra):
-        return _nothing(found, used, none)
+        return given_up(found, used, none)
     held = "" if start.reach_px == limit else _held(start.reach_px)
     stopped = finish is not None and finish.finish_requested()
     if np.abs(found.shifts).max() > _MOVED_PX and not stopped:
         yield from _load(spectra, frames, found.shifts, 0.35)
         found = yield from _refined(spectra, found.shifts, found.used, (config, finish, 0.5))
         if not _believable(found, spectra):
-            return _nothing(found, used, none)
+            return given_up(found, used, none)
     found = replace(found, note=held)
     if config.smooth:
         shifts, error, _ = smoothed(found.measured, found.error)
@@ -219,7 +228,7 @@ def _align(
         found = replace(found, shifts=shifts - shifts[found.used].mean(axis=0), error=error)
     size, error_px = (_rms(values[found.used]) for values in (found.shifts, found.error))
     if error_px > _UNCERTAIN_PX and size < _LARGER * error_px:
-        return _nothing(
+        return given_up(
             found, used, f"its {size:.2f} px (RMS) are not more than {_LARGER:g} errors ({error_px:.2f} px)"
         )
     return found
@@ -227,19 +236,6 @@ def _align(
 
 def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
-
-
-def _nothing(found: Found, used: np.ndarray, why: str) -> Found:
-    """No frame is moved, and none is left out for not agreeing with the others."""
-    still = np.zeros_like(found.shifts)
-    return replace(
-        found,
-        shifts=still,
-        measured=still,
-        error=np.full_like(still, np.inf),
-        used=used,
-        note=f"no drift is applied: {why}",
-    )
 
 
 def _held(reach: float) -> str:

@@ -192,7 +192,7 @@ def _halves(
     counted = len(range(0, int(used.sum()), 4))
     size = np.bincount(ring.ravel(), minlength=n_ring)
     mean = power / np.maximum(size, 1) / max(counted, 1)
-    return sums[0], sums[1], np.maximum(mean, 1e-12 * max(float(mean.max()), 1e-30))
+    return sums[0], sums[1], np.maximum(mean, max(1e-12 * float(mean.max()), 1e-30))
 
 
 def _correlation(even: np.ndarray, odd: np.ndarray, ring: np.ndarray, n_ring: int) -> np.ndarray:

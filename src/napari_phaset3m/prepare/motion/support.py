@@ -30,6 +30,8 @@ _SCRAMBLED, _HOPELESS = 8, 1.0
 _SURE, _FEW = 12.0, 3
 #: Standard deviations (at least 1, which is what they scatter by) above the mean of scrambled frames.
 _SIGMA = 4.0
+#: Variation over the level: rounding makes up to 6e-6 of a constant image (64² to 4096², four levels).
+_FLAT = 3e-5
 #: Parts of the largest drift that are looked for, one after the other.
 _REACH = (1.0, 0.25, 0.0625)
 #: Agreement that Newton steps from no shift reach in noise: mean over sqrt(n / 2), and above it (20 and
@@ -79,6 +81,21 @@ def agreement(spectra: Spectra, shifts: np.ndarray, used: np.ndarray, weight: np
     variance = (np.square(power, dtype=np.float64) - squares) / 4
     spread = float((np.square(weight, dtype=np.float64) * variance).sum())
     return float((weight * pairs).sum(dtype=np.float64) / max(spread, 1e-60) ** 0.5)
+
+
+def has_contrast(spectra: Spectra, level: np.ndarray) -> np.ndarray:
+    """`(n,)` bool: whether frames show more than their level and what rounding makes of it.
+
+    Parameters
+    ----------
+    spectra : Spectra
+    level : ndarray
+        `(n,)` means of the frames.
+    """
+    power = np.array([np.vdot(values, values).real for values in spectra.values], np.float64)
+    # A half spectrum has half the power (Parseval): this is the root mean square in pixels.
+    rms = np.sqrt(2 * power) / (spectra.full[0] * spectra.full[1])
+    return np.asarray(rms > _FLAT * np.abs(level))
 
 
 def chance_of_none(n: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import fft
@@ -48,6 +48,26 @@ class Found:
     change: float
     weighting: Weighting
     note: str = ""
+
+
+def unmoved(spectra: Spectra, used: np.ndarray, note: str) -> Found:
+    """No frame is moved, and nothing was measured."""
+    still, empty = np.zeros((len(spectra.values), 2)), np.zeros(spectra.values.shape[1:], np.float32)
+    none = Weighting(empty, empty, np.zeros(1))
+    return Found(still, np.full_like(still, np.inf), still, used, 0.0, none, note)
+
+
+def given_up(found: Found, used: np.ndarray, why: str) -> Found:
+    """No frame is moved, and none is left out for not agreeing with the others."""
+    still = np.zeros_like(found.shifts)
+    return replace(
+        found,
+        shifts=still,
+        measured=still,
+        error=np.full_like(still, np.inf),
+        used=used,
+        note=f"no drift is applied: {why}",
+    )
 
 
 def coarse(small: Spectra, used: np.ndarray, weight: np.ndarray, max_shift: float) -> np.ndarray:
