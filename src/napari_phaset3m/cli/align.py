@@ -119,6 +119,7 @@ def _run(
     fields, others, made_for = given
     _check_files(path, output, others, fields.get("tilt_deg"))
     raw, notes, exported = load_series(path, **fields), list[str](), list[str]()
+    running.tell_doubts(raw)
     first = _imported(raw, others, made_for, notes)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:

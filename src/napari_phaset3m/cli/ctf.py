@@ -48,6 +48,7 @@ def _ctf(
     config = options.build(CtfConfig, {k: v for k, v in fields.items() if k not in _OWN_FLAGS}, base)
     _check_outputs(series, output, figure)
     data = _load(series, overrides.collect(fields))
+    running.tell_doubts(data)
     place = _place(shown, data)
     done = _run(data, config, quiet=as_json)
     written = output if done.result.supported else None

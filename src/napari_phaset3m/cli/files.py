@@ -148,11 +148,12 @@ def _convert(
         importing.check_bin_method(bin_method, config.bin)
         binned_shape(recognised.image_shape, config)  # refused before anything is told or read
         data = importing.import_series(recognised, given, config, quiet=as_json, outliers=outliers)
-        save_series(data, output)
-        if plan is not None:
-            write_plan(as_loaded(recognised, data, given), config, plan)
     else:
-        save_series(load_series(series if len(series) > 1 else series[0], **given), output)
+        data = load_series(series if len(series) > 1 else series[0], **given)
+    save_series(data, output)
+    running.tell_doubts(data)
+    if plan is not None:  # which asks for an import
+        write_plan(as_loaded(recognised, data, given), config, plan)
     _show(_describe(output, {}), as_json)
 
 

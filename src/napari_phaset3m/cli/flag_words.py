@@ -40,7 +40,9 @@ def in_flags(text: str, flags: Mapping[str, str]) -> str:
         See :func:`flags_of`.
     """
     text = _STEP.sub(lambda match: f"{match[1]}.", text)
-    if not _SUBJECT.match(text):
+    subject = _SUBJECT.match(text)
+    # A name with a dot that is no field is a file.
+    if not subject or ("." in subject[1] and _flag_for(subject[1], flags) == subject[1]):
         return text
     return with_flags(_SUBJECT.sub(lambda match: _flag_for(match[1], flags), text), flags)
 

@@ -104,6 +104,7 @@ def _run_series(
     if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
     data = load_series(paths if len(paths) > 1 else paths[0], **given)
+    running.tell_doubts(data)
     before = len(history(data))
     with running.progress_bar(quiet) as show:
         done = run(data, config, lambda e: show(e.text, e.fraction) if isinstance(e, Progress) else None)
@@ -134,6 +135,7 @@ def _run_movie(
         raise OutputError(
             f"{output}: an image is made of one movie by --motion alone. A series is saved as .h5 or .toml"
         )
+    _check_movie_flags(given)
     motion: Any = config.steps[0].config
     result: Any = None
     with running.progress_bar(quiet) as show:
@@ -152,6 +154,23 @@ def _run_movie(
     shown["pixel_size_angstrom"] = result.pixel_size_angstrom
     plain: dict[str, Any] = jsonable(shown | {"drift_px": result.drift_px, "shifts_px": result.shifts_px})
     return plain
+
+
+def _check_movie_flags(given: dict[str, Any]) -> None:
+    """What is said of a movie is its pixel size, voltage and dose; the rest is of a series.
+
+    Raises
+    ------
+    ConfigError
+    """
+    known = ("pixel_size_angstrom", "energy_ev", "dose_per_image")
+    idle = next((name for name in given if name not in known), None)
+    if idle is not None:
+        raise ConfigError(f"{idle}: is of a series; one movie is corrected here. Leave it out")
+    for name in known:
+        value = given.get(name, 1.0)
+        if not isinstance(value, float) or not 0 < value < float("inf"):
+            raise ConfigError(f"{name}: is {value}, but one positive number is needed")
 
 
 def _tell(record: dict[str, Any]) -> None:

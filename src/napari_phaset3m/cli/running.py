@@ -64,6 +64,19 @@ def stop_signals(control: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def tell_doubts(series: Any) -> None:
+    """Say on stderr which values are hardly meant in the unit that they are read in."""
+    from napari_phaset3m.core.plausible import doubtful_geometry
+
+    for line in doubtful_geometry(
+        series.energy_ev,
+        series.spherical_aberration_angstrom,
+        series.pixel_size_angstrom,
+        series.tilt_deg.tolist(),
+    ):
+        print(line, file=sys.stderr)
+
+
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
     """Refuse, before the run, an output that cannot be written or would replace another file in use.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.core.aberrations import check_coefficients
-from napari_phaset3m.core.plausible import doubtful_units
+from napari_phaset3m.core.plausible import doubtful_geometry, is_doubt
 from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
@@ -55,7 +55,7 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
 
 
 def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
-    notes = _notes(raw, "tilt_deg" in given)
+    notes = _notes(raw, given)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
         value = fields.get(name)
@@ -68,7 +68,12 @@ def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
     metadata_of_sections = divide_values(raw, fields, images.shape[:2], order)
     fields["tilt_deg"] = _angles(raw, fields.get("tilt_deg"), images.shape, notes)
     _check_numbers(raw, fields, given)
-    notes += doubtful_units(fields["energy_ev"], fields.get("spherical_aberration_angstrom"))
+    notes += doubtful_geometry(
+        fields["energy_ev"],
+        fields.get("spherical_aberration_angstrom"),
+        fields["pixel_size_angstrom"],
+        fields["tilt_deg"].tolist(),
+    )
     fields["used"] = used_images(raw, fields.get("used"), given.get("unused"), images.shape[:2])
     angle = as_number(
         given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0, raw.path, "tilt_axis_angle"
@@ -86,11 +91,15 @@ def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
     return _build(raw, intensity, fields, metadata, given)
 
 
-def _notes(raw: RawSeries, has_angles: bool) -> list[str]:
-    """Notes of the reader. Angles that are given win over what lies beside; without them that is refused."""
+def _notes(raw: RawSeries, given: Mapping[str, Any]) -> list[str]:
+    """Notes of the reader. What is given wins over what cannot be; without it that is refused."""
+    has_angles = "tilt_deg" in given
     if raw.refused and not has_angles:
         raise raw.refused[0]
-    kept = without_angles(raw.notes) if has_angles else list(raw.notes)
+    if raw.pixel_refused is not None and "pixel_size_angstrom" not in given:
+        raise raw.pixel_refused
+    kept = [note for note in raw.notes if not is_doubt(note)]  # of before; values may be others now
+    kept = without_angles(kept) if has_angles else kept
     return kept + [not_used(error) for error in raw.refused]
 
 

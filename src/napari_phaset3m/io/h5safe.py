@@ -35,7 +35,8 @@ def open_h5(path: str | Path) -> Iterator[Any]:
 
     found = check_exists(path)
     if not found.is_file() or not h5py.is_hdf5(found):
-        raise DataError("is not an HDF5 file, or its start is damaged", path=path)
+        raise DataError("is not an HDF5 file, or its start is damaged", path=path,
+                        remedy="Is it the right file? Else copy it again")  # fmt: skip
     try:
         with h5py.File(found, "r") as file:
             yield file
@@ -43,7 +44,8 @@ def open_h5(path: str | Path) -> Iterator[Any]:
         raise
     except (OSError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"cannot be read, the file is truncated or damaged ({reason})", path=path) from None
+        problem = f"cannot be read, the file is truncated or damaged ({reason})"
+        raise DataError(problem, path=path, remedy="Copy the file again") from None
 
 
 def dataset(group: Any, key: str, path: str | Path) -> Any | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS
-from napari_phaset3m.io.text import data_lines, number_rows, read_text_file, to_number
+from napari_phaset3m.io.text import data_lines, number_rows, read_text_file, refuse_decimal_commas, to_number
 
 PathLike = str | os.PathLike[str]
 _ASTIGMATISM, _AXIS_IN_RADIANS, _PHASE, _PHASE_IN_RADIANS, _INVERTED, _CUT_ON = 1, 2, 4, 8, 16, 32
@@ -59,8 +59,13 @@ def read_angles(path: PathLike) -> np.ndarray:
         A line holds no number, or the file holds none.
     """
     angles = []
-    for number, words in data_lines(read_text_file(path)):
+    text = read_text_file(path)
+    refuse_decimal_commas(text, path)
+    for number, words in data_lines(text):
         angle = to_number(words[0])
+        if angle is not None and abs(angle) > 360:
+            raise DataError(f"holds {angle:g}, but angles are within ±360 degrees", path=path,
+                            field=f"line {number}", remedy="Is it the right file?")  # fmt: skip
         if angle is None:
             raise DataError("holds no angle", path=path, field=f"line {number}",
                             remedy="Give one angle in degrees in each line")  # fmt: skip

@@ -110,7 +110,7 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
     energy = _agree(found, "energy_ev", found.energy, 1e-3)
     axis = _agree(found, "tilt_axis_angle_deg", found.axis, 0.0)
-    if pixel is None:
+    if pixel is None and not any(question.field == "pixel_size_angstrom" for question in found.questions):
         found.ask("pixel_size_angstrom", "is not stated")
     if energy is None:
         found.ask("energy_ev", "is not stated")

@@ -21,6 +21,7 @@ from napari_phaset3m.io.import_plan import WHOLE, ImportPlan
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
+from napari_phaset3m.io.leave_out import fill_unused, used_images
 from napari_phaset3m.io.limits import check_memory
 from napari_phaset3m.io.orient import turn, turn_aberrations, turn_shifts
 from napari_phaset3m.io.provenance import history_entry
@@ -96,13 +97,9 @@ def iterate_load(
     """
     settings, given = config or plan.config, dict(overrides or {})
     known = {name: value for name, value in given.items() if value is not None}
-    for name in set(known) & set(WHOLE):
-        checked_value(name, known[name])  # before images are read
-    plan = plan.answered(known)
-    plan.check()
-    for name in ("pixel_size_angstrom", "energy_ev"):
-        if getattr(plan, name) is None and given.get(name) is None:
-            raise missing(name, plan.images[0].file)
+    plan = _checked(plan, known)
+    with blaming(known, plan.images[0].file):
+        used = _used(plan, known)
     asked = given.pop("tilt_axis_angle_deg", None)  # 0: not turned, whatever the plan says
     angle = float((plan.tilt_axis_angle_deg if asked is None else asked) or 0.0)
     small = binned_shape(plan.image_shape, settings)
@@ -115,10 +112,7 @@ def iterate_load(
     source = reader or Reader(plan)
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
-        image = shrink(source.read(entry), settings)
-        if entry.used and not np.isfinite(image.sum(dtype=np.float64)):
-            raise DataError("holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
-                            remedy="Mark it as not used")  # fmt: skip
+        image = shrink(_finite(source.read(entry), entry, used, number), settings)
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
     with blaming(known, path):
@@ -129,11 +123,62 @@ def iterate_load(
         series = yield from _mended(series, images, mend)
     elif angle != 90 * quarter and not _are_mended(plan):
         series = _told_spread(series, angle)
-    if angle != 90 * quarter:  # in place, because nobody else has the images yet
-        for number, image in enumerate(images.reshape(-1, *shape)):
-            yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
-            image[:] = turn(image, angle - 90 * quarter)[0]
+    if angle != 90 * quarter:
+        yield from _turned(images.reshape(-1, *shape), angle, quarter)
     yield Loaded(series)
+
+
+def _turned(images: np.ndarray, angle: float, quarter: int) -> Iterator[LoadProgress]:
+    """Turn images in place by what quarter turns leave, because nobody else has them yet."""
+    for number, image in enumerate(images):
+        yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
+        image[:] = turn(image, angle - 90 * quarter)[0]
+
+
+def _checked(plan: ImportPlan, known: Mapping[str, Any]) -> ImportPlan:
+    """The plan, with what is given for all images, before any of them is read."""
+    for name in set(known) & set(WHOLE):
+        checked_value(name, known[name])
+    plan = plan.answered(known)
+    plan.check()
+    for name in ("pixel_size_angstrom", "energy_ev"):
+        if getattr(plan, name) is None and name not in known:
+            raise _unknown(plan, name)
+    return plan
+
+
+def _unknown(plan: ImportPlan, name: str) -> DataError:
+    """The error that asks for a field, with what is asked about it."""
+    error = missing(name, plan.images[0].file)
+    asked = [question.text for question in plan.questions if question.field == name]
+    if not asked or asked[0] == "is not stated":
+        return error
+    return DataError(asked[0], field=error.field, remedy=error.remedy)
+
+
+def _used(plan: ImportPlan, known: Mapping[str, Any]) -> np.ndarray:
+    """`(n_image,)` bool: images that are used, by the plan and by what is given."""
+    stated = known.get("used", plan.column("used"))
+    shape = (plan.n_tilt, plan.n_focus)
+    used = used_images(RawSeries(plan.images[0].file, np.empty(0)), stated, known.get("unused"), shape)
+    return np.asarray(np.ones(shape, bool) if used is None else used).reshape(-1)
+
+
+def _finite(image: np.ndarray, entry: ImageEntry, used: np.ndarray, number: int) -> np.ndarray:
+    """The image, refused where it is used and holds no numbers; where it is not used, these are filled.
+
+    Before it is binned, which would spread them.
+    """
+    if np.isfinite(image.sum(dtype=np.float64)) or np.isfinite(image).all():
+        return image
+    if used[number]:
+        raise DataError(
+            "holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
+            remedy=f"Repair the image, or leave it out with --unused {number} (unused={number} in Python)",
+        )  # fmt: skip
+    filled = np.array(image)
+    fill_unused(filled[None, None], np.zeros((1, 1), bool))
+    return filled
 
 
 def _are_mended(plan: ImportPlan) -> bool:

@@ -23,6 +23,7 @@ from napari_phaset3m.io.import_stack import (
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
 from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
+from napari_phaset3m.io.sidecar import or_give
 
 #: Reconstructions, which a folder may well hold beside its series.
 _VOLUMES = (".rec", ".map")
@@ -39,6 +40,8 @@ class Given:
     beside: list[Path] = field(default_factory=list)
     #: Of a folder, whose images and movies are not there.
     orphans: list[Path] = field(default_factory=list)
+    #: Why mdocs of a folder cannot be read.
+    damaged: list[DataError] = field(default_factory=list)
 
 
 def sort_paths(paths: Sequence[Path]) -> Given:
@@ -91,14 +94,20 @@ def _open_folder(folder: Path, given: Given) -> None:
     files = list(folder_files(folder, lambda p: p.suffix.lower() in (*_MDOC, *IMAGE_SUFFIXES)))
     mdocs = [p for p in files if p.suffix.lower() in _MDOC]
     images = [p for p in files if p not in mdocs and p.suffix.lower() not in _VOLUMES]
-    usable = [p for p in mdocs if _has_images(p)]
+    usable, idle = list[Path](), list[Path]()
+    for path in mdocs:
+        try:
+            (usable if _has_images(path) else idle).append(path)
+        except DataError as error:
+            given.damaged.append(or_give(error))
     if usable:
         given.mdocs += usable
     elif images:
         given.images += images
     else:
-        raise DataError("holds no images that can be imported", path=folder)
-    given.orphans += [p for p in mdocs if p not in usable and not read_mdoc(p).is_montage]
+        raise DataError("holds no images that can be imported", path=folder,
+                        remedy=f"Known are .mdoc, {', '.join(IMAGE_SUFFIXES)}")  # fmt: skip
+    given.orphans += [p for p in idle if not read_mdoc(p).is_montage]
 
 
 def named(items: Sequence[Path | str]) -> str:
@@ -173,6 +182,8 @@ def gather(
     """What is in files and folders, not arranged yet; see :func:`importing.look`."""
     given = sort_paths(listed)
     found = Found()
+    for error in given.damaged:
+        found.refuse(error)
     if given.orphans:
         found.ask("mdoc", f"neither stack nor movies of {named(given.orphans)}; other images are taken")
     for path in given.mdocs:

@@ -130,7 +130,8 @@ class Movie:
         for number in range(start + 1, start + self.group):
             image += self.source.read(number)
         if not np.isfinite(image.sum(dtype=np.float64)):
-            raise DataError("holds NaN or infinite values", path=self.path, field=f"frame {index}")
+            raise DataError("holds NaN or infinite values", path=self.path, field=f"frame {index}",
+                            remedy="Copy the movie again, or leave it out")  # fmt: skip
         if self.gain is not None:
             image *= self.gain
         return image

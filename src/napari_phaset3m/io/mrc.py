@@ -18,6 +18,7 @@ _HEADER = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _IMOD_STAMP = 1146047817
 _MAX_SIDE = 1 << 20
+_AGAIN = "Copy the file again"
 #: bit of SerialEM's flags -> bytes per section
 _SERI_SIZES = ((1, 2), (2, 6), (4, 4), (8, 2), (16, 2), (32, 4))
 
@@ -36,6 +37,8 @@ class MrcHeader:
     energy_ev: float | None = None
     tilt_axis_angle_deg: float | None = None
     is_default_pixel: bool = False
+    #: Why its pixel size is none.
+    pixel_refused: DataError | None = None
 
 
 def read_header(path: str | Path) -> MrcHeader:
@@ -53,7 +56,8 @@ def read_header(path: str | Path) -> MrcHeader:
     with found.open("rb") as stream:
         block = stream.read(_HEADER)
         if len(block) < _HEADER:
-            raise DataError(f"is truncated: {size} bytes, a header has {_HEADER}", path=path, field="header")
+            problem = f"is truncated: {size} bytes, a header has {_HEADER}"
+            raise DataError(problem, path=path, field="header", remedy=_AGAIN)
         order = _byte_order(block, path)
         words = np.frombuffer(block, order + "i4")
         reals = np.frombuffer(block, order + "f4")
@@ -62,11 +66,16 @@ def read_header(path: str | Path) -> MrcHeader:
         if wanted > size:
             nz, ny, nx = shape
             problem = f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}"
-            raise DataError(problem, path=path, field="data", remedy="Copy the file again")
+            raise DataError(problem, path=path, field="data", remedy=_AGAIN)
         extra = stream.read(extended)
-    pixel, default = _pixel(words, reals, path)
+    pixel = _pixel(words, reals)
     header = MrcHeader(shape, dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
-    header.is_default_pixel = default
+    header.is_default_pixel = pixel == 1.0  # what programs write when they know none
+    if pixel is not None and not 0 < pixel < np.inf:
+        problem = f"is {pixel:g}, but must be positive"
+        remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
+        header.pixel_refused = DataError(problem, path=path, field="pixel_size", remedy=remedy)
+        header.pixel_size_angstrom = None
     header.tilt_axis_angle_deg = next((a for t in header.labels if (a := axis_angle(t)) is not None), None)
     _read_extended(header, block, extra, order)
     return header
@@ -108,7 +117,8 @@ def _byte_order(block: bytes, path: str | Path) -> str:
         sane = 0 <= mode <= 101 and 0 < nx < _MAX_SIDE and 0 < ny < _MAX_SIDE and mx >= 0
         if sane or (block[208:211] == b"MAP" and marked):
             return str(order)
-    raise DataError("is not an MRC file (no MAP mark and no sensible header)", path=path, field="header")
+    raise DataError("is not an MRC file (no MAP mark and no sensible header)", path=path, field="header",
+                    remedy="Is it the right file? Else copy it again")  # fmt: skip
 
 
 def _dtype(block: bytes, mode: int, order: str, path: str | Path) -> np.dtype[Any]:
@@ -127,21 +137,13 @@ def _dtype(block: bytes, mode: int, order: str, path: str | Path) -> np.dtype[An
     return np.dtype(order + _MODES[mode])
 
 
-def _pixel(words: np.ndarray, reals: np.ndarray, path: str | Path) -> tuple[float | None, bool]:
-    """Pixel size, and whether it is the 1 that programs write when they know none."""
+def _pixel(words: np.ndarray, reals: np.ndarray) -> float | None:
+    """Pixel size as it is stated, whatever it is; None: not stated."""
     mx, cell = int(words[7]), float(reals[10])
     if mx <= 0 or cell == 0:
-        return None, False
-    size = cell / mx
-    if not np.isfinite(size) or size < 0:
-        raise DataError(
-            f"is {size:g}",
-            path=path,
-            field="pixel_size",
-            remedy="Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
-        )
+        return None
     # float32 cell lengths: 49.92 / 96 shall read 0.52.
-    return float(f"{size:.6g}"), size == 1.0
+    return float(f"{cell / mx:.6g}")
 
 
 def _origin(reals: np.ndarray) -> tuple[float, float, float]:
@@ -208,7 +210,7 @@ def read_mrc(path: str | Path) -> RawSeries:
     beside = look_beside(Path(path), header.shape)
     raw = RawSeries(Path(path), data, metadata={"format": "mrc", "labels": header.labels})
     raw.notes += beside.notes
-    raw.refused = tuple(beside.refused)
+    raw.refused, raw.pixel_refused = tuple(beside.refused), header.pixel_refused
     # An extended header that was never filled in holds zeros.
     filled = header.tilt_deg if header.tilt_deg is not None and header.tilt_deg.any() else None
     tilts = beside.tilt_deg if beside.tilt_deg is not None else filled

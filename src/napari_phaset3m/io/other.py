@@ -15,6 +15,7 @@ from napari_phaset3m.io.limits import MEMORY_SHARE, available_memory, check_memo
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.tiff import bottom_up
 
+_AGAIN = "Is it the right file? Else copy it again"
 _COMPRESSED = 15  # miCOMPRESSED
 
 
@@ -30,12 +31,16 @@ def read_gif(path: Path) -> RawSeries:
     except DataError:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
-        raise DataError(f"cannot be read as GIF ({str(error).splitlines()[0]})", path=path) from None
+        problem = f"cannot be read as GIF ({str(error).splitlines()[0]})"
+        raise DataError(problem, path=path, remedy=_AGAIN) from None
     return RawSeries(path, bottom_up(np.stack(frames)), metadata={"format": "gif"})
 
 
 def read_npy(path: Path) -> RawSeries:
     """A `.npy` array, mapped; pickled objects are refused."""
+    with path.open("rb") as stream:
+        if not stream.read(6).startswith((b"\x93NUMPY", b"PK\x03\x04")):
+            raise DataError("is not a NumPy array file", path=path, remedy="Save one array with numpy.save")
     try:
         data = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -45,7 +50,7 @@ def read_npy(path: Path) -> RawSeries:
                 path=path,
                 remedy="Save a plain array with numpy.save",
             ) from None
-        raise DataError(f"is not a NumPy array file, or is truncated ({error})", path=path) from None
+        raise DataError(f"is truncated or damaged ({error})", path=path, remedy=_AGAIN) from None
     if not isinstance(data, np.ndarray):
         raise DataError("holds several arrays", path=path, remedy="Save one array with numpy.save")
     check_real(data, path, "array")
@@ -91,7 +96,7 @@ def _load_matlab(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # scipy lets zlib, struct and type errors through
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"cannot be read as MATLAB file ({reason})", path=path) from None
+        raise DataError(f"cannot be read as MATLAB file ({reason})", path=path, remedy=_AGAIN) from None
     return values
 
 

@@ -94,6 +94,8 @@ class RawSeries:
         The images are a float32 array of nobody else: they may be scaled in place.
     refused : tuple of DataError
         What lies beside the images and does not fit them: raised where no angles are given.
+    pixel_refused : DataError or None
+        Why the pixel size in the file is none: raised where none is given.
     """
 
     path: Path
@@ -112,6 +114,7 @@ class RawSeries:
     averaged_px: int = 1
     is_private: bool = False
     refused: tuple[DataError, ...] = ()
+    pixel_refused: DataError | None = None
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

@@ -167,6 +167,7 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
     result.stacks = tuple(part.path for part in parts)
     result.refused = tuple(error for part in parts for error in part.refused)
+    result.pixel_refused = next((part.pixel_refused for part in parts if part.pixel_refused), None)
     return result
 
 

@@ -117,8 +117,9 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
 
 def or_give(error: DataError) -> DataError:
     """The refusal of a file beside a stack, which angles that are given win over."""
-    remedy = "Or give the angles, which win over the file: tilt_deg=... in Python or --tilt-angles"
-    remedy = f"{error.remedy}. {remedy}" if error.remedy else remedy
+    remedy = "Or move it away, or give the angles: tilt_deg=... in Python or --tilt-angles"
+    if error.remedy:
+        remedy = f"{error.remedy}{'' if error.remedy.endswith('?') else '.'} {remedy}"
     return DataError(error.problem, path=error.path, field=error.field, remedy=remedy)
 
 

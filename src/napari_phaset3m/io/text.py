@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import check_exists
 
 MAX_TEXT = 32 << 20
+_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
 def read_text_file(path: str | os.PathLike[str]) -> str:
@@ -53,6 +55,24 @@ def data_lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
+def refuse_decimal_commas(text: str, path: str | os.PathLike[str]) -> None:
+    """Refuse numbers that are written as ``1,5``: read as two numbers, they would be others.
+
+    Raises
+    ------
+    DataError
+        All words of all lines are so.
+    """
+    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
+    if lines and all(_COMMA.fullmatch(word) for words in lines for word in words):
+        raise DataError(
+            f"holds {lines[0][0]}: a decimal comma, or two numbers",
+            path=path,
+            field="line 1",
+            remedy="Write numbers with a point, and blanks between them",
+        )
+
+
 def number_rows(
     path: str | os.PathLike[str], least: int, most: int, what: str, max_rows: int = 1_000_000
 ) -> np.ndarray:
@@ -77,7 +97,9 @@ def number_rows(
         A line does not hold that many numbers, or the file holds none.
     """
     rows: list[list[float]] = []
-    for number, words in data_lines(read_text_file(path)):
+    text = read_text_file(path)
+    refuse_decimal_commas(text, path)
+    for number, words in data_lines(text):
         values = [to_number(word) for word in words[:most]]
         if len(values) < least or any(value is None for value in values):
             raise DataError(f"does not hold {what}", path=path, field=f"line {number}",

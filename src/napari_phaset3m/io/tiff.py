@@ -53,7 +53,8 @@ def read_stack(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise
     except Exception as error:  # tifffile lets struct, index and codec errors through
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"cannot be read as TIFF ({reason})", path=path) from None
+        remedy = "Is it the right file? Else copy it again"
+        raise DataError(f"cannot be read as TIFF ({reason})", path=path, remedy=remedy) from None
     data = np.squeeze(data) if data.ndim > 3 else data
     return bottom_up(data) if upright else data, info
 

@@ -94,7 +94,8 @@ def parse_toml(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
     try:
         table = tomllib.loads(read_text_file(base))
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"is not valid TOML ({error})", path=base) from None
+        remedy = "Mend that line, or write the description anew (phaset3m convert --plan)"
+        raise DataError(f"is not valid TOML ({error})", path=base, remedy=remedy) from None
     unknown = sorted(set(table) - _TOP_KEYS)
     if unknown:
         raise DataError(

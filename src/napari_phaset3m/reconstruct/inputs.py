@@ -42,7 +42,9 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
             field="tilt_series",
             remedy="Check that the file holds the images",
         )
-    doubts = doubtful_units(series.energy_ev, series.spherical_aberration_angstrom)
+    doubts = doubtful_units(
+        series.energy_ev, series.spherical_aberration_angstrom, series.pixel_size_angstrom
+    )
     if not negative:
         return doubts
     which = "1 image has" if negative == 1 else f"{negative} images have"

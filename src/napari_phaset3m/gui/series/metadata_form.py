@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
-from napari_phaset3m.core.plausible import doubtful_cs, doubtful_energy, is_unit_warning
+from napari_phaset3m.core.plausible import doubtful_cs, doubtful_energy, doubtful_pixel, is_unit_warning
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.theme import LINE_SPACING, label
@@ -18,6 +18,7 @@ from napari_phaset3m.gui.widgets.numbers import QUANTITIES, Quantity, QuantityRo
 #: Checks of values that may have been typed in another unit.
 _DOUBTS: dict[str, Callable[[Any], str | None]] = {
     "energy_ev": doubtful_energy, "spherical_aberration_angstrom": doubtful_cs,
+    "pixel_size_angstrom": doubtful_pixel,
 }  # fmt: skip
 
 

@@ -130,7 +130,8 @@ def _check(movie: Movie, config: MotionConfig, pixel: float | None) -> None:
         raise DataError("has one frame only", field="movie", remedy="Motion correction needs two or more")
     ny, nx = movie.image_shape
     if min(ny, nx) < _SMALLEST:
-        raise DataError(f"has frames of {ny} x {nx} pixels, less than {_SMALLEST} on a side", field="movie")
+        raise DataError(f"has frames of {ny} x {nx} pixels, less than {_SMALLEST} on a side", field="movie",
+                        remedy="Is it the right file?")  # fmt: skip
     if config.dose_per_frame is not None and pixel is None:
         raise DataError("is needed for dose weighting", field="pixel_size", remedy="Give --pixel-size")
 

@@ -112,10 +112,15 @@ def correct_file(
         energy_ev=float(given.get("energy_ev") or 300e3),
         finish=finish,
     )
-    for event in events:
-        if isinstance(event, MotionResult):
-            event = replace(event, notes=(*movie.notes, *event.notes))
-        yield event
+    try:
+        for event in events:
+            if isinstance(event, MotionResult):
+                event = replace(event, notes=(*movie.notes, *event.notes))
+            yield event
+    except DataError as error:
+        if error.path is not None:
+            raise
+        raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
 
 
 def _check_effect(path: str | Path, config: MotionConfig, *, has_gain: bool) -> None:

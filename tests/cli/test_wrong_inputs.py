@@ -1,0 +1,163 @@
+"""Wrong files: one line names the file, the field and what to do; what is given wins over what cannot be."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from napari_phaset3m.cli import main
+from napari_phaset3m.io.series import load_series
+
+RNG = np.random.default_rng(0)
+
+
+def stack(path, images=None, pixel=2.0, angles="-6\n-3\n0\n3\n6\n"):
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(RNG.uniform(50, 100, (5, 64, 64)).astype(np.float32) if images is None else images)
+        file.voxel_size = pixel
+    if angles is not None:
+        path.with_suffix(".rawtlt").write_text(angles)
+    return path
+
+
+def told(capsys, command) -> str:
+    """The line of a refusal; questions of an import may come before it."""
+    capsys.readouterr()
+    assert main(list(map(str, command))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines[:-1] if not line.startswith("To confirm: ")] == []
+    return lines[-1]
+
+
+@pytest.mark.parametrize("content", [b"", b"no mdoc\n"])
+def test_a_damaged_mdoc_in_a_folder_is_told_and_given_angles_win(tmp_path, capsys, content):
+    raw, out = tmp_path / "raw", tmp_path / "o.h5"
+    raw.mkdir()
+    stack(raw / "x.mrc", angles=None)
+    (raw / "x.mdoc").write_bytes(content)
+    command = ["convert", raw, "-o", out, "--energy", "3e5"]
+    line = told(capsys, command)
+    assert "x.mdoc: " in line and "Or move it away, or give the angles" in line and not out.exists()
+    assert main([*map(str, command), "--tilt-angles=-6:6:3"]) == 0
+    assert any("x.mdoc is not used" in note for note in load_series(out).metadata["notes"])
+
+
+@pytest.mark.parametrize("how", [[], ["--bin", "2"]])
+@pytest.mark.parametrize("pixel", [-2.0, np.nan])
+def test_a_pixel_size_that_cannot_be_is_told_and_another_is_taken(tmp_path, capsys, how, pixel):
+    """--pixel-size was asked for, and when it was given the file was refused with the same line."""
+    path, out = stack(tmp_path / "p.mrc"), tmp_path / "o.h5"
+    block = bytearray(path.read_bytes())
+    block[40:52] = np.full(3, 64 * pixel, "<f4").tobytes()
+    path.write_bytes(block)
+    command = ["convert", path, "-o", out, "--energy", "3e5", *how]
+    line = told(capsys, command)
+    assert (
+        "p.mrc: " in line and f"is {pixel:g}, but must be positive. Give" in line and "--pixel-size" in line
+    )
+    assert main([*map(str, command), "--pixel-size", "3"]) == 0
+    assert load_series(out).pixel_size_angstrom == (6.0 if how else 3.0)
+
+
+@pytest.mark.parametrize("how", [[], ["--bin", "2"]])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_numbers_can_be_left_out(tmp_path, capsys, how, value):
+    """An import refused it also with --unused, and did not name that flag."""
+    images = RNG.uniform(50, 100, (5, 64, 64)).astype(np.float32)
+    images[2, 3, 4] = value
+    with mrcfile.new(tmp_path / "n.mrc") as file, np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
+        file.set_data(images)
+        file.voxel_size = 2.0
+    (tmp_path / "n.rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    out = tmp_path / "o.h5"
+    command = ["convert", tmp_path / "n.mrc", "-o", out, "--energy", "3e5", *how]
+    line = told(capsys, command)
+    assert "n.mrc: " in line and "--unused 2" in line
+    assert main([*map(str, command), "--unused", "2"]) == 0
+    series = load_series(out)
+    assert series.used[:, 0].tolist() == [True, True, False, True, True]
+    assert np.isfinite(series.images).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "1,5\n3,0\n4,5\n6,0\n7,5\n",
+            "line 1: holds 1,5: a decimal comma, or two numbers. Write numbers",
+        ),
+        ("1\n2\n3\n4\n500\n", "line 5: holds 500, but angles are within ±360 degrees. Is it the right file?"),
+        ("1\nnan\n3\n4\n5\n", "line 2: holds no angle. Give one angle in degrees in each line"),
+        ("\n\n", "holds 0 angles. Give one angle in degrees in each line"),
+    ],
+)
+def test_angles_that_cannot_be_are_told_of_their_file(tmp_path, capsys, text, problem):
+    path = stack(tmp_path / "a.mrc", angles=text)
+    line = told(capsys, ["convert", path, "-o", tmp_path / "o.h5", "--energy", "3e5"])
+    assert "a.rawtlt: " in line and problem in line
+
+
+def test_decimal_commas_of_an_alignment_are_no_other_numbers(tmp_path, capsys):
+    out = tmp_path / "s.h5"
+    assert main(["convert", str(stack(tmp_path / "a.mrc")), "-o", str(out), "--energy", "3e5"]) == 0
+    (tmp_path / "a.xf").write_text("1,0 0,0 0,0 1,0 2,5 3,5\n" * 5)
+    line = told(capsys, ["align", out, "-o", tmp_path / "o.h5", "--import", tmp_path / "a.xf"])
+    assert "a.xf: line 1: holds 1,0: a decimal comma" in line
+    (tmp_path / "a.xf").write_text("1,0,0,1,2,3\n" * 5)  # columns are told from decimals
+    assert main(["align", str(out), "-o", str(tmp_path / "o.h5"), "--import", str(tmp_path / "a.xf")]) == 0
+
+
+def test_values_in_another_unit_are_doubted_until_they_are_mended(tmp_path, capsys):
+    angles = "-1.0472\n-0.5236\n0\n0.5236\n1.0472\n"
+    path, out = stack(tmp_path / "u.mrc", pixel=2e-10, angles=angles), tmp_path / "o.h5"
+    assert main(["convert", str(path), "-o", str(out), "--energy", "300", "--cs", "2.7"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "warning: energy is 300 V; it is read in volts (300 kV = 300e3 V)",
+        "warning: spherical_aberration is 2.7 Å; it is read in angstrom (1 mm = 1e7 Å)",
+        "warning: pixel_size is 2e-10 Å; it is read in angstrom (1 nm = 10 Å)",
+        "warning: tilt_angles are within ±1.0472 degrees. Are they in radians (1 rad = 57.3 degrees)?",
+    ]
+    right = ["--energy", "3e5", "--cs", "2.7e7", "--pixel-size", "2", "--tilt-angles=-60:60:30"]
+    assert main(["convert", str(out), "-o", str(tmp_path / "right.h5"), *right]) == 0
+    assert capsys.readouterr().err == ""
+    assert not [note for note in load_series(tmp_path / "right.h5").metadata["notes"] if "warning" in note]
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("--defocus 500", "--defocus: is of a series; one movie is corrected here. Leave it out"),
+        ("--energy=-3e5", "--energy: is -300000.0, but one positive number is needed"),
+        ("--dose 1,2", "--dose: is [1.0, 2.0], but one positive number is needed"),
+    ],
+)
+def test_what_a_movie_has_not_is_refused(tmp_path, capsys, flags, line):
+    path = stack(tmp_path / "m.mrc", angles=None)
+    command = ["prepare", path, "-o", tmp_path / "o.mrc", "--motion", *flags.split()]
+    assert told(capsys, command) == f"phaset3m: {line}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"), [((1, 64, 64), "has one frame only"), ((3, 16, 16), "has frames of 16 x 16 pixels")]
+)
+def test_a_movie_that_cannot_be_corrected_is_named(tmp_path, capsys, shape, problem):
+    path = stack(tmp_path / "m.mrc", np.ones(shape, np.float32), angles=None)
+    line = told(capsys, ["prepare", path, "-o", tmp_path / "o.mrc", "--motion"])
+    assert f"m.mrc: movie: {problem}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("t.mrc", "Copy the file again"),
+        ("t.h5", "Is it the right file? Else copy it again"),
+        ("t.tif", "Is it the right file? Else copy it again"),
+        ("t.npy", "is not a NumPy array file. Save one array with numpy.save"),
+        ("t.toml", "Mend that line, or write the description anew"),
+        ("t.mat", "Is it the right file? Else copy it again"),
+    ],
+)
+def test_text_in_place_of_images_tells_what_to_do(tmp_path, capsys, name, remedy):
+    (tmp_path / name).write_text("this is no image\n" * 9)
+    line = told(capsys, ["convert", tmp_path / name, "-o", tmp_path / "o.h5"])
+    assert f"{name}: " in line and remedy in line
