@@ -161,3 +161,67 @@ def test_text_in_place_of_images_tells_what_to_do(tmp_path, capsys, name, remedy
     (tmp_path / name).write_text("this is no image\n" * 9)
     line = told(capsys, ["convert", tmp_path / name, "-o", tmp_path / "o.h5"])
     assert f"{name}: " in line and remedy in line
+
+
+def mdoc(path, tilts, more="") -> None:
+    text = "PixelSpacing = 2\nVoltage = 300\n"
+    for number, tilt in enumerate(tilts):
+        text += f"\n[ZValue = {number}]\nTiltAngle = {tilt}\nExposureDose = 3\n{more.format(number)}"
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("of_movies", [False, True])
+def test_a_section_without_an_angle_is_named(tmp_path, capsys, of_movies):
+    """All that was told is that tilt angles are not in the file."""
+    tilts, out = ["-6", "-3", "zero", "3", "6"], tmp_path / "o.h5"
+    if of_movies:
+        for number in range(5):
+            stack(tmp_path / f"m{number}.mrc", angles=None)
+        mdoc(tmp_path / "x.mdoc", tilts, "SubFramePath = D:\\m{}.mrc\n")
+        source = tmp_path / "x.mdoc"
+    else:
+        source = stack(tmp_path / "x.mrc", angles=None)
+        mdoc(tmp_path / "x.mrc.mdoc", tilts)
+    line = told(capsys, ["convert", source, "-o", out])
+    assert "mdoc: TiltAngle: is missing or no angle in section 2 of 5 (from 0). Mend it there" in line
+    assert main(["convert", str(source), "-o", str(out), "--tilt-angles=-6:6:3"]) == 0
+    assert load_series(out).dose_per_image.tolist() == [[3.0]] * 5
+    if not of_movies:  # a .tlt tells the tilts
+        source.with_suffix(".tlt").write_text("-6\n-3\n0\n3\n6\n")
+        assert main(["convert", str(source), "-o", str(out)]) == 0
+
+
+def test_a_folder_whose_movies_are_missing_tells_their_mdoc(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    mdoc(tmp_path / "raw" / "x.mdoc", [0, 3], "SubFramePath = D:\\m{}.mrc\n")
+    line = told(capsys, ["convert", tmp_path / "raw", "-o", tmp_path / "o.h5"])
+    assert "neither stack nor movies of x.mdoc are in it. Put them there" in line
+
+
+def test_a_text_beside_a_stack_is_named_as_a_file(tmp_path, capsys, monkeypatch):
+    """``a.defocus`` was told as --defocus."""
+    monkeypatch.chdir(tmp_path)
+    stack(tmp_path / "a.mrc")
+    (tmp_path / "a.defocus").write_text("1 1 -6 -6 5000 2\n")
+    line = told(capsys, ["convert", "a.mrc", "-o", "o.h5", "--energy", "3e5", "--bin", "2"])
+    assert line.startswith("phaset3m: a.defocus: views: 1 views for 5 images in a.mrc. Give one for")
+
+
+@pytest.mark.parametrize("how", [[], ["--bin", "2"]])
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("phase_shift_deg = 400.0", "phase_shift: is 400.0"),
+        ("mtf = [[0, 1], [1]]", "mtf: has shape"),
+        ("foo = 3", "foo: unknown key. Known are aberrations, "),
+    ],
+)
+def test_what_a_description_states_wrongly_is_told_of_it(tmp_path, capsys, how, line, problem):
+    """With a bin, its first image was blamed; keys that it may have were told as flags."""
+    stack(tmp_path / "a.mrc")
+    rows = "".join(f'[[image]]\nfile = "a.mrc"\nsection = {k}\ntilt_deg = {k}.0\n' for k in range(5))
+    (tmp_path / "d.toml").write_text(f"pixel_size_angstrom = 2.0\nenergy_ev = 3e5\n{line}\n{rows}")
+    told_line = told(capsys, ["convert", tmp_path / "d.toml", "-o", tmp_path / "o.h5", *how])
+    assert (
+        "d.toml: " in told_line and problem.split(" averaged")[0] in told_line and "--" not in told_line[:120]
+    )

@@ -12,6 +12,8 @@ from napari_phaset3m.wording import flag
 _SUBJECT = re.compile(r"^([a-z][a-z0-9_.]*)(?=: )")
 #: Flags that stand for fields of another name.
 _OTHERS = {"group": "--joint"}
+#: Suffixes of files that are flags as well: ``a.defocus`` is a file.
+_SUFFIXES = ("defocus", "gain")
 #: A parameter of a step of a recipe.
 _STEP = re.compile(r"^steps: ([a-z]+): (?=[a-z_]+: )")
 #: A name that is no English word, in a sentence; not one that is told as Python.
@@ -55,6 +57,8 @@ def with_flags(text: str, flags: Mapping[str, str]) -> str:
 def _flag_for(name: str, flags: Mapping[str, str]) -> str:
     """The flag of a field, or its name where the command has none."""
     known, parts = set(flags.values()), name.split(".")
+    if name not in flags and len(parts) > 1 and parts[-1] in _SUFFIXES:
+        return name
     named = (_OTHERS.get(name), flags.get(name), flags.get(parts[-1]))
     tried = (*named, flag("-".join(parts)), flag(parts[-1]), _flag_in_a_step(name, flags))
     return next((option for option in tried if option in known), name)

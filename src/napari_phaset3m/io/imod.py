@@ -163,7 +163,8 @@ def read_defocus(path: PathLike) -> DefocusFile:
     if not len(rows) or rows.shape[1] < columns or np.isnan(rows[:, :columns]).any():
         raise DataError(f"flags {flags} need {columns} numbers in each line", path=path, field="flags")
     if np.abs(rows[:, :2]).max() > MAX_SECTIONS or (rows[:, 0] > rows[:, 1]).any():
-        raise DataError("has view numbers that cannot be", path=path, field="views")
+        raise DataError("has view numbers that cannot be", path=path, field="views",
+                        remedy="Is it the right file?")  # fmt: skip
     # Old Ctfplotter wrote views from 0 in files of version 1.
     first = 0 if rows[:, 0].min() < 1 else 1
     return DefocusFile(version, flags, tuple(_defocus_row(row, flags, first) for row in rows.tolist()))
@@ -277,8 +278,10 @@ def _views(text: str, path: PathLike) -> set[int]:
         try:
             first, last = int(low), int(high or low)
         except ValueError:
-            raise DataError(f"is no list of views: {text}", path=path, field="EXCLUDELIST") from None
+            problem, remedy = f"is no list of views: {text}", "Write e.g. EXCLUDELIST 1,5-7"
+            raise DataError(problem, path=path, field="EXCLUDELIST", remedy=remedy) from None
         if not 1 <= first <= last <= MAX_SECTIONS:
-            raise DataError(f"has views that cannot be: {part}", path=path, field="EXCLUDELIST")
+            raise DataError(f"has views that cannot be: {part}", path=path, field="EXCLUDELIST",
+                            remedy="Views count from 1")  # fmt: skip
         views |= set(range(first, last + 1))
     return views

@@ -98,7 +98,7 @@ def iterate_load(
     settings, given = config or plan.config, dict(overrides or {})
     known = {name: value for name, value in given.items() if value is not None}
     plan = _checked(plan, known)
-    with blaming(known, plan.images[0].file):
+    with blaming(known, plan.source):
         used = _used(plan, known)
     asked = given.pop("tilt_axis_angle_deg", None)  # 0: not turned, whatever the plan says
     angle = float((plan.tilt_axis_angle_deg if asked is None else asked) or 0.0)
@@ -106,7 +106,7 @@ def iterate_load(
     quarter = round(angle / 90)
     shape = small[::-1] if quarter % 2 else small
     whole = (plan.n_tilt, plan.n_focus, *shape)
-    path = plan.images[0].file
+    path = plan.source
     check_memory((forecast_bytes(plan, settings),), 1, path, "images")
     images = np.empty(whole, REAL)
     source = reader or Reader(plan)
@@ -149,7 +149,7 @@ def _checked(plan: ImportPlan, known: Mapping[str, Any]) -> ImportPlan:
 
 def _unknown(plan: ImportPlan, name: str) -> DataError:
     """The error that asks for a field, with what is asked about it."""
-    error = missing(name, plan.images[0].file)
+    error = missing(name, plan.source)
     asked = [question.text for question in plan.questions if question.field == name]
     if not asked or asked[0] == "is not stated":
         return error
@@ -160,7 +160,7 @@ def _used(plan: ImportPlan, known: Mapping[str, Any]) -> np.ndarray:
     """`(n_image,)` bool: images that are used, by the plan and by what is given."""
     stated = known.get("used", plan.column("used"))
     shape = (plan.n_tilt, plan.n_focus)
-    used = used_images(RawSeries(plan.images[0].file, np.empty(0)), stated, known.get("unused"), shape)
+    used = used_images(RawSeries(plan.source, np.empty(0)), stated, known.get("unused"), shape)
     return np.asarray(np.ones(shape, bool) if used is None else used).reshape(-1)
 
 
@@ -215,7 +215,7 @@ def _mended(
 def _assembled(
     plan: ImportPlan, images: np.ndarray, config: ImportConfig, angle: float, given: Mapping[str, Any]
 ) -> TiltFocalSeries:
-    raw = RawSeries(plan.images[0].file, images, dict(plan.fields), list(plan.notes), is_private=True)
+    raw = RawSeries(plan.source, images, dict(plan.fields), list(plan.notes), is_private=True)
     pixel = given.get("pixel_size_angstrom") or plan.pixel_size_angstrom
     raw.fields |= {
         "pixel_size_angstrom": float(pixel or 0.0) * config.bin,

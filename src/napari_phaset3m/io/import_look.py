@@ -23,7 +23,7 @@ from napari_phaset3m.io.import_stack import (
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
 from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
-from napari_phaset3m.io.sidecar import or_give
+from napari_phaset3m.io.sidecar import lacking_tilts, or_give
 
 #: Reconstructions, which a folder may well hold beside its series.
 _VOLUMES = (".rec", ".map")
@@ -104,6 +104,9 @@ def _open_folder(folder: Path, given: Given) -> None:
         given.mdocs += usable
     elif images:
         given.images += images
+    elif idle:
+        raise DataError(f"neither stack nor movies of {named(idle)} are in it", path=folder,
+                        remedy="Put them there, or into a folder frames beside it")  # fmt: skip
     else:
         raise DataError("holds no images that can be imported", path=folder,
                         remedy=f"Known are .mdoc, {', '.join(IMAGE_SUFFIXES)}")  # fmt: skip
@@ -162,6 +165,9 @@ def look_mdoc(path: Path, found: Found) -> None:
         raise DataError(f"neither {wanted} nor {len(missing)} of its {len(movies)} movies are there "
                         f"({missing[0]})", path=path, remedy="Put them beside it")  # fmt: skip
     take_mdoc(found, series, path)
+    lacking = lacking_tilts(series, path)
+    if lacking is not None:
+        found.refuse(or_give(lacking))
     if series.pixel_size_angstrom:
         found.pixel.append(series.pixel_size_angstrom)
     if missing:

@@ -64,6 +64,8 @@ class ImportPlan:
         What was done to the files' images before.
     sections : Sections or None
         Where the files' images come from, when they were made from others.
+    described : Path or None
+        The series.toml that it was read from.
     notes : tuple of str
         Where values come from.
     questions : tuple of Question
@@ -87,8 +89,14 @@ class ImportPlan:
     rotated_deg: float = 0.0
     history: tuple[Mapping[str, Any], ...] = ()
     sections: Sections | None = None
+    described: Path | None = None
     notes: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()
+
+    @property
+    def source(self) -> Path:
+        """The file that what holds for all images is from: its description, else the first of its images."""
+        return self.described or self.images[0].file
 
     @property
     def n_tilt(self) -> int:

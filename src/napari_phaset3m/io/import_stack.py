@@ -64,7 +64,7 @@ def from_mdoc(series: MdocSeries, number: int, file: Path, section: int) -> Cand
     entry = ImageEntry(
         file=file,
         section=section,
-        tilt_deg=value(series.tilt_deg),
+        tilt_deg=series.images[number].tilt_deg,
         defocus_angstrom=value(series.defocus_angstrom),
         dose=value(series.dose),
         prior_dose=value(series.prior_dose),
@@ -105,8 +105,7 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     n = 1 if raw.images.ndim == 2 else int(raw.images.shape[0])
     found.take_size(path, (int(raw.images.shape[-2]), int(raw.images.shape[-1])), np.dtype(raw.images.dtype))
     beside, is_own = mdoc_beside(path)
-    if mdoc is None and is_own and not any(error.path == beside for error in raw.refused):
-        mdoc = beside
+    mdoc = mdoc or (beside if is_own else None)
     series = _stack_mdoc(mdoc, n, path, found) if mdoc is not None else None
     for note in raw.notes:
         if series is None or ".mdoc" not in note:
@@ -127,11 +126,11 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
 
 
 def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | None:
-    read = read_mdoc(mdoc)
-    if read.is_montage or not read.images:
-        return None
-    series = mdoc_series(read)
     try:
+        read = read_mdoc(mdoc)
+        if read.is_montage or not read.images:
+            return None
+        series = mdoc_series(read)
         check_count(len(series.images), n, mdoc, "sections", path.name)
     except DataError as error:
         found.refuse(or_give(error))

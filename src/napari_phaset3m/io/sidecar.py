@@ -12,7 +12,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
-from napari_phaset3m.io.mdoc_series import mdoc_series
+from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
 #: Begins a note that says where tilt angles are from.
@@ -34,6 +34,8 @@ class Sidecar:
     notes: list[str] = field(default_factory=list)
     #: Why files of the stack's name do not say what they should: damaged, or of another number of images.
     refused: list[DataError] = field(default_factory=list)
+    #: Why an mdoc tells no tilts, though some of its sections do: counts where no other file tells them.
+    tilts_refused: DataError | None = None
 
     def exposure(self) -> dict[str, list[float]]:
         """Order of exposure and dose before each section, for the metadata of a series."""
@@ -109,6 +111,8 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
         result.notes = without_angles(result.notes)  # this file wins
         result.notes.append(f"{TILTS}{file.name}")
         break
+    if result.tilt_deg is None and result.tilts_refused is not None:
+        result.refused.append(or_give(result.tilts_refused))
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
         result.tilt_axis_angle_deg = axis_angle(read_text_file(log))
@@ -126,9 +130,22 @@ def or_give(error: DataError) -> DataError:
 def not_used(refused: DataError) -> str:
     """A note in place of a refusal, where angles are given or asked for."""
     name = Path(refused.path or "").name
+    if refused.field == "TiltAngle":
+        return f"{name} tells no tilts: TiltAngle {refused.problem}"
     whole = f"what {name} says of single images" if refused.field == "sections" else name
     where = f"{refused.field}: " if (refused.field or "").startswith("line") else ""
     return f"{whole} is not used: {where}{refused.problem}"
+
+
+def lacking_tilts(series: MdocSeries, path: Path) -> DataError | None:
+    """Why an mdoc tells no tilts, where some of its sections have one and some have none."""
+    n = len(series.images)
+    without = [number for number, image in enumerate(series.images) if image.tilt_deg is None]
+    if not 0 < len(without) < n:
+        return None
+    more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+    problem = f"is missing or no angle in section {without[0]}{more} of {n} (from 0)"
+    return DataError(problem, path=path, field="TiltAngle", remedy="Mend it there")
 
 
 def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, int], is_own: bool) -> None:
@@ -144,6 +161,7 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
         result.tilt_deg = found.tilt_deg
         if found.tilt_deg is not None:
             result.notes.append(f"{TILTS}{path.name}")
+        result.tilts_refused = lacking_tilts(found, path) if is_own else None
         if found.dose is not None and found.is_dose_stated:
             result.dose_per_image = found.dose[:, None]
         if found.defocus_angstrom is not None:

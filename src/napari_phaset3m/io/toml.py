@@ -98,9 +98,8 @@ def parse_toml(base: Path) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
         raise DataError(f"is not valid TOML ({error})", path=base, remedy=remedy) from None
     unknown = sorted(set(table) - _TOP_KEYS)
     if unknown:
-        raise DataError(
-            "unknown key", path=base, field=unknown[0], remedy=f"Known are {', '.join(sorted(_TOP_KEYS))}"
-        )
+        known = ", ".join(sorted(_TOP_KEYS))
+        raise DataError(f"unknown key. Known are {known}", path=base, field=unknown[0])
     for key, kind in (("gain", str), ("notes", list), ("questions", list), ("history", list)):
         if not isinstance(table.get(key, kind()), kind):
             raise DataError(f"must be a {'text' if kind is str else 'list'}", path=base, field=key)

@@ -68,6 +68,7 @@ def read_plan(path: str | Path) -> ImportPlan:
         rotated_deg=told.rotated_deg,
         history=tuple(stated_history(table, base)),
         sections=sections,
+        described=base,
         notes=tuple(str(note) for note in table.get("notes", ())),
         questions=tuple(_questions(table.get("questions", []))),
         **whole,

@@ -32,8 +32,8 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
         where = f"image {number + 1}"
         unknown = sorted(set(entry) - _IMAGE_KEYS)
         if unknown:
-            raise DataError(f"unknown key {unknown[0]}", path=base, field=where,
-                            remedy=f"Known are {', '.join(sorted(_IMAGE_KEYS))}")  # fmt: skip
+            known = ", ".join(sorted(_IMAGE_KEYS))
+            raise DataError(f"unknown key {unknown[0]}. Known are {known}", path=base, field=where)
         if not isinstance(entry.get("file"), str):
             raise DataError('needs file = "..."', path=base, field=where)
         angle = entry.get("tilt_deg")
