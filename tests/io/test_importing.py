@@ -344,8 +344,13 @@ def test_wrong_counts_name_both_numbers(tmp_path):
         look(tmp_path / "t.mrc")
     (tmp_path / "t.rawtlt").write_text("1\n2\n3\n4\n")
     (tmp_path / "t.defocus").write_text("1 1 1 1 500 2\n2 2 2 2 500\n")
-    with pytest.raises(DataError, match="2 views for 4 images"):
-        look(tmp_path / "t.mrc")
+    plan = look(tmp_path / "t.mrc")
+    told = "t.defocus is not used: 2 views for 4 images in t.mrc"
+    assert [q.text for q in plan.questions if q.field == "defocus_angstrom"] == [told]
+    with pytest.raises(DataError, match=r"2 views for 4 images.* --defocus"):
+        load(plan, energy_ev=3e5)
+    assert load(plan, energy_ev=3e5, defocus_angstrom=700.0).defocus_angstrom.tolist() == [[700.0]] * 4
+    assert load(plan.edited(confirm=["defocus_angstrom"]), energy_ev=3e5).defocus_angstrom is None
     (tmp_path / "t.defocus").unlink()
     (tmp_path / "t.xf").write_text("1 0 0 1 0 0\n" * 3)
     with pytest.raises(DataError, match="3 transforms for 4 images"):

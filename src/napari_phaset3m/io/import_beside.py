@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_plan import ImportPlan
-from napari_phaset3m.io.sidecar import TILTS, without_angles
+from napari_phaset3m.io.sidecar import TILTS, not_used, or_give, without_angles
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
@@ -28,17 +29,16 @@ ALIGNMENTS = (".xf", ".tltxf", ".aln")
 def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
     """Complete the rows of a stack with ``NAME.defocus`` or ``NAME_CTF.txt`` and ``tilt.com`` beside it.
 
-    Alignments (``.xf``, ``.aln``) are noted, not applied.
-
-    Raises
-    ------
-    DataError
-        A file of the stack's name speaks of another number of images.
+    Alignments (``.xf``, ``.aln``) are noted, not applied. What speaks of other images, or is damaged, is
+    asked about, and refused on loading where nothing else is given.
     """
     result = list(rows)
     for file in (stack.with_suffix(".defocus"), *(stack.with_name(stack.stem + end) for end in _CTF_NAMES)):
         if file.is_file():
-            result = take_defocus(file, result, found)
+            with _asking(
+                found, "defocus_angstrom", "the defocus: defocus_angstrom=... in Python or --defocus"
+            ):
+                result = take_defocus(file, result, found)
             break
     for suffix in ALIGNMENTS:
         file = stack.with_suffix(suffix)
@@ -46,8 +46,19 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
             found.note(f"{file.name} lies beside: not applied here (step Align or phaset3m align takes it)")
     com = stack.with_name("tilt.com")
     if com.is_file() and stack.suffix.lower() != ".ali":
-        result = _take_com(com, stack, result, found)
+        with _asking(found, "used", "what to leave out: unused=... in Python or --unused"):
+            result = _take_com(com, stack, result, found)
     return result
+
+
+@contextmanager
+def _asking(found: Found, field: str, what: str) -> Iterator[None]:
+    """Within it, an error becomes a question that must be answered."""
+    try:
+        yield
+    except DataError as error:
+        found.ask(field, not_used(error), or_give(error, what))
+        found.note(not_used(error))
 
 
 def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+
+from napari_phaset3m.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,21 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class Question:
-    """What a person should confirm: the field it is about, and why."""
+    """What a person should confirm.
+
+    Attributes
+    ----------
+    field : str
+        What it is about.
+    text : str
+        Why.
+    refusal : DataError or None
+        Raised on loading where it is not answered; None: it is only told then.
+    """
 
     field: str
     text: str
+    refusal: DataError | None = dataclasses.field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.field}: {self.text}"

@@ -42,9 +42,9 @@ class Found:
     alignments: list[tuple[Path, int]] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
-    def ask(self, name: str, text: str) -> None:
-        """Add a question once."""
-        question = Question(name, text)
+    def ask(self, name: str, text: str, refusal: DataError | None = None) -> None:
+        """Add a question once; with ``refusal`` it must be answered before loading."""
+        question = Question(name, text, refusal)
         if question not in self.questions:
             self.questions.append(question)
 

@@ -141,6 +141,9 @@ def _checked(plan: ImportPlan, known: Mapping[str, Any]) -> ImportPlan:
         checked_value(name, known[name])
     plan = plan.answered(known)
     plan.check()
+    refusal = next((question.refusal for question in plan.questions if question.refusal), None)
+    if refusal is not None:
+        raise refusal
     for name in ("pixel_size_angstrom", "energy_ev"):
         if getattr(plan, name) is None and name not in known:
             raise _unknown(plan, name)

@@ -152,7 +152,8 @@ class ImportPlan:
 
     def answered(self, given: Collection[str]) -> ImportPlan:
         """The plan without the questions that fields given to :func:`importing.load` answer."""
-        cells = {"dose" if name == "dose_per_image" else name for name in given}
+        same = {"dose_per_image": "dose", "unused": "used"}
+        cells = {same.get(name, name) for name in given}
         return replace(self, questions=tuple(q for q in self.questions if q.field not in cells))
 
     def divided(self, n_focus: int, order: str = "tilt-major") -> ImportPlan:

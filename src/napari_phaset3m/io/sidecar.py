@@ -119,9 +119,9 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
     return result
 
 
-def or_give(error: DataError) -> DataError:
-    """The refusal of a file beside a stack, which angles that are given win over."""
-    remedy = "Or move it away, or give the angles: tilt_deg=... in Python or --tilt-angles"
+def or_give(error: DataError, what: str = "the angles: tilt_deg=... in Python or --tilt-angles") -> DataError:
+    """The refusal of a file beside a stack, which angles (or ``what``) that are given win over."""
+    remedy = f"Or move it away, or give {what}"
     if error.remedy:
         remedy = f"{error.remedy}{'' if error.remedy.endswith('?') else '.'} {remedy}"
     return DataError(error.problem, path=error.path, field=error.field, remedy=remedy)

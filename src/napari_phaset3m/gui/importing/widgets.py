@@ -183,7 +183,7 @@ def _answer(work: ImportWork, field: str) -> Callable[..., None]:
 #: Cells of the plan as a person would call them.
 _TITLES = {
     "focus_index": "Focal groups", "tilt_index": "Tilts", "tilt_deg": "Tilt angle",
-    "exposure_order": "Order of exposure", "mdoc": "Not found",
+    "exposure_order": "Order of exposure", "mdoc": "Not found", "used": "Use",
 }  # fmt: skip
 
 
