@@ -1,5 +1,7 @@
 """Wrong files: one line names the file, the field and what to do; what is given wins over what cannot be."""
 
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pytest
@@ -225,3 +227,18 @@ def test_what_a_description_states_wrongly_is_told_of_it(tmp_path, capsys, how, 
     assert (
         "d.toml: " in told_line and problem.split(" averaged")[0] in told_line and "--" not in told_line[:120]
     )
+
+
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path, capsys, monkeypatch):
+    """As root nothing is forbidden: the system's answer is played."""
+    path = stack(tmp_path / "a.mrc")
+    stat = Path.stat
+
+    def forbidden(self, **how):
+        if self.name == "a.mrc":
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **how)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    line = told(capsys, ["convert", path, "-o", tmp_path / "o.h5", "--energy", "3e5"])
+    assert "a.mrc: " in line and "ermission" in line and "unexpected" not in line

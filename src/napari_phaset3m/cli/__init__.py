@@ -80,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("phaset3m: stopped", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        if debug:
+            raise
+        print(
+            f"phaset3m: {error.filename}: may not be read or written. Check its permissions", file=sys.stderr
+        )
+        return 2
     except Exception as error:
         # Typer may carry a click of its own: its usage errors are known by what they can do.
         if debug:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def wants_import(paths: Sequence[Path]) -> bool:
         return False
     kinds = {path.suffix.lower() for path in paths}
     needs = {".mdoc", ".idoc", ".eer", ".tlt", ".rawtlt", ".defocus", ".txt", ".com", ".xf", ".aln"}
-    if any(path.is_dir() and path.suffix.lower() != ".zarr" for path in paths) or kinds & needs:
+    if any(os.path.isdir(path) and path.suffix.lower() != ".zarr" for path in paths) or kinds & needs:
         return True
     return len(paths) > 1 and bool(kinds & {".dm3", ".dm4", ".ser", ".emd"})
 

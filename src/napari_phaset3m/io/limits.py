@@ -117,7 +117,12 @@ def check_exists(path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"cannot be opened ({error})", path=str(path)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"cannot be opened ({reason})",
+            path=str(path),
+            remedy="Check its name and the permissions of its folder",
+        ) from None
     return found
 
 

@@ -80,7 +80,7 @@ def _needs_import(path: Path) -> bool:
 
     if path.suffix.lower() in (".mdoc", ".eer"):
         return True
-    if not path.is_dir() or any(p.suffix.lower() in (".tif", ".tiff") for p in path.iterdir()):
+    if not os.path.isdir(path) or any(p.suffix.lower() in (".tif", ".tiff") for p in path.iterdir()):
         return False
     return any(p.suffix.lower() in (".mdoc", *IMAGE_SUFFIXES) for p in path.iterdir())
 
