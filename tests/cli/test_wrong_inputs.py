@@ -242,3 +242,37 @@ def test_a_folder_that_may_not_be_entered_is_told(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(Path, "stat", forbidden)
     line = told(capsys, ["convert", path, "-o", tmp_path / "o.h5", "--energy", "3e5"])
     assert "a.mrc: " in line and "ermission" in line and "unexpected" not in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "flags", "problem"),
+    [
+        ("pixel_size", np.array([1.0, 2.0]), "--pixel-size 2", "pixel_size: has 2 values"),
+        ("energy", "high", "--energy 3e5", "energy: holds object, not real numbers"),
+        ("spherical_aberration", np.nan, "--cs 1e7", "spherical_aberration: must be one finite number"),
+        ("tilt_angles", np.zeros(0), "--tilt-angles=-6:6:3", "tilt_angles: is empty"),
+    ],
+)
+def test_a_value_in_a_series_that_cannot_be_gives_way_to_a_given_one(
+    tmp_path, capsys, key, value, flags, problem
+):
+    import h5py
+
+    source, out = tmp_path / "s.h5", tmp_path / "o.h5"
+    assert main(["convert", str(stack(tmp_path / "a.mrc")), "-o", str(source), "--energy", "3e5"]) == 0
+    with h5py.File(source, "r+") as file:
+        if key in file:
+            del file[key]
+        file[key] = value
+    line = told(capsys, ["convert", source, "-o", out])
+    assert f"s.h5: {problem}" in line and f" or {flags.partition('=')[0].split()[0]} (" in line
+    assert main(["convert", str(source), "-o", str(out), *flags.split()]) == 0
+    series = load_series(out)
+    assert series.n_tilt == 5 and series.pixel_size_angstrom == 2.0 and series.energy_ev == 300e3
+
+
+@pytest.mark.parametrize("how", [[], ["--bin", "2"]])
+def test_a_stack_that_is_given_twice_is_no_focal_series(tmp_path, capsys, how):
+    path = stack(tmp_path / "a.mrc")
+    line = told(capsys, ["convert", path, path, "-o", tmp_path / "o.h5", "--energy", "3e5", *how])
+    assert "a.mrc: is given twice" in line

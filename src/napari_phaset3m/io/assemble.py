@@ -96,8 +96,9 @@ def _notes(raw: RawSeries, given: Mapping[str, Any]) -> list[str]:
     has_angles = "tilt_deg" in given
     if raw.refused and not has_angles:
         raise raw.refused[0]
-    if raw.pixel_refused is not None and "pixel_size_angstrom" not in given:
-        raise raw.pixel_refused
+    for name, error in raw.unusable.items():
+        if name not in given:
+            raise error
     kept = [note for note in raw.notes if not is_doubt(note)]  # of before; values may be others now
     kept = without_angles(kept) if has_angles else kept
     return kept + [not_used(error) for error in raw.refused]

@@ -6,6 +6,8 @@ Five keys are enough: `tilt_series`, `tilt_angles`, `defocus_values`, `pixel_siz
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from napari_phaset3m.io.h5sections import read_sections, write_sections
 from napari_phaset3m.io.h5write import write_h5_file
 from napari_phaset3m.io.limits import MAX_SECTIONS
 from napari_phaset3m.io.provenance import jsonable, package_version
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, giveable, kept_notes
 
 SCHEMA = 1
 _SCALARS = (
@@ -62,19 +64,30 @@ def _read_fields(file: Any, raw: RawSeries) -> None:
     if raw.images.ndim == 3:
         raw.images = raw.images[:, None]
     for name in _SCALARS:
-        key = FIELDS[name][0]
-        value = read_array(file, key, raw.path, max_size=1)
-        if value is None and key in file.attrs:
-            value = file.attrs[key]
-        if value is not None:
-            raw.fields[name] = as_number(value, raw.path, key)
+        with _giveable(name, raw):
+            key = FIELDS[name][0]
+            value = read_array(file, key, raw.path, max_size=1)
+            if value is None and key in file.attrs:
+                value = file.attrs[key]
+            if value is not None:
+                raw.fields[name] = as_number(value, raw.path, key)
     for name in _ARRAYS:
-        value = read_array(file, FIELDS[name][0], raw.path, max_size=MAX_SECTIONS)
-        if value is not None:
-            raw.fields[name] = value.astype(bool) if name == "used" else value
+        with _giveable(name, raw):
+            value = read_array(file, FIELDS[name][0], raw.path, max_size=MAX_SECTIONS)
+            if value is not None:
+                raw.fields[name] = value.astype(bool) if name == "used" else value
     aberrations = _read_aberrations(file, raw.path)
     if aberrations:
         raw.fields["aberrations"] = aberrations
+
+
+@contextmanager
+def _giveable(name: str, raw: RawSeries) -> Iterator[None]:
+    """Within it, an error about a value is kept for where no other is given."""
+    try:
+        yield
+    except DataError as error:
+        raw.unusable[name] = giveable(name, error)
 
 
 def _read_aberrations(file: Any, path: Path) -> dict[str, float]:

@@ -53,6 +53,9 @@ def sort_paths(paths: Sequence[Path]) -> Given:
         A file is of no known kind, or a folder holds nothing to import.
     """
     given = Given()
+    twice = next((path for path in paths if list(paths).count(path) > 1), None)
+    if twice is not None:
+        raise DataError("is given twice", path=twice, remedy="Give each file once")
     for path in paths:
         found = check_exists(path)
         if found.is_dir():

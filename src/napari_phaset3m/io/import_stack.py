@@ -100,8 +100,9 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     raw = open_images(path)
     for error in raw.refused:
         found.refuse(error)
-    if raw.pixel_refused is not None:
-        found.ask("pixel_size_angstrom", f"{path.name}: {raw.pixel_refused.problem}")
+    unusable = raw.unusable.get("pixel_size_angstrom")
+    if unusable is not None:
+        found.ask("pixel_size_angstrom", f"{path.name}: {unusable.problem}")
     n = 1 if raw.images.ndim == 2 else int(raw.images.shape[0])
     found.take_size(path, (int(raw.images.shape[-2]), int(raw.images.shape[-1])), np.dtype(raw.images.dtype))
     beside, is_own = mdoc_beside(path)

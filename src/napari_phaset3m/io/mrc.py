@@ -210,7 +210,9 @@ def read_mrc(path: str | Path) -> RawSeries:
     beside = look_beside(Path(path), header.shape)
     raw = RawSeries(Path(path), data, metadata={"format": "mrc", "labels": header.labels})
     raw.notes += beside.notes
-    raw.refused, raw.pixel_refused = tuple(beside.refused), header.pixel_refused
+    raw.refused = tuple(beside.refused)
+    if header.pixel_refused is not None:
+        raw.unusable["pixel_size_angstrom"] = header.pixel_refused
     # An extended header that was never filled in holds zeros.
     filled = header.tilt_deg if header.tilt_deg is not None and header.tilt_deg.any() else None
     tilts = beside.tilt_deg if beside.tilt_deg is not None else filled

@@ -94,8 +94,8 @@ class RawSeries:
         The images are a float32 array of nobody else: they may be scaled in place.
     refused : tuple of DataError
         What lies beside the images and does not fit them: raised where no angles are given.
-    pixel_refused : DataError or None
-        Why the pixel size in the file is none: raised where none is given.
+    unusable : dict
+        Field to why its value in the file cannot be: raised where none is given.
     """
 
     path: Path
@@ -114,7 +114,7 @@ class RawSeries:
     averaged_px: int = 1
     is_private: bool = False
     refused: tuple[DataError, ...] = ()
-    pixel_refused: DataError | None = None
+    unusable: dict[str, DataError] = field(default_factory=dict)
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:
@@ -162,6 +162,14 @@ def missing(name: str, path: Path | str) -> DataError:
     return DataError(
         "is not in the file", path=path, field=key, remedy=f"Give {name}=... in Python or {flag} ({what})"
     )
+
+
+def giveable(name: str, error: DataError) -> DataError:
+    """An error about a field's value in a file, with how to give another."""
+    _, flag, what = FIELDS[name]
+    on_line = "" if name in ("shifts_px", "used") else f" or {flag}"
+    remedy = f"Give {name}=... in Python{on_line} ({what})"
+    return DataError(error.problem, path=error.path, field=error.field, remedy=remedy)
 
 
 def as_number(value: Any, path: Path | str, key: str) -> float:

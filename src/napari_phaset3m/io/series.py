@@ -88,6 +88,10 @@ def _needs_import(path: Path) -> bool:
 def read_raw(path: PathLike | Sequence[PathLike]) -> RawSeries:
     """Read a file (or one stack per defocus) as it is, before anything is asked for or normalised."""
     if not isinstance(path, str | os.PathLike):
+        listed = [Path(item) for item in path]
+        twice = next((item for item in listed if listed.count(item) > 1), None)
+        if twice is not None:
+            raise DataError("is given twice", path=twice, remedy="Give one stack for each defocus")
         parts = [_read_one(item) for item in path]
         if not parts:
             raise DataError("no file was given", remedy=f"Known are {_KNOWN}")
@@ -167,7 +171,8 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
     result.stacks = tuple(part.path for part in parts)
     result.refused = tuple(error for part in parts for error in part.refused)
-    result.pixel_refused = next((part.pixel_refused for part in parts if part.pixel_refused), None)
+    for part in parts:
+        result.unusable |= part.unusable
     return result
 
 
