@@ -354,3 +354,24 @@ def test_edits_are_undone(qtbot, panel):
 def test_summary_never_shows_raw_floats():
     text = summary(make_series(pixel_size_angstrom=0.1 + 0.2, dose_per_image=21.5))
     assert "0.48 × 0.36 nm" in text and "322.5 e/Å² in all" in text
+
+
+def test_angles_beside_a_stack_that_do_not_fit_are_asked_for_with_the_reason(qtbot, panel, tmp_path):
+    """The refusal was told, and nothing but renaming the file helped."""
+    import mrcfile
+
+    path = tmp_path / "t.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.random.default_rng(0).uniform(50, 99, (5, 32, 32)).astype(np.float32))
+        file.voxel_size = 2.0
+    path.with_suffix(".rawtlt").write_text("1\n2\n")
+    panel.file.open_path(path, energy_ev=300e3)
+    ask, session = panel.file.ask, panel._session
+    qtbot.waitUntil(ask.isVisible, timeout=20_000)
+    told = "t.rawtlt: 2 angles for 5 images in t.mrc. Give Tilt angles in its place to open the file:"
+    assert ask.question.text() == told and session.series is None
+    ask.line.setText("-6:6:3")
+    qtbot.mouseClick(ask.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)
+    assert session.series.tilt_deg.tolist() == [-6, -3, 0, 3, 6] and not ask.isVisible()
+    assert any("t.rawtlt is not used" in note for note in session.series.metadata["notes"])

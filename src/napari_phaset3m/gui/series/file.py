@@ -27,6 +27,8 @@ from napari_phaset3m.gui.series.loader import (
     one_line,
     recent,
     suffix_of,
+    told,
+    unusable_field,
 )
 from napari_phaset3m.gui.series.view import summary
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, label, set_role
@@ -212,10 +214,10 @@ class SeriesFile(QWidget):
 
     def _on_failed(self, error: Exception) -> None:
         self._show_path()
-        key = missing_field(error)
-        if self.ask.can_ask(key) and self._loader.path is not None:
+        missing, unusable = missing_field(error), unusable_field(error)
+        if self.ask.can_ask(missing or unusable) and self._loader.path is not None:
             self.say("")
-            self.ask.ask(str(key), self._loader.path.name)
+            self.ask.ask(str(missing or unusable), self._loader.path.name, "" if missing else told(error))
             return
         if (
             has_no_level(error)

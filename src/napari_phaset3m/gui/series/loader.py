@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError, PhaseT3MError
+from napari_phaset3m.io.raw import FIELDS
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
@@ -178,6 +180,22 @@ def missing_field(error: Exception | None) -> str | None:
     if isinstance(error, DataError) and error.field and "is not in the file" in error.problem:
         return error.field
     return None
+
+
+def unusable_field(error: Exception | None) -> str | None:
+    """Key of a field whose value cannot be taken from a file and may be given in its place."""
+    if not isinstance(error, DataError):
+        return None
+    flags = {flag: key for key, flag, _ in FIELDS.values()}
+    asked = re.search(r"=\.\.\. in Python or (--[a-z-]+)", error.remedy or "")
+    return flags.get(asked[1]) if asked else None
+
+
+def told(error: Exception) -> str:
+    """File and problem of an error about a file, without what to do."""
+    if not isinstance(error, DataError):
+        return one_line(error)
+    return f"{Path(error.path).name}: {error.problem}" if error.path else error.problem
 
 
 def has_no_level(error: Exception | None) -> bool:

@@ -56,14 +56,16 @@ class AskBar(QWidget):
         """Whether a field can be asked for here."""
         return key in _BY_KEY
 
-    def ask(self, key: str, file_name: str) -> None:
-        """Ask for the field that is called ``key`` in files."""
+    def ask(self, key: str, file_name: str, reason: str = "") -> None:
+        """Ask for the field that is called ``key`` in files; ``reason``: why theirs cannot be taken."""
         quantity = self._quantity = _BY_KEY[key]
         for widget in (self.line, self.unit):
             widget.show()
         self.button.setText("Continue")
         self.button.setToolTip("Open the file with this value")
-        self.question.setText(f"{quantity.label} is not stated in {file_name}. Give it to open the file:")
+        why = reason or f"{quantity.label} is not stated in {file_name}"
+        what = f"{quantity.label} in its place" if reason else "it"
+        self.question.setText(f"{why}. Give {what} to open the file:")
         self.line.clear()
         self.line.setPlaceholderText(_EXAMPLES.get(key, ""))
         self.line.setToolTip(quantity.tooltip)
