@@ -276,3 +276,26 @@ def test_a_stack_that_is_given_twice_is_no_focal_series(tmp_path, capsys, how):
     path = stack(tmp_path / "a.mrc")
     line = told(capsys, ["convert", path, path, "-o", tmp_path / "o.h5", "--energy", "3e5", *how])
     assert "a.mrc: is given twice" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (
+            "convert a.mrc -o o.h5 --energy 300kV",
+            "--energy: is '300kV'. Give numbers alone: accelerating",
+        ),
+        (
+            "convert a.mrc -o o.h5 --energy 3e5 --cs 2.7mm",
+            "--cs: is '2.7mm'. Give numbers alone: angstrom",
+        ),
+        ("convert a.mrc -o o.h5 --energy 3e5 --unused 0-4", "--unused: leaves out all images (for a.mrc)"),
+        ("convert s.h5 -o o.h5 --intensity-offset 99", "--intensity-offset: leaves a mean of -98 (for s.h5)"),
+        ("info a.mrc a.rawtlt --unused 9", "--unused: there is no image 9: the 5 images count from 0"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_say_what_is(tmp_path, capsys, monkeypatch, command, line):
+    monkeypatch.chdir(tmp_path)
+    stack(tmp_path / "a.mrc")
+    assert main(["convert", "a.mrc", "-o", "s.h5", "--energy", "3e5"]) == 0
+    assert told(capsys, command.split()).startswith(f"phaset3m: {line}")

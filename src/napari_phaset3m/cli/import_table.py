@@ -48,6 +48,10 @@ def _cells(plan: Any, given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
             for row, value in enumerate(values):
                 found.setdefault(row, {})[cell] = value
     for row in image_numbers(given["unused"]) if "unused" in given else ():
+        if row >= len(plan.images):
+            raise ConfigError(
+                f"unused: there is no image {row}: the {len(plan.images)} images count from 0, tilt by tilt"
+            )
         found.setdefault(row, {})["used"] = False
     return found
 

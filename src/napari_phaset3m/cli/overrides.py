@@ -100,7 +100,8 @@ def _value(name: str, value: Any) -> Any:
             return int(value)
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
-        wanted = "NAME=VALUE, e.g. C12=50,phi12=0.3" if name == "aberrations" else "numbers, as --help says"
+        what = FIELDS[name][2] if name in FIELDS else _OPTION_HELP[name]
+        wanted = "NAME=VALUE, e.g. C12=50,phi12=0.3" if name == "aberrations" else f"numbers alone: {what}"
         raise ConfigError(f"{flag}: is {value!r}. Give {wanted}") from None
     if len(numbers) > 1 and name not in _LISTS:
         raise ConfigError(f"{flag}: is {value!r}. Give one number")

@@ -46,6 +46,11 @@ def scale_intensity(
         scale = _scale(raw, values, method, fields, given)
         if method != "given":
             values /= scale.astype(REAL)[..., None, None]
+    if method == "given" and given.get("intensity_offset") and values.mean(dtype=np.float64) <= 0:
+        raise DataError(
+            f"leaves a mean of {values.mean(dtype=np.float64):.3g}", path=raw.path, field="intensity_offset",
+            remedy="The images are scaled already: give an offset in their units, or leave it out",
+        )  # fmt: skip
     if counts:
         metadata["counts"] = True
         if fields.get("dose_per_image") is None:

@@ -67,6 +67,8 @@ def used_images(
                 remedy="Give numbers of images, e.g. 3,7-9",
             )
         mask.flat[number] = False
+    if numbers and not mask.any():
+        raise DataError("leaves out all images", path=raw.path, field="--unused", remedy="Keep one at least")
     return mask
 
 
