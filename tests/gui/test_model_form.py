@@ -75,6 +75,19 @@ def test_each_kind_has_its_widget_with_unit_and_bounds(form):
     assert form.folds["part"].content.isHidden() and form.editors["part.width_px"].widget.suffix() == " px"
 
 
+def test_rows_are_made_when_they_are_looked_at(qtbot):
+    made = ModelForm(Example())
+    qtbot.addWidget(made)
+    boxes = lambda: {box.objectName() for box in made.findChildren(QSpinBox)}  # noqa: E731
+    assert boxes() == set(), "nobody has seen it"
+    made.show_config(Example(count=5, part=Part(width_px=7)))
+    made.show()
+    assert boxes() == {"count"}, "not those that are folded away"
+    made.folds["part"].heading.click()
+    assert boxes() == {"count", "part.width_px"}
+    assert made.editor("count").value() == 5 and made.editor("part.width_px").value() == 7
+
+
 @pytest.mark.parametrize(
     ("path", "typed", "expected"),
     [

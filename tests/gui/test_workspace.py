@@ -12,7 +12,9 @@ from napari_phaset3m.core.series import TiltFocalSeries
 pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
+from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
+from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.widgets.notes import MOST  # noqa: E402
@@ -62,6 +64,38 @@ def test_workspace_docks_views_once(workspace, qtbot):
     qtbot.waitUntil(lambda: second._views is not None, timeout=10000)
     assert second._views is made._views
     assert made.maximumWidth() <= 360 and made._views.maximumHeight() <= 260
+
+
+def test_panels_have_the_style_once(workspace, make_napari_viewer, qtbot):
+    """In the workspace it is worked out for every widget once more; by itself a panel needs it."""
+    viewer, made = workspace
+    made.show_step("Align")
+    assert made.styleSheet() and not made.panel("Align").styleSheet()
+    alone = PreparePanel(viewer)
+    viewer.window.add_dock_widget(alone, name="Prepare (PhaseT3M)", area="right")
+    viewer.window._qt_window.show()
+    qtbot.waitUntil(lambda: bool(alone.styleSheet()), timeout=10000)
+    assert alone.styleSheet() == made.styleSheet()
+
+
+def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
+    """To make and to remove a layer takes napari 0.1 s each."""
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    made.show_step("Align")
+    publisher = made.panel("Align").work.publisher
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    layer = publisher.layer(CHECK)
+    made.show_step("Prepare")
+    qtbot.wait(100)
+    assert publisher.layer(CHECK) is layer and not layer.visible
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: layer.visible, timeout=10000)
+    assert viewer.layers[-1] is layer and publisher.layer(CHECK) is layer, "in front again"
+    made.show_step("Prepare")
+    made._session.series = make_series()
+    qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
 
 
 def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):

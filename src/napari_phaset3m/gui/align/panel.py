@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
@@ -27,6 +29,7 @@ from napari_phaset3m.gui.theme import GROUP_SPACING, rule
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.editors import Fold
+from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 
 if TYPE_CHECKING:
@@ -255,8 +258,7 @@ class AlignPanel(ScrollPanel):
         super().showEvent(event)
         self.check_.activate(True)
         self.keys.bind(self.move_.keys.isChecked())
-        # After the panel has been drawn: both at once would hold the window.
-        QTimer.singleShot(0, self._show_view)
+        in_turns(self, self._show_view)  # after the panel has been drawn: both at once would hold the window
 
     def _show_view(self) -> None:
         view = self.view() if self.isVisible() else None
@@ -272,8 +274,16 @@ class AlignPanel(ScrollPanel):
         self.keys.bind(False)
         if isalive(self.check_):  # else the session is gone with the application
             self.check_.activate(False)
+            in_turns(self.check_, partial(_end_check, ref(self), self.check_))
 
     def closeEvent(self, event: Any) -> None:
         """Give canvas and keys back; what runs goes on, and the draft stays."""
         self._give_back()
         super().closeEvent(event)
+
+
+def _end_check(panel: ref[AlignPanel], check: AlignCheck) -> None:
+    """Take the layer of the check away where the panel went, not another step came to the front."""
+    found = panel()
+    if found is None or not isalive(found) or found.window() is found:
+        check.take_away()

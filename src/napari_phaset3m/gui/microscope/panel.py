@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
@@ -39,6 +39,7 @@ from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
+from napari_phaset3m.gui.widgets.turns import in_turns
 
 if TYPE_CHECKING:
     import napari.components
@@ -133,7 +134,7 @@ class MicroscopePanel(ScrollPanel):
         if index == 1 or self._optimise is not None:
             self.optimise.setVisible(index == 1)
         if index == 0 and self.isVisible():
-            QTimer.singleShot(0, self._show_view)
+            in_turns(self, self._show_view)
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -263,10 +264,9 @@ class MicroscopePanel(ScrollPanel):
         super().showEvent(event)
         self.work.request()
         if self.tabs.currentIndex() == 0:
-            QTimer.singleShot(0, self._show_view)
+            in_turns(self, self._show_view)  # after the panel has been drawn: both would hold the window
 
     def _show_view(self) -> None:
-        # In a turn of its own, after the panel has been drawn: both at once would hold the window.
         view = self.view() if self.isVisible() and self.tabs.currentIndex() == 0 else None
         if view is not None:
             bring_forward(view)

@@ -36,6 +36,7 @@ from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
+from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.optimise.auto import AutoResult
 from napari_phaset3m.optimise.trials import failed_words
 from napari_phaset3m.session import session_for
@@ -197,7 +198,7 @@ class OptimisePanel(QWidget):
         for widget in (self.table, self.mode, self.calls, self.keep, self.form):
             widget.setEnabled(not busy)
         for name in _GRADIENT:
-            editor = self.form.editors[name]
+            editor = self.form.editor(name)
             enable(editor.widget, "" if plan.auto else "Only used with gradient", editor.tip)
         self.file.set_full_text(
             _NO_FILE if plan.journal is None else plan.journal.name, str(plan.journal or "")
@@ -242,6 +243,9 @@ class OptimisePanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Bring the plots to the front."""
         super().showEvent(event)
-        view = self.view()
+        in_turns(self, self._show_view)  # after the page has been drawn: both at once would hold the window
+
+    def _show_view(self) -> None:
+        view = self.view() if self.isVisible() else None
         if view is not None:
             bring_forward(view)
