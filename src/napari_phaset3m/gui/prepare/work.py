@@ -100,9 +100,14 @@ class PrepareWork(QObject):
 
     def _settle(self) -> None:
         """Take away what was said against choices that are others now."""
-        topic, _, role = self.driver.last_said
-        if not self.driver.busy and (topic, role) == (TOPIC, "error"):
+        if self.failure:
             self.driver.say(TOPIC, "")
+
+    @property
+    def failure(self) -> str:
+        """Why the last run ended without a result; empty when it has one, or the choices are others now."""
+        topic, text, role = self.driver.last_said
+        return text if not self.driver.busy and (topic, role) == (TOPIC, "error") else ""
 
     def selected(self) -> list[str]:
         """Steps that are to be run, in order."""
@@ -153,7 +158,9 @@ class PrepareWork(QObject):
             return NO_SERIES
         if self.watched:
             return self.error
-        return "" if self._session.history.can_undo else "Unfold a step to preview it, or run one"
+        if self._session.history.can_undo:
+            return ""
+        return self.failure or "Unfold a step to preview it, or run one"
 
     def set_after(self, after: bool) -> None:
         """Show the image after, or before the step (the unfolded one, else the last that was run)."""
