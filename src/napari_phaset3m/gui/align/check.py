@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.gui.align.pairs import Look, Pair, make_pair
 from napari_phaset3m.gui.align.work import TOPIC, AlignWork
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerSpec
 from napari_phaset3m.gui.steps.events import Job
@@ -165,7 +166,7 @@ class AlignCheck(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = False
-        self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.error = with_kind(error)
         self.changed.emit()
         if not isinstance(error, MemoryError):
             raise error

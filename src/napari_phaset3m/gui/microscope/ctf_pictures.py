@@ -7,6 +7,7 @@ import numpy as np
 from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve, RingPicture, ring_curve, ring_picture
 from napari_phaset3m.prepare.ctf.group import image_spectra, tile_for
@@ -54,4 +55,4 @@ def told(
     try:
         return token, rings(series, config, image), ""
     except PhaseT3MError as error:
-        return token, None, " ".join(str(error).split())
+        return token, None, one_line(error)

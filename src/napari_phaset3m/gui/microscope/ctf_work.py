@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.microscope.ctf_pictures import told
 from napari_phaset3m.gui.microscope.ctf_words import in_nm, stand_in_words, why_unsupported
@@ -280,7 +281,7 @@ class CtfWork(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = False
-        self._put(None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._put(None, with_kind(error))
         if not isinstance(error, MemoryError):
             raise error
 

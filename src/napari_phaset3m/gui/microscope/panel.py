@@ -34,12 +34,11 @@ from napari_phaset3m.gui.theme import (
     rule,
     set_role,
 )
-from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
-from napari_phaset3m.gui.widgets.turns import in_turns
 
 if TYPE_CHECKING:
     import napari.components
@@ -133,8 +132,8 @@ class MicroscopePanel(ScrollPanel):
         self._inside.setVisible(index == 0)
         if index == 1 or self._optimise is not None:
             self.optimise.setVisible(index == 1)
-        if index == 0 and self.isVisible():
-            in_turns(self, self._show_view)
+        if self.isVisible():
+            bring_up(self, self._view_of_page)
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -263,10 +262,7 @@ class MicroscopePanel(ScrollPanel):
         """Bring the plots to the front."""
         super().showEvent(event)
         self.work.request()
-        if self.tabs.currentIndex() == 0:
-            in_turns(self, self._show_view)  # after the panel has been drawn: both would hold the window
+        bring_up(self, self._view_of_page)
 
-    def _show_view(self) -> None:
-        view = self.view() if self.isVisible() and self.tabs.currentIndex() == 0 else None
-        if view is not None:
-            bring_forward(view)
+    def _view_of_page(self) -> CtfView | None:
+        return self.view() if self.tabs.currentIndex() == 0 else None

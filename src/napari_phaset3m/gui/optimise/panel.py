@@ -31,12 +31,11 @@ from napari_phaset3m.gui.optimise.words import (
 from napari_phaset3m.gui.optimise.work import TOPIC, OptimiseWork, optimise_work_for
 from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, label, set_role
-from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.model_form import ModelForm
-from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.optimise.auto import AutoResult
 from napari_phaset3m.optimise.trials import failed_words
 from napari_phaset3m.session import session_for
@@ -243,9 +242,4 @@ class OptimisePanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Bring the plots to the front."""
         super().showEvent(event)
-        in_turns(self, self._show_view)  # after the page has been drawn: both at once would hold the window
-
-    def _show_view(self) -> None:
-        view = self.view() if self.isVisible() else None
-        if view is not None:
-            bring_forward(view)
+        bring_up(self, self.view)

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, LayerSpec, publisher_for
 from napari_phaset3m.gui.steps.driver import NO_SERIES, StepDriver, step_driver_for
@@ -216,7 +217,7 @@ class PrepareWork(QObject):
         self.previewed.emit()
 
     def _on_crash(self, error: Exception) -> None:
-        self.computing, self.error = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.computing, self.error = False, with_kind(error)
         self.previewed.emit()
         if not isinstance(error, MemoryError):
             raise error
