@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ pytest.importorskip("napari")
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
-from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
+from napari_phaset3m.gui.step_guide import hint, next_step, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.widgets.notes import MOST  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.prepare.history import recorded  # noqa: E402
-from napari_phaset3m.session import Session, session_for  # noqa: E402
+from napari_phaset3m.session import RunRecord, Session, session_for  # noqa: E402
 
 from ._fake import small_series  # noqa: E402
 
@@ -46,6 +47,23 @@ def test_guide_says_what_is_next_and_why_not():
     assert hint(session)[0].startswith("Next: align")
     session.series = recorded(session.series, "align")
     assert hint(session)[0].startswith("Next: check the settings of step Reconstruct")
+    assert next_step(session) == "Reconstruct"
+
+
+def test_guide_leads_on_from_a_result():
+    session = Session()
+    session.series = make_series()
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    session.add_run(RunRecord("one", session.config))
+    session.active_run = "one"
+    assert hint(session)[0].startswith("Running") and next_step(session) == "", "nothing to be done meanwhile"
+    session.update_run("one", status="finished")
+    session.active_run = None
+    assert hint(session)[0].startswith("Next: mask and analyse") and next_step(session) == "Analyse"
+    session.analysis_mask = object()
+    assert hint(session)[0].startswith("Next: analyse the result") and next_step(session) == "Analyse"
+    session.attachments["analyse work"] = SimpleNamespace(outcomes={"slices": 1}, busy=False)
+    assert hint(session)[0].startswith("Next: export the result (Runs)") and next_step(session) == ""
 
 
 @pytest.fixture
