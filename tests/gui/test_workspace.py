@@ -14,6 +14,8 @@ pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.layers.images import IMAGES  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import publisher_for  # noqa: E402
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, next_step, steps  # noqa: E402
@@ -54,9 +56,11 @@ def test_guide_leads_on_from_a_result():
     session = Session()
     session.series = make_series()
     session.config = session.config.model_copy(update={"method": "sirt"})
-    session.add_run(RunRecord("one", session.config))
+    session.add_run(RunRecord("one", session.config, series_name=session.series_name))
     session.active_run = "one"
     assert hint(session)[0].startswith("Running") and next_step(session) == "", "nothing to be done meanwhile"
+    session.update_run("one", status="paused")
+    assert hint(session)[0].startswith("Paused")
     session.update_run("one", status="finished")
     session.active_run = None
     assert hint(session)[0].startswith("Next: mask and analyse") and next_step(session) == "Analyse"
@@ -64,6 +68,9 @@ def test_guide_leads_on_from_a_result():
     assert hint(session)[0].startswith("Next: analyse the result") and next_step(session) == "Analyse"
     session.attachments["analyse work"] = SimpleNamespace(outcomes={"slices": 1}, busy=False)
     assert hint(session)[0].startswith("Next: export the result (Runs)") and next_step(session) == ""
+    session.series = make_series(metadata={"name": "another"})
+    assert next_step(session) == "Prepare", "runs of another series do not count"
+    assert [step.state for step in steps(session)][4] == "next"
 
 
 @pytest.fixture
@@ -114,6 +121,14 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
     made.show_step("Prepare")
     made._session.series = make_series()
     qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
+    viewer.dims.ndisplay = 3
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    assert viewer.dims.ndisplay == 2, "made while a volume was looked at"
+    made.show_step("Prepare")
+    viewer.dims.ndisplay = 3
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
 
 
 def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):
@@ -279,3 +294,16 @@ def test_the_window_fits_a_small_screen_whatever_stands_above_the_panels(make_na
         )
     above = sum(w.height() for w in (workspace.bar, workspace.guide))
     assert workspace.stack.height() > workspace.height() - above - 20, "no empty stretch below the panel"
+
+
+def test_nothing_is_shown_in_a_closed_window(workspace, qtbot):
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    publisher = publisher_for(made._session, viewer)
+    qtbot.waitUntil(lambda: publisher.layer(IMAGES) is not None, timeout=10000)
+    spec = publisher.newest(IMAGES)
+    viewer.close()
+    assert publisher.viewer is None and publisher.layer(IMAGES) is None
+    assert publisher.show("late", spec) is None
+    publisher.remove(IMAGES)

@@ -17,7 +17,7 @@ from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.session import Session
+    from napari_phaset3m.session import RunRecord, Session
 
 State = Literal["done", "next", "active", "blocked"]
 OPEN_FIRST = "Open a series first."
@@ -91,7 +91,7 @@ def _reconstruct_step(session: Session) -> Step:
         return Step("Reconstruct", "active", "A reconstruction is running.")
     if session.series is None:
         return Step("Reconstruct", "blocked", OPEN_FIRST)
-    if any(record.status == "finished" for record in session.runs):
+    if _finished(session):
         return Step("Reconstruct", "done", "Done; change settings and start again at any time.")
     return Step("Reconstruct", "next", "Check the settings and start.")
 
@@ -143,9 +143,11 @@ def _advice(session: Session) -> tuple[str, str, str]:
         return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     driver = session.attachments.get("step driver")
     if driver is not None and driver.busy:
-        return "", f"{driver.title} is running.", "muted"
+        return "", f"{driver.title} is {'paused' if driver.paused else 'running'}.", "muted"
+    run = session.run(session.active_run)
     if session.active_run is not None:
-        return "", "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
+        state = "Paused" if run is not None and run.status == "paused" else "Running: watch the volume"
+        return "", f"{state}. Finish now keeps it, Stop does not.", "muted"
     step, text, role = _going_on(session, session.series)
     saved = session.message.startswith("Saved")
     return (step, session.message, "muted") if saved else (step, text, role)
@@ -160,7 +162,7 @@ def _going_on(session: Session, series: TiltFocalSeries) -> tuple[str, str, str]
         verb = "is" if len(missing) == 1 else "are"
         lacking = f"{' and '.join(missing)} {verb} missing; only linear methods work without."
         return "Series", lacking, "warning"
-    if any(record.status == "finished" for record in session.runs):
+    if _finished(session):
         return _after_a_run(session)
     topics = done_topics(series) - {""}
     if not topics:
@@ -171,9 +173,15 @@ def _going_on(session: Session, series: TiltFocalSeries) -> tuple[str, str, str]
     return "Reconstruct", "Next: check the settings of step Reconstruct and start.", "muted"
 
 
+def _finished(session: Session) -> list[RunRecord]:
+    """Runs of the series that is open, and not of one before."""
+    name = session.series_name
+    return [record for record in session.runs if record.status == "finished" and record.series_name == name]
+
+
 def _after_a_run(session: Session) -> tuple[str, str, str]:
     work = session.attachments.get("analyse work")
-    if any(record.resolution for record in session.runs) or (work is not None and work.outcomes):
+    if any(record.resolution for record in _finished(session)) or (work is not None and work.outcomes):
         return "", "Next: export the result (Runs), or change settings and start again.", "muted"
     masked = session.mask is not None or session.analysis_mask is not None
     what = "analyse" if masked else "mask and analyse"

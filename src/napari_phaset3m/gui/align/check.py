@@ -187,6 +187,7 @@ class AlignCheck(QObject):
     def _make_layer(self) -> None:
         # hidden: napari takes long enough to make it, and would paint it in the same turn
         if self._pair is not None and self._work.publisher.layer(CHECK) is None:
+            self._work.publisher.flatten()  # hidden in 3D, it would have no picture
             self._work.publisher.show(CHECK, self._spec(self._pair, visible=False), exact=True)
 
     def _on_blink(self) -> None:
@@ -208,6 +209,8 @@ class AlignCheck(QObject):
         if pair is None:
             return
         anew = self._anew or publisher.layer(CHECK) is None
+        if anew:
+            publisher.flatten()
         publisher.show(CHECK, self._spec(pair), exact=True)
         if anew:
             self._anew = False

@@ -216,9 +216,7 @@ class AnalyseWork(QObject):
         self.progress = (text, part)
 
     def _window_gone(self) -> bool:
-        # A closed window leaves its viewer behind, in which nothing may be shown any more.
-        window = getattr(self.publisher.viewer, "window", None)
-        return window is not None and not hasattr(window, "_qt_window")
+        return self.publisher.viewer is None
 
     # report
 

@@ -183,9 +183,7 @@ class MaskWork(QObject):
         self.computed.emit()
 
     def _window_gone(self) -> bool:
-        # A closed window leaves its viewer behind, in which nothing may be shown any more.
-        window = getattr(self.publisher.viewer, "window", None)
-        return window is not None and not hasattr(window, "_qt_window")
+        return self.publisher.viewer is None
 
     def _fail(self, error: str) -> None:
         """There is no mask: its layer is emptied, so that no outline of before misleads."""

@@ -59,7 +59,8 @@ class CtfWork(QObject):
         self.driver: StepDriver = step_driver_for(session)
         self.config = CtfConfig()
         self.result: CtfResult | None = None
-        self.applied = False
+        #: Defocus that was written into the series, as long as the result is what was written.
+        self._written: np.ndarray | None = None
         self.picture: RingPicture | None = None
         self.curve: RingCurve | None = None
         self.error = ""
@@ -97,7 +98,7 @@ class CtfWork(QObject):
         if result is not None and series is not None:
             grid = (len(result.images), len(result.images[0]))
             if grid != (series.n_tilt, series.n_focus) or generation != self._generation:
-                self.result, self._past, self.applied = None, [], False
+                self.result, self._past, self._written = None, [], None
         self._generation = generation
         self.request()
         self.changed.emit()
@@ -123,7 +124,7 @@ class CtfWork(QObject):
             self.driver.start(TOPIC, "CTF fit", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
-        self.result, self._past, self.applied = done.result, [], False
+        self.result, self._past, self._written = done.result, [], None
         self.driver.say(TOPIC, in_nm(done.result.message), "good" if done.result.supported else "warning")
         self.request()
         self.changed.emit()
@@ -167,7 +168,7 @@ class CtfWork(QObject):
         if told_of:
             self.driver.say(TOPIC, told_of, "warning")
         self._past = [*self._past[-100:], self.result]
-        self.result, self.applied = changed, False
+        self.result, self._written = changed, None
         self.request()
         self.changed.emit()
 
@@ -190,7 +191,7 @@ class CtfWork(QObject):
         """Take the last correction back."""
         if self._past and not self.driver.busy:
             self.result = self._past.pop()
-            self.applied = False
+            self._written = None
             self.request()
             self.changed.emit()
 
@@ -213,6 +214,14 @@ class CtfWork(QObject):
 
     # into the series
 
+    @property
+    def applied(self) -> bool:
+        """Whether the series has what was found; not once that was undone."""
+        series, written = self._session.series, self._written
+        if series is None or written is None or series.defocus_angstrom is None:
+            return False
+        return bool(np.array_equal(series.defocus_angstrom, written))
+
     def why_not_apply(self) -> str:
         """Why nothing can be written into the series; empty when it can."""
         if self.result is None:
@@ -231,14 +240,14 @@ class CtfWork(QObject):
         except PhaseT3MError as error:
             self.driver.say(TOPIC, in_step_words(error), "error")
             return
+        self._written = changed.defocus_angstrom
         self._session.apply(changed, APPLIED)
-        self.applied = True
         self.driver.say(TOPIC, "Applied: the series has this defocus now", "good")
         self.changed.emit()
 
     def revert(self) -> None:
         """Drop the fit; the series stays as it is."""
-        self.result, self._past, self.applied = None, [], False
+        self.result, self._past, self._written = None, [], None
         self.driver.retract(TOPIC)
         self.request()
         self.changed.emit()

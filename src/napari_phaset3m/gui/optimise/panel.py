@@ -120,7 +120,7 @@ class OptimisePanel(QWidget):
         self.calls.setValue(self.work.plan.config.search.calls)
         self.calls.setToolTip("At most so many in each search")
         row = QHBoxLayout()
-        row.setSpacing(6)
+        row.setSpacing(LINE_SPACING)
         row.addWidget(self.mode, 1)
         row.addWidget(label("Trials"))
         row.addWidget(self.calls)
