@@ -65,7 +65,8 @@ def test_each_kind_has_its_widget_with_unit_and_bounds(form):
     assert kinds == {
         "method": ChoiceBox, "count": QSpinBox, "limit_angstrom": QDoubleSpinBox,
         "lowpass_angstrom": QDoubleSpinBox, "defocus_step_angstrom": QDoubleSpinBox, "focus": QLineEdit,
-        "mass": ChoiceBox, "smooth": QCheckBox, "bins": QLineEdit, "parts": QLineEdit, "part.width_px": QSpinBox,
+        "mass": ChoiceBox, "smooth": QCheckBox, "bins": QLineEdit, "parts": QLineEdit,
+        "part.width_px": QSpinBox,
     }  # fmt: skip
     spin = form.editors["limit_angstrom"].widget
     assert spin.text() == "auto" and spin.suffix() == " Å"
