@@ -115,6 +115,7 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
     made.show_step("Prepare")
     qtbot.wait(100)
     assert publisher.layer(CHECK) is layer and not layer.visible
+    assert viewer.layers.selection.active is publisher.layer(IMAGES), "controls and status bar speak of it"
     made.show_step("Align")
     qtbot.waitUntil(lambda: layer.visible, timeout=10000)
     assert viewer.layers[-1] is layer and publisher.layer(CHECK) is layer, "in front again"

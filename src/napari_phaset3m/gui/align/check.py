@@ -99,6 +99,10 @@ class AlignCheck(QObject):
         if ours is not None:
             # It stays for the next time: making a layer takes napari 0.1 s, and so does removing one.
             ours.visible = False
+            if images is not None and publisher.viewer is not None:
+                selection = publisher.viewer.layers.selection
+                if selection.active is ours:  # controls and status bar speak of it
+                    selection.active = images
 
     def take_away(self) -> None:
         """Remove the layer of a check that is not wanted any more."""
