@@ -83,9 +83,7 @@ class Workspace(QWidget):
         self.stack = QStackedWidget()
         self.panels: list[QWidget | None] = [None] * len(PANELS)
         for _ in PANELS:
-            page = QWidget()
-            QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
-            self.stack.addWidget(page)
+            self.stack.addWidget(_page())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -220,6 +218,13 @@ class Workspace(QWidget):
         hint = super().sizeHint()
         hint.setWidth(PANEL_MAX_WIDTH - 6)
         return hint
+
+
+def _page() -> QWidget:
+    """A place for a panel."""
+    page = QWidget()
+    QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
+    return page
 
 
 class _Scrolled(DownScroll):

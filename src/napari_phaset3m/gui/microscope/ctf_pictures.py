@@ -56,3 +56,14 @@ def told(
         return token, rings(series, config, image), ""
     except PhaseT3MError as error:
         return token, None, one_line(error)
+
+
+def stated(series: TiltFocalSeries, tilt: int, focus: int) -> ImageCtf | None:
+    """What the series states of an image's transfer; None without a defocus."""
+    if series.defocus_angstrom is None:
+        return None
+    return ImageCtf(
+        tilt, focus, "stated", float(series.defocus_angstrom[tilt, focus]),
+        c12_angstrom=float(series.aberrations.get("C12", 0.0)),
+        phi12_rad=float(series.aberrations.get("phi12", 0.0)),
+    )  # fmt: skip

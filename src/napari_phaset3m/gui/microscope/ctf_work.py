@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
-from napari_phaset3m.gui.microscope.ctf_pictures import told
+from napari_phaset3m.gui.microscope.ctf_pictures import stated, told
 from napari_phaset3m.gui.microscope.ctf_words import in_nm, stand_in_words, why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
@@ -139,13 +139,7 @@ class CtfWork(QObject):
         tilt, focus = self.place()
         if self.result is not None:
             return self.result.images[tilt][focus]
-        if series.defocus_angstrom is None:
-            return None
-        return ImageCtf(
-            tilt, focus, "stated", float(series.defocus_angstrom[tilt, focus]),
-            c12_angstrom=float(series.aberrations.get("C12", 0.0)),
-            phi12_rad=float(series.aberrations.get("phi12", 0.0)),
-        )  # fmt: skip
+        return stated(series, tilt, focus)
 
     def place(self) -> tuple[int, int]:
         """(tilt index, focus index) of the shown image, inside the series."""
