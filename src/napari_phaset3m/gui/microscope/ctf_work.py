@@ -137,9 +137,7 @@ class CtfWork(QObject):
         if series is None:
             return None
         tilt, focus = self.place()
-        if self.result is not None:
-            return self.result.images[tilt][focus]
-        return stated(series, tilt, focus)
+        return stated(series, tilt, focus) if self.result is None else self.result.images[tilt][focus]
 
     def place(self) -> tuple[int, int]:
         """(tilt index, focus index) of the shown image, inside the series."""
