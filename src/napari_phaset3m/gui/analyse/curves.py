@@ -152,7 +152,7 @@ def _cone_plot(cones: Any) -> CurvePlot:
     )
     top = 1.08 * float(value.max(initial=0.1))
     return CurvePlot(
-        curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
+        curves=curves, xlabel="to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
         y_range=(-0.04 * top, top),
     )  # fmt: skip
 
