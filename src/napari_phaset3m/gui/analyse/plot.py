@@ -55,7 +55,7 @@ class CurveView(QWidget):
         self.widgets = [self._made(plot) for plot in self._plots]
         for widget, plot in zip(self.widgets, self._plots, strict=True):
             # many curves need a long legend and room to be told apart
-            self._row.addWidget(widget, 2 + (len(plot.curves) > 3) + 2 * (len(plot.curves) > 5))
+            self._row.addWidget(widget, 3 if len(plot.curves) > 3 else 2)
 
     def _made(self, plot: CurvePlot) -> Any:
         from napari_phaset3m.gui.plots.axes import LogAxis
