@@ -11,7 +11,6 @@ from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError, PhaseT3MError
-from napari_phaset3m.gui.error_words import one_line as plain_line
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ def suffix_of(chosen_filter: str) -> str:
 
 def one_line(error: Exception) -> str:
     """Write the error as one line; the folder is left out (the panel shows the path)."""
-    text = plain_line(error)
+    text = " ".join(str(error).split()) or type(error).__name__
     path = getattr(error, "path", None)
     return text.replace(str(path), Path(path).name, 1) if path else text
 
