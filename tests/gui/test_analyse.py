@@ -182,7 +182,7 @@ def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
     assert mark.endswith("at&nbsp;0.143") and mark in legend_html(first, theme_colours())
     styles = {(one.colour, one.dash) for one in first.curves}
     assert len(styles) == 5 and len({one.dash for one in first.curves[:4]}) == 4
-    assert [one.name for one in cones.curves] == ["measured directions", "missing wedge"]
+    assert [one.name for one in cones.curves] == ["measured", "missing wedge"]
     assert "Å" in cones.ylabel
     Result.wedge, Result.free = wedge_fsc(*pair, VOXEL, [-60, 60], mask=mask), curve
     first, wedge, _ = fsc_plots(Result())

@@ -136,6 +136,10 @@ def test_fit_look_correct_apply(qtbot, panel, engine):
     assert panel.bar.note.text().startswith("Applied")
     session.undo()
     assert session.series is before and panel.bar.note.text() == ""
+    assert panel.apply.isEnabled() and not work.applied, "it can be applied again"
+    session.redo()
+    assert not panel.apply.isEnabled() and "has these values" in panel.apply.toolTip()
+    session.undo()
     panel.fit.click()
     until_idle(qtbot, session)
     assert panel.bar.note.text() == "All images fitted."

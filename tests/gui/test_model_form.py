@@ -30,11 +30,12 @@ class Example(Model):
     count: int = Field(3, ge=1, le=9, description="How many")
     limit_angstrom: PositiveFloat | Auto = Field("auto", description="Limit, Å")
     lowpass_angstrom: Annotated[float, Field(ge=0)] | None = Field(None, description="Low-pass, Å")
-    defocus_step_angstrom: float = Field(500.0, gt=0, description="Step, Å")
+    defocus_step_angstrom: float = Field(500.0, gt=0, description="Step, Å (as before: 80 Å); 2 e/Å² each")
     focus: Annotated[int, Field(ge=0)] | Auto | Literal["mean"] = Field("auto", description="Which focus")
     mass: Auto | bool = Field("auto", description="Whether")
     smooth: bool = Field(True, description="Smooth")
     bins: tuple[PositiveInt, ...] | Auto = Field("auto", description="Bins")
+    parts: tuple[str, ...] = Field((), description="Parts")
     part: Part = Part()
 
 
@@ -64,15 +65,31 @@ def test_each_kind_has_its_widget_with_unit_and_bounds(form):
     assert kinds == {
         "method": ChoiceBox, "count": QSpinBox, "limit_angstrom": QDoubleSpinBox,
         "lowpass_angstrom": QDoubleSpinBox, "defocus_step_angstrom": QDoubleSpinBox, "focus": QLineEdit,
-        "mass": ChoiceBox, "smooth": QCheckBox, "bins": QLineEdit, "part.width_px": QSpinBox,
+        "mass": ChoiceBox, "smooth": QCheckBox, "bins": QLineEdit, "parts": QLineEdit,
+        "part.width_px": QSpinBox,
     }  # fmt: skip
     spin = form.editors["limit_angstrom"].widget
     assert spin.text() == "auto" and spin.suffix() == " Å"
     assert form.editors["lowpass_angstrom"].widget.text() == "off"
     step = form.editors["defocus_step_angstrom"].widget
     assert step.suffix() == " nm" and step.value() == pytest.approx(50.0), "as microscopists write it"
+    assert step.toolTip() == "Step, nm (as before: 8 nm); 2 e/Å² each"
+    assert form.editors["parts"].widget.placeholderText() == "none"
     assert (form.editors["count"].widget.minimum(), form.editors["count"].widget.maximum()) == (1, 9)
     assert form.folds["part"].content.isHidden() and form.editors["part.width_px"].widget.suffix() == " px"
+
+
+def test_rows_are_made_when_they_are_looked_at(qtbot):
+    made = ModelForm(Example())
+    qtbot.addWidget(made)
+    boxes = lambda: {box.objectName() for box in made.findChildren(QSpinBox)}  # noqa: E731
+    assert boxes() == set(), "nobody has seen it"
+    made.show_config(Example(count=5, part=Part(width_px=7)))
+    made.show()
+    assert boxes() == {"count"}, "not those that are folded away"
+    made.folds["part"].heading.click()
+    assert boxes() == {"count", "part.width_px"}
+    assert made.editor("count").value() == 5 and made.editor("part.width_px").value() == 7
 
 
 @pytest.mark.parametrize(

@@ -413,8 +413,22 @@ def test_errors_name_what_the_panel_shows_and_go_once_it_is_mended(qtbot, panel)
     qtbot.mouseClick(panel.run, Qt.MouseButton.LeftButton)
     until_idle(qtbot, session)
     assert panel.bar.note.text().startswith("Preparation: Crop · Region: 0,0,400,400 reaches out")
+    assert panel.preview_text.text() == panel.bar.note.text() == panel.before.toolTip(), "not “Unfold a step”"
+    assert panel.preview_text.property("role") == "error"
     row.form.type_value("region_px", (4, 4, 16, 16))
     assert panel.bar.note.text() == ""
+    assert panel.preview_text.text().startswith("Unfold a step")
+    assert panel.preview_text.property("role") == "muted"
+    panel.work.choose("crop", True)
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert session.history.can_undo, "mended, it is cropped"
+    row.form.type_value("region_px", (0, 0, 400, 400))
+    panel.work.choose("crop", True)
+    panel.run.click()
+    until_idle(qtbot, session)
+    assert panel.preview_text.text().startswith("Preparation: Crop · Region"), "not “Last step: Crop”"
+    assert panel.before.isEnabled(), "the step before it can still be compared"
 
 
 def test_a_default_is_shown_with_all_its_digits(panel):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +13,17 @@ from napari_phaset3m.core.series import TiltFocalSeries
 pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
+from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.layers.images import IMAGES  # noqa: E402
+from napari_phaset3m.gui.layers.publisher import publisher_for  # noqa: E402
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
-from napari_phaset3m.gui.step_guide import hint, steps  # noqa: E402
+from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
+from napari_phaset3m.gui.step_guide import hint, next_step, steps  # noqa: E402
 from napari_phaset3m.gui.views import dock_of  # noqa: E402
 from napari_phaset3m.gui.widgets.notes import MOST  # noqa: E402
 from napari_phaset3m.gui.workspace import PANELS, Workspace  # noqa: E402
 from napari_phaset3m.prepare.history import recorded  # noqa: E402
-from napari_phaset3m.session import Session, session_for  # noqa: E402
+from napari_phaset3m.session import RunRecord, Session, session_for  # noqa: E402
 
 from ._fake import small_series  # noqa: E402
 
@@ -44,6 +49,28 @@ def test_guide_says_what_is_next_and_why_not():
     assert hint(session)[0].startswith("Next: align")
     session.series = recorded(session.series, "align")
     assert hint(session)[0].startswith("Next: check the settings of step Reconstruct")
+    assert next_step(session) == "Reconstruct"
+
+
+def test_guide_leads_on_from_a_result():
+    session = Session()
+    session.series = make_series()
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    session.add_run(RunRecord("one", session.config, series_name=session.series_name))
+    session.active_run = "one"
+    assert hint(session)[0].startswith("Running") and next_step(session) == "", "nothing to be done meanwhile"
+    session.update_run("one", status="paused")
+    assert hint(session)[0].startswith("Paused")
+    session.update_run("one", status="finished")
+    session.active_run = None
+    assert hint(session)[0].startswith("Next: mask and analyse") and next_step(session) == "Analyse"
+    session.analysis_mask = object()
+    assert hint(session)[0].startswith("Next: analyse the result") and next_step(session) == "Analyse"
+    session.attachments["analyse work"] = SimpleNamespace(outcomes={"slices": 1}, busy=False)
+    assert hint(session)[0].startswith("Next: export the result (Runs)") and next_step(session) == ""
+    session.series = make_series(metadata={"name": "another"})
+    assert next_step(session) == "Prepare", "runs of another series do not count"
+    assert [step.state for step in steps(session)][4] == "next"
 
 
 @pytest.fixture
@@ -62,6 +89,47 @@ def test_workspace_docks_views_once(workspace, qtbot):
     qtbot.waitUntil(lambda: second._views is not None, timeout=10000)
     assert second._views is made._views
     assert made.maximumWidth() <= 360 and made._views.maximumHeight() <= 260
+
+
+def test_panels_have_the_style_once(workspace, make_napari_viewer, qtbot):
+    """In the workspace it is worked out for every widget once more; by itself a panel needs it."""
+    viewer, made = workspace
+    made.show_step("Align")
+    assert made.styleSheet() and not made.panel("Align").styleSheet()
+    alone = PreparePanel(viewer)
+    viewer.window.add_dock_widget(alone, name="Prepare (PhaseT3M)", area="right")
+    viewer.window._qt_window.show()
+    qtbot.waitUntil(lambda: bool(alone.styleSheet()), timeout=10000)
+    assert alone.styleSheet() == made.styleSheet()
+
+
+def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
+    """To make and to remove a layer takes napari 0.1 s each."""
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    made.show_step("Align")
+    publisher = made.panel("Align").work.publisher
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    layer = publisher.layer(CHECK)
+    made.show_step("Prepare")
+    qtbot.wait(100)
+    assert publisher.layer(CHECK) is layer and not layer.visible
+    assert viewer.layers.selection.active is publisher.layer(IMAGES), "controls and status bar speak of it"
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: layer.visible, timeout=10000)
+    assert viewer.layers[-1] is layer and publisher.layer(CHECK) is layer, "in front again"
+    made.show_step("Prepare")
+    made._session.series = make_series()
+    qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
+    viewer.dims.ndisplay = 3
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    assert viewer.dims.ndisplay == 2, "made while a volume was looked at"
+    made.show_step("Prepare")
+    viewer.dims.ndisplay = 3
+    made.show_step("Align")
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
 
 
 def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):
@@ -227,3 +295,16 @@ def test_the_window_fits_a_small_screen_whatever_stands_above_the_panels(make_na
         )
     above = sum(w.height() for w in (workspace.bar, workspace.guide))
     assert workspace.stack.height() > workspace.height() - above - 20, "no empty stretch below the panel"
+
+
+def test_nothing_is_shown_in_a_closed_window(workspace, qtbot):
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    publisher = publisher_for(made._session, viewer)
+    qtbot.waitUntil(lambda: publisher.layer(IMAGES) is not None, timeout=10000)
+    spec = publisher.newest(IMAGES)
+    viewer.close()
+    assert publisher.viewer is None and publisher.layer(IMAGES) is None
+    assert publisher.show("late", spec) is None
+    publisher.remove(IMAGES)

@@ -208,3 +208,12 @@ def test_a_run_keeps_what_its_voxels_cannot_hold_in_its_notes() -> None:
     started = []
     reconstruct(series(), config(voxel_angstrom=1.0, method="sirt"), device="cpu", on_event=started.append)
     assert any("hold nothing finer than 2 Å" in note for note in started[0].notes)
+
+
+def test_one_tilt_is_told_to_say_nothing_of_depth() -> None:
+    assert "one tilt says next to nothing of the depth" in forecast(series(tilts=(0.0,)), config()).notes[0]
+    several = series()
+    assert forecast(several, config()).notes == ()
+    used = np.zeros((3, 2), bool)
+    used[1] = True
+    assert "one tilt" in forecast(several.replace(used=used), config()).notes[0]

@@ -39,26 +39,43 @@ class ScrollPanel(DownScroll):
 
 
 def as_panel(panel: QWidget, viewer: ViewerModel) -> None:
-    """Give a panel the style of the viewer's theme, and its dock a place; for panels and the workspace."""
-    follow_theme(panel, viewer)
+    """Give a panel the style of the viewer's theme, and its dock a place; for panels and the workspace.
+
+    Style and place come when it is first shown: only then is it known whether it lies in the workspace.
+    """
     calm_wheel(panel)
     panel.setProperty(_OURS, True)
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    panel.installEventFilter(_FirstShow(panel, 0 if window is None else window.height()))
+    panel.installEventFilter(_FirstShow(panel, viewer))
 
 
 class _FirstShow(QObject):
     """Waits until the panel is seen in a dock; from then on the place is the user's."""
 
-    def __init__(self, panel: QWidget, height: int) -> None:
+    def __init__(self, panel: QWidget, viewer: ViewerModel) -> None:
         super().__init__(panel)
-        self._height = height
+        self._viewer = ref(viewer)
+        window = getattr(getattr(viewer, "window", None), "_qt_window", None)
+        self._height = 0 if window is None else window.height()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         if event.type() == QEvent.Type.Show:
             watched.removeEventFilter(self)
+            viewer = self._viewer()
+            # The workspace has the style already; once more, it would be worked out for every widget again.
+            if viewer is not None and not watched.styleSheet() and not _within_ours(watched):
+                follow_theme(watched, viewer)
             join_column(watched, self._height)
         return False
+
+
+def _within_ours(panel: QWidget) -> bool:
+    """Whether a panel is one of the workspace's."""
+    above = panel.parentWidget()
+    while above is not None and not isinstance(above, QDockWidget):
+        if above.property(_OURS):
+            return True
+        above = above.parentWidget()
+    return False
 
 
 def join_column(panel: QWidget, height: int) -> None:
@@ -66,10 +83,10 @@ def join_column(panel: QWidget, height: int) -> None:
 
     ``height`` is the window's of before: to hold one dock below the other it was made taller, and stays so.
     """
+    if _within_ours(panel):
+        return
     dock = panel.parentWidget()
     while dock is not None and not isinstance(dock, QDockWidget):
-        if dock.property(_OURS):
-            return  # a panel of the workspace
         dock = dock.parentWidget()
     main = None if dock is None else dock.parentWidget()
     if dock is None or not isinstance(main, QMainWindow):

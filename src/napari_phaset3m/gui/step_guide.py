@@ -17,7 +17,7 @@ from napari_phaset3m.reconstruct.problem import needs_microscope
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
-    from napari_phaset3m.session import Session
+    from napari_phaset3m.session import RunRecord, Session
 
 State = Literal["done", "next", "active", "blocked"]
 OPEN_FIRST = "Open a series first."
@@ -91,7 +91,7 @@ def _reconstruct_step(session: Session) -> Step:
         return Step("Reconstruct", "active", "A reconstruction is running.")
     if session.series is None:
         return Step("Reconstruct", "blocked", OPEN_FIRST)
-    if any(record.status == "finished" for record in session.runs):
+    if _finished(session):
         return Step("Reconstruct", "done", "Done; change settings and start again at any time.")
     return Step("Reconstruct", "next", "Check the settings and start.")
 
@@ -127,49 +127,65 @@ def waits(session: Session) -> str:
 
 
 def next_step(session: Session) -> str:
-    """The step that the hint speaks of: where one goes on."""
-    if session.series is None:
-        return "Series"
-    waiting = waits(session)
-    if waiting:
-        return waiting
-    if missing_for_multislice(session.series) and needs_microscope(session.config):
-        return "Series"
-    if any(record.status == "finished" for record in session.runs):
-        measured = any(record.resolution for record in session.runs)
-        return "" if measured else "Analyse"
-    topics = done_topics(session.series) - {""}
-    if not topics:
-        return "Prepare"
-    return "Align" if topics == {"prepare"} else "Reconstruct"
+    """The step that the hint speaks of: where one goes on; empty while something runs, and at the end."""
+    return _advice(session)[0]
 
 
 def hint(session: Session) -> tuple[str, str]:
     """(one line on what to do now, style role)."""
+    _, text, role = _advice(session)
+    return text, role
+
+
+def _advice(session: Session) -> tuple[str, str, str]:
+    """Where one goes on, one line on what to do there, and its style role."""
     if session.series is None:
-        return "Next: import raw files or open a tilt/focal series.", "muted"
+        return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     driver = session.attachments.get("step driver")
     if driver is not None and driver.busy:
-        return f"{driver.title} is running.", "muted"
+        return "", f"{driver.title} is {'paused' if driver.paused else 'running'}.", "muted"
+    run = session.run(session.active_run)
     if session.active_run is not None:
-        return "Running: watch the volume. Finish now keeps it, Stop does not.", "muted"
-    if session.message.startswith("Saved"):
-        return session.message, "muted"
+        state = "Paused" if run is not None and run.status == "paused" else "Running: watch the volume"
+        return "", f"{state}. Finish now keeps it, Stop does not.", "muted"
+    step, text, role = _going_on(session, session.series)
+    saved = session.message.startswith("Saved")
+    return (step, session.message, "muted") if saved else (step, text, role)
+
+
+def _going_on(session: Session, series: TiltFocalSeries) -> tuple[str, str, str]:
     waiting = waits(session)
     if waiting:
-        return _WAITING[waiting], "warning"
-    missing = missing_for_multislice(session.series)
+        return waiting, _WAITING[waiting], "warning"
+    missing = missing_for_multislice(series)
     if missing and needs_microscope(session.config):
         verb = "is" if len(missing) == 1 else "are"
-        return f"{' and '.join(missing)} {verb} missing; only linear methods work without.", "warning"
-    if any(record.status == "finished" for record in session.runs):
-        return "Next: mask and analyse the result, or change settings and start again.", "muted"
-    topics = done_topics(session.series) - {""}
+        lacking = f"{' and '.join(missing)} {verb} missing; only linear methods work without."
+        return "Series", lacking, "warning"
+    if _finished(session):
+        return _after_a_run(session)
+    topics = done_topics(series) - {""}
     if not topics:
-        return "Next: prepare and align, or check the settings of step Reconstruct and start.", "muted"
+        start = "Next: prepare and align, or check the settings of step Reconstruct and start."
+        return "Prepare", start, "muted"
     if topics == {"prepare"}:
-        return "Next: align, or check the settings of step Reconstruct and start.", "muted"
-    return "Next: check the settings of step Reconstruct and start.", "muted"
+        return "Align", "Next: align, or check the settings of step Reconstruct and start.", "muted"
+    return "Reconstruct", "Next: check the settings of step Reconstruct and start.", "muted"
+
+
+def _finished(session: Session) -> list[RunRecord]:
+    """Runs of the series that is open, and not of one before."""
+    name = session.series_name
+    return [record for record in session.runs if record.status == "finished" and record.series_name == name]
+
+
+def _after_a_run(session: Session) -> tuple[str, str, str]:
+    work = session.attachments.get("analyse work")
+    if any(record.resolution for record in _finished(session)) or (work is not None and work.outcomes):
+        return "", "Next: export the result (Runs), or change settings and start again.", "muted"
+    masked = session.mask is not None or session.analysis_mask is not None
+    what = "analyse" if masked else "mask and analyse"
+    return "Analyse", f"Next: {what} the result, or change settings and start again.", "muted"
 
 
 class StepGuide(QWidget):

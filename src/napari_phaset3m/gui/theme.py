@@ -93,7 +93,8 @@ def style_sheet(theme_name: str) -> str:
     QToolButton[role="button"]:disabled {{ background: transparent; }}
     QHeaderView::section {{ padding: 2px 3px; }}
     QTableView {{ gridline-color: transparent; }}
-    QTableView::item {{ padding: 0 4px; }}
+    QTableView::item {{ background: transparent; padding: 0 4px; }}
+    QTableView::item:selected {{ background: {raised}; }}
     """
 
 

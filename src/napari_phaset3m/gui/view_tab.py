@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-from weakref import ref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod, ref
 
 from qtpy.compat import isalive
 
 from napari_phaset3m.gui.theme import follow_theme
 from napari_phaset3m.gui.views import VIEWS_MIN_HEIGHT, ViewsWidget, dock_of
+from napari_phaset3m.gui.widgets.turns import in_turns
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,6 +58,21 @@ def bring_forward(view: QWidget) -> None:
         parent.tabs.setCurrentWidget(view)
         if parent.collapsed:
             parent.collapse(False)
+
+
+def bring_up(panel: QWidget, view_of: Callable[[], QWidget | None]) -> None:
+    """Make a panel's view and show it, once the panel is painted: both at once would hold the window.
+
+    ``view_of``: a method of the panel; None where there is nothing to show (then).
+    """
+    in_turns(panel, partial(_bring_up, WeakMethod(view_of)))
+
+
+def _bring_up(view_of: WeakMethod[Callable[[], QWidget | None]]) -> None:
+    method: Any = view_of()
+    view = method() if method is not None and method.__self__.isVisible() else None
+    if view is not None:
+        bring_forward(view)
 
 
 def _views(session: Session) -> ViewsWidget | None:

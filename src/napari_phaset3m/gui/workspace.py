@@ -25,7 +25,7 @@ from napari_phaset3m.gui.project.bar import ProjectBar
 from napari_phaset3m.gui.project.driver import project_for
 from napari_phaset3m.gui.project.view import restore_view
 from napari_phaset3m.gui.step_guide import StepGuide
-from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, rule, set_role
+from napari_phaset3m.gui.theme import PANEL_MAX_WIDTH, PANEL_MIN_WIDTH, follow_theme, rule, set_role
 from napari_phaset3m.gui.tour import add_tour, offer_tour
 from napari_phaset3m.gui.views import ViewsWidget, dock_of
 from napari_phaset3m.gui.warm_up import WarmUp
@@ -66,6 +66,7 @@ class Workspace(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session_for(napari_viewer)
+        follow_theme(self, napari_viewer)  # for all the panels, which are then made in this style
         self._views: ViewsWidget | None = None
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
@@ -82,9 +83,7 @@ class Workspace(QWidget):
         self.stack = QStackedWidget()
         self.panels: list[QWidget | None] = [None] * len(PANELS)
         for _ in PANELS:
-            page = QWidget()
-            QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
-            self.stack.addWidget(page)
+            self.stack.addWidget(_page())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -219,6 +218,13 @@ class Workspace(QWidget):
         hint = super().sizeHint()
         hint.setWidth(PANEL_MAX_WIDTH - 6)
         return hint
+
+
+def _page() -> QWidget:
+    """A place for a panel."""
+    page = QWidget()
+    QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
+    return page
 
 
 class _Scrolled(DownScroll):

@@ -101,8 +101,15 @@ def forecast(
         _seconds(size.geometry, series, config, nodes) / threads,
         size.public_shape,
         size.geometry.n_slices,
-        sampling_notes(series, config),
+        (*_depth_notes(series), *sampling_notes(series, config)),
     )
+
+
+def _depth_notes(series: TiltFocalSeries) -> tuple[str, ...]:
+    tilts = series.n_tilt if series.used is None else int(series.used.any(axis=1).sum())
+    if tilts > 1:
+        return ()
+    return ("one tilt says next to nothing of the depth: slices along the beam are not to be trusted",)
 
 
 def _volume_bytes(geometry: TiltGeometry) -> int:

@@ -7,15 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.gui.align.pairs import Look, Pair, make_pair
 from napari_phaset3m.gui.align.work import TOPIC, AlignWork
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerSpec
 from napari_phaset3m.gui.steps.events import Job
 from napari_phaset3m.gui.widgets.binding import follow
+from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.io.volume import centred_origin
 from napari_phaset3m.prepare.predictions import Predictions, iterate_predictions
@@ -58,6 +59,8 @@ class AlignCheck(QObject):
         self._token = 0
         self._running = False
         self._again = False
+        #: Not on the canvas since the check was called for.
+        self._anew = False
         self._blink = QTimer(self)
         self._blink.setInterval(BLINK_MS)
         self._blink.timeout.connect(self._on_blink)
@@ -81,8 +84,8 @@ class AlignCheck(QObject):
         if on == self.active:
             return
         self.active = on
+        self._anew = on
         if on:
-            self._work.publisher.remove(CHECK)  # one that waits to be removed is hidden
             self.request()
             return
         self._token += 1
@@ -94,15 +97,20 @@ class AlignCheck(QObject):
         if images is not None and ours is not None:  # the images were put aside for the check
             images.visible = True
         if ours is not None:
+            # It stays for the next time: making a layer takes napari 0.1 s, and so does removing one.
             ours.visible = False
-            # napari collects garbage on each removal (0.1 s): not in the slot that shows another panel
-            QTimer.singleShot(0, self._remove_hidden)
+            if images is not None and publisher.viewer is not None:
+                selection = publisher.viewer.layers.selection
+                if selection.active is ours:  # controls and status bar speak of it
+                    selection.active = images
 
-    def _remove_hidden(self) -> None:
-        if isalive(self) and not self.active:
+    def take_away(self) -> None:
+        """Remove the layer of a check that is not wanted any more."""
+        if not self.active:
             self._work.publisher.remove(CHECK)
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
+        in_turns(self, self.take_away)  # hidden, it would show the series of before
         known, self._of = self._of, series
         same = (
             known is not None and series is not None and known.images.shape == series.images.shape
@@ -162,7 +170,7 @@ class AlignCheck(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = False
-        self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.error = with_kind(error)
         self.changed.emit()
         if not isinstance(error, MemoryError):
             raise error
@@ -175,7 +183,16 @@ class AlignCheck(QObject):
         elif not blinking:
             self._blink.stop()
             self._second = False
-        self._put()
+        if self._work.publisher.layer(CHECK) is None:
+            in_turns(self, self._make_layer, self._put)  # not along with the plots of the panel
+        else:
+            self._put()
+
+    def _make_layer(self) -> None:
+        # hidden: napari takes long enough to make it, and would paint it in the same turn
+        if self._pair is not None and self._work.publisher.layer(CHECK) is None:
+            self._work.publisher.flatten()  # hidden in 3D, it would have no picture
+            self._work.publisher.show(CHECK, self._spec(self._pair, visible=False), exact=True)
 
     def _on_blink(self) -> None:
         self._second = not self._second
@@ -195,19 +212,24 @@ class AlignCheck(QObject):
         pair, publisher = self._pair, self._work.publisher
         if pair is None:
             return
-        data = pair.b if self._second else pair.a
-        spec = LayerSpec(
-            data=data, name="Alignment check", axis_labels=("y", "x"), scale=(pair.pixel_angstrom,) * 2,
-            translate=centred_origin((data.shape[0], data.shape[1]), pair.pixel_angstrom),
-            metadata={"role": "check", "stage": TOPIC}, looks={"rgb": True},
-        )  # fmt: skip
-        new = publisher.layer(CHECK) is None
-        publisher.show(CHECK, spec, exact=True)
-        if new:
+        anew = self._anew or publisher.layer(CHECK) is None
+        if anew:
+            publisher.flatten()
+        publisher.show(CHECK, self._spec(pair), exact=True)
+        if anew:
+            self._anew = False
             publisher.bring_forward(CHECK)
         images = publisher.layer(IMAGES)
         if images is not None and images.visible:
             images.visible = False
+
+    def _spec(self, pair: Pair, **looks: Any) -> LayerSpec:
+        data = pair.b if self._second else pair.a
+        return LayerSpec(
+            data=data, name="Alignment check", axis_labels=("y", "x"), scale=(pair.pixel_angstrom,) * 2,
+            translate=centred_origin((data.shape[0], data.shape[1]), pair.pixel_angstrom),
+            metadata={"role": "check", "stage": TOPIC}, looks={"rgb": True, **looks},
+        )  # fmt: skip
 
     # re-projection
 

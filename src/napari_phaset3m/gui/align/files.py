@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.align.origin import Origin
 from napari_phaset3m.gui.align.work import TOPIC, AlignWork
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.widgets.field_words import in_alignment_words
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.prepare.align.formats import MadeFor, export_alignment, import_alignment
@@ -95,7 +96,7 @@ class AlignFiles(QObject):
         self._work.driver.say(TOPIC, said, "good")
 
     def _on_crash(self, error: Exception) -> None:
-        self._work.driver.say(TOPIC, f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
+        self._work.driver.say(TOPIC, with_kind(error), "error")
         raise error
 
 

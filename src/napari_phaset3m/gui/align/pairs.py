@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.prepare import checks
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def make_pair(
             return token, _with_prediction(token, series, alignment, place, look, predictions), ""
         return token, _with_neighbour(token, series, alignment, place, look, local), ""
     except (PhaseT3MError, MemoryError) as error:
-        return token, None, " ".join(str(error).split())
+        return token, None, one_line(error)
 
 
 def neighbour(alignment: Alignment, tilt: int, focus: int, step: int) -> int | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
@@ -17,6 +19,7 @@ from napari_phaset3m.gui.align.view import TITLE, AlignView
 from napari_phaset3m.gui.align.widgets import TURN_TIP, AcceptBox, CheckBox, MoveBox, enable, numbers
 from napari_phaset3m.gui.align.work import RUN, TOPIC, AlignWork, align_work_for
 from napari_phaset3m.gui.canvas.keys import CanvasKeys
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.gui.panel_dock import ScrollPanel, as_panel
 from napari_phaset3m.gui.series.loader import SAVE_FILTER, loader_for, suffix_of
 from napari_phaset3m.gui.steps.driver import NO_SERIES
@@ -24,9 +27,10 @@ from napari_phaset3m.gui.steps.history_list import HistoryList, undo_keys
 from napari_phaset3m.gui.steps.image_nav import ImageNav
 from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import GROUP_SPACING, rule
-from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.editors import Fold
+from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 
 if TYPE_CHECKING:
@@ -179,7 +183,7 @@ class AlignPanel(ScrollPanel):
         self.bar.say(f"Saved {Path(path).name}", "good")
 
     def _on_save_failed(self, error: Exception) -> None:
-        self.bar.say(" ".join(str(error).split()), "error")
+        self.bar.say(one_line(error), "error")
 
     def _folder(self) -> str:
         path = self._session.series_path
@@ -255,13 +259,7 @@ class AlignPanel(ScrollPanel):
         super().showEvent(event)
         self.check_.activate(True)
         self.keys.bind(self.move_.keys.isChecked())
-        # After the panel has been drawn: both at once would hold the window.
-        QTimer.singleShot(0, self._show_view)
-
-    def _show_view(self) -> None:
-        view = self.view() if self.isVisible() else None
-        if view is not None:
-            bring_forward(view)
+        bring_up(self, self.view)
 
     def hideEvent(self, event: Any) -> None:
         """Give canvas and keys back."""
@@ -272,8 +270,16 @@ class AlignPanel(ScrollPanel):
         self.keys.bind(False)
         if isalive(self.check_):  # else the session is gone with the application
             self.check_.activate(False)
+            in_turns(self.check_, partial(_end_check, ref(self), self.check_))
 
     def closeEvent(self, event: Any) -> None:
         """Give canvas and keys back; what runs goes on, and the draft stays."""
         self._give_back()
         super().closeEvent(event)
+
+
+def _end_check(panel: ref[AlignPanel], check: AlignCheck) -> None:
+    """Take the layer of the check away where the panel went, not another step came to the front."""
+    found = panel()
+    if found is None or not isalive(found) or found.window() is found:
+        check.take_away()

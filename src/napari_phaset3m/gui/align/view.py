@@ -6,11 +6,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QSlider, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align.check import AlignCheck
 from napari_phaset3m.gui.align.work import AlignWork
+from napari_phaset3m.gui.error_words import one_line
+from napari_phaset3m.gui.plots.seen_view import SeenView
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot, TiltCurve, TiltPlot
 from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.widgets.binding import follow
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
 TITLE = "Alignment"
 PAGES = ("Shifts", "Sinogram", "Re-projection")
 _WIDTH = 150
-_REFRESH_MS = 60
 
 
-class AlignView(QWidget):
+class AlignView(SeenView):
     """One page at a time, brought up to date while it is seen.
 
     Parameters
@@ -53,17 +54,13 @@ class AlignView(QWidget):
         self.text = label("", "muted", wrap=True)
         self._make_plots()
         self._lay_out()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
         self.page.currentIndexChanged.connect(self._on_page)
-        self.row.valueChanged.connect(self._soon)
+        self.row.valueChanged.connect(self.soon)
         for plot in (self.shift_x, self.shift_y, self.residual):
             plot.clicked.connect(self._on_clicked)
-        work.changed.connect(self._soon)
-        check.changed.connect(self._soon)
-        follow(session.events.shown_image, self._soon)
+        work.changed.connect(self.soon)
+        check.changed.connect(self.soon)
+        follow(session.events.shown_image, self.soon)
         self._on_page()
 
     def _make_plots(self) -> None:
@@ -109,22 +106,13 @@ class AlignView(QWidget):
         layout.addWidget(side)
         layout.addWidget(self.pages, 1)
 
-    def showEvent(self, event: Any) -> None:
-        """Catch up."""
-        super().showEvent(event)
-        self._soon()
-
-    def _soon(self, *_: object) -> None:
-        if self.isVisible():
-            self._timer.start()
-
     def _on_page(self, *_: object) -> None:
         index = self.page.currentIndex()
         self.pages.setCurrentIndex(index)
         self.legend.setVisible(index == 0)
         for widget in (self.row, self.row_text):
             widget.setVisible(index == 1)
-        self._soon()
+        self.soon()
 
     def _on_clicked(self, tilt: int, focus: int) -> None:
         self._session.shown_image = (tilt, focus)
@@ -206,11 +194,11 @@ class AlignView(QWidget):
             self.sino.plot.getAxis("left").setTicks([ticks, []])
         self.text.setText("Features follow smooth curves where the alignment is right; steps are errors.")
         if self._again:
-            self._soon()
+            self.soon()
 
     def _on_crash(self, error: Exception) -> None:
         self._computing = False
-        self.text.setText(" ".join(str(error).split()))
+        self.text.setText(one_line(error))
         if not isinstance(error, ValueError | MemoryError):
             raise error
 

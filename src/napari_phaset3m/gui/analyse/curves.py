@@ -81,7 +81,7 @@ class CurvePlot:
     marks: tuple[tuple[float, str], ...] = ()
     regions: tuple[tuple[float, float], ...] = ()
     band: tuple[np.ndarray, np.ndarray] | None = None
-    band_name: str = "within the noise bound"
+    band_name: str = "noise bound"
     y_range: tuple[float, float] | None = None
 
 
@@ -100,7 +100,7 @@ def fsc_plots(result: FscResult) -> list[CurvePlot]:
 
 def _wedge_plot(both: Any) -> CurvePlot:
     """Half-bit curve and noise bound are the wedge's: it holds fewer voxels, so they lie higher."""
-    pair, wedge = (("measured directions", both.measured), ("missing wedge", both.wedge)), both.wedge
+    pair, wedge = (("measured", both.measured), ("missing wedge", both.wedge)), both.wedge
     k = wedge.frequency_per_angstrom
     curves = [Curve(name, k, curve.best, i, DASHES[i]) for i, (name, curve) in enumerate(pair)]
     curves.append(Curve("half-bit, wedge", k, half_bit_threshold(wedge.n_effective), -1, width=1.0))
@@ -144,7 +144,7 @@ def _cone_plot(cones: Any) -> CurvePlot:
     # no resolution is drawn at frequency 0, so that one bad direction does not flatten the others
     value = np.array([1 / (row["resolution_angstrom"] or np.inf) for row in rows], float)
     wedge = np.array([bool(row.get("in_wedge", False)) for row in rows])
-    parts = (("measured directions" if wedge.any() else "directions", ~wedge), ("missing wedge", wedge))
+    parts = (("measured" if wedge.any() else "directions", ~wedge), ("missing wedge", wedge))
     curves = tuple(
         Curve(name, angle[some], value[some], i, symbol=SYMBOLS[i])
         for i, (name, some) in enumerate(parts)
@@ -152,7 +152,7 @@ def _cone_plot(cones: Any) -> CurvePlot:
     )
     top = 1.08 * float(value.max(initial=0.1))
     return CurvePlot(
-        curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
+        curves=curves, xlabel="to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
         y_range=(-0.04 * top, top),
     )  # fmt: skip
 

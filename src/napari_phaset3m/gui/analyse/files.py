@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.analyse.inputs import NamedModel, cell_text
 from napari_phaset3m.gui.analyse.work import AnalyseWork
+from napari_phaset3m.gui.error_words import one_line, tried, with_kind
 from napari_phaset3m.gui.layers.publisher import LayerSpec
 from napari_phaset3m.gui.layers.volumes import show_opened, turn_to_volume
 from napari_phaset3m.gui.mask.sources import add_file
@@ -44,18 +44,18 @@ class AnalyseFiles(QObject):
     def open_volume(self, path: Path) -> None:
         """Read a volume and show it."""
         self.said.emit(f"Opening {path.name} …", "muted")
-        in_background(partial(_tried, partial(_volume, path)), self._on_volume, self._on_crash)
+        in_background(partial(tried, partial(_volume, path)), self._on_volume, self._on_crash)
 
     def open_cif(self, path: Path, show: Callable[[str], None]) -> None:
         """Read a cell; ``show`` gets it in words."""
         from napari_phaset3m.analyse.cell import read_cell
 
         self._show_cell = show
-        in_background(partial(_tried, partial(read_cell, path)), self._on_cell, self._on_crash)
+        in_background(partial(tried, partial(read_cell, path)), self._on_cell, self._on_crash)
 
     def open_model(self, path: Path) -> None:
         """Read known atoms."""
-        in_background(partial(_tried, partial(_model, path)), self._on_model, self._on_crash)
+        in_background(partial(tried, partial(_model, path)), self._on_model, self._on_crash)
 
     def save_xyz(self, path: Path) -> None:
         """Write the atoms."""
@@ -63,7 +63,7 @@ class AnalyseFiles(QObject):
         if outcome is None or outcome.failed:
             return
         job = partial(_xyz, path, outcome.value, outcome.of)
-        in_background(partial(_tried, job), self._on_saved, self._on_crash)
+        in_background(partial(tried, job), self._on_saved, self._on_crash)
 
     def _on_volume(self, answer: tuple[Any, Exception | None]) -> None:
         found, error = answer
@@ -116,12 +116,12 @@ class AnalyseFiles(QObject):
             self.said.emit(f"Saved {path.name}", "good")
 
     def _on_crash(self, error: Exception) -> None:
-        self.said.emit(f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
+        self.said.emit(with_kind(error), "error")
         if not isinstance(error, MemoryError):
             raise error
 
     def _refuse(self, error: Exception) -> None:
-        self.said.emit(" ".join(str(error).split()), "error")
+        self.said.emit(one_line(error), "error")
 
 
 def _volume(path: Path) -> tuple[Volume, Path, tuple[float, float]]:
@@ -146,10 +146,3 @@ def _xyz(path: Path, found: Any, name: str) -> Path:
     more = np.stack([atoms.species.astype(float), atoms.intensity], axis=1)
     comment = f"{name}: x y z in angstrom from the rotation centre, species, intensity"
     return save_xyz(path, atoms.positions_angstrom, ["X"] * len(atoms), comment=comment, columns=more)
-
-
-def _tried(job: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    try:
-        return job(), None
-    except PhaseT3MError as error:
-        return None, error

@@ -10,10 +10,11 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 
 from napari_phaset3m.analyse.halves import DESCRIPTION, KINDS, HalvesKind
-from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.errors import DataError
 from napari_phaset3m.gui.analyse.inputs import Halves
 from napari_phaset3m.gui.analyse.work import AnalyseWork
 from napari_phaset3m.gui.controlled_job import ControlledJob
+from napari_phaset3m.gui.error_words import error_line, tried
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
 from napari_phaset3m.jobs.halves_free import run_halves_with_control
@@ -105,9 +106,7 @@ class HalvesJob(ControlledJob):
             self._result = event
 
     def _on_error(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        known = isinstance(error, PhaseT3MError | MemoryError)
-        self.said.emit(f"Halves: {text if known else f'{type(error).__name__}: {text}'}", "error")
+        self.said.emit(f"Halves: {error_line(error)}", "error")
 
     def _on_finished(self) -> None:
         self._timer.stop()
@@ -142,7 +141,7 @@ class HalvesJob(ControlledJob):
             self.said.emit(f"Halves: choose two files, not {len(paths)}.", "error")
             return
         self.said.emit("Opening halves …", "muted")
-        in_background(partial(_tried, partial(_open, *paths)), self._on_opened, self._on_error)
+        in_background(partial(tried, partial(_open, *paths)), self._on_opened, self._on_error)
 
     def save(self, path: Path) -> None:
         """Write the halves that are there, and the FSC as a table."""
@@ -154,7 +153,7 @@ class HalvesJob(ControlledJob):
             known = self._work.fresh().get("fsc")
             curve = None if known is None else known.curve
             job = partial(save_halves, halves, path, self._session.series_path, curve)
-            in_background(partial(_tried, job), self._on_saved, self._on_error)
+            in_background(partial(tried, job), self._on_saved, self._on_error)
 
     def _on_opened(self, answer: tuple[Any, Exception | None]) -> None:
         halves, error = answer
@@ -205,10 +204,3 @@ def _open(one: str, two: str) -> Halves:
     words = described[kinds[0]] if known else "the half volumes"
     name = f"{words} ({names[0]}, {names[1]})" if known else f"{words} {names[0]} and {names[1]}"
     return Halves((first.data, second.data), first.voxel_size_angstrom, name, "files", unit=first.unit)
-
-
-def _tried(job: Any) -> tuple[Any, Exception | None]:
-    try:
-        return job(), None
-    except PhaseT3MError as error:
-        return None, error

@@ -62,9 +62,8 @@ class CurveView(QWidget):
 
         pg, colours = self._pg, theme_colours()
         axes = {"bottom": _sparse_axis(), **({"left": LogAxis("left")} if plot.log_y else {})}
-        widget = pg.PlotWidget(self, background=colours.background, axisItems=axes)
+        widget = pg.PlotWidget(self, background=colours.background, axisItems=axes, enableMenu=False)
         outlive(widget)
-        widget.setMenuEnabled(False)
         widget.hideButtons()
         widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
         widget.setMinimumSize(120, 80)

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
 from napari_phaset3m.gui.analyse.compute import TOPICS, statement_of
 from napari_phaset3m.gui.analyse.inputs import WORK, Inputs, same_stamp, subject_of, why_not_mask
+from napari_phaset3m.gui.error_words import KNOWN, error_line, one_line
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.worker import WindowWatch, in_background
@@ -195,11 +196,9 @@ class AnalyseWork(QObject):
         self._queue.clear()
         what = "The report" if self.running == "report" else TOPICS[self.running].title
         self.running = ""
-        text = " ".join(str(error).split()) or type(error).__name__
-        known = isinstance(error, PhaseT3MError | MemoryError)
-        self.said.emit(f"{what}: {text if known else f'{type(error).__name__}: {text}'}", "error")
+        self.said.emit(f"{what}: {error_line(error)}", "error")
         self.computed.emit()
-        if not known:
+        if not isinstance(error, KNOWN):
             raise error
 
     def cancel(self) -> None:
@@ -217,9 +216,7 @@ class AnalyseWork(QObject):
         self.progress = (text, part)
 
     def _window_gone(self) -> bool:
-        # A closed window leaves its viewer behind, in which nothing may be shown any more.
-        window = getattr(self.publisher.viewer, "window", None)
-        return window is not None and not hasattr(window, "_qt_window")
+        return self.publisher.viewer is None
 
     # report
 
@@ -249,7 +246,7 @@ class AnalyseWork(QObject):
             return
         self.running = ""
         if error is not None:
-            self.said.emit(" ".join(str(error).split()), "error")
+            self.said.emit(one_line(error), "error")
         else:
             self.report_path = path
             self.said.emit(f"Report written: {path.name}", "good")
@@ -275,7 +272,7 @@ def _compute(key: str, inputs: Inputs, earlier: dict[str, Any]) -> Outcome:
         value = topic.compute(subject, inputs, earlier)
         text, failed = statement_of(key, value, _mask_text(subject)), False
     except (PhaseT3MError, ArithmeticError, MemoryError) as error:
-        text, failed = " ".join(str(error).split()) or type(error).__name__, True
+        text, failed = one_line(error), True
     return Outcome(value, text, failed, name, inputs.stamp(topic.uses), time.monotonic() - started, centre)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.analyse.turning import Turning, turn_matrix
-from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.compare.items import (
     Candidate,
     Content,
@@ -21,6 +20,7 @@ from napari_phaset3m.gui.compare.items import (
     shot_of,
 )
 from napari_phaset3m.gui.compare.measure import DEFAULT_TURNING, Measured, measure
+from napari_phaset3m.gui.error_words import error_line
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, LayerSpec
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.worker import in_background
@@ -235,8 +235,7 @@ class CompareSet(QObject):
         self._say(error)
 
     def _say(self, error: Exception) -> None:
-        known = isinstance(error, PhaseT3MError | MemoryError | OSError)
-        self.problem.emit(str(error) if known else f"{type(error).__name__}: {error}")
+        self.problem.emit(error_line(error))
 
     def _changed(self) -> None:
         self._stale = True

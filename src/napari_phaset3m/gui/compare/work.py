@@ -9,10 +9,11 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_phaset3m.errors import CancelledError, PhaseT3MError
+from napari_phaset3m.errors import CancelledError
 from napari_phaset3m.gui.analyse.inputs import Inputs, inputs_of
 from napari_phaset3m.gui.compare.report import find_peaks, write
 from napari_phaset3m.gui.compare.set import CompareSet
+from napari_phaset3m.gui.error_words import error_line
 from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.session import Session
 
@@ -120,9 +121,7 @@ class CompareWork(QObject):
         if error is None:
             self._then(value)
         else:
-            text = " ".join(str(error).split()) or type(error).__name__
-            known = isinstance(error, PhaseT3MError | MemoryError)
-            self.failed.emit(what, text if known else f"{type(error).__name__}: {text}")
+            self.failed.emit(what, error_line(error))
         self.changed.emit()
 
     def _on_lost(self, error: Exception) -> None:

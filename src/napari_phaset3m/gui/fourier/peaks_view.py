@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import error_line
 from napari_phaset3m.gui.fourier.peak_table import PeakTable, frequency_of, peak_name
 from napari_phaset3m.gui.theme import ElidedLabel, set_role
 from napari_phaset3m.gui.widgets.binding import follow
@@ -90,8 +90,7 @@ class PeaksView(QWidget):
     def _on_error(self, error: Exception) -> None:
         self._busy = False
         self._refresh()
-        known = isinstance(error, PhaseT3MError)
-        self._say(str(error) if known else f"{type(error).__name__}: {error}", "error")
+        self._say(error_line(error), "error")
 
     def _say(self, text: str, role: str = "muted") -> None:
         set_role(self.says, role)

@@ -14,6 +14,7 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 from psygnal import Signal
+from qtpy.compat import isalive
 
 from napari_phaset3m.gui.canvas.frame import KeptInFrame
 from napari_phaset3m.gui.layers.scale_bar import write_plainly
@@ -97,12 +98,15 @@ class LayerPublisher:
 
     @property
     def viewer(self) -> ViewerModel | None:
-        """The viewer, unless it is gone."""
-        return self._viewer()
+        """The viewer, unless it is gone; a closed window leaves its viewer behind, which can show nothing."""
+        viewer = self._viewer()
+        window = getattr(viewer, "window", None)
+        inner = getattr(window, "_qt_window", None)
+        return viewer if window is None or (inner is not None and isalive(inner)) else None
 
     def layer(self, key: str) -> Layer | None:
         """Return the layer of a key, unless there is none or the user deleted it."""
-        viewer, shown = self._viewer(), self._shown.get(key)
+        viewer, shown = self.viewer, self._shown.get(key)
         layer = shown.layer() if shown is not None else None
         return layer if viewer is not None and layer is not None and layer in viewer.layers else None
 
@@ -124,7 +128,7 @@ class LayerPublisher:
 
     def reset_view(self) -> None:
         """Frame what is in the viewer."""
-        viewer = self._viewer()
+        viewer = self.viewer
         if viewer is not None:
             viewer.reset_view()
 
@@ -133,7 +137,7 @@ class LayerPublisher:
 
         Between two voxels they take the upper one, as central slices (``n // 2``) do everywhere.
         """
-        viewer = self._viewer()
+        viewer = self.viewer
         if viewer is not None:
             dims = viewer.dims
             axes = range(dims.ndim)[-3:]
@@ -169,7 +173,7 @@ class LayerPublisher:
         """
         self._newest[key] = spec
         self.published.emit(key, spec)
-        viewer = self._viewer()
+        viewer = self.viewer
         if viewer is None:
             return None
         layer = self.layer(key)
@@ -197,7 +201,7 @@ class LayerPublisher:
 
     def remove(self, key: str, *, only_empty: bool = False) -> None:
         """Take a layer out of the viewer (``only_empty``: unless something was shown in it)."""
-        layer, viewer = self.layer(key), self._viewer()
+        layer, viewer = self.layer(key), self.viewer
         if layer is None or viewer is None or (only_empty and not self._shown[key].empty):
             return
         del self._shown[key]
@@ -205,7 +209,7 @@ class LayerPublisher:
 
     def turn_to_volume(self, images: str) -> bool:
         """Turn the canvas to 3D and put the images (their key) aside; whether there was anything to do."""
-        viewer = self._viewer()
+        viewer = self.viewer
         if viewer is None or viewer.dims.ndisplay == 3:
             return False
         layer = self.layer(images)
@@ -214,19 +218,25 @@ class LayerPublisher:
         viewer.dims.ndisplay = 3
         return True
 
+    def flatten(self) -> None:
+        """Turn the canvas to 2D."""
+        viewer = self.viewer
+        if viewer is not None:
+            viewer.dims.ndisplay = 2
+
     def bring_forward(self, key: str) -> None:
         """Show a flat layer as it is meant to be seen, and in front."""
-        viewer, layer = self._viewer(), self.layer(key)
+        viewer, layer = self.viewer, self.layer(key)
         if viewer is None or layer is None:
             return
-        viewer.dims.ndisplay = 2
+        self.flatten()
         layer.visible = True
         viewer.layers.move(viewer.layers.index(layer), len(viewer.layers))
         viewer.reset_view()
 
     def hidden(self, key: str) -> bool:
         """Tell whether a flat layer cannot be seen now (none, invisible, or the canvas is in 3D)."""
-        viewer, layer = self._viewer(), self.layer(key)
+        viewer, layer = self.viewer, self.layer(key)
         return viewer is None or layer is None or not layer.visible or viewer.dims.ndisplay == 3
 
     def _add(self, viewer: ViewerModel, key: str, spec: LayerSpec, empty: bool) -> Layer:

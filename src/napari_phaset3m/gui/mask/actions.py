@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.analyse.masks import Combine, Recipe
 from napari_phaset3m.errors import DataError, PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, tried
 from napari_phaset3m.gui.layers.publisher import LayerSpec
 from napari_phaset3m.gui.layers.volumes import show_opened
 from napari_phaset3m.gui.mask.compute import fitting
@@ -94,12 +95,12 @@ class MaskActions(QObject):
     def open_volume(self, path: Path) -> None:
         """Read a volume to make a mask of."""
         self.said.emit(f"Opening {path.name} …", "muted")
-        in_background(partial(_tried, partial(_open, path)), self._on_opened, self._on_crash)
+        in_background(partial(tried, partial(_open, path)), self._on_opened, self._on_crash)
 
     def load(self, path: Path) -> None:
         """Take over the recipe of a mask or file; a mask without one becomes a step itself."""
         self.said.emit(f"Loading {path.name} …", "muted")
-        in_background(partial(_tried, partial(_load, path)), self._on_loaded, self._on_crash)
+        in_background(partial(tried, partial(_load, path)), self._on_loaded, self._on_crash)
 
     def _write(self, write: Any, path: Path) -> None:
         result, source = self._work.result, self._work.source
@@ -107,7 +108,7 @@ class MaskActions(QObject):
             return
         job = partial(write, result, source, path)
         self.said.emit("Saving …", "muted")
-        in_background(partial(_tried, job), self._on_written, self._on_crash)
+        in_background(partial(tried, job), self._on_written, self._on_crash)
 
     def _on_written(self, outcome: tuple[Any, Exception | None]) -> None:
         done, error = outcome
@@ -150,7 +151,7 @@ class MaskActions(QObject):
             raise error
 
     def _refuse(self, error: Exception) -> None:
-        self.said.emit(" ".join(str(error).split()) or type(error).__name__, "error")
+        self.said.emit(one_line(error), "error")
 
     def _show(self, volume: Volume, path: Path) -> None:
         from napari_phaset3m.jobs.frames import display_limits
@@ -171,13 +172,6 @@ class MaskActions(QObject):
         if layer is not None:
             layer.visible = True
             show_opened(publisher, layer)
-
-
-def _tried(job: Any) -> tuple[Any, Exception | None]:
-    try:
-        return job(), None
-    except PhaseT3MError as error:
-        return None, error
 
 
 def _open(path: Path) -> Volume:

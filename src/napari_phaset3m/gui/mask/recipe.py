@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_phaset3m.analyse import masks
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.gui.mask.rows import TITLES, StepRow
 from napari_phaset3m.gui.mask.work import MaskWork
 from napari_phaset3m.gui.theme import label, rule
@@ -96,7 +97,7 @@ class RecipeEditor(QWidget):
         try:
             self._work.set_steps(tuple(steps), merge)
         except ConfigError as error:
-            self.refused.emit(" ".join(str(error).split()), "error")
+            self.refused.emit(one_line(error), "error")
             self.refresh()
             return
         self.refused.emit("", "muted")
@@ -107,7 +108,7 @@ class RecipeEditor(QWidget):
         try:
             steps[number] = type(steps[number]).parse(**fields)
         except ConfigError as error:
-            self.refused.emit(" ".join(str(error).split()), "error")
+            self.refused.emit(one_line(error), "error")
             self.refresh()
             return
         self._change(steps, merge=(number, field))

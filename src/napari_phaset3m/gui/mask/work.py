@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_phaset3m.analyse.masks import Recipe, automatic
 from napari_phaset3m.analyse.masks_make import MaskResult, StepCache
 from napari_phaset3m.errors import CancelledError, ConfigError, PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, with_kind
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.mask.compute import (
     Outcome,
@@ -171,7 +172,7 @@ class MaskWork(QObject):
             return
         if found is None:
             self._running = 0
-            self._fail(" ".join(str(error).split()))
+            self._fail(one_line(error))
             return
         self.result, self.preview, self.error = found.result, found.preview, ""
         self._show(found)
@@ -182,9 +183,7 @@ class MaskWork(QObject):
         self.computed.emit()
 
     def _window_gone(self) -> bool:
-        # A closed window leaves its viewer behind, in which nothing may be shown any more.
-        window = getattr(self.publisher.viewer, "window", None)
-        return window is not None and not hasattr(window, "_qt_window")
+        return self.publisher.viewer is None
 
     def _fail(self, error: str) -> None:
         """There is no mask: its layer is emptied, so that no outline of before misleads."""
@@ -196,7 +195,7 @@ class MaskWork(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = 0
-        self._fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._fail(with_kind(error))
         if not isinstance(error, MemoryError):
             raise error
 
@@ -226,12 +225,12 @@ class MaskWork(QObject):
         if stroke != self._stroke:  # a later stroke holds this one too
             return
         if error is not None:
-            self._fail(" ".join(str(error).split()))
+            self._fail(one_line(error))
             return
         try:
             self.set_steps(with_correction(self.steps, correction))
         except ConfigError as refused:
-            self._fail(" ".join(str(refused).split()))
+            self._fail(one_line(refused))
 
     def close(self) -> None:
         """Give up what is being worked out."""

@@ -7,6 +7,7 @@ import numpy as np
 from napari_phaset3m.analyse.ctf import series_microscope
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingCurve, RingPicture, ring_curve, ring_picture
 from napari_phaset3m.prepare.ctf.group import image_spectra, tile_for
@@ -54,4 +55,15 @@ def told(
     try:
         return token, rings(series, config, image), ""
     except PhaseT3MError as error:
-        return token, None, " ".join(str(error).split())
+        return token, None, one_line(error)
+
+
+def stated(series: TiltFocalSeries, tilt: int, focus: int) -> ImageCtf | None:
+    """What the series states of an image's transfer; None without a defocus."""
+    if series.defocus_angstrom is None:
+        return None
+    return ImageCtf(
+        tilt, focus, "stated", float(series.defocus_angstrom[tilt, focus]),
+        c12_angstrom=float(series.aberrations.get("C12", 0.0)),
+        phi12_rad=float(series.aberrations.get("phi12", 0.0)),
+    )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_phaset3m.gui.microscope.ctf_work import DOUBTFUL, CtfWork
+from napari_phaset3m.gui.plots.seen_view import SeenView
 from napari_phaset3m.gui.plots.tilt_plot import TiltCurve, TiltPlot
 from napari_phaset3m.gui.widgets.binding import follow
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import Session
 
 TITLE = "CTF"
-_REFRESH_MS = 60
 
 
-class CtfView(QWidget):
+class CtfView(SeenView):
     """Two plots beside each other.
 
     Parameters
@@ -41,24 +40,11 @@ class CtfView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.curve, 1)
         layout.addWidget(self.defocus, 1)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
         self.defocus.clicked.connect(self._on_clicked)
-        work.changed.connect(self._soon)
-        work.drawn.connect(self._soon)
-        follow(session.events.shown_image, self._soon)
+        work.changed.connect(self.soon)
+        work.drawn.connect(self.soon)
+        follow(session.events.shown_image, self.soon)
         self.refresh()
-
-    def showEvent(self, event: Any) -> None:
-        """Catch up."""
-        super().showEvent(event)
-        self._soon()
-
-    def _soon(self, *_: object) -> None:
-        if self.isVisible():
-            self._timer.start()
 
     def _on_clicked(self, tilt: int, focus: int) -> None:
         self._session.shown_image = (tilt, focus)

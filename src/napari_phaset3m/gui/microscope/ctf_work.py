@@ -9,8 +9,9 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
-from napari_phaset3m.gui.microscope.ctf_pictures import told
+from napari_phaset3m.gui.microscope.ctf_pictures import stated, told
 from napari_phaset3m.gui.microscope.ctf_words import in_nm, stand_in_words, why_unsupported
 from napari_phaset3m.gui.steps.driver import StepDriver, step_driver_for
 from napari_phaset3m.gui.steps.events import Job, Update
@@ -58,7 +59,8 @@ class CtfWork(QObject):
         self.driver: StepDriver = step_driver_for(session)
         self.config = CtfConfig()
         self.result: CtfResult | None = None
-        self.applied = False
+        #: Defocus that was written into the series, as long as the result is what was written.
+        self._written: np.ndarray | None = None
         self.picture: RingPicture | None = None
         self.curve: RingCurve | None = None
         self.error = ""
@@ -96,7 +98,7 @@ class CtfWork(QObject):
         if result is not None and series is not None:
             grid = (len(result.images), len(result.images[0]))
             if grid != (series.n_tilt, series.n_focus) or generation != self._generation:
-                self.result, self._past, self.applied = None, [], False
+                self.result, self._past, self._written = None, [], None
         self._generation = generation
         self.request()
         self.changed.emit()
@@ -122,7 +124,7 @@ class CtfWork(QObject):
             self.driver.start(TOPIC, "CTF fit", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
-        self.result, self._past, self.applied = done.result, [], False
+        self.result, self._past, self._written = done.result, [], None
         self.driver.say(TOPIC, in_nm(done.result.message), "good" if done.result.supported else "warning")
         self.request()
         self.changed.emit()
@@ -135,15 +137,7 @@ class CtfWork(QObject):
         if series is None:
             return None
         tilt, focus = self.place()
-        if self.result is not None:
-            return self.result.images[tilt][focus]
-        if series.defocus_angstrom is None:
-            return None
-        return ImageCtf(
-            tilt, focus, "stated", float(series.defocus_angstrom[tilt, focus]),
-            c12_angstrom=float(series.aberrations.get("C12", 0.0)),
-            phi12_rad=float(series.aberrations.get("phi12", 0.0)),
-        )  # fmt: skip
+        return stated(series, tilt, focus) if self.result is None else self.result.images[tilt][focus]
 
     def place(self) -> tuple[int, int]:
         """(tilt index, focus index) of the shown image, inside the series."""
@@ -166,7 +160,7 @@ class CtfWork(QObject):
         if told_of:
             self.driver.say(TOPIC, told_of, "warning")
         self._past = [*self._past[-100:], self.result]
-        self.result, self.applied = changed, False
+        self.result, self._written = changed, None
         self.request()
         self.changed.emit()
 
@@ -189,7 +183,7 @@ class CtfWork(QObject):
         """Take the last correction back."""
         if self._past and not self.driver.busy:
             self.result = self._past.pop()
-            self.applied = False
+            self._written = None
             self.request()
             self.changed.emit()
 
@@ -212,6 +206,14 @@ class CtfWork(QObject):
 
     # into the series
 
+    @property
+    def applied(self) -> bool:
+        """Whether the series has what was found; not once that was undone."""
+        series, written = self._session.series, self._written
+        if series is None or written is None or series.defocus_angstrom is None:
+            return False
+        return bool(np.array_equal(series.defocus_angstrom, written))
+
     def why_not_apply(self) -> str:
         """Why nothing can be written into the series; empty when it can."""
         if self.result is None:
@@ -230,14 +232,14 @@ class CtfWork(QObject):
         except PhaseT3MError as error:
             self.driver.say(TOPIC, in_step_words(error), "error")
             return
+        self._written = changed.defocus_angstrom
         self._session.apply(changed, APPLIED)
-        self.applied = True
         self.driver.say(TOPIC, "Applied: the series has this defocus now", "good")
         self.changed.emit()
 
     def revert(self) -> None:
         """Drop the fit; the series stays as it is."""
-        self.result, self._past, self.applied = None, [], False
+        self.result, self._past, self._written = None, [], None
         self.driver.retract(TOPIC)
         self.request()
         self.changed.emit()
@@ -280,7 +282,7 @@ class CtfWork(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = False
-        self._put(None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._put(None, with_kind(error))
         if not isinstance(error, MemoryError):
             raise error
 

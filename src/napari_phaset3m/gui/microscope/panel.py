@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
@@ -34,7 +34,7 @@ from napari_phaset3m.gui.theme import (
     rule,
     set_role,
 )
-from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.calm_wheel import calm_wheel
 from napari_phaset3m.gui.widgets.editors import Fold
@@ -132,8 +132,8 @@ class MicroscopePanel(ScrollPanel):
         self._inside.setVisible(index == 0)
         if index == 1 or self._optimise is not None:
             self.optimise.setVisible(index == 1)
-        if index == 0 and self.isVisible():
-            QTimer.singleShot(0, self._show_view)
+        if self.isVisible():
+            bring_up(self, self._view_of_page)
 
     def _hand(self) -> QGridLayout:
         self.defocus = QDoubleSpinBox()
@@ -262,11 +262,7 @@ class MicroscopePanel(ScrollPanel):
         """Bring the plots to the front."""
         super().showEvent(event)
         self.work.request()
-        if self.tabs.currentIndex() == 0:
-            QTimer.singleShot(0, self._show_view)
+        bring_up(self, self._view_of_page)
 
-    def _show_view(self) -> None:
-        # In a turn of its own, after the panel has been drawn: both at once would hold the window.
-        view = self.view() if self.isVisible() and self.tabs.currentIndex() == 0 else None
-        if view is not None:
-            bring_forward(view)
+    def _view_of_page(self) -> CtfView | None:
+        return self.view() if self.tabs.currentIndex() == 0 else None

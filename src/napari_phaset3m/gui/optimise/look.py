@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, with_kind
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.worker import in_background
@@ -88,7 +89,7 @@ class Look(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = None
-        self._put(None, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._put(None, with_kind(error))
 
     def _put(self, picture: np.ndarray | None, text: str) -> None:
         if picture is None:
@@ -149,4 +150,4 @@ def _told(
         maps = [shift_map(one, other, scale) for one, other in zip(measured, model, strict=True)]
         return series, tilt, (measured, model, maps), ""
     except PhaseT3MError as error:
-        return series, tilt, None, " ".join(str(error).split())
+        return series, tilt, None, one_line(error)

@@ -31,7 +31,7 @@ from napari_phaset3m.gui.optimise.words import (
 from napari_phaset3m.gui.optimise.work import TOPIC, OptimiseWork, optimise_work_for
 from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, label, set_role
-from napari_phaset3m.gui.view_tab import bring_forward, tab_of
+from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.editors import Fold
@@ -120,7 +120,7 @@ class OptimisePanel(QWidget):
         self.calls.setValue(self.work.plan.config.search.calls)
         self.calls.setToolTip("At most so many in each search")
         row = QHBoxLayout()
-        row.setSpacing(6)
+        row.setSpacing(LINE_SPACING)
         row.addWidget(self.mode, 1)
         row.addWidget(label("Trials"))
         row.addWidget(self.calls)
@@ -197,7 +197,7 @@ class OptimisePanel(QWidget):
         for widget in (self.table, self.mode, self.calls, self.keep, self.form):
             widget.setEnabled(not busy)
         for name in _GRADIENT:
-            editor = self.form.editors[name]
+            editor = self.form.editor(name)
             enable(editor.widget, "" if plan.auto else "Only used with gradient", editor.tip)
         self.file.set_full_text(
             _NO_FILE if plan.journal is None else plan.journal.name, str(plan.journal or "")
@@ -242,6 +242,4 @@ class OptimisePanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Bring the plots to the front."""
         super().showEvent(event)
-        view = self.view()
-        if view is not None:
-            bring_forward(view)
+        bring_up(self, self.view)

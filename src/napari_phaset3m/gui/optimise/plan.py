@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.gui.optimise.units import shown, shown_unit
 from napari_phaset3m.optimise.auto import AutoConfig
 from napari_phaset3m.optimise.checks import bounds, check
@@ -139,7 +140,7 @@ def reason(plan: Plan, name: str, series: TiltFocalSeries, config: Reconstructio
 
 
 def _in_words(error: ConfigError) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     for name, parameter in PARAMETERS.items():
         if text.startswith(f"{name}:") or text.startswith(f"bounds of {name}:"):
             return text.replace(f"bounds of {name}", parameter.label, 1).replace(name, parameter.label, 1)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QStackedWidget,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_phaset3m.gui.optimise.correlation import CorrelationTable
 from napari_phaset3m.gui.optimise.look import Look, ShiftPlot
 from napari_phaset3m.gui.optimise.units import shown_unit, title
 from napari_phaset3m.gui.optimise.words import determined_of
+from napari_phaset3m.gui.plots.seen_view import SeenView
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot, TiltCurve, TiltPlot, name_axis
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.optimise.parameters import PARAMETERS
@@ -28,10 +27,9 @@ if TYPE_CHECKING:
     from napari_phaset3m.session import Session
 
 TITLE = "Optimise"
-_REFRESH_MS = 60
 
 
-class OptimiseView(QWidget):
+class OptimiseView(SeenView):
     """Convergence, a slice of the posterior, and correlations beside each other.
 
     Parameters
@@ -63,12 +61,8 @@ class OptimiseView(QWidget):
         for page in (self.correlation, self.images, self.shifts):
             self.side.addWidget(page)
         self._arrange()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
-        work.changed.connect(self._soon)
-        work.drawn.connect(self._soon)
+        work.changed.connect(self.soon)
+        work.drawn.connect(self.soon)
         self.look.drawn.connect(self._draw_images)
         for box in (self.which, self.first, self.second, self.right):
             box.activated.connect(self.refresh)
@@ -93,15 +87,6 @@ class OptimiseView(QWidget):
         side.addWidget(self.right)
         side.addWidget(self.side, 1)
         layout.addLayout(side, 3)
-
-    def showEvent(self, event: Any) -> None:
-        """Catch up."""
-        super().showEvent(event)
-        self._soon()
-
-    def _soon(self, *_: object) -> None:
-        if self.isVisible():
-            self._timer.start()
 
     def refresh(self, *_: object) -> None:
         """Draw what there is."""

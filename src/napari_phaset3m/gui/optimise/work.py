@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, LayerSpec, publisher_for
 from napari_phaset3m.gui.layers.volumes import AXIS_LABELS, placement, turn_to_volume
 from napari_phaset3m.gui.optimise.plan import Plan, reason, refusal
@@ -173,7 +174,7 @@ class OptimiseWork(QObject):
 
     def _on_crash(self, error: Exception) -> None:
         self._running = False
-        self.driver.say(TOPIC, f"{type(error).__name__}: {' '.join(str(error).split())}", "error")
+        self.driver.say(TOPIC, with_kind(error), "error")
 
     # into the series
 

@@ -11,6 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, with_kind
 from napari_phaset3m.gui.worker import WindowWatch, in_background
 
 #: Gets a callback for progress that raises when it is to end.
@@ -108,7 +109,7 @@ class PaperWork(QObject):
         if error is None:
             self.previewed.emit(found)
         elif not isinstance(error, CancelledError):
-            self.said.emit(_line(error), "error")
+            self.said.emit(one_line(error), "error")
         if self._wanted is not None and not self._timer.isActive():
             self._next()
 
@@ -120,14 +121,14 @@ class PaperWork(QObject):
         elif isinstance(error, CancelledError):
             self.said.emit("Cancelled; nothing was written", "muted")
         else:
-            self.said.emit(f"Not saved: {_line(error)}", "error")
+            self.said.emit(f"Not saved: {one_line(error)}", "error")
         self.changed.emit()
         if self._wanted is not None:
             self._next()
 
     def _on_crash(self, error: Exception) -> None:
         self.saving = self._drawing = False
-        self.said.emit(f"{type(error).__name__}: {_line(error)}", "error")
+        self.said.emit(with_kind(error), "error")
         self.changed.emit()
         raise error
 
@@ -137,7 +138,3 @@ def _tried(show: Callable[[str, float], None], job: Job) -> tuple[Any, Exception
         return job(show), None
     except (PhaseT3MError, MemoryError) as error:
         return None, error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -35,10 +35,9 @@ class ErrorPlot(QWidget):
         self._pg, self._session = pg, session
         self._curves: dict[str, tuple[Any, Any]] = {}
         axes = {"bottom": SweepAxis("bottom"), "left": LogAxis("left")}
-        self.plot = pg.PlotWidget(self, axisItems=axes)
+        self.plot = pg.PlotWidget(self, axisItems=axes, enableMenu=False)
         outlive(self.plot)
         self.plot.setLogMode(y=True)
-        self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setToolTip("Relative misfit of the images (dimensionless). Drag to pan, wheel to zoom.")
         self.legend = self.plot.addLegend(offset=(-12, 8))

@@ -73,8 +73,7 @@ class TiltPlot(QWidget):
         as_high_as_needed = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         as_high_as_needed.setHeightForWidth(True)
         self.legend.setSizePolicy(as_high_as_needed)
-        self.plot = pg.PlotWidget(self)
-        self.plot.setMenuEnabled(False)
+        self.plot = pg.PlotWidget(self, enableMenu=False)
         self.plot.hideButtons()
         self.plot.setMinimumSize(110, 70)
         self.plot.setToolTip(
@@ -113,14 +112,7 @@ class TiltPlot(QWidget):
         colours = theme_colours()
         self.plot.setBackground(colours.background)
         for side, text in (("bottom", self._xlabel), ("left", self._ylabel)):
-            axis = self.plot.getAxis(side)
-            axis.setPen(self._pg.mkPen(colours.faint))
-            axis.setTextPen(colours.text)
-            plain_numbers(axis)
-            font = self.font()
-            font.setPointSizeF(0.85 * font.pointSizeF())
-            axis.setStyle(hideOverlappingLabels=True, tickFont=font)
-            axis.setLabel(text, color=colours.text)
+            _style(self.plot.getAxis(side), self, text)
         self.plot.showGrid(x=False, y=True, alpha=0.12)
         self._line.setPen(self._pg.mkPen(colours.faint, style=Qt.PenStyle.DashLine))
         self.mark(self._marked)
@@ -209,8 +201,7 @@ class PicturePlot(QWidget):
         self._rect: tuple[float, ...] = ()
         self.title = label("", "muted")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.plot = pg.PlotWidget(self)
-        self.plot.setMenuEnabled(False)
+        self.plot = pg.PlotWidget(self, enableMenu=False)
         self.plot.hideButtons()
         self.plot.setMinimumSize(80, 60)
         self.plot.getViewBox().setAspectLocked(square)
@@ -252,19 +243,24 @@ class PicturePlot(QWidget):
         self.plot.setBackground(colours.background)
         for side, text in self._labels.items():
             self.plot.showAxis(side, bool(text))
-            axis = self.plot.getAxis(side)
-            axis.setPen(self._pg.mkPen(colours.faint))
-            axis.setTextPen(colours.text)
-            plain_numbers(axis)
-            font = self.font()
-            font.setPointSizeF(0.85 * font.pointSizeF())
-            axis.setStyle(hideOverlappingLabels=True, tickFont=font)
-            if text:
-                axis.setLabel(text, color=colours.text)
+            _style(self.plot.getAxis(side), self, text)
 
     def _on_scene(self, click: Any) -> None:
         if click.double():
             self.plot.autoRange(padding=0)
+
+
+def _style(axis: Any, plot: QWidget, text: str) -> None:
+    """Give an axis the theme's colours, small numbers as they are, and its name."""
+    colours = theme_colours()
+    axis.setPen(colours.faint)
+    axis.setTextPen(colours.text)
+    plain_numbers(axis)
+    font = plot.font()
+    font.setPointSizeF(0.85 * font.pointSizeF())
+    axis.setStyle(hideOverlappingLabels=True, tickFont=font)
+    if text:
+        axis.setLabel(text, color=colours.text)
 
 
 def _lookup(name: str) -> np.ndarray:

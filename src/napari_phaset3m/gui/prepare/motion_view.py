@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.plots.seen_view import SeenView
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot, TiltCurve, TiltPlot
 from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.widgets.binding import follow
@@ -23,7 +24,7 @@ _WIDTH = 150
 _PICTURE = 256
 
 
-class MotionView(QWidget):
+class MotionView(SeenView):
     """Drift against frame, and the image before and after.
 
     Parameters
@@ -53,22 +54,9 @@ class MotionView(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         for widget, weight in ((side, 0), (self.drift, 3), (self.before, 2), (self.after, 2)):
             layout.addWidget(widget, weight)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(60)
-        self._timer.timeout.connect(self.refresh)
-        work.changed.connect(self._soon)
-        follow(session.events.shown_image, self._soon)
+        work.changed.connect(self.soon)
+        follow(session.events.shown_image, self.soon)
         self.refresh()
-
-    def showEvent(self, event: Any) -> None:
-        """Catch up."""
-        super().showEvent(event)
-        self._soon()
-
-    def _soon(self, *_: object) -> None:
-        if self.isVisible():
-            self._timer.start()
 
     def refresh(self) -> None:
         """Draw the shown image's movie."""

@@ -215,14 +215,17 @@ class PreparePanel(Column):
             button.setEnabled(not why)
             button.setToolTip(why or tip)
             button.setChecked(on and not why)
-        wrong = work.error and STEPS[work.watched].preview is not None
+        failed = "" if work.watched else work.failure
+        wrong = failed or (work.error and STEPS[work.watched].preview is not None)
         set_role(self.preview_text, "error" if wrong else "muted")
         last = self._session.history.current
         if work.watched:
             told = "working it out …" if work.computing else STEPS[work.watched].label
             self.preview_text.setText(work.error or f"Preview: {told}")
         else:
-            self.preview_text.setText(why or (f"Last step: {last.name}" if last is not None else ""))
+            self.preview_text.setText(
+                failed or why or (f"Last step: {last.name}" if last is not None else "")
+            )
 
     def view(self) -> MotionView | None:
         """Drift of the movies, below the canvas; None where there is no window."""

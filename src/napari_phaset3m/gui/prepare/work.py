@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, LayerSpec, publisher_for
 from napari_phaset3m.gui.steps.driver import NO_SERIES, StepDriver, step_driver_for
@@ -100,9 +101,14 @@ class PrepareWork(QObject):
 
     def _settle(self) -> None:
         """Take away what was said against choices that are others now."""
-        topic, _, role = self.driver.last_said
-        if not self.driver.busy and (topic, role) == (TOPIC, "error"):
+        if self.failure:
             self.driver.say(TOPIC, "")
+
+    @property
+    def failure(self) -> str:
+        """Why the last run ended without a result; empty when it has one, or the choices are others now."""
+        topic, text, role = self.driver.last_said
+        return text if not self.driver.busy and (topic, role) == (TOPIC, "error") else ""
 
     def selected(self) -> list[str]:
         """Steps that are to be run, in order."""
@@ -153,7 +159,9 @@ class PrepareWork(QObject):
             return NO_SERIES
         if self.watched:
             return self.error
-        return "" if self._session.history.can_undo else "Unfold a step to preview it, or run one"
+        if self._session.history.can_undo:
+            return ""
+        return self.failure or "Unfold a step to preview it, or run one"
 
     def set_after(self, after: bool) -> None:
         """Show the image after, or before the step (the unfolded one, else the last that was run)."""
@@ -209,7 +217,7 @@ class PrepareWork(QObject):
         self.previewed.emit()
 
     def _on_crash(self, error: Exception) -> None:
-        self.computing, self.error = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.computing, self.error = False, with_kind(error)
         self.previewed.emit()
         if not isinstance(error, MemoryError):
             raise error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, with_kind
 from napari_phaset3m.gui.project.layers import capture_layers
 from napari_phaset3m.gui.project.open import fill_session
 from napari_phaset3m.gui.project.state import UNNAMED, ProjectState
@@ -148,7 +149,7 @@ class ProjectDriver(ProjectState):
         (saved, error), (store, folder) = answer, self._ended()
         if saved is None:
             self.dirty = True
-            self._fail(f"{NOT_SAVED}: {' '.join(str(error).split())}")
+            self._fail(f"{NOT_SAVED}: {one_line(error)}")
             if folder == self.folder and not self._closed:
                 self._timer.start(RETRY_MS)
             return
@@ -215,7 +216,7 @@ class ProjectDriver(ProjectState):
     def _on_loaded(self, answer: tuple[Loaded | None, Exception | None]) -> None:
         (loaded, error), (store, folder) = answer, self._ended()
         if loaded is None:
-            self._fail(" ".join(str(error).split()))
+            self._fail(one_line(error))
             return
         self._release()
         holder, self.read_only, self._made_of = None, False, {}
@@ -241,7 +242,7 @@ class ProjectDriver(ProjectState):
             holder = lock.take(self.token)
         except PhaseT3MError as error:  # a folder that cannot be written to can still be looked at
             self.read_only = True
-            self.said.emit(" ".join(str(error).split()), "warning")
+            self.said.emit(one_line(error), "warning")
             return None
         self.read_only = holder is not None
         return holder
@@ -280,7 +281,7 @@ class ProjectDriver(ProjectState):
 
     def _on_crash(self, error: Exception) -> None:
         self._ended()
-        self._fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._fail(with_kind(error))
         raise error
 
 

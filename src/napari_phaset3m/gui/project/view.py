@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.compat import isalive
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.io.provenance import jsonable
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def restore_panels(session: Session, viewer: ViewerModel, told: Mapping[str, Any
         try:
             restore(session, viewer, told[key])
         except (ConfigError, KeyError, TypeError, ValueError) as error:
-            refused.append(f"Settings of {key.removesuffix(' work')}: {' '.join(str(error).split())}")
+            refused.append(f"Settings of {key.removesuffix(' work')}: {one_line(error)}")
     return refused
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import error_line, report
 from napari_phaset3m.gui.layers.publisher import publisher_for
 from napari_phaset3m.gui.layers.volumes import absorption_key, import_for_display, turn_to_volume
 from napari_phaset3m.gui.reconstruct.live_tilt import SERIES_KEY
@@ -249,16 +250,12 @@ class JobDriver(QObject):
 
     def _on_error(self, error: Exception) -> None:
         run_id = self._session.active_run
-        text = in_window(error)
-        if not isinstance(error, PhaseT3MError | MemoryError):
-            text = f"{type(error).__name__}: {text}"
+        text = error_line(error, in_window)
         if run_id is not None:
             self._session.update_run(run_id, status="failed", error=text)
         self._session.message = f"Failed: {text}"
         if not isinstance(error, PhaseT3MError):
-            from napari.utils.notifications import notification_manager
-
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+            report(error)
 
     def _on_finished(self) -> None:
         session, run_id = self._session, self._session.active_run

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
-from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import error_line
 from napari_phaset3m.gui.runs.words import in_window
 from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.gui.widgets.binding import follow, format_bytes, format_seconds
@@ -104,8 +104,7 @@ class ForecastLine(QLabel):
         if self._is_stale():
             return
         self.setText("")
-        known = isinstance(error, PhaseT3MError)
-        self.blocker = in_window(error) if known else f"{type(error).__name__}: {error}"
+        self.blocker = error_line(error, in_window)
         self.changed.emit()
 
 

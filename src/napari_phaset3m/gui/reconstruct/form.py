@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -54,7 +55,9 @@ class ReconstructForm(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.editors: dict[str, Editor] = {}
+        self._editors: dict[str, Editor] = {}
+        #: Rows that nobody has looked at, with where they go: all at once would hold the window.
+        self._waiting: dict[str, tuple[QFormLayout, Sequence[Row]]] = {}
         self._labels: dict[str, QLabel] = {}
         self.main = QFormLayout()
         layout = QVBoxLayout(self)
@@ -110,15 +113,31 @@ class ReconstructForm(QWidget):
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
-        self._fill(form, rows)
-        return Fold(title, content)
+        self._waiting[title] = form, rows
+        fold = Fold(title, content)
+        fold.heading.toggled.connect(partial(self._make, title))
+        return fold
+
+    def _make(self, title: str, *_: object) -> None:
+        """Make the rows of a fold, unless they are there."""
+        if title in self._waiting:
+            form, rows = self._waiting.pop(title)
+            self._fill(form, rows)
+            self._show([row.path for row in rows])
+
+    @property
+    def editors(self) -> dict[str, Editor]:
+        """What edits each field, by its dotted path; makes all rows."""
+        for title in list(self._waiting):
+            self._make(title)
+        return self._editors
 
     def _fill(self, form: QFormLayout, rows: Sequence[Row]) -> None:
         form.setHorizontalSpacing(10)
         form.setVerticalSpacing(5)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for row in rows:
-            editor = self.editors[row.path] = Editor(row, field_of(row.path))
+            editor = self._editors[row.path] = Editor(row, field_of(row.path))
             editor.tip = wrapped(help_of(row))
             editor.connect(self._on_edited)
             if isinstance(editor.widget, QCheckBox):
@@ -133,7 +152,7 @@ class ReconstructForm(QWidget):
 
     def _on_edited(self, *_: object) -> None:
         path = self.sender().objectName()
-        editor = self.editors[path]
+        editor = self._editors[path]
         try:
             config = with_value(self._session.config, path, editor.value())
         except ConfigError as error:
@@ -146,17 +165,21 @@ class ReconstructForm(QWidget):
 
     def take_typed(self) -> None:
         """Take over what was typed and not yet left: not everywhere does a button take the focus."""
-        for editor in self.editors.values():
+        for editor in self._editors.values():
             if isinstance(editor.widget, QAbstractSpinBox):
                 editor.widget.interpretText()
 
     def refresh(self) -> None:
         """Show what the session's config holds."""
-        config = self._session.config
         self._show_preset()
-        if config.method != self._own_of:
-            self._arrange(config.method)
-        for path, editor in self.editors.items():
+        if self._session.config.method != self._own_of:
+            self._arrange(self._session.config.method)
+        self._show(self._editors)
+
+    def _show(self, paths: Iterable[str]) -> None:
+        config = self._session.config
+        for path in paths:
+            editor = self._editors[path]
             editor.show_value(value_at(config, path))
             reason = reason_unused(config, path)
             editor.widget.setEnabled(not reason)
@@ -170,7 +193,7 @@ class ReconstructForm(QWidget):
             self._own.takeRow(0)
         for row in METHOD:
             used = row.path in METHODS[method].parameters
-            for widget in (labels[row.path], self.editors[row.path].widget):
+            for widget in (labels[row.path], self._editors[row.path].widget):
                 widget.setVisible(used)
             if used:
-                self._own.addRow(labels[row.path], self.editors[row.path].widget)
+                self._own.addRow(labels[row.path], self._editors[row.path].widget)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_phaset3m.analyse.fourier import log_power
 from napari_phaset3m.gui.analyse.compute import SlicesResult
 from napari_phaset3m.gui.analyse.slices import SlicesView
+from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.layers.publisher import publisher_for
 from napari_phaset3m.gui.theme import curve_colours, label
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
@@ -252,7 +253,7 @@ class LiveSlices(QWidget):
 
     def _on_crash(self, error: Exception) -> None:
         self._busy = False
-        self.info.setText(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self.info.setText(with_kind(error))
 
 
 def place_words(point: Point) -> str:

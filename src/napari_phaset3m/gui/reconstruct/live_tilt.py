@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_phaset3m.errors import PhaseT3MError
+from napari_phaset3m.gui.error_words import one_line, with_kind
 from napari_phaset3m.gui.plots.tilt_plot import PicturePlot
 from napari_phaset3m.gui.theme import label
 from napari_phaset3m.gui.view_tab import bring_forward, tab_of
@@ -59,7 +60,7 @@ def simulate(
     try:
         pair, error = simulated(series, config, frame.volume, tilt), ""
     except PhaseT3MError as problem:
-        pair, error = None, " ".join(str(problem).split())
+        pair, error = None, one_line(problem)
     return tilt, pair, error, time.monotonic() - begun
 
 
@@ -175,7 +176,7 @@ class LiveTilt(QWidget):
 
     def _on_crash(self, error: Exception) -> None:
         self._busy = False
-        self._say(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        self._say(with_kind(error))
 
     def _say(self, text: str) -> None:
         self.info.setText(text)

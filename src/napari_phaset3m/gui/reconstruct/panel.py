@@ -32,7 +32,6 @@ from napari_phaset3m.gui.runs.words import in_window
 from napari_phaset3m.gui.steps.driver import step_driver_for
 from napari_phaset3m.gui.theme import (
     PANEL_MAX_WIDTH,
-    follow_theme,
     on_theme_change,
     set_role,
     theme_colours,
@@ -73,7 +72,6 @@ class ReconstructPanel(Column):
             follow(session.events[name], self._refresh)
         follow(session.run_changed, self._on_run)
         step_driver_for(session).changed.connect(self._refresh)
-        follow_theme(self, viewer)
         on_theme_change(self._restyle)
         self._restyle()
         self._refresh()

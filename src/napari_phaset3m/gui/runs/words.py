@@ -13,12 +13,13 @@ from napari_phaset3m.gui.widgets.numbers import QUANTITIES
 from napari_phaset3m.session import RunRecord
 from napari_phaset3m.wording import flag
 
-_REASONS = {
-    "sweeps": "all sweeps done",
-    "converged": "converged",
-    "held-out": "held-out images stopped improving",
-    "finished early": "finished early, volume kept",
-    "diverged": "diverged; the last good volume is kept",
+#: How a run ended, by what its record says.
+_ENDS = {
+    "sweeps": "Finished: all sweeps done",
+    "converged": "Finished: converged",
+    "held-out": "Finished: held-out images stopped improving",
+    "finished early": "Finished early: the volume is kept",
+    "diverged": "Finished: diverged; the last good volume is kept",
 }
 
 
@@ -41,7 +42,7 @@ def in_window(error: Exception) -> str:
 def closing_line(record: RunRecord) -> str:
     """How a run ended, how many images stayed out of its volume and what was refined."""
     resolved = record.settings.get("resolved", {})
-    parts = [f"Finished: {_REASONS.get(record.reason, record.reason)}"]
+    parts = [_ENDS.get(record.reason) or f"Finished: {record.reason}"]
     held = int(resolved.get("held_out_images") or 0)
     if held:
         parts.append(f"{held} held-out image{'' if held == 1 else 's'} stayed out of the volume")

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
 from napari_phaset3m.gui.controlled_job import ControlledJob
+from napari_phaset3m.gui.error_words import error_line, report
 from napari_phaset3m.gui.steps.events import Job, StepDone, Update, run_jobs
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.field_words import in_step_words
@@ -133,13 +134,9 @@ class StepDriver(ControlledJob):
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, CancelledError):
             return
-        text = in_step_words(error)
-        known = isinstance(error, PhaseT3MError | MemoryError)
-        self.say(self.topic, f"{self.title}: {text if known else f'{type(error).__name__}: {text}'}", "error")
-        if not known:
-            from napari.utils.notifications import notification_manager
-
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.say(self.topic, f"{self.title}: {error_line(error, in_step_words)}", "error")
+        if not isinstance(error, PhaseT3MError | MemoryError):
+            report(error)
 
     def _on_finished(self) -> None:
         self._end()

@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.controlled_job import WindowJob
+from napari_phaset3m.gui.error_words import KNOWN, error_line, one_line, report, with_kind
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerSpec, publisher_for
 from napari_phaset3m.gui.layers.volumes import AXIS_LABELS, import_for_display, placement, turn_to_volume
@@ -131,7 +132,7 @@ class WatchWork(WindowJob):
         self._publisher.bring_forward(IMAGES)
 
     def _on_crash(self, error: Exception) -> None:
-        self.reading, self.problem = False, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.reading, self.problem = False, with_kind(error)
         self.changed.emit()
         raise error
 
@@ -175,13 +176,9 @@ class WatchWork(WindowJob):
             self._publisher.reset_view()
 
     def _on_error(self, error: Exception) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        known = isinstance(error, PhaseT3MError | MemoryError | OSError)
-        self.problem = text if known else f"{type(error).__name__}: {text}"
-        if not known:
-            from napari.utils.notifications import notification_manager
-
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.problem = error_line(error)
+        if not isinstance(error, KNOWN):
+            report(error)
 
     def _on_finished(self) -> None:
         self._worker = None
@@ -198,7 +195,7 @@ def _read(plan: Any, quick: QuickVolume | None) -> tuple[TiltFocalSeries | None,
     try:
         return hand_over(plan, quick), ""
     except (PhaseT3MError, OSError, MemoryError) as error:
-        return None, " ".join(str(error).split())
+        return None, one_line(error)
 
 
 def watch_work_for(session: Session, viewer: ViewerModel) -> WatchWork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, get_origin
 
@@ -81,13 +82,14 @@ class Editor:
         if row.choices:
             self.widget = self._combo()
         elif row.text:
-            self.widget = QLineEdit()
+            line = self.widget = QLineEdit()
+            line.setPlaceholderText("none" if self._many else "")
         elif info.annotation is bool:
             self.widget = QCheckBox(row.label)
         else:
             self.widget = self._spin()
         calm_wheel(self.widget)
-        self.tip = row.tip or str(info.description or row.label)
+        self.tip = _in_unit(row.tip or str(info.description or row.label), row)
         self.widget.setToolTip(self.tip)
         self.widget.setObjectName(row.path)
 
@@ -174,6 +176,14 @@ class Editor:
         else:
             widget.setValue(value if self.row.factor == 1 else value / self.row.factor)
         widget.blockSignals(False)
+
+
+def _in_unit(tip: str, row: Row) -> str:
+    """A description that speaks of angstrom, in the unit that the field is shown in."""
+    if row.suffix != " nm" or row.factor == 1:
+        return tip
+    tip = re.sub(r"([\d.]*\d) Å", lambda m: f"{float(m[1]) / row.factor:g} nm", tip)
+    return re.sub(r"Å(?![\w²])", "nm", tip)
 
 
 class Fold(QWidget):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_phaset3m.config import Model
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.gui.error_words import one_line
 from napari_phaset3m.gui.widgets.model_rows import label_of, rows_of, sections_of
 from napari_phaset3m.gui.widgets.numbers import QUANTITIES
 from napari_phaset3m.io.raw import FIELDS, OPTIONS
@@ -37,7 +38,7 @@ def in_words(error: Exception, of_path: Mapping[str, str], of_flag: Mapping[str,
     quantity = next((q for q in QUANTITIES if q.key == getattr(error, "field", None)), None)
     if isinstance(error, DataError) and quantity is not None and error.path is None:
         return f"{quantity.label} {error.problem}. Give it in the Series step, under Microscope"
-    return _reworded(" ".join(str(error).split()) or type(error).__name__, of_path, of_flag)
+    return _reworded(one_line(error), of_path, of_flag)
 
 
 def _reworded(text: str, of_path: Mapping[str, str], of_flag: Mapping[str, str] | None) -> str:

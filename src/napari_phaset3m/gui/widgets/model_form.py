@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
@@ -37,6 +38,8 @@ _NAMES = 112
 class ModelForm(QWidget):
     """Edits a frozen model; what is refused is said and does not become the value.
 
+    Rows are made when they are first looked at: most lie folded away, and all at once would hold the window.
+
     Parameters
     ----------
     config : Model
@@ -57,7 +60,9 @@ class ModelForm(QWidget):
     ) -> None:
         super().__init__()
         self._config, self._hidden, self._titles = config, hidden, titles or {}
-        self.editors: dict[str, Editor] = {}
+        self._editors: dict[str, Editor] = {}
+        #: Parts that nobody has looked at: prefix of their fields, where the rows go, model.
+        self._waiting: dict[str, tuple[QVBoxLayout, type[Model]]] = {}
         #: Fields that show what was refused: it counts as soon as the others let it.
         self._refused: set[str] = set()
         self.folds: dict[str, Fold] = {}
@@ -66,20 +71,50 @@ class ModelForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(LINE_SPACING)
-        self._fill(layout, type(config), "")
+        rows = QVBoxLayout()
+        rows.setSpacing(LINE_SPACING)
+        self._waiting[""] = rows, type(config)
+        layout.addLayout(rows)
         layout.addWidget(self.problem)
-        self.show_config(config)
 
     @property
     def config(self) -> Any:
         """The model as it stands."""
         return self._config
 
+    @property
+    def editors(self) -> dict[str, Editor]:
+        """What edits each field, by its dotted path; makes all rows."""
+        while self._waiting:
+            self._make(next(iter(self._waiting)))
+        return self._editors
+
+    def editor(self, path: str) -> Editor:
+        """What edits one field; makes the rows of its part."""
+        parts = path.split(".")
+        for depth in range(len(parts)):
+            self._make("".join(f"{part}." for part in parts[:depth]))
+        return self._editors[path]
+
+    def showEvent(self, event: Any) -> None:
+        """Make the rows that are seen."""
+        self._make("")
+        super().showEvent(event)
+
+    def _make(self, prefix: str, *_: object) -> None:
+        """Make the rows of a part, unless they are there."""
+        if prefix not in self._waiting:
+            return
+        known = set(self._editors)
+        self._fill(*self._waiting.pop(prefix), prefix)
+        for path in self._editors.keys() - known:
+            self._editors[path].show_value(value_at(self._config, path))
+
     def show_config(self, config: Model) -> None:
         """Show another model of the same type."""
         self._config = config
         self._refused.clear()
-        for path, editor in self.editors.items():
+        for path, editor in self._editors.items():
             editor.show_value(value_at(config, path))
             editor.widget.setStyleSheet("")
         self._say("")
@@ -102,12 +137,13 @@ class ModelForm(QWidget):
             content = QWidget()
             inner = QVBoxLayout(content)
             inner.setContentsMargins(8, 0, 0, 4)
-            self._fill(inner, part, f"{path}.")
+            self._waiting[f"{path}."] = inner, part
             fold = self.folds[path] = Fold(self._titles.get(path, label_of(name)), content)
+            fold.heading.toggled.connect(partial(self._make, f"{path}."))
             layout.addWidget(fold)
 
     def _add(self, form: QFormLayout, row: Any, info: Any) -> None:
-        editor = self.editors[row.path] = Editor(row, info)
+        editor = self._editors[row.path] = Editor(row, info)
         editor.connect(self._on_edited)
         if isinstance(editor.widget, QCheckBox):
             form.addRow("", editor.widget)
@@ -143,7 +179,7 @@ class ModelForm(QWidget):
 
     def type_value(self, path: str, value: Any) -> None:
         """Put a value into a field as if it had been typed."""
-        self.editors[path].show_value(value)
+        self.editor(path).show_value(value)
         self._take(path)
 
     def _on_edited(self, *_: object) -> None:
@@ -165,7 +201,7 @@ class ModelForm(QWidget):
             problem = alone
         frame = f"border: 1px solid {theme_colours().error};"
         for name in before ^ self._refused:
-            self.editors[name].widget.setStyleSheet(frame if name in self._refused else "")
+            self._editors[name].widget.setStyleSheet(frame if name in self._refused else "")
         self._say(problem)
         if config != self._config:
             self._config = config
@@ -174,10 +210,10 @@ class ModelForm(QWidget):
     def _with_shown(self, paths: set[str]) -> tuple[Any, str]:
         """The model with these fields as they are shown, and why that is refused (then as it was)."""
         config = self._config
-        labels = {path: editor.row.label for path, editor in self.editors.items()}
         try:
-            return with_values(config, {path: self.editors[path].value() for path in paths}), ""
+            return with_values(config, {path: self._editors[path].value() for path in paths}), ""
         except ConfigError as error:
+            labels = {path: editor.row.label for path, editor in self.editors.items()}
             return config, in_words(error, labels)
 
     def _say(self, text: str) -> None:

@@ -18,7 +18,7 @@ _UNITS: dict[str, tuple[str, float]] = {
     "_e_per_angstrom2": (" e/Å²", 1.0),
 }  # fmt: skip
 #: Words in the name of a length that microscopists give in other units.
-_NM = ("defocus", "astigmatism", "defoci")
+_NM = ("defocus", "astigmatism", "defoci", "nominal_error", "stated_error")
 #: Fields that name a file.
 _FILES = ("gain", "dark")
 _NO_UPPER = 1e6

@@ -91,7 +91,7 @@ class MatchConfig(Model):
     match_defocus_angstrom: Annotated[float, Field(ge=0)] | Auto = Field(
         "auto",
         description="Standard deviation of the stated defoci's errors (one for each tilt), Å; "
-        "0: defocus is not touched; auto: 80 with the multislice model",
+        "0: defocus is not touched; auto: 80 Å with the multislice model",
     )
 
 
