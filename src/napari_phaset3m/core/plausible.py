@@ -43,7 +43,7 @@ def doubtful_pixel(pixel_size_angstrom: float) -> str | None:
     low, high = USUAL_PIXEL_ANGSTROM
     if low <= pixel_size_angstrom <= high:
         return None
-    guess = next((v for v in (pixel_size_angstrom * f for f in (1e10, 1e9, 1e-3)) if 0.1 <= v <= 100), None)
+    guess = next((v for v in (pixel_size_angstrom * f for f in (1e10, 1e-2)) if low <= v <= high), None)
     meant = "" if guess is None else f" Is {guess:g} Å meant?"
     return f"Pixel size is {pixel_size_angstrom:g} Å; usual are {low:g} to {high:g} Å.{meant}"
 

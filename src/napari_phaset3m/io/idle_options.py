@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.raw import RawSeries
 
@@ -45,6 +47,11 @@ def check_division(raw: RawSeries, given: Mapping[str, Any]) -> None:
         raise ConfigError(f"focus_order: {why}, so that it does nothing. Leave it out")
 
 
+def asks(value: Any) -> bool:
+    """Whether the value of an option asks for anything: not None, False, 0 or "auto"; an array does."""
+    return np.ndim(value) > 0 or value not in (None, False, 0.0, "", "auto")
+
+
 def check_meaning(raw: RawSeries, given: Mapping[str, Any], has_defocus: bool) -> None:
     """Check options on what defocus and values mean.
 
@@ -69,10 +76,10 @@ def check_meaning(raw: RawSeries, given: Mapping[str, Any], has_defocus: bool) -
             "defocus_reference: no defocus is stated that it could be about. Give defocus_angstrom as well, "
             "or leave it out"
         )
-    if "dark_field" in given and raw.normalisation == "dark_field":
+    if given.get("dark_field") and raw.normalisation == "dark_field":
         raise ConfigError(f"dark_field: the images of {raw.path.name} were inverted before. Leave it out")
-    scaling = (name for name in ("normalise", "vacuum_intensity", "intensity_offset") if given.get(name))
-    idle = next((name for name in scaling if given[name] != "auto"), None)
+    scaling = ("normalise", "vacuum_intensity", "intensity_offset")
+    idle = next((name for name in scaling if asks(given.get(name))), None)
     if given.get("dark_field", raw.dark_field) and idle is not None:
         raise ConfigError(
             f"{idle}: dark-field images are scaled by their own levels, so that it does nothing. Leave it out"

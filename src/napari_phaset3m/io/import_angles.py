@@ -16,8 +16,21 @@ from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.sidecar import without_angles
 
 
+def for_foci(values: np.ndarray, n_image: int, foci: tuple[int, str] | None) -> np.ndarray:
+    """Angles of tilts `(n,)` for images `(n_image,)` where there are as many as ``foci`` make of them.
+
+    ``foci``: how many, and ``"tilt-major"`` or ``"focus-major"``.
+    """
+    if foci is None or values.size * foci[0] != n_image:
+        return values
+    return np.repeat(values, foci[0]) if foci[1] == "tilt-major" else np.tile(values, foci[0])
+
+
 def with_angles(
-    plan: ImportPlan, angles: str | os.PathLike[str] | Sequence[float], tolerance_deg: float = 0.3
+    plan: ImportPlan,
+    angles: str | os.PathLike[str] | Sequence[float],
+    tolerance_deg: float = 0.3,
+    foci: tuple[int, str] | None = None,
 ) -> ImportPlan:
     """The plan with an angle for each image, and the images arranged by them anew.
 
@@ -29,6 +42,8 @@ def with_angles(
         tilt, whose foci then follow each other.
     tolerance_deg : float
         Angles closer than this are foci of one tilt.
+    foci : tuple of int and str, optional
+        As in :func:`for_foci`.
 
     Raises
     ------
@@ -38,6 +53,7 @@ def with_angles(
     path = Path(angles) if isinstance(angles, str | os.PathLike) else None
     values = np.asarray(angles, np.float64) if path is None else read_angles(path)
     rows = plan.in_file_order()
+    values = for_foci(values, len(rows), foci)
     if not values.size or len(rows) % values.size:
         raise DataError(
             f"{values.size} angles for {len(rows)} images",

@@ -14,11 +14,12 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.aretomo import read_aln
 from napari_phaset3m.io.imod import read_angles, read_com, read_xf
+from napari_phaset3m.io.import_angles import for_foci
 from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_plan import ImportPlan
-from napari_phaset3m.io.sidecar import TILTS, not_used, or_give, without_angles
+from napari_phaset3m.io.sidecar import ANGLES, TILTS, not_used, or_give, without_angles
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
@@ -69,6 +70,11 @@ def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -
         if name:
             found.note(f"{com.name} is of {name}, not of {stack.name}: not used")
         return list(rows)
+    if read.excluded and read.excluded[-1] >= len(rows):
+        raise DataError(
+            f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST",
+            remedy="Give the .com of this stack",
+        )  # fmt: skip
     if read.offset_deg:
         found.offset = (read.offset_deg, com.name)
     if read.placement:
@@ -78,17 +84,12 @@ def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -
         )
     if not read.excluded:
         return list(rows)
-    if read.excluded[-1] >= len(rows):
-        raise DataError(
-            f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST",
-            remedy="Give the .com of this stack",
-        )  # fmt: skip
     found.note(f"{len(read.excluded)} views are not used, as {com.name} leaves them out")
     return [replace(row, entry=replace(row.entry, used=k not in read.excluded)) for k, row in enumerate(rows)]
 
 
-def apply_given(files: Sequence[Path], found: Found) -> None:
-    """Take what text files say that were named along with one stack.
+def apply_given(files: Sequence[Path], found: Found, foci: tuple[int, str] | None = None) -> None:
+    """Take what text files say that were named along with one stack; ``foci`` as in :func:`set_angles`.
 
     Raises
     ------
@@ -98,7 +99,11 @@ def apply_given(files: Sequence[Path], found: Found) -> None:
     for file in files:
         if not found.candidates:
             raise DataError("was given without images", path=file)
-        _TAKE.get(file.suffix.lower(), _take_text)(file, found)
+        suffix = file.suffix.lower()
+        if suffix in ANGLES:
+            set_angles(file, found, foci)
+        else:
+            _TAKE.get(suffix, _take_text)(file, found)
 
 
 def set_angles(
@@ -116,8 +121,7 @@ def set_angles(
     """
     values = read_angles(angles) if isinstance(angles, str | os.PathLike) else np.asarray(angles, np.float64)
     path = angles if isinstance(angles, str | os.PathLike) else None
-    if foci is not None and values.size * foci[0] == len(found.candidates):
-        values = np.repeat(values, foci[0]) if foci[1] == "tilt-major" else np.tile(values, foci[0])
+    values = for_foci(values, len(found.candidates), foci)
     name, n = found.candidates[0].entry.file.name, len(found.candidates)
     if values.size != n:
         remedy = "Give one for each image, or one for each tilt and the number of foci (n_focus)"
@@ -183,8 +187,6 @@ def _take_xtilt(file: Path, found: Found) -> None:
 
 
 _TAKE: Mapping[str, Callable[[Path, Found], Any]] = {
-    ".tlt": set_angles,
-    ".rawtlt": set_angles,
     ".xtilt": _take_xtilt,
     ".xf": _take_alignment,
     ".tltxf": _take_alignment,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.io.idle_options import asks
 from napari_phaset3m.io.import_plan import FIELDS_OF_PLAN, WHOLE, ImportPlan
 from napari_phaset3m.io.sidecar import read_mtf
 
@@ -60,7 +61,7 @@ def _cells(given: Mapping[str, Any], series: TiltFocalSeries) -> dict[int, dict[
 
 
 def _scaled(plan: ImportPlan, given: Mapping[str, Any]) -> ImportPlan:
-    how = {name: given[name] for name in _SCALING if given.get(name) not in (None, "auto", 0.0)}
+    how = {name: given[name] for name in _SCALING if asks(given.get(name))}
     if how == {"normalise": "given"} and not plan.counts:
         return replace(plan, normalisation=plan.normalisation or "given")
     is_default = how == {"normalise": "mean"} and not plan.counts and plan.normalisation is None

@@ -23,12 +23,12 @@ from napari_phaset3m.io.import_stack import (
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
 from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
-from napari_phaset3m.io.sidecar import lacking_tilts, or_give
+from napari_phaset3m.io.sidecar import ANGLES, lacking_tilts, or_give
 
 #: Reconstructions, which a folder may well hold beside its series.
 _VOLUMES = (".rec", ".map")
 _MDOC = (".mdoc", ".idoc")
-_BESIDE = (".tlt", ".rawtlt", ".defocus", ".txt", ".xf", ".tltxf", ".aln", ".xtilt", ".com")
+_BESIDE = (*ANGLES, ".defocus", ".txt", ".xf", ".tltxf", ".aln", ".xtilt", ".com")
 
 
 @dataclass
@@ -201,7 +201,7 @@ def gather(
     images = [path for path in given.images if path not in stacks]
     if images:
         look_files(images, found)
-    apply_given(given.beside, found)
+    apply_given(given.beside, found, foci)
     if tilt_deg is not None:
         set_angles(tilt_deg, found, foci)
         found.offset = None  # they stand in place of the files'

@@ -104,12 +104,12 @@ def look(
         raise DataError("no file was given")
     if not 0 <= tolerance_deg <= 10:
         raise ConfigError(f"tolerance_deg: is {tolerance_deg:g}. Give 0 to 10 degrees")
+    foci = None if n_focus is None else (n_focus, focus_order)
     if len(listed) == 1 and listed[0].suffix.lower() == ".toml":
         plan = read_plan(listed[0])
-        plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg)
+        plan = plan if tilt_deg is None else with_angles(plan, tilt_deg, tolerance_deg, foci)
         plan = plan if n_focus is None else plan.divided(n_focus, focus_order)
         return _read_as(plan, gain, movies)
-    foci = None if n_focus is None else (n_focus, focus_order)
     found = gather(listed, tilt_deg, foci)
     if found.refused and not ask:
         raise found.refused[0]

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS
-from napari_phaset3m.io.text import read_text_file, to_number
+from napari_phaset3m.io.text import is_decimal_comma, read_text_file, to_number
 
 _AXIS = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+(?:\.\d+)?)", re.IGNORECASE)
 _BINNING = re.compile(r"\bbinning\s*=\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
@@ -76,8 +76,8 @@ class MdocImage:
     values: Mapping[str, str]
 
     def number(self, key: str) -> float | None:
-        """The first number of a key, or None."""
-        return to_number(self.values.get(key))
+        """The first number of a key, or None; ``10,5`` is none, for it would be read as 10."""
+        return None if is_decimal_comma(self.values.get(key, "").strip()) else to_number(self.values.get(key))
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """All numbers of a key."""

@@ -211,7 +211,11 @@ def read_mrc(path: str | Path) -> RawSeries:
     raw = RawSeries(Path(path), data, metadata={"format": "mrc", "labels": header.labels})
     raw.notes += beside.notes
     raw.refused = tuple(beside.refused)
-    if header.pixel_refused is not None:
+    if header.pixel_refused is not None and beside.pixel_size_angstrom is not None:
+        raw.notes.append(
+            f"{Path(path).name}: pixel size {header.pixel_refused.problem}; another is stated beside it"
+        )
+    elif header.pixel_refused is not None:
         raw.unusable["pixel_size_angstrom"] = header.pixel_refused
     # An extended header that was never filled in holds zeros.
     filled = header.tilt_deg if header.tilt_deg is not None and header.tilt_deg.any() else None

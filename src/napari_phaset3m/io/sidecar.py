@@ -15,6 +15,8 @@ from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
 
+#: Texts of tilt angles, by their suffix.
+ANGLES = (".tlt", ".rawtlt")
 #: Begins a note that says where tilt angles are from.
 TILTS = "tilt angles from "
 
@@ -97,7 +99,7 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
             _from_mdoc(result, mdoc, stack, shape, is_own)
         except DataError as error:
             result.refused.append(or_give(error))
-    for suffix in (".tlt", ".rawtlt"):
+    for suffix in ANGLES:
         file = stack.with_suffix(suffix)
         if not file.is_file():
             continue

@@ -55,20 +55,29 @@ def data_lines(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
+def is_decimal_comma(word: str) -> bool:
+    """Whether it is written as ``1,5``: one number with a decimal comma, or two."""
+    return _COMMA.fullmatch(word) is not None
+
+
 def refuse_decimal_commas(text: str, path: str | os.PathLike[str]) -> None:
     """Refuse numbers that are written as ``1,5``: read as two numbers, they would be others.
 
     Raises
     ------
     DataError
-        All words of all lines are so.
+        A word is so, and no number has a point.
     """
-    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
-    if lines and all(_COMMA.fullmatch(word) for words in lines for word in words):
+    lines = [line.partition("#")[0].split() for line in text.splitlines()]
+    if any("." in word for words in lines for word in words):
+        return
+    found = ((n, word) for n, words in enumerate(lines, 1) for word in words if is_decimal_comma(word))
+    first = next(found, None)
+    if first is not None:
         raise DataError(
-            f"holds {lines[0][0]}: a decimal comma, or two numbers",
+            f"holds {first[1]}: a decimal comma, or two numbers",
             path=path,
-            field="line 1",
+            field=f"line {first[0]}",
             remedy="Write numbers with a point, and blanks between them",
         )
 
