@@ -132,6 +132,19 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
     qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
 
 
+def test_the_layer_of_the_check_goes_with_the_workspace(workspace, qtbot):
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    made.show_step("Align")
+    publisher = made.panel("Align").work.publisher
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    viewer.window.remove_dock_widget(made)
+    qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
+    assert publisher.layer(IMAGES).visible
+    qtbot.addWidget(made)
+
+
 def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):
     viewer, made = workspace
     views = made._views

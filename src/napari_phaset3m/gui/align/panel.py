@@ -28,6 +28,7 @@ from napari_phaset3m.gui.steps.image_nav import ImageNav
 from napari_phaset3m.gui.steps.job_bar import JobBar
 from napari_phaset3m.gui.theme import GROUP_SPACING, rule
 from napari_phaset3m.gui.view_tab import bring_up, tab_of
+from napari_phaset3m.gui.views import dock_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.editors import Fold
 from napari_phaset3m.gui.widgets.turns import in_turns
@@ -281,5 +282,6 @@ class AlignPanel(ScrollPanel):
 def _end_check(panel: ref[AlignPanel], check: AlignCheck) -> None:
     """Take the layer of the check away where the panel went, not another step came to the front."""
     found = panel()
-    if found is None or not isalive(found) or found.window() is found:
+    # A workspace that was closed is out of its dock, and may live on.
+    if found is None or not isalive(found) or dock_of(found) is None:
         check.take_away()
