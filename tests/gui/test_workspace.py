@@ -190,13 +190,17 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
     qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
 
 
-def test_the_layer_of_the_check_goes_with_the_workspace(workspace, qtbot):
+@pytest.mark.parametrize("step", ["Align", "Prepare"])
+def test_the_layer_of_the_check_goes_with_the_workspace(workspace, qtbot, step):
     viewer, made = workspace
     viewer.window._qt_window.show()
     made._session.series = make_series()
     made.show_step("Align")
     publisher = made.panel("Align").work.publisher
     qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    made.show_step(step)
+    qtbot.wait(100)
+    assert publisher.layer(CHECK) is not None
     viewer.window.remove_dock_widget(made)
     qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
     assert publisher.layer(IMAGES).visible
