@@ -126,6 +126,25 @@ def test_check_is_on_the_canvas_while_the_panel_is_looked_at(qtbot, panel, viewe
     wait_shown(qtbot, panel)
 
 
+@pytest.mark.parametrize("how", ["deleted", "cleared", "closed"])
+def test_a_check_that_vanished_while_it_was_looked_at_is_seen_again(qtbot, panel, viewer, how):
+    panel._session.series = noisy_series()
+    layer = wait_shown(qtbot, panel)
+    qtbot.waitUntil(lambda: layer.visible, timeout=10_000)
+    if how == "deleted":
+        viewer.layers.remove(layer)
+        panel.nav.tilt.setValue(3)
+    elif how == "cleared":
+        viewer.layers.clear()
+        panel._session.series = noisy_series(n_tilt=7)
+    else:
+        panel._session.series = None
+        assert shown(panel) is None
+        panel._session.series = noisy_series(n_tilt=7)
+    qtbot.waitUntil(lambda: shown(panel) not in (None, layer) and shown(panel).visible, timeout=10_000)
+    assert viewer.layers[-1] is shown(panel)
+
+
 def test_modes_of_the_check(qtbot, panel):
     panel._session.series = noisy_series()
     layer = wait_shown(qtbot, panel)

@@ -19,6 +19,7 @@ from napari_phaset3m import ReconstructionConfig, TiltFocalSeries  # noqa: E402
 from napari_phaset3m.config import ConstraintConfig  # noqa: E402
 from napari_phaset3m.core.backend import resolve_device  # noqa: E402
 from napari_phaset3m.gui.microscope.panel import MicroscopePanel  # noqa: E402
+from napari_phaset3m.gui.optimise.correlation import CorrelationTable  # noqa: E402
 from napari_phaset3m.gui.optimise.rounds import Round  # noqa: E402
 from napari_phaset3m.gui.optimise.table import FROM, NAME, STATED, TO  # noqa: E402
 from napari_phaset3m.gui.optimise.units import parsed, shown, with_error  # noqa: E402
@@ -32,6 +33,7 @@ from napari_phaset3m.gui.optimise.words import (  # noqa: E402
 )
 from napari_phaset3m.gui.optimise.work import APPLIED, VOLUME  # noqa: E402
 from napari_phaset3m.gui.plots.tilt_plot import TiltPlot, name_axis  # noqa: E402
+from napari_phaset3m.gui.theme import style_sheet  # noqa: E402
 from napari_phaset3m.optimise.auto import AutoConfig, Stage  # noqa: E402
 from napari_phaset3m.optimise.config import OptimiseConfig, TrialConfig  # noqa: E402
 from napari_phaset3m.optimise.parameters import PARAMETERS  # noqa: E402
@@ -412,3 +414,28 @@ def test_words():
     change = {"shift_rms_px": 0.2, "ball_radius_angstrom": 16.5}
     tip = stage_tip(Stage("fine", 1.0, 0.9, change, True, 7.0))
     assert tip == "Changed shifts by 0.2 px (RMS); volumes within a ball 3.3 nm across; 7 s"
+
+
+@pytest.mark.parametrize("styled", [True, False])
+def test_correlations_are_coloured(qtbot, styled):
+    """A style sheet's background of items stands before the one that an item has."""
+    table = CorrelationTable()
+    qtbot.addWidget(table)
+    if styled:
+        table.setStyleSheet(style_sheet("dark") + "QTableView { background: #000000; }")
+    else:
+        table.table.setStyleSheet("QTableView { background: #000000; }")
+    correlation = np.array([[1, -0.97, 0.0], [-0.97, 1, 0.6], [0.0, 0.6, 1]])
+    table.show_found(Determined(("defocus", "C30", "C12 cos"), np.ones(3), correlation, np.zeros(1)))
+    table.resize(300, 200)
+    table.show()
+    picture = table.table.viewport().grab().toImage()
+
+    def colour(row: int, column: int):
+        corner = table.table.visualItemRect(table.table.item(row, column)).topLeft()
+        return picture.pixelColor(corner.x() + 2, corner.y() + 2)
+
+    red, plain, none = colour(0, 1), colour(1, 2), colour(0, 2)
+    assert red.red() > 1.3 * red.blue() and red.red() > 60, "exchangeable"
+    assert abs(red.red() - 0.5 * 0.97 * 255) < 12, "painted once"
+    assert plain.blue() > plain.red() and plain.lightness() > none.lightness() + 10

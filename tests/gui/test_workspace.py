@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +12,14 @@ from napari_phaset3m.core.series import TiltFocalSeries
 pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
+from napari.components import ViewerModel  # noqa: E402
+
 from napari_phaset3m.gui.align.check import CHECK  # noqa: E402
+from napari_phaset3m.gui.analyse.compute import TOPICS  # noqa: E402
+from napari_phaset3m.gui.analyse.work import Outcome, work_of  # noqa: E402
 from napari_phaset3m.gui.layers.images import IMAGES  # noqa: E402
 from napari_phaset3m.gui.layers.publisher import publisher_for  # noqa: E402
+from napari_phaset3m.gui.mask.sources import sources  # noqa: E402
 from napari_phaset3m.gui.plots.error_curve import ErrorPlot  # noqa: E402
 from napari_phaset3m.gui.prepare.panel import PreparePanel  # noqa: E402
 from napari_phaset3m.gui.step_guide import hint, next_step, steps  # noqa: E402
@@ -66,11 +70,65 @@ def test_guide_leads_on_from_a_result():
     assert hint(session)[0].startswith("Next: mask and analyse") and next_step(session) == "Analyse"
     session.analysis_mask = object()
     assert hint(session)[0].startswith("Next: analyse the result") and next_step(session) == "Analyse"
-    session.attachments["analyse work"] = SimpleNamespace(outcomes={"slices": 1}, busy=False)
+    session.update_run("one", resolution={"fsc 0.143": 2.0})
     assert hint(session)[0].startswith("Next: export the result (Runs)") and next_step(session) == ""
     session.series = make_series(metadata={"name": "another"})
     assert next_step(session) == "Prepare", "runs of another series do not count"
     assert [step.state for step in steps(session)][4] == "next"
+
+
+def test_only_results_of_the_volume_that_is_chosen_lead_on():
+    session, viewer = Session(), ViewerModel()
+    session.series = make_series()
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    for name in ("one", "two"):
+        given = {"status": "finished", "series_name": session.series_name, "voxel_size_angstrom": 1.0}
+        session.add_run(RunRecord(name, session.config, volume=np.ones((8, 8, 8), np.float32), **given))
+    work = work_of(session, viewer)
+    chosen = {source.key: source for source in sources(session, viewer)}
+    work.choose(source=chosen["run:one"])
+
+    def put(key: str, *, failed: bool = False) -> None:
+        of = work.inputs.source.name if "source" in TOPICS[key].uses else ""
+        stamp = work.inputs.stamp(TOPICS[key].uses)
+        work.outcomes[key] = Outcome(None if failed else 1, "", failed, of, stamp, 0.0, (0.0,) * 3)
+
+    def told() -> tuple[str, bool]:
+        return steps(session)[-1].state, "export the result" in hint(session)[0]
+
+    put("slices", failed=True)
+    assert told() == ("next", False), "failed"
+    put("optics")
+    assert told() == ("done", False), "transfer of the series says nothing of the result"
+    put("slices")
+    assert told() == ("done", True)
+    work.outcomes.pop("optics")
+    work.choose(source=chosen["run:two"])
+    assert told() == ("next", False), "out of date: of another run"
+    work.choose(source=chosen["run:one"])
+    assert told() == ("done", True)
+    session.series = make_series(metadata={"name": "another"})
+    assert not work.stale("slices") and told() == ("next", False), "of a series before"
+    session.add_run(RunRecord("three", session.config, status="finished", series_name="another"))
+    assert told() == ("next", False), "a run of this series, a result of another"
+
+
+def test_the_guide_hears_of_another_volume(workspace, qtbot):
+    viewer, made = workspace
+    session = made._session
+    session.series = make_series()
+    given = {"status": "finished", "series_name": session.series_name, "voxel_size_angstrom": 1.0}
+    for name in ("one", "two"):
+        session.add_run(RunRecord(name, session.config, volume=np.ones((8, 8, 8), np.float32), **given))
+    made.show_step("Analyse")
+    work = made.panel("Analyse").work
+    chosen = {source.key: source for source in sources(session, viewer)}
+    work.choose(source=chosen["run:one"])
+    work.compute("slices")
+    mark = made.guide.buttons[-1]
+    qtbot.waitUntil(lambda: mark.text().startswith("✓"), timeout=20000)
+    work.choose(source=chosen["run:two"])
+    assert not mark.text().startswith("✓")
 
 
 @pytest.fixture
@@ -130,6 +188,23 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
     viewer.dims.ndisplay = 3
     made.show_step("Align")
     qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+
+
+@pytest.mark.parametrize("step", ["Align", "Prepare"])
+def test_the_layer_of_the_check_goes_with_the_workspace(workspace, qtbot, step):
+    viewer, made = workspace
+    viewer.window._qt_window.show()
+    made._session.series = make_series()
+    made.show_step("Align")
+    publisher = made.panel("Align").work.publisher
+    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    made.show_step(step)
+    qtbot.wait(100)
+    assert publisher.layer(CHECK) is not None
+    viewer.window.remove_dock_widget(made)
+    qtbot.waitUntil(lambda: publisher.layer(CHECK) is None, timeout=10000)
+    assert publisher.layer(IMAGES).visible
+    qtbot.addWidget(made)
 
 
 def test_views_fold_and_come_back_after_being_closed(workspace, qtbot):

@@ -106,7 +106,7 @@ def _analyse_step(session: Session) -> Step:
     work = session.attachments.get("analyse work")
     if work is not None and work.busy:
         return Step("Analyse", "active", "Something is being computed.")
-    if work is not None and work.outcomes:
+    if _has_results(session):
         return Step("Analyse", "done", "There are results; compute more at any time.")
     return Step("Analyse", "next", "Resolution, peaks and atoms of a result, a preview or a file.")
 
@@ -179,9 +179,22 @@ def _finished(session: Session) -> list[RunRecord]:
     return [record for record in session.runs if record.status == "finished" and record.series_name == name]
 
 
-def _after_a_run(session: Session) -> tuple[str, str, str]:
+def _has_results(session: Session, *, of_a_run: bool = False) -> bool:
+    """Whether something was found of what is chosen now, and not of a run of a series before.
+
+    ``of_a_run``: files, the preview, and what concerns the series alone do not count.
+    """
     work = session.attachments.get("analyse work")
-    if any(record.resolution for record in _finished(session)) or (work is not None and work.outcomes):
+    if work is None:
+        return False
+    record = work.record()
+    ours = not of_a_run if record is None else any(record is other for other in _finished(session))
+    return ours and any(work.outcomes[key].of or not of_a_run for key in work.fresh())
+
+
+def _after_a_run(session: Session) -> tuple[str, str, str]:
+    measured = any(record.resolution for record in _finished(session))
+    if measured or _has_results(session, of_a_run=True):
         return "", "Next: export the result (Runs), or change settings and start again.", "muted"
     masked = session.mask is not None or session.analysis_mask is not None
     what = "analyse" if masked else "mask and analyse"

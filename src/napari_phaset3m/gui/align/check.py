@@ -191,6 +191,7 @@ class AlignCheck(QObject):
     def _make_layer(self) -> None:
         # hidden: napari takes long enough to make it, and would paint it in the same turn
         if self._pair is not None and self._work.publisher.layer(CHECK) is None:
+            self._anew = True  # also where it vanished while the check was on the canvas
             self._work.publisher.flatten()  # hidden in 3D, it would have no picture
             self._work.publisher.show(CHECK, self._spec(self._pair, visible=False), exact=True)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_phaset3m.gui.align.check import AlignCheck, check_for
+from napari_phaset3m.gui.align.check_end import CheckEnd
 from napari_phaset3m.gui.align.files import AlignFiles
 from napari_phaset3m.gui.align.nudge import COARSE, FINE, Nudge
 from napari_phaset3m.gui.align.stages import StagesBox
@@ -30,7 +29,6 @@ from napari_phaset3m.gui.theme import GROUP_SPACING, rule
 from napari_phaset3m.gui.view_tab import bring_up, tab_of
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.editors import Fold
-from napari_phaset3m.gui.widgets.turns import in_turns
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 
 if TYPE_CHECKING:
@@ -55,6 +53,7 @@ class AlignPanel(ScrollPanel):
         super().__init__(napari_viewer)
         self.work: AlignWork = align_work_for(self._session, napari_viewer)
         self.check_: AlignCheck = check_for(self._session, self.work)
+        self._end = CheckEnd(self, self.check_)
         self.files = AlignFiles(self._session, self.work)
         self._running = False
         self._build()
@@ -257,6 +256,7 @@ class AlignPanel(ScrollPanel):
     def showEvent(self, event: Any) -> None:
         """Put the check on the canvas, with the plots below it."""
         super().showEvent(event)
+        self._end.watch()
         self.check_.activate(True)
         self.keys.bind(self.move_.keys.isChecked())
         bring_up(self, self.view)
@@ -270,16 +270,9 @@ class AlignPanel(ScrollPanel):
         self.keys.bind(False)
         if isalive(self.check_):  # else the session is gone with the application
             self.check_.activate(False)
-            in_turns(self.check_, partial(_end_check, ref(self), self.check_))
+            self._end.look()
 
     def closeEvent(self, event: Any) -> None:
         """Give canvas and keys back; what runs goes on, and the draft stays."""
         self._give_back()
         super().closeEvent(event)
-
-
-def _end_check(panel: ref[AlignPanel], check: AlignCheck) -> None:
-    """Take the layer of the check away where the panel went, not another step came to the front."""
-    found = panel()
-    if found is None or not isalive(found) or found.window() is found:
-        check.take_away()

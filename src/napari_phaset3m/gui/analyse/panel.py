@@ -92,7 +92,8 @@ class AnalysePanel(ScrollPanel):
             said.connect(ui.say)
         work.changed.connect(self._refresh)
         work.computed.connect(self._refresh)
-        work.computed.connect(self.state_changed)
+        for changed in (work.changed, work.computed):
+            changed.connect(self.state_changed)
         work.progressed.connect(self._on_progress)
         job.changed.connect(self._refresh)
         self.files.opened.connect(self._on_opened)

@@ -128,8 +128,7 @@ class LayerPublisher:
 
     def reset_view(self) -> None:
         """Frame what is in the viewer."""
-        viewer = self.viewer
-        if viewer is not None:
+        if (viewer := self.viewer) is not None:
             viewer.reset_view()
 
     def go_to(self, point: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
@@ -137,8 +136,7 @@ class LayerPublisher:
 
         Between two voxels they take the upper one, as central slices (``n // 2``) do everywhere.
         """
-        viewer = self.viewer
-        if viewer is not None:
+        if (viewer := self.viewer) is not None:
             dims = viewer.dims
             axes = range(dims.ndim)[-3:]
             at = zip(axes, point[-len(axes) :], strict=True)
@@ -220,8 +218,7 @@ class LayerPublisher:
 
     def flatten(self) -> None:
         """Turn the canvas to 2D."""
-        viewer = self.viewer
-        if viewer is not None:
+        if (viewer := self.viewer) is not None:
             viewer.dims.ndisplay = 2
 
     def bring_forward(self, key: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
+    QStyledItemDelegate,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -21,6 +24,22 @@ from napari_phaset3m.optimise.uncertainty import EXCHANGEABLE, Determined
 _SYMBOLS = {"defocus": "Δf", "C30": "Cs", "focal_spread": "spread", "C12": "A", "C21": "B", "C23": "A3"}
 
 
+class _Coloured(QStyledItemDelegate):
+    """Paints the background that an item has, which a style sheet's rule for items would keep away."""
+
+    def initStyleOption(self, option: Any, index: Any) -> None:
+        """Leave the background to :meth:`paint`; without a style sheet it would be painted twice."""
+        super().initStyleOption(option, index)
+        option.backgroundBrush = QBrush()
+
+    def paint(self, painter: Any, option: Any, index: Any) -> None:
+        """Paint the background, and the rest on it."""
+        brush = index.data(Qt.ItemDataRole.BackgroundRole)
+        if brush is not None:
+            painter.fillRect(option.rect, brush)
+        super().paint(painter, option, index)
+
+
 class CorrelationTable(QWidget):
     """Correlations of the shared optics, coloured by their size."""
 
@@ -29,6 +48,7 @@ class CorrelationTable(QWidget):
         self.title = label("", "muted", wrap=True)
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setItemDelegate(_Coloured(self.table))
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         for header in (self.table.horizontalHeader(), self.table.verticalHeader()):
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)

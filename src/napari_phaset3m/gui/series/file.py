@@ -22,9 +22,9 @@ from napari_phaset3m.gui.series.loader import (
     FILE_FILTER,
     SAVE_FILTER,
     has_no_level,
+    line_without_folder,
     loader_for,
     missing_field,
-    one_line,
     recent,
     suffix_of,
     told,
@@ -227,7 +227,7 @@ class SeriesFile(QWidget):
             self.say("")
             self.ask.ask_dark_field(self._loader.path.name)
             return
-        self.say(one_line(error))
+        self.say(line_without_folder(error))
 
     def _on_answer(self, overrides: dict[str, Any]) -> None:
         if self._loader.path is not None:

@@ -168,7 +168,7 @@ def suffix_of(chosen_filter: str) -> str:
     return ".toml" if "*.toml" in chosen_filter else ".h5"
 
 
-def one_line(error: Exception) -> str:
+def line_without_folder(error: Exception) -> str:
     """Write the error as one line; the folder is left out (the panel shows the path)."""
     text = " ".join(str(error).split()) or type(error).__name__
     path = getattr(error, "path", None)
@@ -194,7 +194,7 @@ def unusable_field(error: Exception | None) -> str | None:
 def told(error: Exception) -> str:
     """File and problem of an error about a file, without what to do."""
     if not isinstance(error, DataError):
-        return one_line(error)
+        return line_without_folder(error)
     return f"{Path(error.path).name}: {error.problem}" if error.path else error.problem
 
 

@@ -16,7 +16,7 @@ from napari_phaset3m.gui.panel_dock import as_panel
 from napari_phaset3m.gui.series.file import SeriesFile
 from napari_phaset3m.gui.series.image_table import ImageTable
 from napari_phaset3m.gui.series.layers import SeriesLayers
-from napari_phaset3m.gui.series.loader import one_line
+from napari_phaset3m.gui.series.loader import line_without_folder
 from napari_phaset3m.gui.series.metadata_form import MetadataForm, doubts, missing_for_multislice
 from napari_phaset3m.gui.series.view import SeriesView, same_images
 from napari_phaset3m.gui.steps.driver import step_driver_for
@@ -190,7 +190,7 @@ class SeriesPanel(Column):
         try:
             edited = series.replace(**changes)
         except PhaseT3MError as error:
-            self.file.say(one_line(error))
+            self.file.say(line_without_folder(error))
             return
         self.file.say("")
         self._session.series = edited
