@@ -68,13 +68,28 @@ def test_parabola_of_a_likelihood():
     y = 1.7 * x + rng.normal(0, sigma, x.size)
     slope, error = (x @ y) / (x @ x), sigma / np.sqrt(x @ x)
     loss = [0.5 * float(((y - a * x) ** 2).sum()) for a in (1.0, 1.5, 2.0, 2.5)]
-    trials = [Trial(a, 5 + v, v, still([0.0])) for a, v in zip((1.0, 1.5, 2.0, 2.5), loss, strict=True)]
+    trials = [
+        Trial(a, np.array([v]), 5.0, still([0.0])) for a, v in zip((1.0, 1.5, 2.0, 2.5), loss, strict=True)
+    ]
     found = vertex(trials, float(x.size))
     assert found is not None
     assert found.angle_deg == pytest.approx(slope, abs=0.01)
     assert found.error_deg == pytest.approx(error, rel=0.15)
-    assert vertex([Trial(t.angle_deg, -t.objective, t.loss, t.alignment) for t in trials], 400.0) is None
+    assert vertex([Trial(t.angle_deg, -t.losses, -5.0, t.alignment) for t in trials], 400.0) is None
     assert vertex(trials[:2], 400.0) is None
+
+
+@pytest.mark.parametrize(("spread", "sharp"), [(0.4, True), (1e-4, False)])
+def test_tilts_that_disagree_tell_a_larger_error(spread, sharp):
+    """The oracle: each pair of tilts has an angle of its own, so the error is that of their mean."""
+    own = np.repeat(np.random.default_rng(5).normal(0.3, spread, 12), 2)
+    trials = [Trial(a, 50 + 3 * (a - own) ** 2, 7.0, still([0.0])) for a in (-1.0, 0.0, 1.0)]
+    found = vertex(trials, 1e5)
+    assert found is not None and found.angle_deg == pytest.approx(own.mean(), abs=1e-6)
+    of_pairs = own[::2].std() / 12**0.5
+    of_noise = np.sqrt(min(t.loss for t in trials) / (1e5 * 3 * 24))
+    assert found.error_deg == pytest.approx(of_pairs if sharp else of_noise, rel=1e-6)
+    assert (of_pairs > of_noise) == sharp
 
 
 def still(defocus: list[float]) -> Alignment:
@@ -90,7 +105,7 @@ def still(defocus: list[float]) -> Alignment:
 
 def test_false_minima_of_single_angles_and_tilts_do_not_pass_on():
     found = [[100.0, 900.0], [102.0, 210.0], [98.0, 200.0], [101.0, 205.0], [-500.0, 207.0]]
-    trials = [Trial(float(a), abs(a - 2.0), 1.0, still(d)) for a, d in enumerate(found)]
+    trials = [Trial(float(a), np.array([abs(a - 2.0)]), 0.0, still(d)) for a, d in enumerate(found)]
     np.testing.assert_allclose(typical(trials, trials[2]).defocus_angstrom[:, 0], (100.0, 207.0))
     stated = np.array([[10.0], [20.0], [30.0], [40.0]])
     told = plausible(stated + np.array([[5.0], [100.0], [300.0], [4.0]]), stated)
@@ -102,18 +117,18 @@ def test_the_objective_is_misfit_and_penalty(shifted):
     reference = Reference(shifted.series, AlignConfig(threads=1), 2, 2, kind="judged")
     try:
         list(reference.sweeps())
-        loss, penalty = reference.objective()
-        problem, expected = reference.stage.problem, 0.0
+        losses, penalty = reference.objective()
+        problem, expected = reference.stage.problem, np.zeros(shifted.series.n_tilt)
         for tilt in range(shifted.series.n_tilt):
             off = reference.stage.method.predict(reference.volume, tilt) - problem.images[tilt]
-            expected += 0.125 * float(
+            expected[tilt] = 0.125 * float(
                 (problem.weight[tilt][:, None, None] * off**2 * problem.pixel_weight).sum()
             )
         voxels = float(np.abs(reference.volume).sum())
         strength = reference.stage.solver.sparsity
     finally:
         reference.close()
-    assert loss == pytest.approx(expected, rel=1e-3)
+    np.testing.assert_allclose(losses, expected, rtol=1e-3)
     assert strength > 0 and penalty == pytest.approx(shifted.series.n_tilt * strength * voxels, rel=1e-5)
 
 

@@ -50,12 +50,22 @@ FAR_DEG = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One angle: its objective (relative units), and shifts (given axes) and defoci as found at it."""
+    """One angle: misfits `(n_tilt,)`, penalty (relative units), shifts (given axes) and defoci found at it."""
 
     angle_deg: float
-    objective: float
-    loss: float
+    losses: np.ndarray
+    penalty: float
     alignment: Alignment
+
+    @property
+    def loss(self) -> float:
+        """Misfit of all tilts."""
+        return float(self.losses.sum())
+
+    @property
+    def objective(self) -> float:
+        """Misfit and penalty."""
+        return self.loss + self.penalty
 
 
 def find_axis(work: Work, share: Share) -> StageEvents:
@@ -156,10 +166,14 @@ def plausible(defocus: np.ndarray, stated: np.ndarray) -> np.ndarray:
 def vertex(trials: Sequence[Trial], n_number: float) -> Axis | None:
     """Angle and standard deviation from a parabola through the objectives; None where there is no least one.
 
+    The standard deviation is the larger of two: what the noise of the images alone leaves, and what the
+    tilts' disagreement tells (Huber's sandwich, Proc. 5th Berkeley Symp. 1 (1967) 221), which also knows
+    of what no volume explains. Neighbours, which share their errors, count as one.
+
     Parameters
     ----------
     trials : sequence of Trial
-        Three or more.
+        Three or more; tilts in the order of their angles.
     n_number : float
         Independent numbers in the images. With the least misfit for their noise, the objective is a
         log-likelihood of ``-n/2 (objective / least misfit)``.
@@ -168,11 +182,17 @@ def vertex(trials: Sequence[Trial], n_number: float) -> Axis | None:
         return None
     angle = np.array([trial.angle_deg for trial in trials])
     best = min(trials, key=lambda trial: trial.objective)
-    value = np.array([trial.objective for trial in trials]) - best.objective
-    bend, slope, _ = np.polyfit(angle - best.angle_deg, 0.5 * n_number * value / best.loss, 2)
+    each = np.array([trial.losses + trial.penalty / trial.losses.size for trial in trials])
+    bends, slopes, _ = np.polyfit(angle - best.angle_deg, each - each[trials.index(best)], 2)
+    bend = float(bends.sum())
     if bend <= 0:
         return None
-    return Axis(best.angle_deg - float(slope / (2 * bend)), float(1 / np.sqrt(2 * bend)))
+    turn = -float(slopes.sum()) / (2 * bend)
+    asked = 2 * bends * turn + slopes
+    pairs = np.add.reduceat(asked, np.arange(0, asked.size, 2))
+    disagreeing = float(np.sqrt((pairs**2).sum())) / (2 * bend)
+    noise = float(np.sqrt(best.loss / (n_number * bend)))
+    return Axis(best.angle_deg + turn, max(noise, disagreeing))
 
 
 class _Trials:
@@ -235,12 +255,12 @@ class _Trials:
             try:
                 part = share.part(number, len(angles_deg))
                 yield from built(reference, f"Tilt axis at {angle:+.2f}°".replace("-", "−"), part)
-                loss, penalty = reference.objective()
+                losses, penalty = reference.objective()
                 shifts, defocus = self._found(reference, angle)
             finally:
                 reference.close()
             there = self._now.with_axis_angle(angle).replace(shifts_px=shifts, defocus_angstrom=defocus)
-            tried.append(Trial(angle, loss + penalty, loss, there))
+            tried.append(Trial(angle, losses, penalty, there))
             yield Progress("Tilt axis", part.at(1.0), detail(self.work))
             if self.work.finishing:
                 break

@@ -109,16 +109,18 @@ class Reference:
             last = min(last, state.error)
         self._volume = np.asarray(solver.potential(state.previous))
 
-    def objective(self) -> tuple[float, float]:
-        """What the sweeps make small, of the volume as it is now: misfit of all images, and L1 penalty.
+    def objective(self) -> tuple[np.ndarray, float]:
+        """What the sweeps make small, of the volume as it is now: misfit of each used tilt, and L1 penalty.
 
         In the unit of the loss. Told with the volume at rest: while it moves within a sweep, the misfit
         ripples by more than a turn of the axis changes it.
         """
         solver = self.stage.solver
-        parts = np.array_split(solver.tilts, solver.n_steps)
-        loss = sum(solver.gradient(self.volume, part)[1] for part in parts)
-        return loss, solver.tilts.size * solver.sparsity * float(np.abs(self.volume[0]).sum(dtype=np.float64))
+        losses = np.array(
+            [solver.gradient(self.volume, solver.tilts[[n]])[1] for n in range(solver.tilts.size)]
+        )
+        penalty = solver.sparsity * float(np.abs(self.volume[0]).sum(dtype=np.float64))
+        return losses, solver.tilts.size * penalty
 
     def measured(self, tilt: int) -> np.ndarray:
         """`(n_focus, nx, ny)` complex spectra of the images' contrast, mean removed."""
