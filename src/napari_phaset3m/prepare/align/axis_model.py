@@ -50,7 +50,7 @@ FAR_DEG = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One angle: misfits `(n_tilt,)`, penalty (relative units), shifts (given axes) and defoci found at it."""
+    """One angle: misfits `(n_tilt,)`, penalty (relative units), shifts (given axes), defoci found at it."""
 
     angle_deg: float
     losses: np.ndarray
