@@ -15,7 +15,16 @@ _UNITS = (
     "_e_per_angstrom2",
 )  # fmt: skip
 #: Flags that every command has for a field of another name.
-_FLAGS = {"phase_shift_deg": "--phase-plate"}
+_FLAGS = {
+    "phase_shift_deg": "--phase-plate",
+    "spherical_aberration_angstrom": "--cs",
+    "stated_spherical_aberration_angstrom": "--stated-cs",
+    "fit_spherical_aberration": "--fit-cs",
+    "chromatic_aberration_angstrom": "--cc",
+    "dose_per_image": "--dose",
+    "aberrations": "--aberration",
+    "unstated_aberrations": "--unstated-aberration",
+}
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
 
 

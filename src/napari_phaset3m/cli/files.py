@@ -13,6 +13,7 @@ import typer
 from napari_phaset3m.cli import import_table, importing, options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
+from napari_phaset3m.wording import flag
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -161,6 +162,18 @@ info = options.with_flags(_info, overrides.parameters())
 convert = options.with_flags(_convert, [*importing.movie_flags(), *overrides.parameters()])
 
 
+_Aberrations = Annotated[
+    str | None,
+    typer.Option(
+        "--aberration", metavar="VALUE", help="Krivanek coefficients, e.g. C12=50,phi12=0.3 (Å, rad)"
+    ),
+]
+_Unstated = Annotated[
+    str | None,
+    typer.Option("--unstated-aberration", metavar="VALUE", help="As --aberration: acting, but not written"),
+]
+
+
 def _simulate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON; flags win")] = None,
@@ -168,6 +181,8 @@ def _simulate(
         Path | None,
         typer.Option(help="Detector MTF: text file of two columns, fraction of Nyquist and value"),
     ] = None,
+    aberrations: _Aberrations = None,
+    unstated_aberrations: _Unstated = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
@@ -182,6 +197,11 @@ def _simulate(
     base = SimulationConfig.load(config).model_dump(exclude_unset=True) if config else {}
     if mtf is not None:
         base["acquisition"] = {**base.get("acquisition", {}), "mtf": tuple(read_mtf(mtf).T.tolist())}
+    for section, name, text in (
+        ("optics", "aberrations", aberrations), ("errors", "unstated_aberrations", unstated_aberrations),
+    ):  # fmt: skip
+        if text is not None:
+            base[section] = {**base.get(section, {}), name: overrides.coefficients(text, flag(name))}
     settings = options.build(SimulationConfig, fields, base)
     optics = settings.optics
     for line in doubtful_units(optics.energy_ev, optics.spherical_aberration_angstrom):
