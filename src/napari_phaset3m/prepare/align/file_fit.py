@@ -150,6 +150,42 @@ def size_ratio(
     )
 
 
+def check_shifts(
+    transforms: np.ndarray, size: tuple[float, float], rows: np.ndarray, shown: tuple[str, np.ndarray]
+) -> None:
+    """Refuse transforms that move an image by more than its own size: nothing of it is left in view.
+
+    Parameters
+    ----------
+    transforms : ndarray
+        `(n, 2, 3)`, given -> aligned about the centres; a matrix that cannot be inverted is passed over.
+    size : (float, float)
+        (nx, ny) of the images in the transforms' own pixels.
+    rows : ndarray
+        Those that count.
+    shown : (str, ndarray)
+        What the file calls its shifts, and these, `(n, 2)` (x, y).
+
+    Raises
+    ------
+    DataError
+        Names the first such row.
+    """
+    name, stated = shown
+    for row in np.unique(rows):
+        matrix, offset = transforms[row, :, :2], transforms[row, :, 2]
+        if not np.isfinite(transforms[row]).all() or np.linalg.det(matrix) <= 0:
+            continue
+        if np.any(np.abs(np.linalg.solve(matrix, offset)) > size):
+            x, y = stated[row]
+            raise DataError(
+                f"{name} = {x:.10g}, {y:.10g} px move the image of {size[0]:.0f} x {size[1]:.0f} px (x, y) "
+                "out of view",
+                field=f"row {row + 1}",
+                remedy="Mend that row, or give the file of this stack",
+            )
+
+
 def made_for_series(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -> bool:
     """Whether a RawSize is of the series' own images and not of the files that they come from."""
     if raw_size is None or series.sections is None:
