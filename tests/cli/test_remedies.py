@@ -67,7 +67,7 @@ def folder(tmp_path, monkeypatch):
         ),
         ("info one.tlt", "one.tlt: describes a stack and holds no images. Name the stack as well"),
         ("info angles.mrc four.aln", "four.aln: sections: 4 sections for 5 images in angles.mrc. Give"),
-        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1) (for plain.h5). Give angstrom"),
+        ("convert plain.h5 -o x.h5 --defocus 1,2", "or one an image (for plain.h5). Give angstrom"),
         ("convert plain.h5 -o x.h5 --aberration C99=3", "--aberration: C99 unknown; give C10"),
         ("convert plain.h5 -o x.h5 --aberration C12", "Give NAME=VALUE, e.g. C12=50"),
         ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --intensity-offset 9",
@@ -147,7 +147,7 @@ def test_flags_show_in_the_table_of_info_and_the_tolerance_acts(folder, capsys):
         ("--tilt-axis-angle inf", "--tilt-axis-angle: "),
         ("--tilt-angles=1,2", "--tilt-angles: 2 angles for 5 images"),
         ("--tilt-angles=1,2,3,4,900", "--tilt-angles: must be finite degrees within ±360"),
-        ("--defocus 1,2", "--defocus: has shape (2,), which does not fit (5, 1) (for FILE). Give angstrom"),
+        ("--defocus 1,2", "--defocus: has shape (2,), but 5 tilts with 1 foci need one value, one a focus"),
         ("--dose=-3", "--dose: is -3 for tilt 0, focus 0"),
         ("--vacuum-intensity=-3", "--vacuum-intensity: is -3, but must be positive"),
         ("--normalise mean --vacuum-intensity 3", "--vacuum-intensity: normalise = 'mean' takes none"),
@@ -163,6 +163,50 @@ def test_a_value_that_cannot_be_is_told_of_the_flag_that_gave_it(folder, capsys,
     assert lines[-1].startswith(f"phaset3m: {told.replace('FILE', how.split()[0])}")
     assert [line for line in lines[:-1] if not line.startswith("To confirm: --tilt-axis-angle")] == []
     assert not (folder / "x.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("--phase-plate 400", "--phase-plate: is 400.0 (for pixel.mrc). Give degrees, -360 to 360"),
+        ("--cs nan", "--cs: must be one finite number"),
+        ("--cc=-4", "--cc: is -4.0, but must be positive (for pixel.mrc). Give angstrom"),
+        ("--focal-spread=-4", "--focal-spread: is -4.0, but must be positive"),
+        ("--aberration C99=4", "--aberration: C99 unknown; give C10, "),
+        ("--defocus nan", "--defocus: holds NaN"),
+        ("--defocus 1,2", "--defocus: has shape (2,), but 5 tilts"),
+        ("--dose=-3", "--dose: is -3 for tilt 0, focus 0"),
+        ("--unused 0-4", "--unused: leaves out all images"),
+        ("--defocus-reference exit", "--defocus-reference: no defocus is stated"),
+        ("--energy=-5", "--energy: is -5.0, but a positive number"),
+    ],
+)
+def test_info_refuses_what_convert_refuses_before_an_image_is_read(folder, capsys, monkeypatch, flags, told):
+    """``info`` showed the table of an import with a phase plate of 400 degrees."""
+    from napari_phaset3m.io.import_sources import Reader
+
+    monkeypatch.setattr(Reader, "read", lambda *_: pytest.fail("an image was read"))
+    (folder / "pixel.rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    files = "pixel.mrc pixel.rawtlt"
+    assert main(f"info {files}".split()) == 0  # what is merely not stated is shown so
+    assert "energy: not stated" in capsys.readouterr().out
+    lines = set()
+    for command in (f"info {files}", f"convert {files} -o x.h5 --energy 3e5 --pixel-size 2"):
+        assert main(f"{command} {flags}".split()) == 2
+        lines.add(capsys.readouterr().err)
+    assert len(lines) == 1 and lines.pop().startswith(f"phaset3m: {told}")
+
+
+def test_an_aberration_of_a_file_that_is_none_is_refused(folder, capsys):
+    assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
+    text = (folder / "plain.toml").read_text()
+    (folder / "plain.toml").write_text(f"aberrations = {{C99 = 4.0}}\n{text}")
+    capsys.readouterr()
+    for command in ("info plain.toml", "convert plain.toml -o x.h5", "convert plain.toml -o x.h5 --bin 1"):
+        assert main(command.split()) == 2
+        assert capsys.readouterr().err.startswith(
+            "phaset3m: plain.toml: aberrations: C99 unknown; give C10, "
+        )
 
 
 def test_what_a_file_states_wrongly_is_told_of_the_file(folder, capsys):

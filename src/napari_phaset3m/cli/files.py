@@ -94,12 +94,16 @@ def _info(
 
     Of folders, mdocs, movies and several files it shows what an import recognises, image by image.
     """
+    from napari_phaset3m.io.import_check import check_plan
+
     given = overrides.collect(fields)
     importing.check_flags(series, {"tolerance": tolerance}, None, None)
     if len(series) == 1 and tolerance is None and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
-    plan = import_table.with_given(importing.recognise(series, given, tolerance), given)
+    plan = importing.recognise(series, given, tolerance)
+    check_plan(plan, None, importing.beside_plan(given), is_complete=False)
+    plan = import_table.with_given(plan, given)
     if as_json:
         print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
     else:

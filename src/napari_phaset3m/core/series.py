@@ -181,9 +181,12 @@ class TiltFocalSeries:
             except DataError:
                 raise
             except ValueError:
-                raise DataError(
-                    f"has shape {np.shape(value)}, which does not fit {wanted}", field=key
-                ) from None
+                told = f"which does not fit {wanted}"
+                if wanted == shape:
+                    told = (
+                        f"but {n_tilt} tilts with {n_focus} foci need one value, one a focus, or one an image"
+                    )
+                raise DataError(f"has shape {np.shape(value)}, {told}", field=key) from None
 
     def _check_positive(self) -> None:
         if self.dose_per_image is not None:
