@@ -59,6 +59,7 @@ def folder(tmp_path, monkeypatch):
             "align plain.h5 -o x.h5 --stages match --match-bins 9",
             "--match-bins: 9 is too coarse for images of",
         ),
+        ("align plain.h5 -o x.h5 --stages grid --grid-bin 9", "--grid-bin: 9 is too coarse for images of"),
         ("align plain.h5 -o x.h5 --import four.aln", "Give the .aln of this stack"),
         ("align plain.h5 -o x.h5 --import one.tlt", "one.tlt: line 1: does not hold six numbers"),
         (

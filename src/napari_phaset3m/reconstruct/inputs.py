@@ -7,6 +7,7 @@ import numpy as np
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.reconstruct.sizing import check_size
 
 
 def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
@@ -20,9 +21,10 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        A used image has no intensity, or all of them are constant.
+        They are too small, a used image has no intensity, or all of them are constant.
     """
     assert series.used is not None
+    check_size(series.image_shape)
     negative, lowest, constant = 0, 0.0, True
     for tilt, focus in np.argwhere(series.used):
         image = series.images[tilt, focus]
