@@ -71,6 +71,48 @@ def test_an_angle_with_a_decimal_comma_in_an_mdoc_is_none(tmp_path):
     assert [image.tilt_deg for image in read_mdoc(tmp_path / "a.mdoc").sections] == [None, 10.5]
 
 
+_COMMAS = "PixelSpacing = 3,5\nVoltage = 300,0\n[T = Tilt axis angle = 85,3, binning = 1]\n"
+
+
+def test_numbers_with_a_decimal_comma_in_an_mdoc_are_told_and_not_read(tmp_path):
+    """Globals and the title were read up to the comma (85,3° as 85°); the rest went without a word."""
+    stack = _stack(tmp_path / "s.mrc")
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {k}.5\nExposureDose = 2,5\n" for k in range(6))
+    (tmp_path / "s.mrc.mdoc").write_text(_COMMAS + rows)
+    mdoc = read_mdoc(tmp_path / "s.mrc.mdoc")
+    assert mdoc.energy_ev is None and mdoc.pixel_size_angstrom is None and mdoc.title_axis_deg is None
+    told = {q.field: q.text for q in look(stack).questions if "decimal comma" in q.text}
+    alone, more = (
+        "has a decimal comma and is not read. Write a point",
+        "and 5 more have a decimal comma and are",
+    )
+    assert told["energy_ev"] == f"s.mrc.mdoc: Voltage = 300,0 {alone}"
+    assert told["pixel_size_angstrom"] == f"s.mrc.mdoc: PixelSpacing = 3,5 {alone}"
+    assert told["tilt_axis_angle_deg"] == f"s.mrc.mdoc: the angle in the title {alone}"
+    assert told["dose"].startswith(f"s.mrc.mdoc: ExposureDose = 2,5 {more}") and len(told) == 4
+    with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
+        load(look(stack))
+    assert any("ExposureDose = 2,5" in note for note in load_series(stack, energy_ev=3e5).metadata["notes"])
+    (tmp_path / "s.mrc.mdoc").write_text((_COMMAS + rows).replace(",", "."))
+    assert not any("comma" in q.text for q in look(stack).questions)
+    assert load(look(stack)).energy_ev == 3e5
+
+
+def test_angles_with_a_decimal_comma_in_an_mdoc_are_refused_with_the_cause(tmp_path):
+    """All of them: angles were asked for as if none stood there."""
+    stack = _stack(tmp_path / "s.mrc")
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {k},5\n" for k in range(6))
+    (tmp_path / "s.mrc.mdoc").write_text(rows)
+    said = (
+        r"s\.mrc\.mdoc: TiltAngle: is 0,5 in section 0 and 5 more of 6 .* decimal comma.*Write a point there"
+    )
+    for read in (look, load_series):
+        with pytest.raises(DataError, match=said):
+            read(stack)
+    series = load_series(stack, energy_ev=3e5, tilt_deg=np.arange(6.0))
+    assert any("with a decimal comma, and is not read" in note for note in series.metadata["notes"])
+
+
 @pytest.mark.parametrize(
     "order, tilts", [("tilt-major", [0, 0, 3, 3, 6, 6]), ("focus-major", [0, 3, 6, 0, 3, 6])]
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage
+from napari_phaset3m.io.mdoc_commas import unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def mdoc_series(mdoc: Mdoc) -> MdocSeries:
     ``FrameDosesAndNumber``, else ``DoseRate`` times ``ExposureTime``, which is a question.
     """
     notes: list[str] = []
-    questions: list[str] = []
+    questions = unread(mdoc)
     images = in_stack_order(mdoc.images)
     order = _exposure_order(images, notes, questions)
     dose = _dose(mdoc, images, notes, questions)
