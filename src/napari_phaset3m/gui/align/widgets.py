@@ -33,8 +33,8 @@ TURN_TIP = "Where the axis runs, from vertical: all images are turned by it, abo
 _AXIS_TIP = (
     "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the centre "
     "across the axis. The error of the angle is one standard deviation of noise and voxels: strongly "
-    "scattering specimens (gold) can be off by more. That of the distance is large where images were displaced "
-    "at random."
+    "scattering specimens (gold) can be off by more. That of the distance is large where images were "
+    "displaced at random."
 )
 
 
