@@ -59,6 +59,65 @@ def test_a_com_that_is_not_used_adds_no_offset(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("EXCLUDELIST 2\n", r"does not name its stack \(InputProjections\)"),
+        ("hello\n", r"does not name its stack \(InputProjections\)"),
+        ("InputProjections s.mrc\nOFFSET x\n", "OFFSET: is no angle: x. Write degrees"),
+        ("InputProjections s.mrc\nOFFSET 1e9\n", "OFFSET: is no angle: 1e9"),
+        ("InputProjections s.mrc\nEXCLUDELIST 1-6\n", "EXCLUDELIST: leaves out all 6 views"),
+    ],
+)
+def test_a_com_that_is_given_and_cannot_be_taken_is_refused(tmp_path, text, told):
+    """It was passed over without a word, or an offset counted as 0."""
+    stack = _stack(tmp_path / "s.mrc")
+    (tmp_path / "my.com").write_text(text)
+    with pytest.raises(DataError, match=rf"my\.com: {told}"):
+        look([stack, tmp_path / "my.com"], tilt_deg=np.arange(6.0))
+    (tmp_path / "my.com").rename(tmp_path / "tilt.com")
+    beside = look(stack, tilt_deg=np.arange(6.0))
+    assert any(note.startswith("tilt.com ") and "not used" in note for note in beside.notes)
+
+
+def test_what_only_an_import_reads_is_told_where_there_is_none(tmp_path):
+    """Views that a tilt.com leaves out were used by ``load_series``, and its notes said nothing."""
+    stack = _stack(tmp_path / "s.mrc")
+    (tmp_path / "tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    given = {"tilt_deg": np.arange(6.0), **KNOWN}
+    note = "tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
+    assert note in load_series(stack, **given).metadata["notes"]
+    imported = load(look(stack, tilt_deg=np.arange(6.0)), **KNOWN)
+    assert note not in imported.metadata["notes"] and not imported.used[1, 0]
+    (tmp_path / "tilt.com").write_text("InputProjections s_ali.mrc\nTHICKNESS 300\n")
+    assert note not in load_series(stack, **given).metadata["notes"], "nothing of it concerns the images"
+
+
+def test_pixels_that_are_no_squares_are_asked_for(tmp_path):
+    """The one along x was taken."""
+    stack = _stack(tmp_path / "s.mrc")
+    with mrcfile.open(stack, "r+") as mrc:
+        mrc.header.cella.y *= 2
+    said = "pixel_size: is 2 Å along x and 4 Å along y, and pixels must be squares. Give pixel_size_angstrom"
+    with pytest.raises(DataError, match=said):
+        load_series(stack, tilt_deg=np.arange(6.0), energy_ev=3e5)
+    assert load_series(stack, tilt_deg=np.arange(6.0), **KNOWN).pixel_size_angstrom == 2
+    asked = [q.text for q in look(stack).questions if q.field == "pixel_size_angstrom"]
+    assert asked == ["s.mrc: is 2 Å along x and 4 Å along y, and pixels must be squares"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_pixels_are_told_without_warnings(tmp_path):
+    """The sum that finds them warned of an invalid value."""
+    images = IMAGES.copy()
+    images[2, 3, 4:6] = np.inf, -np.inf
+    np.save(tmp_path / "s.npy", images)
+    with pytest.raises(DataError, match="image 2 holds 2 NaN or infinite values"):
+        load_series(tmp_path / "s.npy", tilt_deg=np.arange(6.0), **KNOWN)
+    with pytest.raises(DataError, match="section 2: holds NaN or infinite values"):
+        load(look(tmp_path / "s.npy", tilt_deg=np.arange(6.0)), **KNOWN)
+
+
 @pytest.mark.parametrize("text, line", [("-60\n-57,5\n-55\n", 2), ("1,5\n2,5\n", 1)])
 def test_a_decimal_comma_among_whole_numbers_is_refused_with_its_line(tmp_path, text, line):
     (tmp_path / "a.tlt").write_text(text)

@@ -21,7 +21,7 @@ from napari_phaset3m.io.import_raw import planned_raw
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.leave_out import fill_unused
-from napari_phaset3m.io.limits import check_memory
+from napari_phaset3m.io.limits import check_memory, is_finite
 from napari_phaset3m.io.orient import turn
 from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import blaming
@@ -138,7 +138,7 @@ def _finite(image: np.ndarray, entry: ImageEntry, used: np.ndarray, number: int)
 
     Before it is binned, which would spread them.
     """
-    if np.isfinite(image.sum(dtype=np.float64)) or np.isfinite(image).all():
+    if is_finite(image):
         return image
     if used[number]:
         raise DataError(
