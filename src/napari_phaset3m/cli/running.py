@@ -80,17 +80,18 @@ def tell_doubts(series: Any) -> None:
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
     """Refuse, before the run, an output that cannot be written or would replace another file in use.
 
+    The images beside a series that is text (``.toml``) are looked at as well, read or written.
+
     Raises
     ------
     OutputError
     """
+    from napari_phaset3m.cli.in_use import all_read, all_written
     from napari_phaset3m.io.atomic import check_output
     from napari_phaset3m.io.volume import require_library
 
-    taken = {path.resolve(): name for name, path in inputs.items() if path is not None}
-    for name, path in outputs.items():
-        if path is None:
-            continue
+    taken = {path.resolve(): name for name, path in all_read(inputs)}
+    for name, path in all_written(outputs):
         other = taken.setdefault(path.resolve(), name)
         if other != name:
             raise OutputError(f"{path}: {name} would overwrite {other}. Choose another name")

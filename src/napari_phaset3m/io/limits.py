@@ -110,6 +110,8 @@ def check_exists(path: str | os.PathLike[str]) -> Path:
     try:
         if not found.exists():
             raise DataError("no such file", path=found, remedy="Check the name and the folder")
+        if not (found.is_file() or found.is_dir()):
+            raise DataError("is neither file nor folder", path=found, remedy="Give a file")
         if found.is_file() and found.stat().st_size == 0:
             raise DataError("the file is empty", path=found, remedy="Copy it again")
         if not os.access(found, os.R_OK):

@@ -73,12 +73,12 @@ def read_header(path: str | Path) -> MrcHeader:
     pixel, upright = _pixel(words, reals, 0), _pixel(words, reals, 1)
     header = MrcHeader(shape, dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
     header.is_default_pixel = pixel == 1.0  # what programs write when they know none
-    problem = None
+    problem = ""
     if pixel is not None and not 0 < pixel < np.inf:
         problem = f"is {pixel:g}, but must be positive"
     elif pixel is not None and upright is not None and not abs(upright / pixel - 1) <= _MOST_UNEQUAL:
         problem = f"is {pixel:g} Å along x and {upright:g} Å along y, and pixels must be squares"
-    if problem is not None:
+    if problem:
         remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
         header.pixel_refused = DataError(problem, path=path, field="pixel_size", remedy=remedy)
         header.pixel_size_angstrom = None
