@@ -179,6 +179,12 @@ def test_every_format_opens_and_stays_as_it_is(tmp_path: Path, kind: str) -> Non
         (["img-001", "img-002", "img-003"], None),
         (["img_001", "img_002"], None),
         (["a", "b"], None),
+        (["p_m10.0", "p_p0.0", "p_p10.0"], [-10.0, 0.0, 10.0]),  # was 10 twice
+        (["m2_-10.0", "m2_10.0"], [-10.0, 10.0]),
+        (["tilt_m10", "tilt_0", "tilt_p10"], [-10.0, 0.0, 10.0]),
+        (["m10.0", "m20.0"], None),  # minus, or a name
+        (["film10.0", "film20.0"], [10.0, 20.0]),
+        (["tilt-001", "tilt-002"], None),  # counters: the dash separates
     ],
 )
 def test_angles_in_names(names: list[str], angles: list[float] | None) -> None:
