@@ -171,3 +171,53 @@ def test_damaged_vendor_files_give_one_line(tmp_path_factory, shared_data, where
         read_raw(damaged)
     except DataError as error:
         assert "\n" not in str(error)
+
+
+def _axes(last, scales=(1.0, 1.0), first="degrees"):
+    """Of a stack of images with axes in ``last``."""
+    named = [{"units": first, "scale": 10.0, "offset": -20.0}]
+    return named + [{"units": unit, "scale": scale} for unit, scale in zip(last, scales, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (_axes(("nm", "nm"), (0.3, 0.15)), "is 1.5 Å along x and 3 Å along y, and pixels must be squares"),
+        (_axes(("1 / nm", "1 / nm")), "the axes are in 1/nm, as those of diffraction patterns are"),
+    ],
+)
+def test_axes_that_tell_no_pixel_size_ask_for_one(tmp_path, axes, told):
+    """The length along x was taken for both; diffraction patterns had only no pixel size."""
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        group = file.create_group("Experiments/x")
+        group["data"] = RNG.uniform(1, 2, (5, 8, 8))
+        for number, axis in enumerate(axes):
+            group.create_group(f"axis-{number}").attrs.update(axis)
+    with pytest.raises(DataError, match=rf"a\.hspy: pixel_size: .*{told}.*pixel_size_angstrom"):
+        load_series(tmp_path / "a.hspy", energy_ev=3e5)
+    series = load_series(tmp_path / "a.hspy", energy_ev=3e5, pixel_size_angstrom=2.0)
+    assert series.pixel_size_angstrom == 2.0 and series.tilt_deg.tolist() == [-20, -10, 0, 10, 20]
+
+
+def test_spectra_are_no_images(tmp_path):
+    """A spectrum image of 5 x 8 points was taken for five images of 8 x 100 pixels."""
+    from rsciio import emd
+
+    axes = _axes(("nm", "eV"), first="nm")
+    data = RNG.uniform(1, 2, (5, 8, 100))
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        group = file.create_group("Experiments/x")
+        group["data"] = data
+        for number, axis in enumerate(axes):
+            group.create_group(f"axis-{number}").attrs.update(axis)
+    for number, (axis, size) in enumerate(zip(axes, data.shape, strict=True)):
+        axis |= {"name": f"a{number}", "size": size, "navigate": number < 2, "index_in_array": number}
+        axis.setdefault("offset", 0.0)
+    emd.file_writer(
+        str(tmp_path / "a.emd"), {"data": data, "axes": axes, "metadata": {}, "original_metadata": {}}
+    )
+    known = {"energy_ev": 3e5, "pixel_size_angstrom": 1.0, "tilt_deg": np.arange(5.0)}
+    with pytest.raises(DataError, match=r"a\.hspy: data: holds spectra, not images"):
+        load_series(tmp_path / "a.hspy", **known)
+    with pytest.raises(DataError, match=r"a\.emd: holds no real images \(found \(5, 8, 100\), spectra\)"):
+        load_series(tmp_path / "a.emd", **known)

@@ -15,6 +15,8 @@ from napari_phaset3m.errors import DataError
 #: Share of the free memory that one file may ask for.
 MEMORY_SHARE = 0.8
 MAX_SECTIONS = 1_000_000
+#: Pixels count as squares up to this difference of their edges; headers are rounded.
+MOST_UNEQUAL = 0.01
 
 
 #: Names of limit, use and reclaimable cache in the two versions of control groups.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, nbytes
+from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, nbytes
 from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import Sidecar, look_beside
@@ -21,8 +21,6 @@ _MAX_SIDE = 1 << 20
 _AGAIN = "Copy the file again"
 #: bit of SerialEM's flags -> bytes per section
 _SERI_SIZES = ((1, 2), (2, 6), (4, 4), (8, 2), (16, 2), (32, 4))
-#: Pixels count as squares up to this difference of their edges; headers are rounded.
-_MOST_UNEQUAL = 0.01
 
 
 @dataclass
@@ -76,7 +74,7 @@ def read_header(path: str | Path) -> MrcHeader:
     problem = ""
     if pixel is not None and not 0 < pixel < np.inf:
         problem = f"is {pixel:g}, but must be positive"
-    elif pixel is not None and upright is not None and not abs(upright / pixel - 1) <= _MOST_UNEQUAL:
+    elif pixel is not None and upright is not None and not abs(upright / pixel - 1) <= MOST_UNEQUAL:
         problem = f"is {pixel:g} Å along x and {upright:g} Å along y, and pixels must be squares"
     if problem:
         remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"

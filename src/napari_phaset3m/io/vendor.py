@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +13,12 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.h5safe import check_tree
-from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory
+from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.tiff import ANGSTROM
 
 VENDOR_SUFFIXES = (".dm3", ".dm4", ".emd", ".ser")
+_ENERGIES, _INVERSE = ("ev", "kev"), ("1/nm", "1/a", "1/å", "1/ang", "1/pm", "1/m", "nm^-1", "mrad", "rad")
 _DEGREES = ("deg", "degree", "degrees", "°")
 _KEEP = 4_000_000
 
@@ -38,7 +39,8 @@ def read_vendor(path: str | Path) -> RawSeries:
     images = [signal for signal in signals if _is_image(signal)]
     if not images:
         shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals[:4]) or "nothing"
-        raise DataError(f"holds no real images (found {shapes})", path=path)
+        what = ", spectra" if any(is_spectra(s["axes"]) for s in signals) else ""
+        raise DataError(f"holds no real images (found {shapes}{what})", path=path)
     chosen = _same_kind(images)
     data = _pixels(chosen, found)
     raw = RawSeries(found, data, metadata={"format": found.suffix.lower().lstrip(".")})
@@ -80,6 +82,8 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 def _is_image(signal: Mapping[str, Any]) -> bool:
     data = signal["data"]
+    if is_spectra(signal["axes"]):
+        return False
     return data.ndim in (2, 3) and np.dtype(data.dtype).kind in "fiub" and 0 not in data.shape
 
 
@@ -162,18 +166,47 @@ def apply_axes(raw: RawSeries, axes: Sequence[Mapping[str, Any]]) -> None:
     """Take pixel size and tilt angles from calibrated axes, in the order of the array's."""
     scales = []
     for axis in axes[-2:]:
-        factor = ANGSTROM.get(str(axis.get("units") or "").strip().lower())
+        factor = ANGSTROM.get(_unit(axis))
         scales.append(float(axis.get("scale", 0)) * factor if factor else 0.0)
     if scales and min(scales) > 0:
-        raw.fields["pixel_size_angstrom"] = float(f"{scales[-1]:.6g}")
-        if max(scales) > 1.001 * min(scales):
-            raw.notes.append(f"pixels are not square: {scales[1]:.4g} x {scales[0]:.4g} A (x used)")
-    if len(axes) == 3 and str(axes[0].get("units") or "").strip().lower() in _DEGREES:
+        _take_pixel(raw, scales)
+    inverse = next((unit for axis in axes[-2:] if (unit := _unit(axis)) in _INVERSE), None)
+    if inverse is not None:
+        problem = f"is not stated: the axes are in {inverse}, as those of diffraction patterns are"
+        raw.unusable["pixel_size_angstrom"] = DataError(
+            problem, path=raw.path, field="pixel_size",
+            remedy="If these are images, give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
+        )  # fmt: skip
+    if len(axes) == 3 and _unit(axes[0]) in _DEGREES:
         count = int(raw.images.shape[0])
         angles = float(axes[0].get("offset", 0)) + float(axes[0].get("scale", 0)) * np.arange(count)
         if np.isfinite(angles).all() and np.abs(angles).max() <= 180:
             raw.fields["tilt_deg"] = angles
             raw.notes.append("tilt angles from the calibration of the series axis")
+
+
+def is_spectra(axes: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an axis counts energy losses: what lies along it is no row of pixels."""
+    return any(_unit(axis) in _ENERGIES for axis in axes)
+
+
+def _unit(axis: Mapping[str, Any]) -> str:
+    return "".join(str(axis.get("units") or "").lower().split())
+
+
+def _take_pixel(raw: RawSeries, scales: Sequence[float]) -> None:
+    """Pixel size from those along y and x, angstrom; asked for where they differ."""
+    y, x = scales
+    if abs(y / x - 1) > MOST_UNEQUAL:
+        problem = f"is {x:.6g} Å along x and {y:.6g} Å along y, and pixels must be squares"
+        remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
+        raw.unusable["pixel_size_angstrom"] = DataError(
+            problem, path=raw.path, field="pixel_size", remedy=remedy
+        )
+        return
+    raw.fields["pixel_size_angstrom"] = float(f"{x:.6g}")
+    if max(scales) > 1.001 * min(scales):
+        raw.notes.append(f"pixels are not quite square: {x:.4g} x {y:.4g} A (x used)")
 
 
 class Tags:
