@@ -213,9 +213,8 @@ def test_spectra_are_no_images(tmp_path):
     for number, (axis, size) in enumerate(zip(axes, data.shape, strict=True)):
         axis |= {"name": f"a{number}", "size": size, "navigate": number < 2, "index_in_array": number}
         axis.setdefault("offset", 0.0)
-    emd.file_writer(
-        str(tmp_path / "a.emd"), {"data": data, "axes": axes, "metadata": {}, "original_metadata": {}}
-    )
+    signal = {"metadata": {"General": {"title": "a"}, "Signal": {}}, "original_metadata": {}}
+    emd.file_writer(str(tmp_path / "a.emd"), {"data": data, "axes": axes, **signal})
     known = {"energy_ev": 3e5, "pixel_size_angstrom": 1.0, "tilt_deg": np.arange(5.0)}
     with pytest.raises(DataError, match=r"a\.hspy: data: holds spectra, not images"):
         load_series(tmp_path / "a.hspy", **known)
