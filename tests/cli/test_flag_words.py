@@ -22,6 +22,7 @@ def told(command: str, text: str) -> str:
         ("prepare", "motion: gain_rotate 1 or 3 fits", "--motion: --motion-gain-rotate 1 or 3 fits"),
         ("convert", "gain: gain_rotate 1 or 3 fits", "--gain: --gain-rotate 1 or 3 fits"),
         ("ctf", "spherical_aberration_angstrom: is needed", "--cs: is needed"),
+        ("ctf", "defocus_max_angstrom: must be at most 1e+06", "--range: must be at most 1e+06"),
         ("align", "made_for: is unknown", "--import-for: is unknown"),
         ("align", "match_bins: 3 needs match_rounds above 1", "--match-bins: 3 needs --match-rounds above 1"),
         ("convert", "a.toml: crop: is outside", "a.toml: crop: is outside"),

@@ -108,6 +108,8 @@ def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
     ------
     ConfigError
     """
+    if series.is_dark_field and config.reference.forward == "multislice":
+        raise ConfigError("forward: multislice predicts phases, and images of dark field show none. Use sirt")
     stages = stages_of(series, config)
     _check_bins(series, stages, config)
     for name in stages:
