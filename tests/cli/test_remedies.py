@@ -54,6 +54,8 @@ def folder(tmp_path, monkeypatch):
             "prepare plain.h5 -o x.h5 --crop-region 0,0,99,9",
             "--crop-region: 0,0,99,9 reaches out of the image",
         ),
+        ("prepare plain.h5 -o x.h5 --normalise-region 0,0,9,9", "--normalise-region: no level is taken"),
+        ("prepare plain.h5 -o x.h5 --reference-gain plain.h5", "is a series, not a reference image"),
         ("prepare plain.h5 -o x.h5 --crop-region 3", "--crop-region: must be 4 whole numbers"),
         (
             "align plain.h5 -o x.h5 --stages match --match-bins 9",

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
 from napari_phaset3m.core.aberrations import check_coefficients
 
-_DEFAULT_TILTS = 31
+_DEFAULT_TILTS, _MOST_TILTS = 31, 100_000
 
 
 class SpecimenConfig(Model):
@@ -123,6 +123,10 @@ class AcquisitionConfig(Model):
             raise ValueError("n_tilt: give n_tilt or tilt_step_deg, not both")
         if self.tilt_max_deg < self.tilt_min_deg:
             raise ValueError("tilt_max_deg: is below tilt_min_deg")
+        count = self.n_tilt or (self.tilt_max_deg - self.tilt_min_deg) / (self.tilt_step_deg or 1.0)
+        if count > _MOST_TILTS:
+            name = "n_tilt" if self.n_tilt else "tilt_step_deg"
+            raise ValueError(f"{name}: makes {count:.0f} tilts. Make {_MOST_TILTS} at most")
         if self.mtf and (len(self.mtf[0]) != len(self.mtf[1]) or np.any(np.diff(self.mtf[0]) <= 0)):
             raise ValueError("mtf: needs as many values as rising frequencies")
         return self
