@@ -40,12 +40,12 @@ def test_every_part_counts(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (
-            "--cs 1e99",
-            "24 pixels, with a border of 8388608 for how far the optics move light (defocus, Cs), need",
-        ),
-        ("--cs 1e308", "with a border of 8388608"),
-        ("--defocus 1e12", "with a border of 8388608"),
+        ("--cs 1e99", "24 pixels with a border of 8388608 (--padding, as defocus and Cs move light) need"),
+        ("--padding 99999", "24 pixels with a border of 100340 (--padding) need"),
+        ("--dose 1e30", "--dose: must be a number above 0 and of at most 1e+09, or none"),
+        ("--slice-thickness 1e-6", "--slice-thickness: must be a number of at least 0.01, or auto"),
+        ("--cs 1e308", "a border of 8388608"),
+        ("--defocus 1e12", "a border of 8388608"),
         ("--tilt-step 1e-9", "--tilt-step: makes 132000000000 tilts. Make 100000 at most"),
         ("--n-tilt 1000000000", "--n-tilt: makes 1000000000 tilts"),
     ],

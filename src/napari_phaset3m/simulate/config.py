@@ -110,8 +110,8 @@ class AcquisitionConfig(Model):
     )
     pixel_size_angstrom: PositiveFloat = Field(0.5, description="Pixel, Å")
     image_size_px: int = Field(80, ge=8, le=4096, description="Edge of the square images, pixels")
-    dose_per_image: PositiveFloat | None = Field(
-        None, description="Electrons per Å² in each image (Poisson counts); none: noiseless"
+    dose_per_image: float | None = Field(
+        None, gt=0, le=1e9, description="Electrons per Å² in each image (Poisson counts); none: noiseless"
     )
     mtf: tuple[tuple[float, ...], tuple[float, ...]] | None = Field(
         None, description="Detector MTF: fractions of Nyquist, values"
@@ -204,7 +204,7 @@ class NumericsConfig(Model):
     """How finely it is computed."""
 
     supersampling: int = Field(3, ge=1, le=8, description="Wave samples per pixel and axis")
-    slice_thickness_angstrom: PositiveFloat | Auto = Field(
+    slice_thickness_angstrom: Annotated[float, Field(ge=0.01)] | Auto = Field(
         "auto", description="Multislice step, Å; auto: 1, or a third of the membrane of vesicles"
     )
     padding_px: Annotated[int, Field(ge=0)] | Auto = Field(

@@ -49,7 +49,8 @@ def check_memory(config: SimulationConfig, sampling: Sampling) -> None:
     if needed > free:
         border, cause = (sampling.box_px - sampling.image_px) // 2, ""
         if border > sampling.image_px:
-            cause = f", with a border of {border} for how far the optics move light (defocus, Cs),"
+            why = ", as defocus and Cs move light" if config.numerics.padding_px == "auto" else ""
+            cause = f" with a border of {border} (padding_px{why})"
         raise ResourceError(
             f"image_size_px: {sampling.image_px} pixels{cause} need {needed / 2**30:.3g} GiB, but "
             f"{free / 2**30:.1f} GiB are free; use smaller images (--image-size), fewer --threads "
