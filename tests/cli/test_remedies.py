@@ -56,6 +56,7 @@ def folder(tmp_path, monkeypatch):
         ),
         ("prepare plain.h5 -o x.h5 --normalise-region 0,0,9,9", "--normalise-region: no level is taken"),
         ("prepare plain.h5 -o x.h5 --reference-gain plain.h5", "is a series, not a reference image"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=20:-20:10", "--tilt-angles: is '20:-20:10'. Give"),
         ("prepare plain.h5 -o x.h5 --crop-region 3", "--crop-region: must be 4 whole numbers"),
         (
             "align plain.h5 -o x.h5 --stages match --match-bins 9",

@@ -201,3 +201,21 @@ def test_a_pixel_beside_stands_in_for_one_that_cannot_be(tmp_path):
 @pytest.mark.parametrize("stated, meant", [(2e-10, "2 Å"), (2e-8, "200 Å"), (5200, "52 Å")])
 def test_a_pixel_in_metres_or_picometres_is_guessed(stated, meant):
     assert doubtful_pixel(stated).endswith(f"Is {meant} meant?")
+
+
+def test_what_some_sections_of_an_mdoc_lack_is_told(tmp_path):
+    """A dose of 0, or a defocus that one section lacks, left all without, silently; so did angles of 400."""
+    stack = _stack(tmp_path / "s.mrc")
+    text = "Voltage = 300\n"
+    for k in range(6):
+        text += f"[ZValue = {k}]\nTiltAngle = {10 * k}\nExposureDose = {0 if k == 2 else 2}\n"
+        text += "" if k in (1, 4) else "TargetDefocus = -2\n"
+    (tmp_path / "s.mrc.mdoc").write_text(text)
+    told = {question.field: question.text for question in look(stack).questions}
+    assert told["dose"] == "s.mrc.mdoc: section 2 of 6 (from 0) states no dose: taken of none"
+    assert told["defocus_angstrom"].endswith(
+        "section 1 and 1 more of 6 (from 0) states no TargetDefocus: taken of none"
+    )
+    (tmp_path / "s.mrc.mdoc").write_text(text.replace("TiltAngle = ", "TiltAngle = 4000"))
+    with pytest.raises(DataError, match="TiltAngle: is missing or no angle in section 0 and 5 more of 6"):
+        look(stack)

@@ -57,11 +57,17 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_volume(path: Path) -> bool:
     from napari_phaset3m.io.napari_hooks import read_layers
+    from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.volume import volume_format
 
     if volume_format(path) in (None, "tiff"):
         return False
-    return bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
+    is_volume = bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
+    if is_volume and volume_format(path) == "mrc":
+        refused = read_raw(path).refused
+        if refused:  # angles lie beside it, so that it is a series
+            raise refused[0]
+    return is_volume
 
 
 def _describe_volume(path: Path) -> dict[str, Any]:

@@ -89,7 +89,10 @@ def _value(name: str, value: Any) -> Any:
         return value
     flag = FIELDS[name][1] if name in FIELDS else OPTIONS[name]
     if name == "tilt_deg" and ":" in value and not Path(value).exists():
-        return angles_from_text(value)
+        try:
+            return angles_from_text(value)
+        except ConfigError as error:
+            raise ConfigError(f"{flag}: is {value!r}. {error}") from None
     if name in _FILES and not _NUMBERS.fullmatch(value):
         return str(check_exists(value).resolve())
     if name == "aberrations":

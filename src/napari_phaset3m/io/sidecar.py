@@ -145,7 +145,7 @@ def lacking_tilts(series: MdocSeries, path: Path) -> DataError | None:
     stated = [image.values.get("TiltAngle", "").strip() for image in images]
     without = [number for number, image in enumerate(images) if image.tilt_deg is None]
     commas = [number for number in without if is_decimal_comma(stated[number])]
-    if commas or 0 < len(without) < n:
+    if commas or 0 < len(without) < n or (without and any(stated)):
         told = commas or without
         more = f" and {len(told) - 1} more" if len(told) > 1 else ""
         where = f"in section {told[0]}{more} of {n} (from 0)"
