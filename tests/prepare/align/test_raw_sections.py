@@ -447,6 +447,16 @@ def test_shifts_beyond_the_image_are_refused(tmp_path: Path, sections):
         said = rf"x\.xf: row 5: DX, DY = {x:.10g}, {y:.10g} px move .* {nx} x {ny} px \(x, y\) out of view"
         with pytest.raises(DataError, match=said.replace("+", r"\+")):
             import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=lambda _: None)
+    for matrix, said in (
+        ([[100.0, 0], [0, 100]], "row 2: magnifies the image by 100, and"),
+        ([[0.5, 0], [0, 0.5]], "row 2: magnifies the image by 0.5, and"),
+        ([[-1.0, 0], [0, 1]], "row 2: mirrors or squashes the image"),
+        ([[0.0, 0], [0, 0]], "row 2: mirrors or squashes the image"),
+    ):
+        rows = np.tile(np.eye(2, 3), (7, 1, 1))
+        rows[1, :, :2] = matrix
+        with pytest.raises(DataError, match=rf"x\.xf: {said}"):
+            import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=lambda _: None)
     table = {"rot": np.zeros(7), "x": np.zeros(7), "y": np.zeros(7), "tilt": TILTS[ORDER]}
     table["y"][2] = 5e3
     (tmp_path / "a.aln").write_text(aln_text(np.arange(7), table, (nx, ny)))

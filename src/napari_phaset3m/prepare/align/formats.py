@@ -22,7 +22,7 @@ from napari_phaset3m.io.text import check_count
 from napari_phaset3m.prepare.align.file_fit import (
     angles_beside,
     check_export,
-    check_shifts,
+    check_rows,
     made_for_series,
     size_ratio,
 )
@@ -112,13 +112,13 @@ def _import_xf(
         if angles is not None:
             check_count(angles.size, len(xf), beside, "angles", path.name)
         rows = xf_rows(len(xf), angles, series)
-        _check_shifts(xf, series.sections.image_shape, rows.index, ratio, ("DX, DY", xf[..., 2]))
+        _check_rows(xf, series.sections.image_shape, rows.index, ratio, ("DX, DY", xf[..., 2]))
         return _of_files(xf, rows, series, ratio), rows.notes
     notes, whose = tuple[str, ...](), "the series"
     assumed = series.sections is None and made_for is None
     turned = series.tilt_axis_angle_deg if assumed else 0.0
     shape = series.image_shape[:: -1 if round(turned / 90) % 2 else 1]
-    _check_shifts(xf, shape, np.arange(len(xf)), ratio, ("DX, DY", xf[..., 2]))
+    _check_rows(xf, shape, np.arange(len(xf)), ratio, ("DX, DY", xf[..., 2]))
     if beside.is_file():
         tilts, order, notes = angles_beside(beside, series)
         start = start.replace(tilt_deg=tilts)
@@ -150,9 +150,9 @@ def _import_aln(
     table, shown = xf_of_aln(aln), ("TX, TY", aln.shifts_px)
     if sections is not None and not own:
         rows = aln_rows(aln, series)
-        _check_shifts(table, shape, rows.index, pixel_ratio, shown)
+        _check_rows(table, shape, rows.index, pixel_ratio, shown)
         return _of_files(table, rows, series, pixel_ratio), (*notes, *rows.notes)
-    _check_shifts(table, shape[:: -1 if turned else 1], np.arange(len(table)), pixel_ratio, shown)
+    _check_rows(table, shape[:: -1 if turned else 1], np.arange(len(table)), pixel_ratio, shown)
     if assumed:
         notes = (*notes, _UNKNOWN.format(order="rising tilt"))
     elif own and made_for is None:
@@ -161,12 +161,12 @@ def _import_aln(
     return from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio), notes
 
 
-def _check_shifts(
+def _check_rows(
     xf: np.ndarray, shape: tuple[int, ...], index: np.ndarray, ratio: float, shown: tuple[str, np.ndarray]
 ) -> None:
     """Refuse rows that move their image of ``shape`` (ny, nx) out of view."""
     ny, nx = shape
-    check_shifts(xf, (nx / ratio, ny / ratio), index[index >= 0], shown)
+    check_rows(xf, (nx / ratio, ny / ratio), index[index >= 0], shown)
 
 
 def _of_files(xf: np.ndarray, rows: Rows, series: TiltFocalSeries, ratio: float) -> Alignment:
