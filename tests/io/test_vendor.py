@@ -220,3 +220,27 @@ def test_spectra_are_no_images(tmp_path):
         load_series(tmp_path / "a.hspy", **known)
     with pytest.raises(DataError, match=r"a\.emd: holds no real images \(found \(5, 8, 100\), spectra\)"):
         load_series(tmp_path / "a.emd", **known)
+
+
+def test_detectors_of_one_scan_are_no_tilts(tmp_path):
+    """HAADF, BF and an element map of one field were taken for three tilts."""
+    from rsciio import emd
+
+    _velox(tmp_path / "a.emd", RNG.integers(50, 99, (1, 16, 20)).astype(np.uint16))
+    with h5py.File(tmp_path / "a.emd", "r+") as file:
+        first = file["Data/Image/0123456789abcdef0123456789abcdef"]
+        text = bytes(first["Metadata"][:, 0]).rstrip(b"\0")
+        for number, name in ((1, b"HAADFxx"), (2, b"BF-S-xx")):
+            group = file.create_group(f"Data/Image/{number:032x}")
+            group.create_dataset(
+                "Data", data=first["Data"][()] + np.uint16(number), chunks=first["Data"].chunks
+            )
+            renamed = text.replace(b"BM-Ceta", name)
+            table = np.zeros((len(renamed) + 10, 1), np.uint8)
+            table[: len(renamed), 0] = np.frombuffer(renamed, np.uint8)
+            group["Metadata"] = table
+    signals = emd.file_reader(str(tmp_path / "a.emd"), lazy=True, select_type="images")
+    assert len({signal["metadata"]["General"]["title"] for signal in signals}) == 3
+    raw = read_vendor(tmp_path / "a.emd")
+    assert raw.images.ndim == 2 or raw.images.shape[0] == 1
+    assert any("2 other images in the file are left out" in note and "HAADFxx" in note for note in raw.notes)

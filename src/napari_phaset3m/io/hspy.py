@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.axes import apply_axes, is_spectra
 from napari_phaset3m.io.h5safe import open_h5, read_array
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.vendor import apply_axes, is_spectra
 
 
 def read_hspy(path: str | Path) -> RawSeries:

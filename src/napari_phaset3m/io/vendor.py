@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.axes import apply_axes, is_spectra
 from napari_phaset3m.io.h5safe import check_tree
-from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, check_memory
+from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.tiff import ANGSTROM
 
 VENDOR_SUFFIXES = (".dm3", ".dm4", ".emd", ".ser")
-_ENERGIES, _INVERSE = ("ev", "kev"), ("1/nm", "1/a", "1/å", "1/ang", "1/pm", "1/m", "nm^-1", "mrad", "rad")
-_DEGREES = ("deg", "degree", "degrees", "°")
 _KEEP = 4_000_000
 
 
@@ -46,7 +44,8 @@ def read_vendor(path: str | Path) -> RawSeries:
     raw = RawSeries(found, data, metadata={"format": found.suffix.lower().lstrip(".")})
     others = len(images) - len(chosen)
     if others:
-        raw.notes.append(f"{others} other images in the file are left out")
+        names = dict.fromkeys(Tags(signal).text("General", "title") for signal in images)
+        raw.notes.append(f"{others} other images in the file are left out ({', '.join(names)} are there)")
     _calibrations(raw, chosen[0])
     _instrument(raw, [Tags(signal) for signal in chosen])
     return raw
@@ -88,11 +87,16 @@ def _is_image(signal: Mapping[str, Any]) -> bool:
 
 
 def _same_kind(images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The largest image, and all others of its shape when they are single images (SER series)."""
+    """The largest image, and all others of its shape and name when they are single images (SER series).
+
+    Detectors and elements of one scan have names of their own: these are no tilts.
+    """
     largest = max(images, key=lambda signal: int(np.prod(signal["data"].shape, dtype=float)))
     if largest["data"].ndim == 3:
         return [largest]
-    return [signal for signal in images if signal["data"].shape == largest["data"].shape]
+    kinds = [(signal["data"].shape, Tags(signal).text("General", "title")) for signal in images]
+    wanted = next(kind for signal, kind in zip(images, kinds, strict=True) if signal is largest)
+    return [signal for signal, kind in zip(images, kinds, strict=True) if kind == wanted]
 
 
 def _pixels(signals: Sequence[Mapping[str, Any]], path: Path) -> Any:
@@ -160,53 +164,6 @@ def _calibrations(raw: RawSeries, signal: Mapping[str, Any]) -> None:
     """Pixel size, and angles of a tilt axis."""
     axes = sorted(signal["axes"], key=lambda axis: axis.get("index_in_array", 0))
     apply_axes(raw, axes)
-
-
-def apply_axes(raw: RawSeries, axes: Sequence[Mapping[str, Any]]) -> None:
-    """Take pixel size and tilt angles from calibrated axes, in the order of the array's."""
-    scales = []
-    for axis in axes[-2:]:
-        factor = ANGSTROM.get(_unit(axis))
-        scales.append(float(axis.get("scale", 0)) * factor if factor else 0.0)
-    if scales and min(scales) > 0:
-        _take_pixel(raw, scales)
-    inverse = next((unit for axis in axes[-2:] if (unit := _unit(axis)) in _INVERSE), None)
-    if inverse is not None:
-        problem = f"is not stated: the axes are in {inverse}, as those of diffraction patterns are"
-        raw.unusable["pixel_size_angstrom"] = DataError(
-            problem, path=raw.path, field="pixel_size",
-            remedy="If these are images, give pixel_size_angstrom=... in Python or --pixel-size (angstrom)",
-        )  # fmt: skip
-    if len(axes) == 3 and _unit(axes[0]) in _DEGREES:
-        count = int(raw.images.shape[0])
-        angles = float(axes[0].get("offset", 0)) + float(axes[0].get("scale", 0)) * np.arange(count)
-        if np.isfinite(angles).all() and np.abs(angles).max() <= 180:
-            raw.fields["tilt_deg"] = angles
-            raw.notes.append("tilt angles from the calibration of the series axis")
-
-
-def is_spectra(axes: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether an axis counts energy losses: what lies along it is no row of pixels."""
-    return any(_unit(axis) in _ENERGIES for axis in axes)
-
-
-def _unit(axis: Mapping[str, Any]) -> str:
-    return "".join(str(axis.get("units") or "").lower().split())
-
-
-def _take_pixel(raw: RawSeries, scales: Sequence[float]) -> None:
-    """Pixel size from those along y and x, angstrom; asked for where they differ."""
-    y, x = scales
-    if abs(y / x - 1) > MOST_UNEQUAL:
-        problem = f"is {x:.6g} Å along x and {y:.6g} Å along y, and pixels must be squares"
-        remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
-        raw.unusable["pixel_size_angstrom"] = DataError(
-            problem, path=raw.path, field="pixel_size", remedy=remedy
-        )
-        return
-    raw.fields["pixel_size_angstrom"] = float(f"{x:.6g}")
-    if max(scales) > 1.001 * min(scales):
-        raw.notes.append(f"pixels are not quite square: {x:.4g} x {y:.4g} A (x used)")
 
 
 class Tags:
