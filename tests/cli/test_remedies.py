@@ -227,3 +227,11 @@ def test_angles_may_be_a_range(folder, capsys):
     capsys.readouterr()
     assert main(["info", "plain.h5"]) == 0
     assert "[-6.0, 6.0]" in capsys.readouterr().out
+
+
+def test_tilts_that_are_all_one_are_doubted(folder, capsys):
+    """A focal series that is read as tilts tells nothing of the depth."""
+    for angles, doubted in (("1,1,1,1,1", True), ("1,1,1,1,2", False)):
+        assert main(["convert", "plain.h5", "-o", "x.h5", f"--tilt-angles={angles}"]) == 0
+        told = "warning: all 5 tilts are at 1 degrees. Images of one tilt are its foci: --n-focus 5 at import"
+        assert (told in capsys.readouterr().err) == doubted

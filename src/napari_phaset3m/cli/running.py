@@ -15,6 +15,8 @@ from napari_phaset3m.cli.summary import chosen
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
 
+#: Tilts within this are one.
+_ONE_TILT_DEG = 0.05
 #: Called with a description and the done part, 0..1.
 Show = Callable[[str, float], None]
 
@@ -65,7 +67,7 @@ def stop_signals(control: Any) -> Iterator[None]:
 
 
 def tell_doubts(series: Any) -> None:
-    """Say on stderr which values are hardly meant in the unit that they are read in."""
+    """Say on stderr which values are hardly meant as they are read: in another unit, or as tilts."""
     from napari_phaset3m.core.plausible import doubtful_geometry
 
     for line in doubtful_geometry(
@@ -75,6 +77,13 @@ def tell_doubts(series: Any) -> None:
         series.tilt_deg.tolist(),
     ):
         print(line, file=sys.stderr)
+    tilts = series.tilt_deg.tolist()
+    if len(tilts) > 1 and max(tilts) - min(tilts) < _ONE_TILT_DEG:
+        print(
+            f"warning: all {len(tilts)} tilts are at {tilts[0]:g} degrees. Images of one tilt are its foci: "
+            f"--n-focus {len(tilts)} at import",
+            file=sys.stderr,
+        )
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
