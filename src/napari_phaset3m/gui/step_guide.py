@@ -179,26 +179,31 @@ def _finished(session: Session) -> list[RunRecord]:
     return [record for record in session.runs if record.status == "finished" and record.series_name == name]
 
 
-def _has_results(session: Session, *, of_a_run: bool = False) -> bool:
-    """Whether something was found of what is chosen now, and not of a run of a series before.
-
-    ``of_a_run``: files, the preview, and what concerns the series alone do not count.
-    """
+def _has_results(session: Session) -> bool:
+    """Whether something was found of what is chosen now, and not of a run of a series before."""
     work = session.attachments.get("analyse work")
     if work is None:
         return False
     record = work.record()
-    ours = not of_a_run if record is None else any(record is other for other in _finished(session))
-    return ours and any(work.outcomes[key].of or not of_a_run for key in work.fresh())
+    ours = record is None or any(record is other for other in _finished(session))
+    return ours and bool(work.fresh())
+
+
+def _analysed(session: Session, run: RunRecord) -> bool:
+    """Whether something is known of this run; what concerns the series alone does not count."""
+    work = session.attachments.get("analyse work")
+    chosen = work is not None and work.record() is run
+    return bool(run.resolution) or (chosen and any(work.outcomes[key].of for key in work.fresh()))
 
 
 def _after_a_run(session: Session) -> tuple[str, str, str]:
-    measured = any(record.resolution for record in _finished(session))
-    if measured or _has_results(session, of_a_run=True):
-        return "", "Next: export the result (Runs), or change settings and start again.", "muted"
+    runs = _finished(session)
+    result = "result" if len(runs) == 1 else "newest result"
+    if _analysed(session, runs[-1]):
+        return "", f"Next: export the {result} (Runs), or change settings and start again.", "muted"
     masked = session.mask is not None or session.analysis_mask is not None
     what = "analyse" if masked else "mask and analyse"
-    return "Analyse", f"Next: {what} the result, or change settings and start again.", "muted"
+    return "Analyse", f"Next: {what} the {result}, or change settings and start again.", "muted"
 
 
 class StepGuide(QWidget):
