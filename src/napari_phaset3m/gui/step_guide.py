@@ -191,9 +191,12 @@ def _has_results(session: Session) -> bool:
 
 def _analysed(session: Session, run: RunRecord) -> bool:
     """Whether something is known of this run; what concerns the series alone does not count."""
+    if run.resolution:
+        return True
     work = session.attachments.get("analyse work")
-    chosen = work is not None and work.record() is run
-    return bool(run.resolution) or (chosen and any(work.outcomes[key].of for key in work.fresh()))
+    if work is None or work.record() is not run:
+        return False
+    return any(work.outcomes[key].of for key in work.fresh())
 
 
 def _after_a_run(session: Session) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Says beside the constraints where a volume should perhaps not be held positive; changes nothing by itself."""
+"""Says beside the constraints where a volume should perhaps not be held positive; changes nothing."""
 
 from __future__ import annotations
 
