@@ -1,7 +1,7 @@
 """Whether the contrast of a series may be negative, so that a volume held positive fits it worse.
 
 Matter is positive, but line projections see contrast: where images are levelled by the specimen itself, what
-is thinner than the average of it is below that level. A particle in vacuum is fitted better by a positive volume
+is thinner than the average of it is below that level. A particle in vacuum is fitted better by a positive one
 even so (docs/alignment_measured.md, "Volumes that may be negative"), so this is told and nothing is changed.
 """
 
