@@ -11,14 +11,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_phaset3m.analyse.figures.pictures import shells
 from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot, colour_of
-from napari_phaset3m.gui.plots.axes import LogAxis
+from napari_phaset3m.gui.plots.axes import LogAxis, make_room
 from napari_phaset3m.gui.theme import Colours
 from napari_phaset3m.gui.widgets.binding import outlive, plain_numbers
 
 #: Room for a number on the axis at the bottom, pixels.
 _LABEL_PX = 28
-#: pyqtgraph puts the name of the axis at the bottom this far out of the plot, pixels.
-_BELOW_PX = 5
 #: How much a name in a plot hides of what it stands on, 0 to 255.
 _VEIL = 190
 _PENS = {
@@ -37,7 +35,7 @@ def drawn(plot: CurvePlot, colours: Colours, parent: QWidget) -> Any:
     widget.hideButtons()
     widget.setToolTip("Drag to pan, wheel to zoom, double click to see all")
     widget.setMinimumSize(120, 80)
-    widget.getPlotItem().setContentsMargins(0, 0, 0, _BELOW_PX)
+    make_room(widget)
     if plot.log_y:
         widget.setLogMode(y=True)
     _axes(widget, plot, colours)

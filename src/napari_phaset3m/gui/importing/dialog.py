@@ -247,6 +247,8 @@ class ImportDialog(QDialog):
             part.refresh()
         self.picture.set_crop(work.config.crop)
         target = "" if work.target is None else f"{work.target.stem}.toml and {work.target.stem}.h5"
+        if work.replaces and not work.busy:
+            target += " (in place of those of an import before)"
         self.target.set_full_text(target, str(work.target or ""))
         self._refresh_buttons()
 
