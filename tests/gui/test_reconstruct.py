@@ -372,6 +372,9 @@ def test_form_edits_the_one_model(qtbot, panel):
     panel._session.config = ReconstructionConfig(method="sirt", voxel_angstrom=1.25)
     assert editors["method"].value() == "sirt" and editors["voxel_angstrom"].value() == 1.25
     assert not editors["slices"].widget.isEnabled() and "SIRT" in editors["slices"].widget.toolTip()
+    panel._session.config = ReconstructionConfig(iterations=4000, voxel_angstrom=1234.5, seed=123456)
+    shown = [editors[name].value() for name in ("iterations", "voxel_angstrom", "seed")]
+    assert shown == [4000, 1234.5, 123456], "what is used is shown, however large"
 
 
 def test_rows_of_a_method_are_shown_for_it_alone(qtbot, panel):

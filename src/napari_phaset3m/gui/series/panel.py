@@ -132,7 +132,8 @@ class SeriesPanel(Column):
         before = self._generation
         self._on_series(series)
         another = series is not None and self._generation != before
-        if another and self._viewer.dims.ndisplay == 3:  # in 3D the volumes of before would hide it
+        # in 3D the volumes of before would hide it; a run puts images aside, and another stack turns to 2D
+        if another and self._publisher.hidden(IMAGES):
             self._publisher.bring_forward(IMAGES)
             self._on_canvas()
 
