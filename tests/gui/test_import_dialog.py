@@ -6,8 +6,8 @@ from threading import Event
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
 pytestmark = pytest.mark.gui
@@ -540,6 +540,12 @@ def test_stopped_while_it_reads_nothing_is_left_and_it_can_be_tried_again(qtbot,
     dialog.go.click()
     qtbot.waitUntil(held.reading.is_set, timeout=20_000)
     assert dialog.cancel.text() == "Stop"
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(stack[0]))])
+    buttons = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    drag = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, *buttons)
+    dialog.dragEnterEvent(drag)
+    assert not drag.isAccepted(), "not while it imports"
     dialog.cancel.click()
     held.read.set()
     qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)

@@ -27,3 +27,12 @@ def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
 def written_files(target: Path | None) -> tuple[Path, ...]:
     """What an import to this place writes."""
     return () if target is None else (target.with_suffix(".toml"), target.with_suffix(".h5"))
+
+
+def target_text(target: Path | None, *, busy: bool) -> str:
+    """What an import will write, and whether that is there already; ``busy``: it is being written."""
+    files = written_files(target)
+    replaced = not busy and any(path.exists() for path in files)
+    return " and ".join(path.name for path in files) + (
+        " (in place of those of an import before)" if replaced else ""
+    )

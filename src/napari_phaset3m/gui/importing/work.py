@@ -204,11 +204,6 @@ class ImportWork(WindowJob):
         needed, there = self.memory()
         return "" if needed <= there else "It would not fit in the memory: bin or crop"
 
-    @property
-    def replaces(self) -> bool:
-        """Whether files of an import before are in its place."""
-        return any(path.exists() for path in written_files(self.target))
-
     def start(self, *_: object, dark_field: bool = False) -> None:
         """Load and write in the background; ``dark_field`` inverts STEM images."""
         if self.why_not() or self.plan is None:
