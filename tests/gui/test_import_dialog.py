@@ -20,6 +20,7 @@ from napari_phaset3m.errors import OutputError  # noqa: E402
 from napari_phaset3m.gui.importing.dialog import ImportDialog, open_import  # noqa: E402
 from napari_phaset3m.gui.importing.table import COLUMNS  # noqa: E402
 from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.step_guide import StepGuide  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 CELL = {cell: number for number, (_, cell, _, _) in enumerate(COLUMNS)}
@@ -584,12 +585,16 @@ def test_closed_with_esc_while_it_reads_the_panel_tells_how_far_it_is(
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible() and dialog.work.busy and panel.importing.isVisible()
     qtbot.waitUntil(lambda: "Importing ts 1.st" in panel.importing.text.full_text(), timeout=5_000)
+    guide = StepGuide(session_for(viewer))
+    qtbot.addWidget(guide)
+    assert guide.hint.text().startswith("An import is running")
     if end == "stopped":
         panel.importing.stop.click()
     held.full = end == "failed"
     held.read.set()
     held.write.set()
     qtbot.waitUntil(lambda: not dialog.work.busy, timeout=30_000)
+    assert guide.hint.text().startswith("Next: " if end != "done" else "Cs and Defocus"), guide.hint.text()
     assert not panel.importing.isVisible() and (session_for(viewer).series is not None) == (end == "done")
     told = panel.file.problem.text()
     assert (told.startswith("Import: ") and "No space left" in told) == (end == "failed"), told

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.importing.work import import_work_for
 from napari_phaset3m.gui.series.metadata_form import missing_for_multislice
 from napari_phaset3m.gui.steps.driver import step_driver_for
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
@@ -139,8 +140,6 @@ def hint(session: Session) -> tuple[str, str]:
 
 def _advice(session: Session) -> tuple[str, str, str]:
     """Where one goes on, one line on what to do there, and its style role."""
-    if session.series is None:
-        return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     driver = session.attachments.get("step driver")
     if driver is not None and driver.busy:
         return "", f"{driver.title} is {'paused' if driver.paused else 'running'}.", "muted"
@@ -148,6 +147,11 @@ def _advice(session: Session) -> tuple[str, str, str]:
     if session.active_run is not None:
         state = "Paused" if run is not None and run.status == "paused" else "Running: watch the volume"
         return "", f"{state}. Finish now keeps it, Stop does not.", "muted"
+    importing = session.attachments.get("import")
+    if importing is not None and importing.busy:
+        return "", "An import is running (step Series); its series is opened at the end.", "muted"
+    if session.series is None:
+        return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     step, text, role = _going_on(session, session.series)
     saved = session.message.startswith("Saved")
     return (step, session.message, "muted") if saved else (step, text, role)
@@ -252,6 +256,7 @@ class StepGuide(QWidget):
         for signal in (session.run_changed, session.run_removed):
             follow(signal, self.refresh)
         step_driver_for(session).changed.connect(self.refresh)
+        import_work_for(session).changed.connect(self.refresh)
         self.refresh()
 
     def add_corner(self, widget: QWidget) -> None:
