@@ -8,6 +8,7 @@ import pytest
 
 from napari_phaset3m.config import ConstraintConfig, Model, ReconstructionConfig
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.prepare.pipeline import PrepareConfig
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.wording import allowed
 
@@ -80,3 +81,19 @@ def test_every_field_of_every_model_can_be_described() -> None:
 
 def test_lists_of_words_are_told_by_their_words():
     assert allowed(tuple[Literal["match", "optics"], ...]) == "words among match, optics"
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ("foo", "steps: must be tables, each of step, parameters (got foo)"),
+        ([{"step": "bin", "factor": 2}], "steps.factor: is not a parameter. Known are step, parameters"),
+        ([{"parameters": {}}], "steps.step: is missing"),
+        ([{"step": "bin", "parameters": {"factor": 0}}], "steps: bin: factor: must be a whole number of at "),
+    ],
+)
+def test_tables_in_a_list_are_told_by_their_fields(steps: Any, line: str) -> None:
+    """Lists of numbers were asked for, and "steps" was not a parameter among "steps"."""
+    with pytest.raises(ConfigError) as caught:
+        PrepareConfig.parse(steps=steps)
+    assert str(caught.value).startswith(line)

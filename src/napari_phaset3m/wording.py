@@ -15,7 +15,16 @@ _UNITS = (
     "_e_per_angstrom2",
 )  # fmt: skip
 #: Flags that every command has for a field of another name.
-_FLAGS = {"phase_shift_deg": "--phase-plate"}
+_FLAGS = {
+    "phase_shift_deg": "--phase-plate",
+    "spherical_aberration_angstrom": "--cs",
+    "stated_spherical_aberration_angstrom": "--stated-cs",
+    "fit_spherical_aberration": "--fit-cs",
+    "chromatic_aberration_angstrom": "--cc",
+    "dose_per_image": "--dose",
+    "aberrations": "--aberration",
+    "unstated_aberrations": "--unstated-aberration",
+}
 _PLAIN = {str: "text", bool: "true or false", type(None): "none"}
 
 
@@ -46,7 +55,7 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
         if item["type"] == "extra_forbidden":
             owner = _owner(path[:-1], model)
             parts.append(f"{where}: is not a parameter. Known are {', '.join(owner.model_fields)}")
-        elif item["type"] == "missing" and len(path) == len(item["loc"]):
+        elif item["type"] == "missing" and path[-1:] == [item["loc"][-1]]:
             parts.append(f"{where}: is missing")
         elif field is None or item["type"] in ("value_error", "assertion_error"):
             text = item["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -74,6 +83,8 @@ def _field_at(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[list[st
     for part in loc:
         if owner is None:
             break
+        if isinstance(part, int):  # which of a tuple's
+            continue
         path.append(str(part))
         field = owner.model_fields.get(str(part))
         owner = None if field is None else _model_of(field.annotation)
@@ -81,6 +92,8 @@ def _field_at(loc: Iterable[int | str], model: type[BaseModel]) -> tuple[list[st
 
 
 def _model_of(kind: Any) -> type[BaseModel] | None:
+    """A section, or what a tuple holds of."""
+    kind = get_args(kind)[0] if get_origin(kind) is tuple else kind
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
@@ -137,6 +150,9 @@ def _phrases(kind: Any, limits: list[Any]) -> list[str]:
 def _tuple(args: tuple[Any, ...], limits: list[Any]) -> str:
     inner, own = _split(args[0])
     noun = {int: "whole numbers", float: "numbers"}.get(inner, "lists of numbers")
+    entry = _model_of(inner)
+    if entry is not None:
+        noun = f"tables, each of {', '.join(entry.model_fields)}"
     if get_origin(inner) is Literal:
         noun = f"words among {', '.join(map(str, get_args(inner)))}"
     if args[-1] is not Ellipsis:

@@ -34,9 +34,42 @@ def test_simulate_takes_a_file_and_flags_win(tmp_path, capsys) -> None:
     assert load_series(output).n_tilt == 3
 
 
+def test_simulate_takes_optics_by_the_flags_of_all_commands(tmp_path, capsys) -> None:
+    output = tmp_path / "s.h5"
+    small = ["--n-tilt", "2", "--image-size", "24", "--diameter", "6", "--supersampling", "1"]
+    optics = [
+        "--cs",
+        "-1.5e5",
+        "--cc",
+        "1e7",
+        "--stated-cs",
+        "2e5",
+        "--dose",
+        "50",
+        "--aberration",
+        "C12=20,phi12=0.3",
+    ]
+    asked = [*small, *optics, "--unstated-aberration", "C21=300"]
+    assert main(["simulate", "-o", str(output), *asked]) == 0
+    series, truth = load_series(output), json.loads((tmp_path / "s_truth.json").read_text())
+    assert series.spherical_aberration_angstrom == 2e5
+    assert truth["spherical_aberration_angstrom"] == -1.5e5
+    assert series.chromatic_aberration_angstrom == 1e7
+    assert series.aberrations == {"C12": 20.0, "phi12": 0.3}
+    assert truth["aberrations"] == {"C12": 20.0, "phi12": 0.3, "C21": 300.0}
+    assert np.all(series.dose_per_image == 50)
+
+
 @pytest.mark.parametrize(
     "flags",
-    [["--n-tilt", "0"], ["--diameter", "5000"], ["--kind", "wood"], ["--config", "/nonexistent.yaml"]],
+    [
+        ["--n-tilt", "0"],
+        ["--aberration", "C12"],
+        ["--aberration", "C99=1"],
+        ["--diameter", "5000"],
+        ["--kind", "wood"],
+        ["--config", "/nonexistent.yaml"],
+    ],
 )
 def test_simulate_refuses(tmp_path, capsys, flags) -> None:
     assert main(["simulate", "-o", str(tmp_path / "s.h5"), *flags]) == 2

@@ -255,3 +255,30 @@ def test_flags_that_are_told_for_a_series_file_do_it(tiny, tmp_path, capsys):
     (tmp_path / "no.h5").write_text("text")
     assert main(["convert", str(tmp_path / "no.h5"), "-o", str(tmp_path / "n.h5"), "--bin", "2"]) == 2
     assert "no.h5" in (told := capsys.readouterr().err) and "is a series" not in told
+
+
+def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatch):
+    """As with ``--bin 1`` or the file named: views that it leaves out were used by a plain ``convert``."""
+    monkeypatch.chdir(tmp_path)
+    with mrcfile.new("s.mrc") as mrc:
+        mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
+        mrc.set_image_stack()
+        mrc.voxel_size = 2.0
+    Path("s.rawtlt").write_text("-10\n0\n10\n20\n")
+    Path("tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    assert main(["info", "s.mrc"]) == 0
+    assert "1 views are not used, as tilt.com leaves them out" in capsys.readouterr().out
+    assert main(["convert", "s.mrc", "-o", "s.h5", "--energy", "3e5"]) == 0
+    assert load_series("s.h5").used[:, 0].tolist() == [True, False, True, True]
+
+
+def test_a_stack_whose_angles_do_not_fit_is_no_volume(tmp_path, capsys, monkeypatch):
+    """``info`` showed it as a volume without tilt angles."""
+    monkeypatch.chdir(tmp_path)
+    with mrcfile.new("s.mrc") as mrc:
+        mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
+        mrc.voxel_size = 2.0
+    assert main(["info", "s.mrc"]) == 0 and "kind" in capsys.readouterr().out
+    Path("s.rawtlt").write_text("-10\n0\n10\n")
+    assert main(["info", "s.mrc"]) == 2
+    assert "s.rawtlt: angles: 3 angles for 4 images in s.mrc" in capsys.readouterr().err

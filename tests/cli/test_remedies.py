@@ -54,11 +54,15 @@ def folder(tmp_path, monkeypatch):
             "prepare plain.h5 -o x.h5 --crop-region 0,0,99,9",
             "--crop-region: 0,0,99,9 reaches out of the image",
         ),
+        ("prepare plain.h5 -o x.h5 --normalise-region 0,0,9,9", "--normalise-region: no level is taken"),
+        ("prepare plain.h5 -o x.h5 --reference-gain plain.h5", "is a series, not a reference image"),
+        ("convert angles.mrc -o x.h5 --tilt-angles=20:-20:10", "--tilt-angles: is '20:-20:10'. Give"),
         ("prepare plain.h5 -o x.h5 --crop-region 3", "--crop-region: must be 4 whole numbers"),
         (
             "align plain.h5 -o x.h5 --stages match --match-bins 9",
             "--match-bins: 9 is too coarse for images of",
         ),
+        ("align plain.h5 -o x.h5 --stages grid --grid-bin 9", "--grid-bin: 9 is too coarse for images of"),
         ("align plain.h5 -o x.h5 --import four.aln", "Give the .aln of this stack"),
         ("align plain.h5 -o x.h5 --import one.tlt", "one.tlt: line 1: does not hold six numbers"),
         (
@@ -67,7 +71,7 @@ def folder(tmp_path, monkeypatch):
         ),
         ("info one.tlt", "one.tlt: describes a stack and holds no images. Name the stack as well"),
         ("info angles.mrc four.aln", "four.aln: sections: 4 sections for 5 images in angles.mrc. Give"),
-        ("convert plain.h5 -o x.h5 --defocus 1,2", "does not fit (5, 1) (for plain.h5). Give angstrom"),
+        ("convert plain.h5 -o x.h5 --defocus 1,2", "or one an image (for plain.h5). Give angstrom"),
         ("convert plain.h5 -o x.h5 --aberration C99=3", "--aberration: C99 unknown; give C10"),
         ("convert plain.h5 -o x.h5 --aberration C12", "Give NAME=VALUE, e.g. C12=50"),
         ("convert angles.mrc -o x.h5 --tilt-angles=-6:6:3 --energy 3e5 --intensity-offset 9",
@@ -147,7 +151,7 @@ def test_flags_show_in_the_table_of_info_and_the_tolerance_acts(folder, capsys):
         ("--tilt-axis-angle inf", "--tilt-axis-angle: "),
         ("--tilt-angles=1,2", "--tilt-angles: 2 angles for 5 images"),
         ("--tilt-angles=1,2,3,4,900", "--tilt-angles: must be finite degrees within ±360"),
-        ("--defocus 1,2", "--defocus: has shape (2,), which does not fit (5, 1) (for FILE). Give angstrom"),
+        ("--defocus 1,2", "--defocus: has shape (2,), but 5 tilts with 1 foci need one value, one a focus"),
         ("--dose=-3", "--dose: is -3 for tilt 0, focus 0"),
         ("--vacuum-intensity=-3", "--vacuum-intensity: is -3, but must be positive"),
         ("--normalise mean --vacuum-intensity 3", "--vacuum-intensity: normalise = 'mean' takes none"),
@@ -165,6 +169,50 @@ def test_a_value_that_cannot_be_is_told_of_the_flag_that_gave_it(folder, capsys,
     assert not (folder / "x.h5").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("--phase-plate 400", "--phase-plate: is 400.0 (for pixel.mrc). Give degrees, -360 to 360"),
+        ("--cs nan", "--cs: must be one finite number"),
+        ("--cc=-4", "--cc: is -4.0, but must be positive (for pixel.mrc). Give angstrom"),
+        ("--focal-spread=-4", "--focal-spread: is -4.0, but must be positive"),
+        ("--aberration C99=4", "--aberration: C99 unknown; give C10, "),
+        ("--defocus nan", "--defocus: holds NaN"),
+        ("--defocus 1,2", "--defocus: has shape (2,), but 5 tilts"),
+        ("--dose=-3", "--dose: is -3 for tilt 0, focus 0"),
+        ("--unused 0-4", "--unused: leaves out all images"),
+        ("--defocus-reference exit", "--defocus-reference: no defocus is stated"),
+        ("--energy=-5", "--energy: is -5.0, but a positive number"),
+    ],
+)
+def test_info_refuses_what_convert_refuses_before_an_image_is_read(folder, capsys, monkeypatch, flags, told):
+    """``info`` showed the table of an import with a phase plate of 400 degrees."""
+    from napari_phaset3m.io.import_sources import Reader
+
+    monkeypatch.setattr(Reader, "read", lambda *_: pytest.fail("an image was read"))
+    (folder / "pixel.rawtlt").write_text("-6\n-3\n0\n3\n6\n")
+    files = "pixel.mrc pixel.rawtlt"
+    assert main(f"info {files}".split()) == 0  # what is merely not stated is shown so
+    assert "energy: not stated" in capsys.readouterr().out
+    lines = set()
+    for command in (f"info {files}", f"convert {files} -o x.h5 --energy 3e5 --pixel-size 2"):
+        assert main(f"{command} {flags}".split()) == 2
+        lines.add(capsys.readouterr().err)
+    assert len(lines) == 1 and lines.pop().startswith(f"phaset3m: {told}")
+
+
+def test_an_aberration_of_a_file_that_is_none_is_refused(folder, capsys):
+    assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
+    text = (folder / "plain.toml").read_text()
+    (folder / "plain.toml").write_text(f"aberrations = {{C99 = 4.0}}\n{text}")
+    capsys.readouterr()
+    for command in ("info plain.toml", "convert plain.toml -o x.h5", "convert plain.toml -o x.h5 --bin 1"):
+        assert main(command.split()) == 2
+        assert capsys.readouterr().err.startswith(
+            "phaset3m: plain.toml: aberrations: C99 unknown; give C10, "
+        )
+
+
 def test_what_a_file_states_wrongly_is_told_of_the_file(folder, capsys):
     assert main(["convert", "plain.h5", "-o", "plain.toml"]) == 0
     text = (folder / "plain.toml").read_text()
@@ -179,3 +227,11 @@ def test_angles_may_be_a_range(folder, capsys):
     capsys.readouterr()
     assert main(["info", "plain.h5"]) == 0
     assert "[-6.0, 6.0]" in capsys.readouterr().out
+
+
+def test_tilts_that_are_all_one_are_doubted(folder, capsys):
+    """A focal series that is read as tilts tells nothing of the depth."""
+    for angles, doubted in (("1,1,1,1,1", True), ("1,1,1,1,2", False)):
+        assert main(["convert", "plain.h5", "-o", "x.h5", f"--tilt-angles={angles}"]) == 0
+        told = "warning: all 5 tilts are at 1 degrees. Images of one tilt are its foci: --n-focus 5 at import"
+        assert (told in capsys.readouterr().err) == doubted

@@ -43,6 +43,23 @@ def test_a_damaged_mdoc_in_a_folder_is_told_and_given_angles_win(tmp_path, capsy
     assert any("x.mdoc is not used" in note for note in load_series(out).metadata["notes"])
 
 
+def test_images_of_a_description_are_not_overwritten(tmp_path, capsys, monkeypatch):
+    """``-o S.toml`` writes S_images.mrc: that was the input, or read by it."""
+    monkeypatch.chdir(tmp_path)
+    stack(tmp_path / "a.mrc")
+    assert main(["convert", "a.mrc", "-o", "S.toml", "--energy", "3e5"]) == 0
+    before = Path("S_images.mrc").read_bytes()
+    Path("T.toml").write_text(Path("S.toml").read_text())
+    capsys.readouterr()
+    flags = ["--tilt-angles=-6:6:3", "--energy", "3e5"]
+    line = told(capsys, ["convert", "S_images.mrc", "-o", "S.toml", *flags])
+    assert "S_images.mrc: the stack of S.toml would overwrite input 1" in line
+    for command in (["convert"], ["prepare", "--normalise"], ["align"], ["ctf"]):
+        line = told(capsys, [command[0], "T.toml", "-o", "S.toml", *command[1:]])
+        assert "S_images.mrc: the stack of S.toml would overwrite images of " in line
+    assert Path("S_images.mrc").read_bytes() == before
+
+
 @pytest.mark.parametrize("how", [[], ["--bin", "2"]])
 @pytest.mark.parametrize("pixel", [-2.0, np.nan])
 def test_a_pixel_size_that_cannot_be_is_told_and_another_is_taken(tmp_path, capsys, how, pixel):

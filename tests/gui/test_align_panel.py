@@ -343,6 +343,23 @@ def test_stopped_run_leaves_the_alignment(qtbot, panel, engine):
     assert panel.work.draft is not None, "twice in a row"
 
 
+def test_another_series_opened_while_a_run_goes_on_is_drawn_by_itself(qtbot, panel, engine):
+    """Shifts of 5 tilts were drawn over the angles of 3."""
+    engine.steps = 500
+    session, work = panel._session, panel.work
+    session.series = noisy_series()
+    panel.run.click()
+    qtbot.waitUntil(lambda: bool(work.live), timeout=10_000)
+    view = AlignView(session, work, panel.check_)
+    qtbot.addWidget(view)
+    session.series = noisy_series(n_tilt=3)
+    view.refresh()
+    assert not work.live
+    until_idle(qtbot, session)
+    view.refresh()
+    assert work.draft is None and "Another series was opened" in panel.bar.note.text()
+
+
 def test_new_images_drop_the_draft_and_edits_keep_it(panel):
     session = panel._session
     session.series = noisy_series()

@@ -34,6 +34,7 @@ from napari_phaset3m.gui.analyse.plot import legend_html  # noqa: E402
 from napari_phaset3m.gui.analyse.slices import SlicesView  # noqa: E402
 from napari_phaset3m.gui.analyse.view import view_of  # noqa: E402
 from napari_phaset3m.gui.fourier.wedge import wedge_lines  # noqa: E402
+from napari_phaset3m.gui.mask.sources import sources  # noqa: E402
 from napari_phaset3m.gui.theme import theme_colours  # noqa: E402
 from napari_phaset3m.io.volume import Volume, load_volume, save_volume  # noqa: E402
 from napari_phaset3m.session import NamedMask, RunRecord, session_for  # noqa: E402
@@ -153,6 +154,31 @@ def test_fsc_states_criterion_mask_and_halves(window, qtbot):
     assert "mask: ball" in panel.ui.rows["fsc"].text.text()
     session.series = small_series(N)
     assert compute(qtbot, panel, "fsc").value.wedge is not None and len(view.curves.widgets) == 3
+
+
+def test_another_series_is_not_taken_along_unless_it_is_asked_for(window, qtbot):
+    """Its tilts would be told as the missing wedge of a volume that was made of others."""
+    viewer, panel, session = window
+    box, work = panel.ui.choices, panel.work
+    session.series = small_series(N)
+    assert session.series_name == "fake" and box.series.isChecked() and work.inputs.series is session.series
+    session.series = small_series(N).replace(metadata={"name": "other"})
+    assert not box.series.isChecked() and work.inputs.series is None
+    assert box.series_name.full_text().startswith("another: other") and "made of fake" in box.series.toolTip()
+    box.series.click()
+    assert box.series.isChecked() and work.inputs.series is session.series, "as the user wants it"
+    session.add_run(record("two", series_name="other"))
+    session.update_run("two")
+    chosen = {source.key: source for source in sources(session, viewer)}
+    work.choose(source=chosen["run:two"])
+    assert work.inputs.series is session.series and box.series_name.full_text().startswith("other")
+    box.series.click()
+    assert work.inputs.series is None, "left out where it belongs, too"
+    work.choose(source=chosen["run:one"])
+    assert not box.series.isChecked()
+    box.series.click()
+    work.choose(source=chosen["run:two"])
+    assert work.inputs.series is session.series
 
 
 def test_fsc_plot_has_criteria_noise_bound_and_every_curve():

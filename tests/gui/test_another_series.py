@@ -62,6 +62,18 @@ def test_a_series_opened_in_3d_is_seen(qtbot, panel):
     assert not made.view.forward.isVisible()
 
 
+def test_a_series_opened_while_its_layer_is_put_aside_is_seen(qtbot, panel):
+    """As during a run, when a stack that was dropped has turned the canvas to 2D."""
+    viewer, session, made = panel
+    session.series = small_series()
+    images = publisher_for(session, viewer).layer(IMAGES)
+    images.visible = False
+    viewer.add_image(np.zeros((2, 2, 8, 8)))
+    with qtbot.waitSignal(loader_for(session).loaded, timeout=WAIT):
+        made.file.open_path(sample_path("hiv"))
+    assert images.visible and viewer.layers[-1] is images and not made.view.forward.isVisible()
+
+
 def test_an_edit_or_an_undo_leaves_the_canvas_in_3d(panel):
     viewer, session, _ = panel
     session.series_read = session.series = small_series()

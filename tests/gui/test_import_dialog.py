@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
 pytestmark = pytest.mark.gui
@@ -15,9 +16,11 @@ napari_components = pytest.importorskip("napari.components")
 sys.path.insert(0, str(Path(__file__).parent))
 import mrcfile  # noqa: E402
 
+from napari_phaset3m.errors import OutputError  # noqa: E402
 from napari_phaset3m.gui.importing.dialog import ImportDialog, open_import  # noqa: E402
 from napari_phaset3m.gui.importing.table import COLUMNS  # noqa: E402
 from napari_phaset3m.gui.series.panel import SeriesPanel  # noqa: E402
+from napari_phaset3m.gui.step_guide import StepGuide  # noqa: E402
 from napari_phaset3m.session import session_for  # noqa: E402
 
 CELL = {cell: number for number, (_, cell, _, _) in enumerate(COLUMNS)}
@@ -490,3 +493,132 @@ def test_command_of_the_menu_takes_a_proxy(qtbot, viewer):
     made = open_import(proxies.PublicOnlyProxy(viewer))
     qtbot.addWidget(made)
     assert made is open_import(viewer) and made.isVisible()
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Events with which an import can be held where it reads and where it writes."""
+    from types import SimpleNamespace
+
+    from napari_phaset3m.gui.importing import jobs
+
+    gates = SimpleNamespace(read=Event(), write=Event(), reading=Event(), writing=Event(), full=False)
+    load, write = jobs.iterate_load, jobs.write
+
+    def slow_load(*args, **more):
+        for number, event in enumerate(load(*args, **more)):
+            yield event
+            if not number:
+                gates.reading.set()
+                assert gates.read.wait(20)
+
+    def slow_write(*args, **more):
+        gates.writing.set()
+        assert gates.write.wait(20)
+        if gates.full:
+            raise OutputError("ts 1_imported.h5: cannot be written (No space left on device)")
+        return write(*args, **more)
+
+    monkeypatch.setattr(jobs, "iterate_load", slow_load)
+    monkeypatch.setattr(jobs, "write", slow_write)
+    yield gates
+    gates.read.set()
+    gates.write.set()
+
+
+def ready(qtbot, dialog, stack) -> Path:
+    """A dialog that can import, and the folder."""
+    look(qtbot, dialog, stack[0])
+    give(dialog, "energy_ev", "300")
+    confirm_all(dialog)
+    assert dialog.go.isEnabled(), dialog.go.toolTip()
+    return stack[0].parent
+
+
+def test_stopped_while_it_reads_nothing_is_left_and_it_can_be_tried_again(qtbot, dialog, viewer, stack, held):
+    folder = ready(qtbot, dialog, stack)
+    before = set(folder.iterdir())
+    dialog.go.click()
+    qtbot.waitUntil(held.reading.is_set, timeout=20_000)
+    assert dialog.cancel.text() == "Stop"
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(stack[0]))])
+    buttons = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    drag = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, *buttons)
+    dialog.dragEnterEvent(drag)
+    assert not drag.isAccepted(), "not while it imports"
+    dialog.cancel.click()
+    held.read.set()
+    qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)
+    assert dialog.state.text() == "Stopped; nothing was written" and set(folder.iterdir()) == before
+    assert session_for(viewer).series is None and dialog.isVisible() and dialog.go.isEnabled()
+    held.write.set()
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    assert session_for(viewer).series is not None
+
+
+def test_stopped_while_it_writes_it_says_what_was_written(qtbot, dialog, viewer, stack, held):
+    folder = ready(qtbot, dialog, stack)
+    held.read.set()
+    dialog.go.click()
+    qtbot.waitUntil(held.writing.is_set, timeout=20_000)
+    dialog.cancel.click()
+    held.write.set()
+    qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)
+    assert dialog.state.text() == "Stopped when ts 1_imported.h5 was written already; it is not open"
+    assert (folder / "ts 1_imported.h5").exists() and (folder / "ts 1_imported.toml").exists()
+    assert session_for(viewer).series is None
+
+
+@pytest.mark.parametrize("end", ["done", "stopped", "failed"])
+def test_closed_with_esc_while_it_reads_the_panel_tells_how_far_it_is(
+    qtbot, dialog, viewer, stack, held, monkeypatch, end
+):
+    panel = SeriesPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.show()
+    ready(qtbot, dialog, stack)
+    assert not panel.importing.isVisible()
+    dialog.go.click()
+    qtbot.waitUntil(held.reading.is_set, timeout=20_000)
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    assert not dialog.isVisible() and dialog.work.busy and panel.importing.isVisible()
+    qtbot.waitUntil(lambda: "Importing ts 1.st" in panel.importing.text.full_text(), timeout=5_000)
+    guide = StepGuide(session_for(viewer))
+    qtbot.addWidget(guide)
+    assert guide.hint.text().startswith("An import is running")
+    if end == "stopped":
+        panel.importing.stop.click()
+    held.full = end == "failed"
+    held.read.set()
+    held.write.set()
+    qtbot.waitUntil(lambda: not dialog.work.busy, timeout=30_000)
+    assert guide.hint.text().startswith("Next: " if end != "done" else "Cs and Defocus"), guide.hint.text()
+    assert not panel.importing.isVisible() and (session_for(viewer).series is not None) == (end == "done")
+    told = panel.file.problem.text()
+    assert (told.startswith("Import: ") and "No space left" in told) == (end == "failed"), told
+    assert panel.file.problem.isVisible() == (end == "failed")
+
+
+def test_imported_twice_says_that_it_replaces_and_never_takes_the_place_of_its_input(
+    qtbot, dialog, viewer, stack
+):
+    folder = ready(qtbot, dialog, stack)
+    assert dialog.target.full_text() == "ts 1_imported.toml and ts 1_imported.h5"
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    first = session_for(viewer).series
+    ready(qtbot, dialog, stack)
+    assert dialog.target.full_text().endswith("(in place of those of an import before)")
+    with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
+        dialog.go.click()
+    again = session_for(viewer).series
+    assert again is not first and np.array_equal(again.images, first.images)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "ts 1.rawtlt", "ts 1.st", "ts 1_imported.h5", "ts 1_imported.toml"
+    ]  # fmt: skip
+    look(qtbot, dialog, folder / "ts 1_imported.toml")
+    dialog.work.target = folder / "ts 1_imported.toml"
+    dialog.work.changed.emit()
+    assert not dialog.go.isEnabled() and "ts 1_imported.toml is what is imported" in dialog.go.toolTip()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -483,3 +486,23 @@ def test_no_mask_covers_the_volume_of_another_step(make_napari_viewer, qtbot):
     dock.show()
     until_done(qtbot, panel)
     assert panel._work.publisher.layer(MASK) is not None
+
+
+def test_colours_of_the_first_mask_are_compiled_before_it_is_made():
+    """numba takes 0.4 to 0.9 s for it, in which the window would stand still."""
+    code = """
+import sys
+from napari.utils.colormaps import _accelerated_cmap
+from napari_phaset3m.gui.mask.layer import mask_colours
+from napari_phaset3m.gui.warm_up import _warm_labels
+
+compiled = _accelerated_cmap._labels_raw_to_texture_direct_inner_loop
+mask_colours(edge=True)
+assert not compiled.signatures, "the colours alone compile nothing"
+_warm_labels()
+assert compiled.signatures and "pandas" in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

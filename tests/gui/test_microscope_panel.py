@@ -276,3 +276,20 @@ def test_two_viewers_and_words(qtbot, panel, engine):
     assert second.work.result is None and session_for(other).series is None
     assert words(ImageCtf(0, 0, "none", note="no rings")) == "Defocus – nm  ·  nothing found"
     assert words(ImageCtf(0, 0, "stated", -500.0)).startswith("Defocus −50.0 nm")
+
+
+def test_another_series_opened_while_a_fit_goes_on_is_drawn_by_itself(qtbot, panel, engine, viewer):
+    """Defoci of 5 tilts were drawn over the angles of 3."""
+    engine.steps = 500
+    session, work = panel._session, panel.work
+    session.series = noisy_series()
+    view = CtfView(session, work)
+    qtbot.addWidget(view)
+    panel.fit.click()
+    qtbot.waitUntil(lambda: work.live is not None, timeout=10_000)
+    session.series = noisy_series(n_tilt=3)
+    view.refresh()
+    assert work.live is None and [len(curve.x) for curve in view._defocus()] in ([], [6])
+    until_idle(qtbot, session)
+    view.refresh()
+    assert work.result is None and "Another series was opened" in panel.bar.note.text()

@@ -439,3 +439,21 @@ def test_correlations_are_coloured(qtbot, styled):
     assert red.red() > 1.3 * red.blue() and red.red() > 60, "exchangeable"
     assert abs(red.red() - 0.5 * 0.97 * 255) < 12, "painted once"
     assert plain.blue() > plain.red() and plain.lightness() > none.lightness() + 10
+
+
+def test_names_with_their_units_fit_beside_a_scroll_bar(qtbot, panel):
+    """322 px is what a panel with a scroll bar leaves to the table."""
+    panel._session.series = blobs()
+    table = panel.table
+    table.setStyleSheet(style_sheet("dark"))
+    table.setParent(None)
+    qtbot.addWidget(table)
+    table.resize(322, table.height())
+    table.show()
+    qtbot.waitExposed(table)
+    model = table.model()
+    needed = {
+        model.index(row, NAME).data(): table.sizeHintForIndex(model.index(row, NAME)).width()
+        for row in range(model.rowCount())
+    }
+    assert needed and max(needed.values()) <= table.columnWidth(NAME), (needed, table.columnWidth(NAME))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-pytest.importorskip("pyqtgraph")
-from napari_phaset3m.gui.plots.axes import LogAxis, SweepAxis
+pg = pytest.importorskip("pyqtgraph")
+from napari_phaset3m.gui.plots.axes import LogAxis, SweepAxis  # noqa: E402
 
 
 def test_no_tick_lies_between_two_sweeps(qtbot):
@@ -74,3 +76,65 @@ def test_logarithmic_curves_of_the_analysis_have_that_axis(qtbot):
     )
     axes = [widget.getAxis("left") for widget in view.widgets]
     assert [isinstance(axis, LogAxis) for axis in axes] == [True, False]
+
+
+def cut_off(view) -> list[str]:
+    """Names of axes and legends that are not seen from end to end, and plots too small to be read."""
+    from qtpy.QtWidgets import QLabel
+
+    found = []
+    for widget in (widget for widget in view.widgets if widget.isVisible()):
+        plot = widget if isinstance(widget, pg.PlotWidget) else widget.findChild(pg.PlotWidget)
+        for side in ("left", "bottom"):
+            name = plot.getAxis(side).label
+            place = name.mapRectToScene(name.boundingRect()).toAlignedRect()
+            margin = round(name.document().documentMargin())
+            if not plot.rect().contains(place.adjusted(margin, margin, -margin, -margin)):
+                found.append(f"{name.toPlainText()}: {place} in {plot.rect()}")
+        for legend in widget.findChildren(QLabel):
+            if legend.width() < legend.minimumSizeHint().width() - 1:
+                found.append(f"legend: {legend.width()}")
+        if plot.getViewBox().width() < 100:
+            found.append(f"plot: {plot.getViewBox().width()}")
+    return found
+
+
+def test_plots_that_have_no_room_beside_each_other_are_shown_one_at_a_time(qtbot):
+    """435 x 215 px is what a window of 1366 x 768 leaves; there "to beam (°" was cut."""
+    from napari_phaset3m.gui.analyse.curves import Curve, CurvePlot
+    from napari_phaset3m.gui.analyse.plot import CurveView
+
+    k = np.linspace(0.01, 0.96, 40)
+    names = ("corrected", "masked", "no mask", "random phases", "without priors", "half-bit")
+    fsc = CurvePlot(
+        curves=tuple(Curve(name, k, np.exp(-(i + 1) * k), i) for i, name in enumerate(names)),
+        xlabel="frequency (1/Å)", ylabel="FSC", frequency=True, levels=((0.5, "0.5"), (0.143, "0.143")),
+        marks=((0.9, "1.04 Å or better at 0.143"),), band=(k, 0.1 + 0 * k), y_range=(-0.15, 1.05),
+        title="All",
+    )  # fmt: skip
+    points = Curve("measured", np.array([1.0, 45, 89]), np.array([0.2, 0.5, 0.9]), symbol="o")
+    cones = CurvePlot(
+        curves=(points, replace(points, name="missing wedge")), xlabel="angle to beam (°)",
+        ylabel="Å at FSC 0.143", resolution_y=True, y_range=(0, 1.0), title="Cones",
+    )  # fmt: skip
+    view = CurveView()
+    qtbot.addWidget(view)
+    view.show_plots([fsc, replace(fsc, title="Wedge"), cones])
+    view.resize(435, 215)
+    view.show()
+    qtbot.waitExposed(view)
+    assert [view.tabs.tabText(i) for i in range(3)] == ["All", "Wedge", "Cones"] and view.tabs.isVisible()
+    for chosen in range(3):
+        view.tabs.setCurrentIndex(chosen)
+        qtbot.wait(50)
+        assert [widget.isVisible() for widget in view.widgets] == [i == chosen for i in range(3)]
+        assert not cut_off(view)
+    view.show_plots([fsc, replace(fsc, title="Wedge"), cones])
+    assert view.tabs.currentIndex() == 2 and view.widgets[2].isVisible(), "computed again: the same one"
+    view.resize(900, 215)
+    qtbot.wait(50)
+    assert not view.tabs.isVisible() and not cut_off(view)
+    view.resize(435, 215)
+    qtbot.wait(50)
+    view.show_plots([replace(cones, title="")])
+    assert not view.tabs.isVisible() and view.widgets[0].isVisible(), "one has all the room"

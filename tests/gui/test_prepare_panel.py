@@ -193,16 +193,22 @@ def test_reopened_panel_finds_the_job(qtbot, viewer):
     until_idle(qtbot, session)
 
 
-def test_result_for_another_series_is_dropped(qtbot, panel):
+def test_a_job_ends_when_another_series_is_opened(qtbot, panel):
     session, driver = panel._session, panel.driver
     session.series = noisy_series()
     taken = []
-    driver.start("prepare", "Slow work", [slow_job(2.0)], lambda name, done: taken.append(name))
+    driver.start("prepare", "Slow work", [slow_job(600.0)], lambda name, done: taken.append(name))
     qtbot.waitUntil(lambda: driver.update is not None, timeout=10_000)
+    session.series = session.series.replace(energy_ev=2e5)
+    assert driver.busy and not panel.bar.note.text(), "an edit is no other series"
     session.series = noisy_series(n=16)
-    driver.finish()
+    told = "Another series was opened: Slow work of the one before was stopped"
+    assert panel.bar.note.text() == told
     until_idle(qtbot, session)
-    assert not taken and "Another series was opened" in panel.bar.note.text()
+    assert not taken and panel.bar.note.text() == told and panel.bar.note.isVisible()
+    assert driver.start("prepare", "Work", [slow_job(0.1)], lambda name, done: taken.append(name))
+    until_idle(qtbot, session)
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), RuntimeError("cuda")])

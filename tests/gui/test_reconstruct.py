@@ -372,6 +372,9 @@ def test_form_edits_the_one_model(qtbot, panel):
     panel._session.config = ReconstructionConfig(method="sirt", voxel_angstrom=1.25)
     assert editors["method"].value() == "sirt" and editors["voxel_angstrom"].value() == 1.25
     assert not editors["slices"].widget.isEnabled() and "SIRT" in editors["slices"].widget.toolTip()
+    panel._session.config = ReconstructionConfig(iterations=4000, voxel_angstrom=1234.5, seed=123456)
+    shown = [editors[name].value() for name in ("iterations", "voxel_angstrom", "seed")]
+    assert shown == [4000, 1234.5, 123456], "what is used is shown, however large"
 
 
 def test_rows_of_a_method_are_shown_for_it_alone(qtbot, panel):
@@ -508,6 +511,28 @@ def test_ice_is_offered_its_preset_and_nothing_is_changed_without_a_click(qtbot,
     assert preset_of(session.config) == "vitrified" and session.config.threads == 1 and offer.shown() == []
     session.series = load_series(sample_path("hiv"))
     assert offer.shown() == [], "chosen already"
+
+
+def test_images_levelled_by_their_mean_are_told_that_values_may_be_negative(qtbot, panel):
+    session, line = panel._session, panel.form.positivity
+    session.config = ReconstructionConfig(method="sirt")
+    assert not line.isVisible(), "nothing is known of the level"
+    session.series = small_series().replace(normalisation="mean")
+    assert line.isVisible() and "their own mean" in line.text.text()
+    assert session.config.constraints.positivity, "nothing is changed without a click"
+    session.config = ReconstructionConfig()
+    assert not line.isVisible(), "multislice"
+    session.config = ReconstructionConfig(method="sirt", threads=2)
+    below = panel.form.editors["constraints.positivity"].widget
+    panel.form.constraints.heading.setChecked(True)
+    qtbot.wait(50)
+    at, box = (widget.mapTo(panel.form, widget.rect().topLeft()).y() for widget in (line, below))
+    assert 0 < box - at < 140, "beside the box"
+    line.allow.click()
+    assert session.config == ReconstructionConfig.parse(
+        method="sirt", threads=2, constraints={"positivity": False}
+    )
+    assert not line.isVisible() and not below.isChecked()
 
 
 def test_every_tooltip_of_the_form_tells_range_and_default(qtbot, panel):

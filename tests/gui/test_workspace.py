@@ -86,7 +86,7 @@ def test_only_results_of_the_volume_that_is_chosen_lead_on():
         session.add_run(RunRecord(name, session.config, volume=np.ones((8, 8, 8), np.float32), **given))
     work = work_of(session, viewer)
     chosen = {source.key: source for source in sources(session, viewer)}
-    work.choose(source=chosen["run:one"])
+    work.choose(source=chosen["run:two"])
 
     def put(key: str, *, failed: bool = False) -> None:
         of = work.inputs.source.name if "source" in TOPICS[key].uses else ""
@@ -94,7 +94,7 @@ def test_only_results_of_the_volume_that_is_chosen_lead_on():
         work.outcomes[key] = Outcome(None if failed else 1, "", failed, of, stamp, 0.0, (0.0,) * 3)
 
     def told() -> tuple[str, bool]:
-        return steps(session)[-1].state, "export the result" in hint(session)[0]
+        return steps(session)[-1].state, "export the newest result" in hint(session)[0]
 
     put("slices", failed=True)
     assert told() == ("next", False), "failed"
@@ -103,14 +103,40 @@ def test_only_results_of_the_volume_that_is_chosen_lead_on():
     put("slices")
     assert told() == ("done", True)
     work.outcomes.pop("optics")
-    work.choose(source=chosen["run:two"])
-    assert told() == ("next", False), "out of date: of another run"
     work.choose(source=chosen["run:one"])
+    assert told() == ("next", False), "out of date: of another run"
+    work.choose(source=chosen["run:two"])
     assert told() == ("done", True)
     session.series = make_series(metadata={"name": "another"})
     assert not work.stale("slices") and told() == ("next", False), "of a series before"
     session.add_run(RunRecord("three", session.config, status="finished", series_name="another"))
     assert told() == ("next", False), "a run of this series, a result of another"
+
+
+@pytest.mark.parametrize("how", ["resolution", "analysis"])
+def test_an_older_run_that_was_analysed_does_not_speak_for_the_newest(how):
+    session, viewer = Session(), ViewerModel()
+    session.series = make_series()
+    session.config = session.config.model_copy(update={"method": "sirt"})
+    given = {"status": "finished", "series_name": session.series_name, "voxel_size_angstrom": 1.0}
+    old, new = (
+        RunRecord(name, session.config, volume=np.ones((8, 8, 8), np.float32), **given)
+        for name in ("old", "new")
+    )
+    session.add_run(old)
+    if how == "resolution":
+        session.update_run("old", resolution={"fsc 0.143": 2.0})
+    else:
+        work = work_of(session, viewer)
+        work.choose(source=next(s for s in sources(session, viewer) if s.key == "run:old"))
+        stamp = work.inputs.stamp(TOPICS["slices"].uses)
+        work.outcomes["slices"] = Outcome(1, "", False, work.inputs.source.name, stamp, 0.0, (0.0,) * 3)
+    assert hint(session)[0].startswith("Next: export the result")
+    session.add_run(new)
+    assert hint(session)[0].startswith("Next: mask and analyse the newest result")
+    assert next_step(session) == "Analyse"
+    session.update_run("new", resolution={"fsc 0.143": 2.0})
+    assert hint(session)[0].startswith("Next: export the newest result") and next_step(session) == ""
 
 
 def test_the_guide_hears_of_another_volume(workspace, qtbot):
@@ -161,14 +187,21 @@ def test_panels_have_the_style_once(workspace, make_napari_viewer, qtbot):
     assert alone.styleSheet() == made.styleSheet()
 
 
-def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
-    """To make and to remove a layer takes napari 0.1 s each."""
+@pytest.fixture
+def checked(workspace, qtbot):
+    """(viewer, workspace, publisher) in step Align, with the layer of its check on the canvas."""
     viewer, made = workspace
     viewer.window._qt_window.show()
     made._session.series = make_series()
     made.show_step("Align")
     publisher = made.panel("Align").work.publisher
     qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+    return viewer, made, publisher
+
+
+def test_the_layer_of_the_check_waits_for_the_next_time(checked, qtbot):
+    """To make and to remove a layer takes napari 0.1 s each."""
+    viewer, made, publisher = checked
     layer = publisher.layer(CHECK)
     made.show_step("Prepare")
     qtbot.wait(100)
@@ -191,13 +224,8 @@ def test_the_layer_of_the_check_waits_for_the_next_time(workspace, qtbot):
 
 
 @pytest.mark.parametrize("step", ["Align", "Prepare"])
-def test_the_layer_of_the_check_goes_with_the_workspace(workspace, qtbot, step):
-    viewer, made = workspace
-    viewer.window._qt_window.show()
-    made._session.series = make_series()
-    made.show_step("Align")
-    publisher = made.panel("Align").work.publisher
-    qtbot.waitUntil(lambda: not publisher.hidden(CHECK), timeout=10000)
+def test_the_layer_of_the_check_goes_with_the_workspace(checked, qtbot, step):
+    viewer, made, publisher = checked
     made.show_step(step)
     qtbot.wait(100)
     assert publisher.layer(CHECK) is not None

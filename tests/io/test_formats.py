@@ -111,6 +111,12 @@ def test_series_toml_spares_a_stack_of_somebody_else(tmp_path: Path) -> None:
         ("[[image]]\nfile = 'a.mrc'\ntilt_deg = 3\nsection = 9", "section 9"),
         ("[[image]]\nfile = 'b.mrc'\ntilt_deg = 3", "b.mrc"),
         ("[[image]]\nfile = 'a.mrc'\ntilt_deg = 3\nshift_px = [1, 'x']", "shift_px"),
+        ("[[image]]\nfile = 'a.mrc'\ntilt_deg = 3\nshift_px = [1]", "shift_px: must be two numbers"),
+        ("[[image]]\nfile = 'a.mrc'\ntilt_deg = 3\nshift_px = [2e9, 0]", "is 2000000000, 0 px (y, x)"),
+        (
+            "[[image]]\nfile = 'a.mrc'\ntilt_deg = 3\n[[image]]\nfile = 'a.mrc'\ntilt_deg = 5",
+            "image 2: is section 0 of a.mrc, as image 1 is, and would count twice",
+        ),
     ],
 )
 def test_bad_series_toml(tmp_path: Path, line: str, word: str) -> None:
@@ -118,7 +124,7 @@ def test_bad_series_toml(tmp_path: Path, line: str, word: str) -> None:
     image = "" if "[[image]]" in line else "\n[[image]]\nfile = 'a.mrc'\ntilt_deg = 0\n"
     (tmp_path / "s.toml").write_text(f"energy_ev = 3e5\n{line}{image}")
     with pytest.raises(DataError) as caught:
-        load_series(tmp_path / "s.toml")
+        load_series(tmp_path / "s.toml", pixel_size_angstrom=1.0)
     assert word in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -179,6 +185,12 @@ def test_every_format_opens_and_stays_as_it_is(tmp_path: Path, kind: str) -> Non
         (["img-001", "img-002", "img-003"], None),
         (["img_001", "img_002"], None),
         (["a", "b"], None),
+        (["p_m10.0", "p_p0.0", "p_p10.0"], [-10.0, 0.0, 10.0]),  # was 10 twice
+        (["m2_-10.0", "m2_10.0"], [-10.0, 10.0]),
+        (["tilt_m10", "tilt_0", "tilt_p10"], [-10.0, 0.0, 10.0]),
+        (["m10.0", "m20.0"], None),  # minus, or a name
+        (["film10.0", "film20.0"], [10.0, 20.0]),
+        (["tilt-001", "tilt-002"], None),  # counters: the dash separates
     ],
 )
 def test_angles_in_names(names: list[str], angles: list[float] | None) -> None:

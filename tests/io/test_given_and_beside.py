@@ -59,6 +59,65 @@ def test_a_com_that_is_not_used_adds_no_offset(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("EXCLUDELIST 2\n", r"does not name its stack \(InputProjections\)"),
+        ("hello\n", r"does not name its stack \(InputProjections\)"),
+        ("InputProjections s.mrc\nOFFSET x\n", "OFFSET: is no angle: x. Write degrees"),
+        ("InputProjections s.mrc\nOFFSET 1e9\n", "OFFSET: is no angle: 1e9"),
+        ("InputProjections s.mrc\nEXCLUDELIST 1-6\n", "EXCLUDELIST: leaves out all 6 views"),
+    ],
+)
+def test_a_com_that_is_given_and_cannot_be_taken_is_refused(tmp_path, text, told):
+    """It was passed over without a word, or an offset counted as 0."""
+    stack = _stack(tmp_path / "s.mrc")
+    (tmp_path / "my.com").write_text(text)
+    with pytest.raises(DataError, match=rf"my\.com: {told}"):
+        look([stack, tmp_path / "my.com"], tilt_deg=np.arange(6.0))
+    (tmp_path / "my.com").rename(tmp_path / "tilt.com")
+    beside = look(stack, tilt_deg=np.arange(6.0))
+    assert any(note.startswith("tilt.com ") and "not used" in note for note in beside.notes)
+
+
+def test_what_only_an_import_reads_is_told_where_there_is_none(tmp_path):
+    """Views that a tilt.com leaves out were used by ``load_series``, and its notes said nothing."""
+    stack = _stack(tmp_path / "s.mrc")
+    (tmp_path / "tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    given = {"tilt_deg": np.arange(6.0), **KNOWN}
+    note = "tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
+    assert note in load_series(stack, **given).metadata["notes"]
+    imported = load(look(stack, tilt_deg=np.arange(6.0)), **KNOWN)
+    assert note not in imported.metadata["notes"] and not imported.used[1, 0]
+    (tmp_path / "tilt.com").write_text("InputProjections s_ali.mrc\nTHICKNESS 300\n")
+    assert note not in load_series(stack, **given).metadata["notes"], "nothing of it concerns the images"
+
+
+def test_pixels_that_are_no_squares_are_asked_for(tmp_path):
+    """The one along x was taken."""
+    stack = _stack(tmp_path / "s.mrc")
+    with mrcfile.open(stack, "r+") as mrc:
+        mrc.header.cella.y *= 2
+    said = "pixel_size: is 2 Å along x and 4 Å along y, and pixels must be squares. Give pixel_size_angstrom"
+    with pytest.raises(DataError, match=said):
+        load_series(stack, tilt_deg=np.arange(6.0), energy_ev=3e5)
+    assert load_series(stack, tilt_deg=np.arange(6.0), **KNOWN).pixel_size_angstrom == 2
+    asked = [q.text for q in look(stack).questions if q.field == "pixel_size_angstrom"]
+    assert asked == ["s.mrc: is 2 Å along x and 4 Å along y, and pixels must be squares"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_pixels_are_told_without_warnings(tmp_path):
+    """The sum that finds them warned of an invalid value."""
+    images = IMAGES.copy()
+    images[2, 3, 4:6] = np.inf, -np.inf
+    np.save(tmp_path / "s.npy", images)
+    with pytest.raises(DataError, match="image 2 holds 2 NaN or infinite values"):
+        load_series(tmp_path / "s.npy", tilt_deg=np.arange(6.0), **KNOWN)
+    with pytest.raises(DataError, match="section 2: holds NaN or infinite values"):
+        load(look(tmp_path / "s.npy", tilt_deg=np.arange(6.0)), **KNOWN)
+
+
 @pytest.mark.parametrize("text, line", [("-60\n-57,5\n-55\n", 2), ("1,5\n2,5\n", 1)])
 def test_a_decimal_comma_among_whole_numbers_is_refused_with_its_line(tmp_path, text, line):
     (tmp_path / "a.tlt").write_text(text)
@@ -69,6 +128,48 @@ def test_a_decimal_comma_among_whole_numbers_is_refused_with_its_line(tmp_path, 
 def test_an_angle_with_a_decimal_comma_in_an_mdoc_is_none(tmp_path):
     (tmp_path / "a.mdoc").write_text("[ZValue = 0]\nTiltAngle = 10,5\n[ZValue = 1]\nTiltAngle = 10.5\n")
     assert [image.tilt_deg for image in read_mdoc(tmp_path / "a.mdoc").sections] == [None, 10.5]
+
+
+_COMMAS = "PixelSpacing = 3,5\nVoltage = 300,0\n[T = Tilt axis angle = 85,3, binning = 1]\n"
+
+
+def test_numbers_with_a_decimal_comma_in_an_mdoc_are_told_and_not_read(tmp_path):
+    """Globals and the title were read up to the comma (85,3° as 85°); the rest went without a word."""
+    stack = _stack(tmp_path / "s.mrc")
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {k}.5\nExposureDose = 2,5\n" for k in range(6))
+    (tmp_path / "s.mrc.mdoc").write_text(_COMMAS + rows)
+    mdoc = read_mdoc(tmp_path / "s.mrc.mdoc")
+    assert mdoc.energy_ev is None and mdoc.pixel_size_angstrom is None and mdoc.title_axis_deg is None
+    told = {q.field: q.text for q in look(stack).questions if "decimal comma" in q.text}
+    alone, more = (
+        "has a decimal comma and is not read. Write a point",
+        "and 5 more have a decimal comma and are",
+    )
+    assert told["energy_ev"] == f"s.mrc.mdoc: Voltage = 300,0 {alone}"
+    assert told["pixel_size_angstrom"] == f"s.mrc.mdoc: PixelSpacing = 3,5 {alone}"
+    assert told["tilt_axis_angle_deg"] == f"s.mrc.mdoc: the angle in the title {alone}"
+    assert told["dose"].startswith(f"s.mrc.mdoc: ExposureDose = 2,5 {more}") and len(told) == 4
+    with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
+        load(look(stack))
+    assert any("ExposureDose = 2,5" in note for note in load_series(stack, energy_ev=3e5).metadata["notes"])
+    (tmp_path / "s.mrc.mdoc").write_text((_COMMAS + rows).replace(",", "."))
+    assert not any("comma" in q.text for q in look(stack).questions)
+    assert load(look(stack)).energy_ev == 3e5
+
+
+def test_angles_with_a_decimal_comma_in_an_mdoc_are_refused_with_the_cause(tmp_path):
+    """All of them: angles were asked for as if none stood there."""
+    stack = _stack(tmp_path / "s.mrc")
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {k},5\n" for k in range(6))
+    (tmp_path / "s.mrc.mdoc").write_text(rows)
+    said = (
+        r"s\.mrc\.mdoc: TiltAngle: is 0,5 in section 0 and 5 more of 6 .* decimal comma.*Write a point there"
+    )
+    for read in (look, load_series):
+        with pytest.raises(DataError, match=said):
+            read(stack)
+    series = load_series(stack, energy_ev=3e5, tilt_deg=np.arange(6.0))
+    assert any("with a decimal comma, and is not read" in note for note in series.metadata["notes"])
 
 
 @pytest.mark.parametrize(
@@ -100,3 +201,21 @@ def test_a_pixel_beside_stands_in_for_one_that_cannot_be(tmp_path):
 @pytest.mark.parametrize("stated, meant", [(2e-10, "2 Å"), (2e-8, "200 Å"), (5200, "52 Å")])
 def test_a_pixel_in_metres_or_picometres_is_guessed(stated, meant):
     assert doubtful_pixel(stated).endswith(f"Is {meant} meant?")
+
+
+def test_what_some_sections_of_an_mdoc_lack_is_told(tmp_path):
+    """A dose of 0, or a defocus that one section lacks, left all without, silently; so did angles of 400."""
+    stack = _stack(tmp_path / "s.mrc")
+    text = "Voltage = 300\n"
+    for k in range(6):
+        text += f"[ZValue = {k}]\nTiltAngle = {10 * k}\nExposureDose = {0 if k == 2 else 2}\n"
+        text += "" if k in (1, 4) else "TargetDefocus = -2\n"
+    (tmp_path / "s.mrc.mdoc").write_text(text)
+    told = {question.field: question.text for question in look(stack).questions}
+    assert told["dose"] == "s.mrc.mdoc: section 2 of 6 (from 0) states no dose: taken of none"
+    assert told["defocus_angstrom"].endswith(
+        "section 1 and 1 more of 6 (from 0) states no TargetDefocus: taken of none"
+    )
+    (tmp_path / "s.mrc.mdoc").write_text(text.replace("TiltAngle = ", "TiltAngle = 4000"))
+    with pytest.raises(DataError, match="TiltAngle: is missing or no angle in section 0 and 5 more of 6"):
+        look(stack)

@@ -268,6 +268,40 @@ def test_atomic_path_removes_its_temporary_on_any_error(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["v.h5", "v.ome.zarr", "frames"])
+def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path, name: str) -> None:
+    """It was set aside and removed with all that was in it, for a file as for a folder of that name."""
+    target = tmp_path / name
+    (target / "raw").mkdir(parents=True)
+    with pytest.raises(OutputError, match="is a folder, "):
+        atomic.check_output(target)
+    with pytest.raises(OutputError, match="is a folder, "), atomic_path(target) as temporary:
+        temporary.mkdir() if name != "v.h5" else temporary.write_text("new")
+    assert os.listdir(tmp_path) == [name] and os.listdir(target) == ["raw"]
+    (target / "raw").rmdir()
+    if name == "v.h5":
+        with pytest.raises(OutputError, match="is a folder, not a file"):
+            atomic.check_output(target)
+        return
+    for content in ("film.json", "frame_0001.png"):
+        with atomic_path(target) as temporary:
+            temporary.mkdir()
+            (temporary / "film.json").write_text(content)
+        assert (target / "film.json").read_text() == content, "an empty one, or one that we wrote, is"
+
+
+def test_a_file_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a\.toml: cannot be written \(a file name is not UTF-8: ….*s\?"):
+        atomic.write_text(tmp_path / "a.toml", 'file = "/data/s\udcff.mrc"')
+    assert not os.listdir(tmp_path)
+
+
+def test_what_is_no_file_is_told_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mrc")
+    with pytest.raises(DataError, match=r"pipe\.mrc: is neither file nor folder"):
+        load_series(tmp_path / "pipe.mrc")
+
+
 def test_checkpoint(tmp_path: Path) -> None:
     state = {
         "v": np.arange(5.0),

@@ -171,3 +171,76 @@ def test_damaged_vendor_files_give_one_line(tmp_path_factory, shared_data, where
         read_raw(damaged)
     except DataError as error:
         assert "\n" not in str(error)
+
+
+def _axes(last, scales=(1.0, 1.0), first="degrees"):
+    """Of a stack of images with axes in ``last``."""
+    named = [{"units": first, "scale": 10.0, "offset": -20.0}]
+    return named + [{"units": unit, "scale": scale} for unit, scale in zip(last, scales, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (_axes(("nm", "nm"), (0.3, 0.15)), "is 1.5 Å along x and 3 Å along y, and pixels must be squares"),
+        (_axes(("1 / nm", "1 / nm")), "the axes are in 1/nm, as those of diffraction patterns are"),
+    ],
+)
+def test_axes_that_tell_no_pixel_size_ask_for_one(tmp_path, axes, told):
+    """The length along x was taken for both; diffraction patterns had only no pixel size."""
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        group = file.create_group("Experiments/x")
+        group["data"] = RNG.uniform(1, 2, (5, 8, 8))
+        for number, axis in enumerate(axes):
+            group.create_group(f"axis-{number}").attrs.update(axis)
+    with pytest.raises(DataError, match=rf"a\.hspy: pixel_size: .*{told}.*pixel_size_angstrom"):
+        load_series(tmp_path / "a.hspy", energy_ev=3e5)
+    series = load_series(tmp_path / "a.hspy", energy_ev=3e5, pixel_size_angstrom=2.0)
+    assert series.pixel_size_angstrom == 2.0 and series.tilt_deg.tolist() == [-20, -10, 0, 10, 20]
+
+
+def test_spectra_are_no_images(tmp_path):
+    """A spectrum image of 5 x 8 points was taken for five images of 8 x 100 pixels."""
+    from rsciio import emd
+
+    axes = _axes(("nm", "eV"), first="nm")
+    data = RNG.uniform(1, 2, (5, 8, 100))
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        group = file.create_group("Experiments/x")
+        group["data"] = data
+        for number, axis in enumerate(axes):
+            group.create_group(f"axis-{number}").attrs.update(axis)
+    for number, (axis, size) in enumerate(zip(axes, data.shape, strict=True)):
+        axis |= {"name": f"a{number}", "size": size, "navigate": number < 2, "index_in_array": number}
+        axis.setdefault("offset", 0.0)
+    signal = {"metadata": {"General": {"title": "a"}, "Signal": {}}, "original_metadata": {}}
+    emd.file_writer(str(tmp_path / "a.emd"), {"data": data, "axes": axes, **signal})
+    known = {"energy_ev": 3e5, "pixel_size_angstrom": 1.0, "tilt_deg": np.arange(5.0)}
+    with pytest.raises(DataError, match=r"a\.hspy: data: holds spectra, not images"):
+        load_series(tmp_path / "a.hspy", **known)
+    with pytest.raises(DataError, match=r"a\.emd: holds no real images \(found \(5, 8, 100\), spectra\)"):
+        load_series(tmp_path / "a.emd", **known)
+
+
+def test_detectors_of_one_scan_are_no_tilts(tmp_path):
+    """HAADF, BF and an element map of one field were taken for three tilts."""
+    from rsciio import emd
+
+    _velox(tmp_path / "a.emd", RNG.integers(50, 99, (1, 16, 20)).astype(np.uint16))
+    with h5py.File(tmp_path / "a.emd", "r+") as file:
+        first = file["Data/Image/0123456789abcdef0123456789abcdef"]
+        text = bytes(first["Metadata"][:, 0]).rstrip(b"\0")
+        for number, name in ((1, b"HAADFxx"), (2, b"BF-S-xx")):
+            group = file.create_group(f"Data/Image/{number:032x}")
+            group.create_dataset(
+                "Data", data=first["Data"][()] + np.uint16(number), chunks=first["Data"].chunks
+            )
+            renamed = text.replace(b"BM-Ceta", name)
+            table = np.zeros((len(renamed) + 10, 1), np.uint8)
+            table[: len(renamed), 0] = np.frombuffer(renamed, np.uint8)
+            group["Metadata"] = table
+    signals = emd.file_reader(str(tmp_path / "a.emd"), lazy=True, select_type="images")
+    assert len({signal["metadata"]["General"]["title"] for signal in signals}) == 3
+    raw = read_vendor(tmp_path / "a.emd")
+    assert raw.images.ndim == 2 or raw.images.shape[0] == 1
+    assert any("2 other images in the file are left out" in note and "HAADFxx" in note for note in raw.notes)

@@ -112,3 +112,21 @@ def test_golden_steps_are_steps_of_angle_also_when_the_file_is_dose_symmetric() 
     assert np.abs(np.diff(ranks)).min() >= 2
     assert sorted(made.solver.tilts) == list(range(N_TILT))
     assert list(stage(tilt_order="given").solver.tilts) == list(range(N_TILT))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"method": "multislice"}, "method: multislice retrieves a phase, and dark field shows none"),
+        ({"method": "singleslice"}, "method: singleslice retrieves a phase"),
+        ({"method": "sirt", "ctf_correction": "phase_flip"}, "ctf_correction: is phase_flip, and dark field"),
+    ],
+)
+def test_optics_are_refused_for_dark_field(settings: dict[str, Any], told: str) -> None:
+    """The window did; a run from Python or the command line gave a volume of nothing."""
+    from napari_phaset3m.errors import ConfigError
+
+    stem = series(normalisation="dark_field")
+    with pytest.raises(ConfigError, match=told):
+        list(iterate(stem, ReconstructionConfig(iterations=1, **settings)))
+    assert list(iterate(stem, ReconstructionConfig(iterations=1, method="sirt")))

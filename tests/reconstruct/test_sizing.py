@@ -11,7 +11,7 @@ import pytest
 from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.resample import fourier_resample, resample_axis
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.limits import available_memory
 from napari_phaset3m.reconstruct.api import forecast, reconstruct
 from napari_phaset3m.reconstruct.problem import build_problem
@@ -217,3 +217,21 @@ def test_one_tilt_is_told_to_say_nothing_of_depth() -> None:
     used = np.zeros((3, 2), bool)
     used[1] = True
     assert "one tilt" in forecast(several.replace(used=used), config()).notes[0]
+
+
+@pytest.mark.parametrize(("ny", "nx"), [(2, 2), (1, 1), (64, 7)])
+def test_images_that_are_too_small_are_told_so(ny: int, nx: int) -> None:
+    """Smaller voxels were advised, or the images called constant."""
+    from napari_phaset3m.prepare.align.api import align
+
+    told = rf"images of {nx} x {ny} pixels \(x, y\) are too small; 8 each way are needed"
+    for run in (lambda given: sizing(given, ReconstructionConfig()), reconstruct, align):
+        with pytest.raises(DataError, match=told):
+            run(series(ny, nx))
+
+
+def test_a_coarse_bin_and_a_coarse_voxel_are_told_apart() -> None:
+    with pytest.raises(ConfigError, match=r"^multiresolution: a bin of 8 leaves 4 x 4 pixels of 32 x 32"):
+        sizing(series(), ReconstructionConfig(), 8)
+    with pytest.raises(ConfigError, match=r"^voxel_angstrom: 4 Å leaves 4 x 4 pixels of 32 x 32"):
+        sizing(series(), ReconstructionConfig(voxel_angstrom=4.0))

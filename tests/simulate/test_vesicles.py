@@ -140,7 +140,7 @@ def test_a_weak_vesicle_images_its_projected_potential() -> None:
 def test_command_line_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "hiv.h5"
     flags = ["--kind", "vesicles", "--diameter", "600", "--image-size", "32", "--pixel-size", "30",
-             "--defocus", "20000", "--n-tilt", "3", "--supersampling", "2", "--dose-per-image", "1",
+             "--defocus", "20000", "--n-tilt", "3", "--supersampling", "2", "--dose", "1",
              "--membrane-contrast", "2", "--json"]  # fmt: skip
     assert main(["simulate", "-o", str(path), *flags]) == 0
     written = json.loads(capsys.readouterr().out)

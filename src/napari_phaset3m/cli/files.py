@@ -13,6 +13,7 @@ import typer
 from napari_phaset3m.cli import import_table, importing, options, overrides, running
 from napari_phaset3m.errors import OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
+from napari_phaset3m.wording import flag
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -56,11 +57,17 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_volume(path: Path) -> bool:
     from napari_phaset3m.io.napari_hooks import read_layers
+    from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.volume import volume_format
 
     if volume_format(path) in (None, "tiff"):
         return False
-    return bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
+    is_volume = bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
+    if is_volume and volume_format(path) == "mrc":
+        refused = read_raw(path).refused
+        if refused:  # angles lie beside it, so that it is a series
+            raise refused[0]
+    return is_volume
 
 
 def _describe_volume(path: Path) -> dict[str, Any]:
@@ -93,12 +100,16 @@ def _info(
 
     Of folders, mdocs, movies and several files it shows what an import recognises, image by image.
     """
+    from napari_phaset3m.io.import_check import check_plan
+
     given = overrides.collect(fields)
     importing.check_flags(series, {"tolerance": tolerance}, None, None)
     if len(series) == 1 and tolerance is None and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
-    plan = import_table.with_given(importing.recognise(series, given, tolerance), given)
+    plan = importing.recognise(series, given, tolerance)
+    check_plan(plan, None, importing.beside_plan(given), is_complete=False)
+    plan = import_table.with_given(plan, given)
     if as_json:
         print(json.dumps({"kind": "import", **plan.to_dict()}, indent=2))
     else:
@@ -161,6 +172,18 @@ info = options.with_flags(_info, overrides.parameters())
 convert = options.with_flags(_convert, [*importing.movie_flags(), *overrides.parameters()])
 
 
+_Aberrations = Annotated[
+    str | None,
+    typer.Option(
+        "--aberration", metavar="VALUE", help="Krivanek coefficients, e.g. C12=50,phi12=0.3 (Å, rad)"
+    ),
+]
+_Unstated = Annotated[
+    str | None,
+    typer.Option("--unstated-aberration", metavar="VALUE", help="As --aberration: acting, but not written"),
+]
+
+
 def _simulate(
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     config: Annotated[Path | None, typer.Option(help="SimulationConfig as YAML or JSON; flags win")] = None,
@@ -168,6 +191,8 @@ def _simulate(
         Path | None,
         typer.Option(help="Detector MTF: text file of two columns, fraction of Nyquist and value"),
     ] = None,
+    aberrations: _Aberrations = None,
+    unstated_aberrations: _Unstated = None,
     as_json: Json = False,
     **fields: Any,
 ) -> None:
@@ -182,6 +207,11 @@ def _simulate(
     base = SimulationConfig.load(config).model_dump(exclude_unset=True) if config else {}
     if mtf is not None:
         base["acquisition"] = {**base.get("acquisition", {}), "mtf": tuple(read_mtf(mtf).T.tolist())}
+    for section, name, text in (
+        ("optics", "aberrations", aberrations), ("errors", "unstated_aberrations", unstated_aberrations),
+    ):  # fmt: skip
+        if text is not None:
+            base[section] = {**base.get(section, {}), name: overrides.coefficients(text, flag(name))}
     settings = options.build(SimulationConfig, fields, base)
     optics = settings.optics
     for line in doubtful_units(optics.energy_ev, optics.spherical_aberration_angstrom):

@@ -11,7 +11,7 @@ from napari_phaset3m.wording import flag
 #: What a line is about, when it is about no file.
 _SUBJECT = re.compile(r"^([a-z][a-z0-9_.]*)(?=: )")
 #: Flags that stand for fields of another name.
-_OTHERS = {"group": "--joint"}
+_OTHERS = {"group": "--joint", "defocus_min_angstrom": "--range", "defocus_max_angstrom": "--range"}
 #: Suffixes of files that are flags as well: ``a.defocus`` is a file.
 _SUFFIXES = ("defocus", "gain")
 #: A parameter of a step of a recipe.

@@ -22,6 +22,8 @@ _PANEL = "Import"
 _IN_PREPARE = {
     "bin": "--bin-factor", "bin_method": "--bin-factor", "crop": "--crop-region", "outliers": "--outliers"
 }  # fmt: skip
+#: What divides images into tilts and foci.
+_ARRANGING = ("tilt_deg", "n_focus", "focus_order")
 Bin = Annotated[
     int | None,
     typer.Option(help="Bin images by this whole number. Default: 1, or as a series.toml says", min=1, max=64,
@@ -60,11 +62,16 @@ PlanFile = Annotated[
 
 def wants_import(paths: Sequence[Path]) -> bool:
     """Whether files need recognising: a folder, an mdoc, a movie, single images, text beside images."""
+    from napari_phaset3m.io.import_beside import read_by_imports
+
     plain = (".h5", ".hdf5", ".toml")
     if len(paths) == 1 and paths[0].suffix.lower() in plain:
         return False
     kinds = {path.suffix.lower() for path in paths}
     needs = {".mdoc", ".idoc", ".eer", ".tlt", ".rawtlt", ".defocus", ".txt", ".com", ".xf", ".aln"}
+    needs |= {".xtilt", ".tltxf"}
+    if any(path.is_file() and read_by_imports(path) for path in paths):
+        return True
     if any(os.path.isdir(path) and path.suffix.lower() != ".zarr" for path in paths) or kinds & needs:
         return True
     return len(paths) > 1 and bool(kinds & {".dm3", ".dm4", ".ser", ".emd"})
@@ -172,8 +179,7 @@ def recognise(
     """
     from napari_phaset3m.io.importing import look
 
-    arranging = ("tilt_deg", "n_focus", "focus_order")
-    how = {name: given[name] for name in arranging if given.get(name) is not None}
+    how = {name: given[name] for name in _ARRANGING if given.get(name) is not None}
     if "focus_order" in how and "n_focus" not in how:
         raise ConfigError("--focus-order: --n-focus is not given, so that it does nothing. Leave it out")
     if tolerance is not None:
@@ -183,6 +189,11 @@ def recognise(
             raise ConfigError(f"--tolerance: {why} which images are foci of one tilt. Leave it out")
         how["tolerance_deg"] = tolerance
     return look(paths, gain=gain, movies=movies, **how)
+
+
+def beside_plan(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What flags gave, without what arranged the plan already."""
+    return {name: value for name, value in given.items() if name not in _ARRANGING}
 
 
 def check_bin_method(method: str | None, factor: int) -> None:
@@ -200,13 +211,14 @@ def import_series(
     plan: Any, given: Mapping[str, Any], config: Any, *, quiet: bool, outliers: bool = False
 ) -> Any:
     """Load a plan with a progress bar; what should be confirmed goes to stderr."""
+    from napari_phaset3m.io.import_check import check_plan
     from napari_phaset3m.io.importing import load
     from napari_phaset3m.prepare.outliers import mend
 
-    for question in plan.answered(given).questions:
+    rest = beside_plan(given)
+    checked = check_plan(plan.answered(given), config, rest)  # refused before anything is told
+    for question in checked.questions:
         print(f"To confirm: {asked(question)}", file=sys.stderr)
-    own = ("tilt_deg", "n_focus", "focus_order")
-    rest = {key: value for key, value in given.items() if key not in own}
     with running.progress_bar(quiet=quiet) as show:
         first = mend if outliers else None
         return load(plan, **config.model_dump(), mend=first, on_progress=show, **rest)

@@ -89,20 +89,36 @@ def _value(name: str, value: Any) -> Any:
         return value
     flag = FIELDS[name][1] if name in FIELDS else OPTIONS[name]
     if name == "tilt_deg" and ":" in value and not Path(value).exists():
-        return angles_from_text(value)
+        try:
+            return angles_from_text(value)
+        except ConfigError as error:
+            raise ConfigError(f"{flag}: is {value!r}. {error}") from None
     if name in _FILES and not _NUMBERS.fullmatch(value):
         return str(check_exists(value).resolve())
+    if name == "aberrations":
+        return coefficients(value, flag)
     try:
-        if name == "aberrations":
-            pairs = (part.split("=") for part in value.split(","))
-            return {key.strip(): float(number) for key, number in pairs}
         if name == "n_focus":
             return int(value)
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
         what = FIELDS[name][2] if name in FIELDS else _OPTION_HELP[name]
-        wanted = "NAME=VALUE, e.g. C12=50,phi12=0.3" if name == "aberrations" else f"numbers alone: {what}"
-        raise ConfigError(f"{flag}: is {value!r}. Give {wanted}") from None
+        raise ConfigError(f"{flag}: is {value!r}. Give numbers alone: {what}") from None
     if len(numbers) > 1 and name not in _LISTS:
         raise ConfigError(f"{flag}: is {value!r}. Give one number")
     return numbers if len(numbers) > 1 or name == "tilt_deg" else numbers[0]
+
+
+def coefficients(text: str, flag: str) -> dict[str, float]:
+    """``"C12=50,phi12=0.3"`` -> names and values of Krivanek coefficients.
+
+    Raises
+    ------
+    ConfigError
+        It is not written so; the line names ``flag``.
+    """
+    try:
+        pairs = (part.split("=") for part in text.split(","))
+        return {key.strip(): float(number) for key, number in pairs}
+    except ValueError:
+        raise ConfigError(f"{flag}: is {text!r}. Give NAME=VALUE, e.g. C12=50,phi12=0.3") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -77,6 +78,7 @@ def wanted(values: dict[str, Any], recipe: Path | None, steps: list[str]) -> Pre
         A recipe cannot be read.
     """
     flagged = _from_flags(values)
+    _check_region(dict(flagged).get("normalise", {}))
     if flagged and (recipe is not None or steps):
         first = flagged[0][0]
         raise ConfigError(
@@ -85,6 +87,15 @@ def wanted(values: dict[str, Any], recipe: Path | None, steps: list[str]) -> Pre
         )
     given = _from_file(recipe) if recipe is not None else []
     return PrepareConfig.of(*flagged, *given, *map(parse_step, steps))
+
+
+def _check_region(fields: Mapping[str, Any]) -> None:
+    """Refuse a vacuum region that no level is taken from."""
+    if fields.get("region_px") is not None and fields.get("level", "mean") != "region":
+        raise ConfigError(
+            "--normalise-region: no level is taken from it. Give --normalise-level region as well, or leave "
+            "it out"
+        )
 
 
 def _from_flags(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -15,6 +15,8 @@ from napari_phaset3m.cli.summary import chosen
 from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.errors import CancelledError, DataError, DivergedError, OutputError, PhaseT3MError
 
+#: Tilts within this are one.
+_ONE_TILT_DEG = 0.05
 #: Called with a description and the done part, 0..1.
 Show = Callable[[str, float], None]
 
@@ -65,7 +67,7 @@ def stop_signals(control: Any) -> Iterator[None]:
 
 
 def tell_doubts(series: Any) -> None:
-    """Say on stderr which values are hardly meant in the unit that they are read in."""
+    """Say on stderr which values are hardly meant as they are read: in another unit, or as tilts."""
     from napari_phaset3m.core.plausible import doubtful_geometry
 
     for line in doubtful_geometry(
@@ -75,22 +77,30 @@ def tell_doubts(series: Any) -> None:
         series.tilt_deg.tolist(),
     ):
         print(line, file=sys.stderr)
+    tilts = series.tilt_deg.tolist()
+    if len(tilts) > 1 and max(tilts) - min(tilts) < _ONE_TILT_DEG:
+        print(
+            f"warning: all {len(tilts)} tilts are at {tilts[0]:g} degrees. Images of one tilt are its foci: "
+            f"--n-focus {len(tilts)} at import",
+            file=sys.stderr,
+        )
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:
     """Refuse, before the run, an output that cannot be written or would replace another file in use.
 
+    The images beside a series that is text (``.toml``) are looked at as well, read or written.
+
     Raises
     ------
     OutputError
     """
+    from napari_phaset3m.cli.in_use import all_read, all_written
     from napari_phaset3m.io.atomic import check_output
     from napari_phaset3m.io.volume import require_library
 
-    taken = {path.resolve(): name for name, path in inputs.items() if path is not None}
-    for name, path in outputs.items():
-        if path is None:
-            continue
+    taken = {path.resolve(): name for name, path in all_read(inputs)}
+    for name, path in all_written(outputs):
         other = taken.setdefault(path.resolve(), name)
         if other != name:
             raise OutputError(f"{path}: {name} would overwrite {other}. Choose another name")

@@ -20,6 +20,9 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import DataError
 
+#: Edge of the largest image that any reader takes.
+MOST_SHIFT_PX = 1 << 20
+
 
 def _frozen(value: Any, dtype: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
     array = np.array(np.broadcast_to(np.asarray(value, dtype), shape))
@@ -144,6 +147,7 @@ class TiltFocalSeries:
         self._freeze_per_image(n_tilt, n_focus)
         if self.mtf is not None:
             self._set("mtf", _curve(self.mtf))
+        self._check_shifts()
         self._check_positive()
         if self.sections is not None and self.sections.shape != (n_tilt, n_focus):
             raise DataError(f"{self.sections.shape} for {(n_tilt, n_focus)} images", field="sections")
@@ -181,9 +185,25 @@ class TiltFocalSeries:
             except DataError:
                 raise
             except ValueError:
-                raise DataError(
-                    f"has shape {np.shape(value)}, which does not fit {wanted}", field=key
-                ) from None
+                told = f"which does not fit {wanted}"
+                if wanted == shape:
+                    told = (
+                        f"but {n_tilt} tilts with {n_focus} foci need one value, one a focus, or one an image"
+                    )
+                raise DataError(f"has shape {np.shape(value)}, {told}", field=key) from None
+
+    def _check_shifts(self) -> None:
+        """Refuse what no shift can be; that of a crop far from the centre may exceed the images' own size."""
+        assert self.shifts_px is not None
+        bad = np.argwhere(np.abs(self.shifts_px) > MOST_SHIFT_PX)
+        if len(bad):
+            tilt, focus, _ = bad[0]
+            y, x = self.shifts_px[tilt, focus]
+            raise DataError(
+                f"is {y:.10g}, {x:.10g} px (y, x) for tilt {tilt}, focus {focus}, and no image is so large",
+                field="shifts",
+                remedy="Mend it, or align anew",
+            )
 
     def _check_positive(self) -> None:
         if self.dose_per_image is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_phaset3m.gui.importing.work import import_work_for
 from napari_phaset3m.gui.series.metadata_form import missing_for_multislice
 from napari_phaset3m.gui.steps.driver import step_driver_for
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
@@ -139,8 +140,6 @@ def hint(session: Session) -> tuple[str, str]:
 
 def _advice(session: Session) -> tuple[str, str, str]:
     """Where one goes on, one line on what to do there, and its style role."""
-    if session.series is None:
-        return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     driver = session.attachments.get("step driver")
     if driver is not None and driver.busy:
         return "", f"{driver.title} is {'paused' if driver.paused else 'running'}.", "muted"
@@ -148,6 +147,11 @@ def _advice(session: Session) -> tuple[str, str, str]:
     if session.active_run is not None:
         state = "Paused" if run is not None and run.status == "paused" else "Running: watch the volume"
         return "", f"{state}. Finish now keeps it, Stop does not.", "muted"
+    importing = session.attachments.get("import")
+    if importing is not None and importing.busy:
+        return "", "An import is running (step Series); its series is opened at the end.", "muted"
+    if session.series is None:
+        return "Series", "Next: import raw files or open a tilt/focal series.", "muted"
     step, text, role = _going_on(session, session.series)
     saved = session.message.startswith("Saved")
     return (step, session.message, "muted") if saved else (step, text, role)
@@ -179,26 +183,34 @@ def _finished(session: Session) -> list[RunRecord]:
     return [record for record in session.runs if record.status == "finished" and record.series_name == name]
 
 
-def _has_results(session: Session, *, of_a_run: bool = False) -> bool:
-    """Whether something was found of what is chosen now, and not of a run of a series before.
-
-    ``of_a_run``: files, the preview, and what concerns the series alone do not count.
-    """
+def _has_results(session: Session) -> bool:
+    """Whether something was found of what is chosen now, and not of a run of a series before."""
     work = session.attachments.get("analyse work")
     if work is None:
         return False
     record = work.record()
-    ours = not of_a_run if record is None else any(record is other for other in _finished(session))
-    return ours and any(work.outcomes[key].of or not of_a_run for key in work.fresh())
+    ours = record is None or any(record is other for other in _finished(session))
+    return ours and bool(work.fresh())
+
+
+def _analysed(session: Session, run: RunRecord) -> bool:
+    """Whether something is known of this run; what concerns the series alone does not count."""
+    if run.resolution:
+        return True
+    work = session.attachments.get("analyse work")
+    if work is None or work.record() is not run:
+        return False
+    return any(work.outcomes[key].of for key in work.fresh())
 
 
 def _after_a_run(session: Session) -> tuple[str, str, str]:
-    measured = any(record.resolution for record in _finished(session))
-    if measured or _has_results(session, of_a_run=True):
-        return "", "Next: export the result (Runs), or change settings and start again.", "muted"
+    runs = _finished(session)
+    result = "result" if len(runs) == 1 else "newest result"
+    if _analysed(session, runs[-1]):
+        return "", f"Next: export the {result} (Runs), or change settings and start again.", "muted"
     masked = session.mask is not None or session.analysis_mask is not None
     what = "analyse" if masked else "mask and analyse"
-    return "Analyse", f"Next: {what} the result, or change settings and start again.", "muted"
+    return "Analyse", f"Next: {what} the {result}, or change settings and start again.", "muted"
 
 
 class StepGuide(QWidget):
@@ -244,6 +256,7 @@ class StepGuide(QWidget):
         for signal in (session.run_changed, session.run_removed):
             follow(signal, self.refresh)
         step_driver_for(session).changed.connect(self.refresh)
+        import_work_for(session).changed.connect(self.refresh)
         self.refresh()
 
     def add_corner(self, widget: QWidget) -> None:

@@ -1,10 +1,11 @@
-"""Imports what the steps need while the user is still choosing a file."""
+"""Imports (and compiles) what the steps need while the user is still choosing a file."""
 
 from __future__ import annotations
 
 import logging
 from importlib import import_module
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from napari_phaset3m.gui.worker import in_background
@@ -56,4 +57,14 @@ class WarmUp(QObject):
 
 
 def _import() -> int:
-    return len([import_module(f"napari_phaset3m.{name}") for name in MODULES])
+    count = len([import_module(f"napari_phaset3m.{name}") for name in MODULES])
+    _warm_labels()
+    return count
+
+
+def _warm_labels() -> None:
+    """What the first mask on a canvas waits for: pandas, and the loop that numba compiles for its colours."""
+    from napari_phaset3m.gui.mask.layer import labels_of, mask_colours
+
+    import_module("pandas")
+    mask_colours(edge=True).map(labels_of(np.zeros((1, 1, 1), np.float32)))

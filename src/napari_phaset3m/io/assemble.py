@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from napari_phaset3m.core.aberrations import check_coefficients
 from napari_phaset3m.core.plausible import doubtful_geometry, is_doubt
+from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.sections import Sections, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.divide import divide, divide_values
 from napari_phaset3m.io.idle_options import check_division, check_meaning
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.import_sections import stack_sections
 from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
-from napari_phaset3m.io.limits import check_real
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, blaming, check_names, missing
 from napari_phaset3m.io.sidecar import not_used, read_mtf, without_angles
@@ -28,6 +29,10 @@ _SCALAR_NAMES = tuple(
     for name in FIELDS
     if name.endswith(("_angstrom", "_ev", "_mrad", "_deg")) and name not in ("defocus_angstrom", "tilt_deg")
 )
+#: Images, the normalisation's name and metadata, from what was read, its fields, what is given, and notes.
+_Scale = Callable[
+    [RawSeries, Any, dict[str, Any], Mapping[str, Any], list[str]], tuple[np.ndarray, str, dict[str, Any]]
+]
 
 
 def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> TiltFocalSeries:
@@ -46,15 +51,34 @@ def assemble(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> Tilt
     ConfigError
         A keyword is unknown.
     """
+    return _assembled(raw, overrides, scale_intensity)
+
+
+def check(raw: RawSeries, overrides: Mapping[str, Any] | None = None) -> None:
+    """Refuse what :func:`assemble` would refuse, the values of the images apart: these are not looked at.
+
+    Parameters and errors as there.
+    """
+    _assembled(raw, overrides, _unscaled)
+
+
+def _unscaled(
+    raw: RawSeries, images: Any, fields: dict[str, Any], given: Mapping[str, Any], notes: list[str]
+) -> tuple[np.ndarray, str, dict[str, Any]]:
+    """In place of scaled images: small ones."""
+    return np.ones((*images.shape[:2], 1, 1), REAL), "given", {}
+
+
+def _assembled(raw: RawSeries, overrides: Mapping[str, Any] | None, scale: _Scale) -> TiltFocalSeries:
     given = {key: value for key, value in dict(overrides or {}).items() if value is not None}
     check_names(given)
     if isinstance(given.get("aberrations"), Mapping):
         check_coefficients(given["aberrations"])
     with blaming(given, raw.path):
-        return _checked(raw, given)
+        return _checked(raw, given, scale)
 
 
-def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
+def _checked(raw: RawSeries, given: Mapping[str, Any], scale: _Scale) -> TiltFocalSeries:
     notes = _notes(raw, given)
     fields = {**raw.fields, **{key: value for key, value in given.items() if key in FIELDS}}
     for name, read in (("tilt_deg", read_angles), ("mtf", read_mtf)):
@@ -82,7 +106,7 @@ def _checked(raw: RawSeries, given: Mapping[str, Any]) -> TiltFocalSeries:
     width = images.shape[-2] if round(angle / 90) % 2 else images.shape[-1]
     _check_foci(raw, fields.get("defocus_angstrom"), images.shape[1])
     _refer_defocus(raw, fields, given, width)
-    intensity, normalisation, metadata = scale_intensity(raw, images, fields, given, notes)
+    intensity, normalisation, metadata = scale(raw, images, fields, given, notes)
     fields["sections"] = _sections(raw, images.shape[:2], order)
     if angle:
         intensity = _turn(intensity, fields, angle, notes)
@@ -119,6 +143,12 @@ def _check_numbers(raw: RawSeries, fields: dict[str, Any], given: Mapping[str, A
         fields["aberrations"] = {
             str(key): as_number(value, raw.path, f"aberrations/{key}") for key, value in aberrations.items()
         }
+        try:
+            check_coefficients(fields["aberrations"])
+        except ConfigError as error:
+            raise DataError(
+                str(error).removeprefix("aberrations: "), path=raw.path, field="aberrations"
+            ) from None
     pixel = fields["pixel_size_angstrom"]
     if pixel <= 0:
         raise DataError(
@@ -179,62 +209,6 @@ def _build(
         raise DataError(error.problem, path=raw.path, field=error.field, remedy=remedy) from None
     except (TypeError, ValueError) as error:
         raise DataError(str(error).splitlines()[0], path=raw.path) from None
-
-
-def divide(raw: RawSeries, n_focus: int | None, order: str = "tilt-major") -> Any:
-    """Images as `(n_tilt, n_focus, ny, nx)`; sections interleaved when ``n_focus`` is given.
-
-    ``order`` says what follows what in the file: ``"tilt-major"`` all foci of a tilt, then the next
-    tilt; ``"focus-major"`` all tilts of a focus, then the next focus.
-    """
-    images = raw.images
-    check_real(images, raw.path, "tilt_series")
-    if images.ndim == 2:
-        images = images[None]
-    if images.ndim == 3:
-        n = 1 if n_focus is None else int(n_focus)
-        if n < 1 or images.shape[0] % n:
-            raise DataError(
-                f"{images.shape[0]} sections do not divide by {n} foci",
-                path=raw.path,
-                field="n_focus",
-                remedy="Give n_focus=... in Python or --n-focus",
-            )
-        count = images.shape[0] // n
-        if order == "tilt-major":
-            images = images.reshape(count, n, *images.shape[1:])
-        else:
-            images = images.reshape(n, count, *images.shape[1:]).swapaxes(0, 1)
-    if images.ndim != 4 or 0 in images.shape:
-        raise DataError(
-            f"has shape {raw.images.shape}, but (n_tilt, n_focus, ny, nx) is needed",
-            path=raw.path,
-            field="tilt_series",
-        )
-    return images
-
-
-def divide_values(
-    raw: RawSeries, fields: dict[str, Any], shape: tuple[int, int], order: str
-) -> dict[str, Any]:
-    """Divide what there is for each section as the images are; returned: what metadata has of exposure."""
-
-    def divided(values: Any) -> np.ndarray:
-        array = np.asarray(values).reshape(-1)
-        return array.reshape(shape) if order == "tilt-major" else array.reshape(shape[::-1]).T
-
-    n_tilt, n_focus = shape
-    for name in ("tilt_deg", "dose_per_image", "defocus_angstrom"):
-        value = fields.get(name)
-        shape_of = () if value is None else np.shape(value)
-        if n_focus > 1 and shape_of in ((n_tilt * n_focus,), (n_tilt * n_focus, 1)):
-            fields[name] = divided(value)
-    found = {}
-    for name in ("exposure_order", "prior_dose"):
-        values = raw.metadata.get(name)
-        if values is not None and np.size(values) == n_tilt * n_focus and np.ndim(values) == 1:
-            found[name] = divided(values).tolist()
-    return found
 
 
 def _angles(raw: RawSeries, angles: Any, shape: tuple[int, ...], notes: list[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ _REMEDIES = {
     errno.ENOTDIR: "A part of the path is a file: choose another folder",
     errno.ENAMETOOLONG: "Choose a shorter name",
 }
+#: Suffixes of outputs that are folders: volumes of OME-Zarr, and films as pictures.
+_FOLDERS = (".zarr", "")
+#: What such a folder holds, and what tells that it is one.
+_WRITTEN = re.compile(r"\.z\w+|zarr\.json|\d+|film\.json|frame_\d+\.png")
+_MARKS = frozenset((".zgroup", ".zattrs", "zarr.json", "film.json"))
 
 
 def output_error(path: str | os.PathLike[str], error: BaseException) -> OutputError:
@@ -67,11 +73,18 @@ def _sync_tree(path: Path) -> None:
         _sync(path)
 
 
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder is empty, or holds nothing but a volume or film as it is written here."""
+    names = os.listdir(folder)
+    return not names or (bool(_MARKS.intersection(names)) and all(map(_WRITTEN.fullmatch, names)))
+
+
 def _publish(temporary: Path, target: Path) -> None:
     """Rename over ``target``; a folder in the way is set aside first and put back on failure."""
     if not target.is_dir():
         os.replace(temporary, target)
     else:
+        _check_folder(target, temporary.is_dir())
         old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
         os.rename(target, old)
         try:
@@ -92,7 +105,16 @@ def _temporary_name(target: Path) -> Path:
     return target.with_name(f".{short}.{uuid.uuid4().hex[:12]}.tmp{dot}{suffix}")
 
 
+def _check_folder(target: Path, is_folder: bool) -> None:
+    """Refuse to put a file, or a folder, in place of a folder with other things in it."""
+    if not is_folder or not _is_replaceable(target):
+        what = "with other files in it" if is_folder else "not a file"
+        raise OutputError(f"{target}: is a folder, {what}. Choose another name")
+
+
 def _check_target(target: Path, expected_bytes: int) -> None:
+    if target.is_dir():
+        _check_folder(target, target.suffix.lower() in _FOLDERS)
     if not target.parent.is_dir():
         code = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
         raise output_error(target, OSError(code, os.strerror(code)))
@@ -163,5 +185,23 @@ def check_output(path: str | os.PathLike[str], expected_bytes: int = 0) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text atomically."""
-    with atomic_path(path, len(text)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    data = encoded(path, text)
+    with atomic_path(path, len(data)) as temporary:
+        temporary.write_bytes(data)
+
+
+def encoded(path: str | os.PathLike[str], text: str) -> bytes:
+    """The text in UTF-8.
+
+    Raises
+    ------
+    OutputError
+        It holds the name of a file that is none.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(error.start - 20, 0) : error.end + 10].encode(errors="replace").decode()
+        raise OutputError(
+            f"{os.fspath(path)}: cannot be written (a file name is not UTF-8: …{near}…). Rename that file"
+        ) from None

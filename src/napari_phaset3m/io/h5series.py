@@ -47,11 +47,12 @@ def read_h5(path: str | Path) -> RawSeries:
     with open_h5(path) as file:
         images = read_array(file, "tilt_series", path)
         if images is None:
+            held = "is a group" if "tilt_series" in file else "is not in the file"
             raise DataError(
-                f"is not in the file, which holds {', '.join(list(file)[:8]) or 'nothing'}",
+                f"{held}; the file holds {', '.join(list(file)[:8]) or 'nothing'}",
                 path=path,
                 field="tilt_series",
-                remedy="A series file needs tilt_series (n_tilt, n_focus, ny, nx)",
+                remedy="A series file needs a data set of that name with the axes tilt, focus, y, x",
             )
         raw = RawSeries(Path(path), images, metadata={"format": "h5"})
         _read_fields(file, raw)

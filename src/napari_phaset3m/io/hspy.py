@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.axes import apply_axes, is_spectra
 from napari_phaset3m.io.h5safe import open_h5, read_array
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.vendor import apply_axes
 
 
 def read_hspy(path: str | Path) -> RawSeries:
@@ -29,8 +29,11 @@ def read_hspy(path: str | Path) -> RawSeries:
             raise DataError("holds no image or stack of images", path=path, field="data")
         raw = RawSeries(Path(path), data, metadata={"format": "hspy"})
         axes = [dict(group[f"axis-{k}"].attrs) for k in range(data.ndim) if f"axis-{k}" in group]
+        plain = [{key: _plain(value) for key, value in axis.items()} for axis in axes]
+        if is_spectra(plain):
+            raise DataError("holds spectra, not images (an axis is in eV)", path=path, field="data")
         if len(axes) == data.ndim:
-            apply_axes(raw, [{key: _plain(value) for key, value in axis.items()} for axis in axes])
+            apply_axes(raw, plain)
         energy = group.get("metadata/Acquisition_instrument/TEM")
         value = None if energy is None else energy.attrs.get("beam_energy")
         if value is not None and 0 < float(value) < 1e4:

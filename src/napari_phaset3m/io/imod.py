@@ -230,7 +230,7 @@ def read_com(path: PathLike) -> ComFile:
     Raises
     ------
     DataError
-        It cannot be read, or a list of views makes no sense.
+        It cannot be read, or a list of views or the offset makes no sense.
     """
     values: dict[str, str] = {}
     excluded: set[int] = set()
@@ -252,7 +252,7 @@ def read_com(path: PathLike) -> ComFile:
         xtilt_file=values.get("xtiltfile"),
         excluded=tuple(sorted(excluded)),
         binning=to_number(values.get("imagebinned")) or to_number(values.get("binbyfactor")) or 1.0,
-        offset_deg=next(iter(_numbers(values.get("offset"))), 0.0),
+        offset_deg=_offset(values.get("offset"), path),
         placement=_placement(values),
     )
 
@@ -260,6 +260,17 @@ def read_com(path: PathLike) -> ComFile:
 def _numbers(text: str | None) -> list[float]:
     found = (to_number(word) for word in (text or "").replace(",", " ").split())
     return [value for value in found if value is not None]
+
+
+def _offset(text: str | None, path: PathLike) -> float:
+    """The first number of ``OFFSET``, degrees; 0 where there is none."""
+    if text is None:
+        return 0.0
+    value = to_number(text)
+    if value is None or abs(value) > 360:
+        raise DataError(f"is no angle: {text or 'empty'}", path=path, field="OFFSET",
+                        remedy="Write degrees, e.g. OFFSET 3.5")  # fmt: skip
+    return value
 
 
 def _placement(values: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.aretomo import read_aln
-from napari_phaset3m.io.imod import read_angles, read_com, read_xf
+from napari_phaset3m.io.imod import ComFile, read_angles, read_com, read_xf
 from napari_phaset3m.io.import_angles import for_foci
 from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
@@ -23,6 +23,7 @@ from napari_phaset3m.io.sidecar import ANGLES, TILTS, not_used, or_give, without
 from napari_phaset3m.io.text import check_count
 
 _CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
+_NAMELESS = "does not name its stack (InputProjections)"
 #: Files that hold alignments.
 ALIGNMENTS = (".xf", ".tltxf", ".aln")
 
@@ -52,6 +53,29 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
     return result
 
 
+def read_by_imports(stack: Path) -> tuple[Path, ...]:
+    """Files beside a stack that only an import reads: defoci, and a tilt.com that changes something."""
+    names = (stack.with_suffix(".defocus"), *(stack.with_name(stack.stem + end) for end in _CTF_NAMES))
+    found = [file for file in names if file.is_file()]
+    com = stack.with_name("tilt.com")
+    if com.is_file() and stack.suffix.lower() != ".ali":
+        try:
+            read = read_com(com)
+        except DataError:
+            return (*found, com)  # the import tells why
+        if _is_of(read, stack) and (read.excluded or read.offset_deg):
+            found.append(com)
+    return tuple(found)
+
+
+def _is_of(com: ComFile, stack: Path) -> bool:
+    return _input_stem(com) in (stack.stem, f"{stack.stem}_ali")
+
+
+def _input_stem(com: ComFile) -> str:
+    return Path((com.input_file or "").replace("\\", "/")).stem
+
+
 @contextmanager
 def _asking(found: Found, field: str, what: str) -> Iterator[None]:
     """Within it, an error becomes a question that must be answered."""
@@ -65,15 +89,20 @@ def _asking(found: Found, field: str, what: str) -> Iterator[None]:
 def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
     """Views that tilt.com of this stack leaves out are not used; its OFFSET is added to all tilts at last."""
     read = read_com(com)
-    name = Path((read.input_file or "").replace("\\", "/")).stem
-    if name not in (stack.stem, f"{stack.stem}_ali"):
-        if name:
-            found.note(f"{com.name} is of {name}, not of {stack.name}: not used")
+    name = _input_stem(read)
+    if not _is_of(read, stack):
+        whose = f"is of {name}, not of {stack.name}" if name else _NAMELESS
+        found.note(f"{com.name} {whose}: not used")
         return list(rows)
     if read.excluded and read.excluded[-1] >= len(rows):
         raise DataError(
             f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST",
             remedy="Give the .com of this stack",
+        )  # fmt: skip
+    if len(read.excluded) == len(rows):
+        raise DataError(
+            f"leaves out all {len(rows)} views", path=com, field="EXCLUDELIST",
+            remedy="Keep some",
         )  # fmt: skip
     if read.offset_deg:
         found.offset = (read.offset_deg, com.name)
@@ -176,6 +205,8 @@ def _fits(file: Path) -> str:
 
 
 def _take_given_com(file: Path, found: Found) -> None:
+    if not read_com(file).input_file:
+        raise DataError(_NAMELESS, path=file, remedy="Is it the tilt.com of this stack?")
     found.candidates = _take_com(file, found.candidates[0].entry.file, found.candidates, found)
 
 

@@ -110,10 +110,10 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
     energy = _agree(found, "energy_ev", found.energy, 1e-3)
     axis = _agree(found, "tilt_axis_angle_deg", found.axis, 0.0)
-    if pixel is None and not any(question.field == "pixel_size_angstrom" for question in found.questions):
-        found.ask("pixel_size_angstrom", "is not stated")
-    if energy is None:
-        found.ask("energy_ev", "is not stated")
+    asked = {question.field for question in found.questions}
+    for name, value in (("pixel_size_angstrom", pixel), ("energy_ev", energy)):
+        if value is None and name not in asked:
+            found.ask(name, "is not stated")
     if axis is None and entries[-1].tilt_index > 0:
         found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(

@@ -13,19 +13,18 @@ from napari_phaset3m.core.sections import Sections, shrink_matrix, turn_matrix
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.assemble import assemble
-from napari_phaset3m.io.import_cells import checked_value
+from napari_phaset3m.io.import_check import check_plan, used_of
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shift_added_px, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
-from napari_phaset3m.io.import_movies import movie_metadata
-from napari_phaset3m.io.import_plan import WHOLE, ImportPlan
+from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.import_raw import planned_raw
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
-from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
-from napari_phaset3m.io.leave_out import fill_unused, used_images
-from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.orient import turn, turn_aberrations, turn_shifts
+from napari_phaset3m.io.leave_out import fill_unused
+from napari_phaset3m.io.limits import check_memory, is_finite
+from napari_phaset3m.io.orient import turn
 from napari_phaset3m.io.provenance import history_entry
-from napari_phaset3m.io.raw import RawSeries, blaming, missing
+from napari_phaset3m.io.raw import blaming
 
 
 class ImageReader(Protocol):
@@ -97,9 +96,8 @@ def iterate_load(
     """
     settings, given = config or plan.config, dict(overrides or {})
     known = {name: value for name, value in given.items() if value is not None}
-    plan = _checked(plan, known)
-    with blaming(known, plan.source):
-        used = _used(plan, known)
+    plan = check_plan(plan, settings, known)
+    used = used_of(plan, known)
     asked = given.pop("tilt_axis_angle_deg", None)  # 0: not turned, whatever the plan says
     angle = float((plan.tilt_axis_angle_deg if asked is None else asked) or 0.0)
     small = binned_shape(plan.image_shape, settings)
@@ -135,44 +133,12 @@ def _turned(images: np.ndarray, angle: float, quarter: int) -> Iterator[LoadProg
         image[:] = turn(image, angle - 90 * quarter)[0]
 
 
-def _checked(plan: ImportPlan, known: Mapping[str, Any]) -> ImportPlan:
-    """The plan, with what is given for all images, before any of them is read."""
-    for name in set(known) & set(WHOLE):
-        checked_value(name, known[name])
-    plan = plan.answered(known)
-    plan.check()
-    refusal = next((question.refusal for question in plan.questions if question.refusal), None)
-    if refusal is not None:
-        raise refusal
-    for name in ("pixel_size_angstrom", "energy_ev"):
-        if getattr(plan, name) is None and name not in known:
-            raise _unknown(plan, name)
-    return plan
-
-
-def _unknown(plan: ImportPlan, name: str) -> DataError:
-    """The error that asks for a field, with what is asked about it."""
-    error = missing(name, plan.source)
-    asked = [question.text for question in plan.questions if question.field == name]
-    if not asked or asked[0] == "is not stated":
-        return error
-    return DataError(asked[0], field=error.field, remedy=error.remedy)
-
-
-def _used(plan: ImportPlan, known: Mapping[str, Any]) -> np.ndarray:
-    """`(n_image,)` bool: images that are used, by the plan and by what is given."""
-    stated = known.get("used", plan.column("used"))
-    shape = (plan.n_tilt, plan.n_focus)
-    used = used_images(RawSeries(plan.source, np.empty(0)), stated, known.get("unused"), shape)
-    return np.asarray(np.ones(shape, bool) if used is None else used).reshape(-1)
-
-
 def _finite(image: np.ndarray, entry: ImageEntry, used: np.ndarray, number: int) -> np.ndarray:
     """The image, refused where it is used and holds no numbers; where it is not used, these are filled.
 
     Before it is binned, which would spread them.
     """
-    if np.isfinite(image.sum(dtype=np.float64)) or np.isfinite(image).all():
+    if is_finite(image):
         return image
     if used[number]:
         raise DataError(
@@ -218,32 +184,8 @@ def _mended(
 def _assembled(
     plan: ImportPlan, images: np.ndarray, config: ImportConfig, angle: float, given: Mapping[str, Any]
 ) -> TiltFocalSeries:
-    raw = RawSeries(plan.source, images, dict(plan.fields), list(plan.notes), is_private=True)
-    pixel = given.get("pixel_size_angstrom") or plan.pixel_size_angstrom
-    raw.fields |= {
-        "pixel_size_angstrom": float(pixel or 0.0) * config.bin,
-        "energy_ev": plan.energy_ev,
-        "tilt_deg": np.array(
-            [np.mean([e.tilt_deg for e in row if e.tilt_deg is not None]) for row in plan.rows()]
-        ),
-        "used": plan.column("used"),
-        "defocus_angstrom": plan.column("defocus_angstrom"),
-        "dose_per_image": plan.column("dose"),
-        "shifts_px": _stated_shifts(plan),
-    }
-    raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, plan.rotated_deg + angle
-    raw.dark_field, raw.counts, raw.normalisation = plan.dark_field, plan.counts, plan.normalisation
-    raw.averaged_px = config.bin**2
-    raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
-    if angle:
-        raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
+    series = assemble(*planned_raw(plan, images, config, angle, given))
     added = shift_added_px(plan.image_shape, config)
-    stated = {**raw.fields, **{key: value for key, value in given.items() if value is not None}}
-    shrunk = shrunk_fields(stated, (plan.n_tilt, plan.n_focus), added, config.bin)
-    changed = _turned_fields(shrunk, stated, angle)
-    raw.fields |= changed
-    rest = {key: value for key, value in given.items() if key not in {"pixel_size_angstrom", *changed}}
-    series = assemble(raw, {**rest, "tilt_axis_angle_deg": 0.0})
     told: dict[str, Any] = {
         "files": sorted({str(entry.file) for entry in plan.images}),
         "image_shape_yx": plan.image_shape,
@@ -259,41 +201,9 @@ def _assembled(
     return series.replace(metadata={**series.metadata, "history": history})
 
 
-def _turned_fields(shrunk: dict[str, Any], stated: Mapping[str, Any], angle: float) -> dict[str, Any]:
-    """Shifts and aberrations as those of images that were turned."""
-    found = dict(shrunk)
-    if "shifts_px" in found:
-        found["shifts_px"] = turn_shifts(found["shifts_px"], angle)
-    if angle and isinstance(stated.get("aberrations"), Mapping):
-        found["aberrations"] = turn_aberrations(stated["aberrations"], angle)
-    return found
-
-
 def _sections(plan: ImportPlan, reader: Reader, config: ImportConfig, angle: float) -> Sections | None:
     added, rows = shift_added_px(plan.image_shape, config), list(plan.rows())
     found = planned_sections(plan, rows)
     if found is None:
         found = entry_sections(rows, plan.image_shape, reader.count)
     return found and found.moved(shrink_matrix(added, config.bin), config.bin).moved(turn_matrix(angle))
-
-
-def _stated_shifts(plan: ImportPlan) -> np.ndarray | None:
-    """`(n_tilt, n_focus, 2)`, pixels of the files; None when no image states one."""
-    shifts = [entry.shift_px for entry in plan.images]
-    if all(shift is None for shift in shifts):
-        return None
-    return np.array([shift or (0.0, 0.0) for shift in shifts]).reshape(plan.n_tilt, plan.n_focus, 2)
-
-
-def exposure_metadata(plan: ImportPlan) -> dict[str, Any]:
-    """``exposure_order`` and ``prior_dose`` `(n_tilt, n_focus)` as lists, where every image has one."""
-    found: dict[str, Any] = {}
-    order, prior = plan.column("exposure_order"), plan.column("prior_dose")
-    fillers = np.array([entry.is_filler for entry in plan.images]).reshape(plan.n_tilt, plan.n_focus)
-    if order is not None:
-        # Repeats come after everything that was taken.
-        order[fillers] = order.max() + 1 + np.arange(np.count_nonzero(fillers))
-        found["exposure_order"] = order.astype(int).tolist()
-    if prior is not None:
-        found["prior_dose"] = prior.tolist()
-    return found

@@ -212,11 +212,11 @@ class ImportPlan:
         """Whether images have a movie: are its sum, or can be made from it anew."""
         return any(entry.frames is not None for entry in self.images)
 
-    def check(self) -> None:
-        """Raise :class:`DataError` unless every tilt and focus has its image and what is needed is known."""
+    def check(self, is_complete: bool = True) -> None:
+        """Raise :class:`DataError` unless every tilt and focus has its image, and (if so) its angle."""
         self._check_places()
         for entry in self.images:
-            if entry.tilt_deg is None:
+            if is_complete and entry.tilt_deg is None:
                 raise missing("tilt_deg", entry.file)
         for row in self.rows():
             angles = [float(entry.tilt_deg or 0.0) for entry in row]

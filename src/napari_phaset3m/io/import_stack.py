@@ -46,7 +46,13 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
     for note in series.notes:
         found.note(f"{path.name}: {note}")
     for question in series.questions:
-        name = {"dose": "dose", "tilt axis": "tilt_axis_angle_deg", "defocus": "defocus_angstrom"}
+        name = {
+            "dose": "dose",
+            "tilt axis": "tilt_axis_angle_deg",
+            "defocus": "defocus_angstrom",
+            "energy": "energy_ev",
+            "pixel size": "pixel_size_angstrom",
+        }
         field_name, _, text = question.partition(": ")
         found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}")
     if series.energy_ev:

@@ -15,6 +15,8 @@ from napari_phaset3m.errors import DataError
 #: Share of the free memory that one file may ask for.
 MEMORY_SHARE = 0.8
 MAX_SECTIONS = 1_000_000
+#: Pixels count as squares up to this difference of their edges; headers are rounded.
+MOST_UNEQUAL = 0.01
 
 
 #: Names of limit, use and reclaimable cache in the two versions of control groups.
@@ -110,6 +112,8 @@ def check_exists(path: str | os.PathLike[str]) -> Path:
     try:
         if not found.exists():
             raise DataError("no such file", path=found, remedy="Check the name and the folder")
+        if not (found.is_file() or found.is_dir()):
+            raise DataError("is neither file nor folder", path=found, remedy="Give a file")
         if found.is_file() and found.stat().st_size == 0:
             raise DataError("the file is empty", path=found, remedy="Copy it again")
         if not os.access(found, os.R_OK):
@@ -132,13 +136,19 @@ def check_real(array: Any, path: str | Path, field: str) -> None:
         raise DataError(f"holds {array.dtype}, not real numbers", path=path, field=field)
 
 
+def is_finite(image: np.ndarray) -> bool:
+    """Whether all values are finite; the sum tells most often, at a fraction of the cost."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isfinite(image.sum(dtype=np.float64)) or np.isfinite(image).all())
+
+
 def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
     """Raise :class:`DataError` naming the first image that holds NaN or infinity."""
     if array.dtype.kind != "f":
         return
     flat = array.reshape(-1, *array.shape[-2:])
     for index, image in enumerate(flat):
-        if not np.isfinite(image.sum(dtype=np.float64)) and not np.isfinite(image).all():
+        if not is_finite(image):
             bad = int(image.size - np.count_nonzero(np.isfinite(image)))
             raise DataError(
                 f"image {index} holds {bad} NaN or infinite values",

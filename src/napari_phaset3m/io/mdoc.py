@@ -16,10 +16,11 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS
-from napari_phaset3m.io.text import is_decimal_comma, read_text_file, to_number
+from napari_phaset3m.io.text import one_number, read_text_file
 
-_AXIS = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+(?:\.\d+)?)", re.IGNORECASE)
-_BINNING = re.compile(r"\bbinning\s*=\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
+_NUMBER = r"\d+(?:\.\d*)?(?!\d|,\d)"
+_AXIS = re.compile(rf"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?{_NUMBER})", re.IGNORECASE)
+_BINNING = re.compile(rf"\bbinning\s*=\s*({_NUMBER})", re.IGNORECASE)
 _SECTION = re.compile(r"\[\s*(\w+)\s*=\s*(.*?)\s*\]?\s*$")
 _KINDS = {"zvalue": "ZValue", "frameset": "FrameSet", "image": "Image", "montsection": "MontSection"}
 _DATE = re.compile(r"(\d{1,4})[-./ ]+([^\W\d_]{3,}|\d{1,2})[-./ ]+(\d{1,4})\s+(\d{1,2}):(\d{2}):(\d{2})")
@@ -77,17 +78,17 @@ class MdocImage:
 
     def number(self, key: str) -> float | None:
         """The first number of a key, or None; ``10,5`` is none, for it would be read as 10."""
-        return None if is_decimal_comma(self.values.get(key, "").strip()) else to_number(self.values.get(key))
+        return one_number(self.values.get(key))
 
     def numbers(self, key: str) -> tuple[float, ...]:
-        """All numbers of a key."""
-        found = (to_number(word) for word in self.values.get(key, "").split())
+        """All numbers of a key; ``10,5`` is none."""
+        found = (one_number(word) for word in self.values.get(key, "").split())
         return tuple(value for value in found if value is not None)
 
     @property
     def z(self) -> int | None:
         """Section of the stack, from 0."""
-        value = to_number(self.name) if self.kind == "ZValue" else None
+        value = one_number(self.name) if self.kind == "ZValue" else None
         return int(value) if value is not None and 0 <= value < MAX_SECTIONS else None
 
     @property
@@ -150,8 +151,7 @@ class MdocImage:
     def movie(self) -> str | None:
         """File name of the frames, without the folders of the computer they were saved on."""
         path = self.values.get("SubFramePath", "").strip()
-        name = PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
-        return name or None
+        return (PureWindowsPath if "\\" in path else PurePosixPath)(path).name or None
 
     @property
     def n_frames(self) -> int | None:
@@ -197,7 +197,7 @@ class Mdoc:
     def is_montage(self) -> bool:
         """Pieces of one large picture rather than tilts."""
         pieces = sum("PieceCoordinates" in image.values for image in self.sections)
-        return bool(to_number(self.globals.get("Montage"))) or 2 * pieces > len(self.sections) > 0
+        return bool(one_number(self.globals.get("Montage"))) or 2 * pieces > len(self.sections) > 0
 
     @property
     def images(self) -> tuple[MdocImage, ...]:
@@ -219,7 +219,7 @@ class Mdoc:
 
     def number(self, key: str) -> float | None:
         """A number that holds for all: from the globals, else the first section that has it."""
-        first = to_number(self.globals.get(key))
+        first = one_number(self.globals.get(key))
         if first is not None:
             return first
         return next((v for s in self.sections if (v := s.number(key)) is not None), None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage
+from napari_phaset3m.io.mdoc_commas import unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def mdoc_series(mdoc: Mdoc) -> MdocSeries:
     ``FrameDosesAndNumber``, else ``DoseRate`` times ``ExposureTime``, which is a question.
     """
     notes: list[str] = []
-    questions: list[str] = []
+    questions = unread(mdoc)
     images = in_stack_order(mdoc.images)
     order = _exposure_order(images, notes, questions)
     dose = _dose(mdoc, images, notes, questions)
@@ -101,6 +102,16 @@ def _all(values: object) -> np.ndarray | None:
     return np.array(known, dtype=np.float64)
 
 
+def _ask_of_some(field: str, what: str, values: Sequence[float | None], questions: list[str]) -> None:
+    """Tell what some images state and others do not, which is then taken of none."""
+    without = [number for number, value in enumerate(values) if value is None]
+    if 0 < len(without) < len(values):
+        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+        questions.append(
+            f"{field}: section {without[0]}{more} of {len(values)} (from 0) states no {what}: taken of none"
+        )
+
+
 def _exposure_order(images: Sequence[MdocImage], notes: list[str], questions: list[str]) -> np.ndarray:
     """Rank of each image in time, from 0."""
     n = len(images)
@@ -129,6 +140,7 @@ def _exposure_order(images: Sequence[MdocImage], notes: list[str], questions: li
 def _dose(
     mdoc: Mdoc, images: Sequence[MdocImage], notes: list[str], questions: list[str]
 ) -> np.ndarray | None:
+    _ask_of_some("dose", "dose", [image.stated_dose for image in images], questions)
     stated = _all(image.stated_dose for image in images)
     if stated is not None:
         notes.append("dose from ExposureDose (e/Å² on the specimen)")
@@ -145,6 +157,7 @@ def _dose(
 
 
 def _defocus(images: Sequence[MdocImage], notes: list[str], questions: list[str]) -> np.ndarray | None:
+    _ask_of_some("defocus", "TargetDefocus", [image.target_defocus_angstrom for image in images], questions)
     target = _all(image.target_defocus_angstrom for image in images)
     fitted = _all(image.measured_defocus_angstrom for image in images)
     if fitted is not None and fitted.all():

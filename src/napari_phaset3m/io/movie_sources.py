@@ -181,7 +181,8 @@ def _open_tiff(path: Path, owner: object) -> Any:
 
 def _check_pages(path: Path, count: int, shape: tuple[int, ...]) -> None:
     if len(shape) != 2 or not 0 < count <= MAX_SECTIONS:
-        raise DataError(f"holds {count} pages of shape {tuple(shape)}; a movie has grey frames", path=path)
+        problem = f"holds {count} pages of shape {tuple(shape)}; images and frames are grey, (y, x)"
+        raise DataError(problem, path=path, field="pages", remedy="Save it in grey")
     check_memory(shape, 3 * np.dtype(REAL).itemsize, path, "frames")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, nbytes
+from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, nbytes
 from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import Sidecar, look_beside
@@ -68,11 +68,15 @@ def read_header(path: str | Path) -> MrcHeader:
             problem = f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}"
             raise DataError(problem, path=path, field="data", remedy=_AGAIN)
         extra = stream.read(extended)
-    pixel = _pixel(words, reals)
+    pixel, upright = _pixel(words, reals, 0), _pixel(words, reals, 1)
     header = MrcHeader(shape, dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
     header.is_default_pixel = pixel == 1.0  # what programs write when they know none
+    problem = ""
     if pixel is not None and not 0 < pixel < np.inf:
         problem = f"is {pixel:g}, but must be positive"
+    elif pixel is not None and upright is not None and not abs(upright / pixel - 1) <= MOST_UNEQUAL:
+        problem = f"is {pixel:g} Å along x and {upright:g} Å along y, and pixels must be squares"
+    if problem:
         remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
         header.pixel_refused = DataError(problem, path=path, field="pixel_size", remedy=remedy)
         header.pixel_size_angstrom = None
@@ -137,13 +141,13 @@ def _dtype(block: bytes, mode: int, order: str, path: str | Path) -> np.dtype[An
     return np.dtype(order + _MODES[mode])
 
 
-def _pixel(words: np.ndarray, reals: np.ndarray) -> float | None:
-    """Pixel size as it is stated, whatever it is; None: not stated."""
-    mx, cell = int(words[7]), float(reals[10])
-    if mx <= 0 or cell == 0:
+def _pixel(words: np.ndarray, reals: np.ndarray, axis: int) -> float | None:
+    """Pixel size along x (0) or y (1) as it is stated, whatever it is; None: not stated."""
+    count, cell = int(words[7 + axis]), float(reals[10 + axis])
+    if count <= 0 or cell == 0:
         return None
     # float32 cell lengths: 49.92 / 96 shall read 0.52.
-    return float(f"{cell / mx:.6g}")
+    return float(f"{cell / count:.6g}")
 
 
 def _origin(reals: np.ndarray) -> tuple[float, float, float]:

@@ -96,7 +96,7 @@ def volume_layer(volume: Any, name: str) -> LayerData:
 
 def _series_layer(raw: Any, path: Path) -> LayerData:
     """A stack as it is on disk; energy and the like may still be missing here."""
-    from napari_phaset3m.io.assemble import divide
+    from napari_phaset3m.io.divide import divide
     from napari_phaset3m.io.limits import check_finite
     from napari_phaset3m.io.volume import centred_origin
 

@@ -71,7 +71,17 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
             raw = toml.read_toml(check_exists(path), given)
         with blaming(given, raw.path):  # of a series that is made from both
             return assemble(raw, overrides)
-    return assemble(read_raw(path), overrides)
+    raw = read_raw(path)
+    raw.notes += [note for stack in raw.stacks for note in _left_beside(stack)]
+    return assemble(raw, overrides)
+
+
+def _left_beside(stack: Path) -> list[str]:
+    """Notes on what lies beside a stack and is not read here."""
+    from napari_phaset3m.io.import_beside import read_by_imports
+
+    return [f"{file.name} lies beside and is not used: an import reads it (phaset3m convert)"
+            for file in read_by_imports(stack)]  # fmt: skip
 
 
 def _needs_import(path: Path) -> bool:

@@ -13,7 +13,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
-from napari_phaset3m.io.text import MAX_TEXT, check_count, read_text_file
+from napari_phaset3m.io.text import MAX_TEXT, check_count, is_decimal_comma, read_text_file
 
 #: Texts of tilt angles, by their suffix.
 ANGLES = (".tlt", ".rawtlt")
@@ -140,14 +140,21 @@ def not_used(refused: DataError) -> str:
 
 
 def lacking_tilts(series: MdocSeries, path: Path) -> DataError | None:
-    """Why an mdoc tells no tilts, where some of its sections have one and some have none."""
-    n = len(series.images)
-    without = [number for number, image in enumerate(series.images) if image.tilt_deg is None]
-    if not 0 < len(without) < n:
-        return None
-    more = f" and {len(without) - 1} more" if len(without) > 1 else ""
-    problem = f"is missing or no angle in section {without[0]}{more} of {n} (from 0)"
-    return DataError(problem, path=path, field="TiltAngle", remedy="Mend it there")
+    """Why an mdoc tells no tilts, where some of its sections have one, or one with a decimal comma."""
+    n, images = len(series.images), series.images
+    stated = [image.values.get("TiltAngle", "").strip() for image in images]
+    without = [number for number, image in enumerate(images) if image.tilt_deg is None]
+    commas = [number for number in without if is_decimal_comma(stated[number])]
+    if commas or 0 < len(without) < n or (without and any(stated)):
+        told = commas or without
+        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        where = f"in section {told[0]}{more} of {n} (from 0)"
+        comma = f"is {stated[told[0]]} {where}, with a decimal comma, and is not read"
+        return DataError(
+            comma if commas else f"is missing or no angle {where}",
+            path=path, field="TiltAngle", remedy="Write a point there" if commas else "Mend it there",
+        )  # fmt: skip
+    return None
 
 
 def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, int], is_own: bool) -> None:

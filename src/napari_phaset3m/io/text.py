@@ -60,6 +60,11 @@ def is_decimal_comma(word: str) -> bool:
     return _COMMA.fullmatch(word) is not None
 
 
+def one_number(text: str | None) -> float | None:
+    """As :func:`to_number`; None for ``1,5``, of which the 1 would be taken."""
+    return None if text is not None and is_decimal_comma(text.strip()) else to_number(text)
+
+
 def refuse_decimal_commas(text: str, path: str | os.PathLike[str]) -> None:
     """Refuse numbers that are written as ``1,5``: read as two numbers, they would be others.
 

@@ -23,6 +23,8 @@ ANGSTROM = {
 #: Values of the tag Orientation: rows run downwards (when it is absent too); 3 and 4 run upwards.
 TOP_DOWN = (None, 1, 2)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+#: A letter for the sign of the last number: ``_m10.0``, ``tilt_p10``.
+_LETTER = re.compile(r"(?<![A-Za-z0-9])([mMpP])(?=\d+(?:\.\d+)?\D*$)")
 _MARKED = re.compile(
     r"(?:tilt|angle|deg)[ _=]*([-+]?\d+(?:\.\d+)?)|([-+]?\d+(?:\.\d+)?)[ _]*deg", re.IGNORECASE
 )
@@ -136,11 +138,19 @@ def angles_from_names(names: Sequence[str]) -> np.ndarray | None:
     """Tilt angles from file names, or None when the numbers there look like mere counters.
 
     A number marked ``tilt``, ``angle`` or ``deg`` counts as an angle; else the last number of each
-    name does, when some of them are signed or have decimals.
+    name does, when some of them are signed or have decimals. ``m10`` and ``p10`` are −10 and 10; where all
+    have an m, nobody knows.
     """
+    letters = [_LETTER.findall(name)[-1:] for name in names]
+    if any("m" in letter or "M" in letter for letter in letters):
+        if all(letter and letter[0] in "mM" for letter in letters):
+            return None
+        names = [_LETTER.sub(lambda m: "-" if m[1] in "mM" else "+", name) for name in names]
     marked = [_MARKED.search(name) for name in names]
     if all(marked):
-        return np.array([float(m.group(1) or m.group(2)) for m in marked if m])
+        told = [m.group(1) or m.group(2) for m in marked if m]
+        counted = len(told) > 1 and all(text[0] == "-" and "." not in text for text in told)
+        return None if counted else np.array([float(text) for text in told])
     found = [_NUMBER.findall(name) for name in names]
     if not all(found):
         return None

@@ -93,9 +93,6 @@ def _check_shifts(rows: list[list[dict[str, Any]]], base: Path) -> None:
     if given and len(given) < sum(map(len, rows)):
         raise DataError("is given for some images only", path=base, field="shift_px",
                         remedy="Give it for all or none")  # fmt: skip
-    for value in given:
-        if not isinstance(value, list) or len(value) != 2:
-            raise DataError("must be two numbers [y, x]", path=base, field="shift_px")
 
 
 def _planned(base: ImageEntry, entry: Mapping[str, Any], tilt: int, focus: int, path: Path) -> ImageEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,11 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
             raise DataError("focus must be a whole number", path=base, field=where)
         if not isinstance(entry.get("tilt", 0), int) or not isinstance(entry.get("used", True), bool):
             raise DataError("tilt must be a whole number and used true or false", path=base, field=where)
+        shift = entry.get("shift_px")
+        if shift is not None and not _is_pair(shift):
+            raise DataError("must be two numbers [y, x]", path=base, field=f"{where}: shift_px")
         groups.setdefault(entry.get("tilt", ("angle", float(angle))), []).append(entry)
+    _check_repeats(entries, base)
     rows = [sorted(row, key=lambda entry: entry.get("focus", 0)) for row in groups.values()]
     for row in rows:
         if len(row) != len(rows[0]):
@@ -55,6 +59,29 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
                 remedy="Give every tilt the same number of foci; repeat one with used = false",
             )
     return rows
+
+
+def _is_pair(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(isinstance(n, int | float) for n in value)
+    return numbers and len(value) == 2 and bool(np.isfinite(value).all())
+
+
+def _check_repeats(entries: Sequence[Mapping[str, Any]], base: Path) -> None:
+    """Refuse a section that stands for two used images: it would count twice."""
+    seen: dict[Any, int] = {}
+    for number, entry in enumerate(entries, 1):
+        if not entry.get("used", True):
+            continue
+        key = (base.parent / entry["file"], entry.get("section", 0), str(entry.get("frame_range")))
+        other = seen.setdefault(key, number)
+        if other != number:
+            raise DataError(
+                f"is section {entry.get('section', 0)} of {entry['file']}, as image {other} is, and would "
+                "count twice",
+                path=base,
+                field=f"image {number}",
+                remedy="Mend its section, or say used = false",
+            )
 
 
 def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:

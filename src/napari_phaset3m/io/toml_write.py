@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError
-from napari_phaset3m.io.atomic import atomic_path, write_text
+from napari_phaset3m.io.atomic import atomic_path, encoded, write_text
 from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_movies import movie_lines, movie_settings
@@ -36,15 +36,20 @@ def write_toml(series: TiltFocalSeries, path: str | Path) -> Path:
         It could not be written, or ``NAME_images.mrc`` is there and was not written by this program.
     """
     target = Path(path)
-    stack = target.with_name(f"{target.stem}_images.mrc")
+    stack = images_of(target)
     if stack.exists() and not _is_ours(stack):
         raise OutputError(f"{stack}: is there already and not from {WRITER}. Choose another name")
-    text = "\n".join(_lines(series, stack.name, target)) + "\n"
+    text = encoded(target, "\n".join(_lines(series, stack.name, target)) + "\n")
     with atomic_path(target, len(text)) as description:
-        description.write_text(text, encoding="utf-8")
+        description.write_bytes(text)
         with atomic_path(stack, series.images.nbytes + 1024) as temporary:
             _write_stack(series, temporary)
     return stack
+
+
+def images_of(path: Path) -> Path:
+    """Where the images of a series that is saved as ``NAME.toml`` go."""
+    return path.with_name(f"{path.stem}_images.mrc")
 
 
 def _is_ours(stack: Path) -> bool:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
+from napari_phaset3m.io.axes import apply_axes, is_spectra
 from napari_phaset3m.io.h5safe import check_tree
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
-from napari_phaset3m.io.tiff import ANGSTROM
 
 VENDOR_SUFFIXES = (".dm3", ".dm4", ".emd", ".ser")
-_DEGREES = ("deg", "degree", "degrees", "°")
 _KEEP = 4_000_000
 
 
@@ -38,13 +37,15 @@ def read_vendor(path: str | Path) -> RawSeries:
     images = [signal for signal in signals if _is_image(signal)]
     if not images:
         shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals[:4]) or "nothing"
-        raise DataError(f"holds no real images (found {shapes})", path=path)
+        what = ", spectra" if any(is_spectra(s["axes"]) for s in signals) else ""
+        raise DataError(f"holds no real images (found {shapes}{what})", path=path)
     chosen = _same_kind(images)
     data = _pixels(chosen, found)
     raw = RawSeries(found, data, metadata={"format": found.suffix.lower().lstrip(".")})
     others = len(images) - len(chosen)
     if others:
-        raw.notes.append(f"{others} other images in the file are left out")
+        names = dict.fromkeys(Tags(signal).text("General", "title") for signal in images)
+        raw.notes.append(f"{others} other images in the file are left out ({', '.join(names)} are there)")
     _calibrations(raw, chosen[0])
     _instrument(raw, [Tags(signal) for signal in chosen])
     return raw
@@ -80,15 +81,22 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 def _is_image(signal: Mapping[str, Any]) -> bool:
     data = signal["data"]
+    if is_spectra(signal["axes"]):
+        return False
     return data.ndim in (2, 3) and np.dtype(data.dtype).kind in "fiub" and 0 not in data.shape
 
 
 def _same_kind(images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The largest image, and all others of its shape when they are single images (SER series)."""
+    """The largest image, and all others of its shape and name when they are single images (SER series).
+
+    Detectors and elements of one scan have names of their own: these are no tilts.
+    """
     largest = max(images, key=lambda signal: int(np.prod(signal["data"].shape, dtype=float)))
     if largest["data"].ndim == 3:
         return [largest]
-    return [signal for signal in images if signal["data"].shape == largest["data"].shape]
+    kinds = [(signal["data"].shape, Tags(signal).text("General", "title")) for signal in images]
+    wanted = next(kind for signal, kind in zip(images, kinds, strict=True) if signal is largest)
+    return [signal for signal, kind in zip(images, kinds, strict=True) if kind == wanted]
 
 
 def _pixels(signals: Sequence[Mapping[str, Any]], path: Path) -> Any:
@@ -156,24 +164,6 @@ def _calibrations(raw: RawSeries, signal: Mapping[str, Any]) -> None:
     """Pixel size, and angles of a tilt axis."""
     axes = sorted(signal["axes"], key=lambda axis: axis.get("index_in_array", 0))
     apply_axes(raw, axes)
-
-
-def apply_axes(raw: RawSeries, axes: Sequence[Mapping[str, Any]]) -> None:
-    """Take pixel size and tilt angles from calibrated axes, in the order of the array's."""
-    scales = []
-    for axis in axes[-2:]:
-        factor = ANGSTROM.get(str(axis.get("units") or "").strip().lower())
-        scales.append(float(axis.get("scale", 0)) * factor if factor else 0.0)
-    if scales and min(scales) > 0:
-        raw.fields["pixel_size_angstrom"] = float(f"{scales[-1]:.6g}")
-        if max(scales) > 1.001 * min(scales):
-            raw.notes.append(f"pixels are not square: {scales[1]:.4g} x {scales[0]:.4g} A (x used)")
-    if len(axes) == 3 and str(axes[0].get("units") or "").strip().lower() in _DEGREES:
-        count = int(raw.images.shape[0])
-        angles = float(axes[0].get("offset", 0)) + float(axes[0].get("scale", 0)) * np.arange(count)
-        if np.isfinite(angles).all() and np.abs(angles).max() <= 180:
-            raw.fields["tilt_deg"] = angles
-            raw.notes.append("tilt angles from the calibration of the series axis")
 
 
 class Tags:

@@ -137,8 +137,8 @@ def _undetermined(
         )
     if _effect(name, limits, series, trial.bin) < _UNSEEN:
         return (
-            f"nothing in {limits[0]:g} … {limits[1]:g} changes the images up to the Nyquist frequency of "
-            f"trials (bin {trial.bin}); widen the range or lower the bin"
+            "no value in its range changes the images up to the Nyquist frequency of trials "
+            f"(bin {trial.bin}); widen the range or lower the bin"
         )
     return None
 

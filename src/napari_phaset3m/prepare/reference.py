@@ -8,6 +8,7 @@ series are brought back to what the file had (metadata ``scale``) for the dark r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,9 @@ from napari_phaset3m.prepare.events import Done, Event, Finish
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.images import changed_images, scale_of
 from napari_phaset3m.prepare.imported import as_imported, is_cropped, why_inexact
+
+#: Files that hold tilts: their mean is no reference.
+_SERIES = (".h5", ".hdf5", ".toml", ".mdoc")
 
 
 class ReferenceConfig(Model):
@@ -44,6 +48,9 @@ def read_reference(path: str, shape: tuple[int, int] | None, field: str) -> np.n
     """
     from napari_phaset3m.io.series import read_raw
 
+    if Path(path).suffix.lower() in _SERIES:
+        raise DataError("is a series, not a reference image", path=path, field=field,
+                        remedy="Give .mrc, .tif or .npy")  # fmt: skip
     images = np.asarray(read_raw(path).images, REAL)
     image = images.reshape(-1, *images.shape[-2:]).mean(axis=0, dtype=np.float64).astype(REAL)
     return checked_reference(image, shape, field, path)
@@ -71,7 +78,7 @@ def checked_reference(
     return image
 
 
-def multiplier(gain: np.ndarray | None, how: str) -> np.ndarray | float:
+def multiplier(gain: np.ndarray | None, how: str, path: str | None = None) -> np.ndarray | float:
     """What the image less dark is multiplied with; pixels without sensitivity get 0.
 
     Parameters
@@ -79,6 +86,8 @@ def multiplier(gain: np.ndarray | None, how: str) -> np.ndarray | float:
     gain : ndarray or None
         `(ny, nx)`.
     how : {"multiply", "divide"}
+    path : str, optional
+        Its file, for the error.
 
     Raises
     ------
@@ -89,7 +98,9 @@ def multiplier(gain: np.ndarray | None, how: str) -> np.ndarray | float:
         return 1.0
     good = gain > 0
     if not good.any():
-        raise DataError("has no positive value", field="gain", remedy="Give another gain reference")
+        raise DataError(
+            "has no positive value", path=path, field="gain", remedy="Give another gain reference"
+        )
     if how == "multiply":
         return np.where(good, gain, REAL(0))
     mean = gain[good].mean(dtype=np.float64)
@@ -144,7 +155,7 @@ def _references(
         dark = _of_camera(series, config.dark, "reference.dark")
     elif dark is not None:
         dark = checked_reference(dark, series.image_shape, "dark")
-    return multiplier(gain, config.how), np.zeros((), REAL) if dark is None else dark
+    return multiplier(gain, config.how, config.gain), np.zeros((), REAL) if dark is None else dark
 
 
 def _of_camera(series: TiltFocalSeries, path: str, field: str) -> np.ndarray:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_phaset3m.config import ReconstructionConfig
 from napari_phaset3m.core.plausible import doubtful_units
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.reconstruct.methods.registry import METHODS
+from napari_phaset3m.reconstruct.sizing import check_size
 
 
 def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
@@ -20,9 +23,10 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        A used image has no intensity, or all of them are constant.
+        They are too small, a used image has no intensity, or all of them are constant.
     """
     assert series.used is not None
+    check_size(series.image_shape)
     negative, lowest, constant = 0, 0.0, True
     for tilt, focus in np.argwhere(series.used):
         image = series.images[tilt, focus]
@@ -49,3 +53,21 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
         return doubts
     which = "1 image has" if negative == 1 else f"{negative} images have"
     return (f"{which} negative intensities (down to {lowest:.3g}); they count as 0", *doubts)
+
+
+def check_shows_phase(series: TiltFocalSeries, config: ReconstructionConfig) -> None:
+    """Refuse optics for images of dark field.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not series.is_dark_field:
+        return
+    if METHODS[config.method].linear:
+        raise ConfigError(
+            f"ctf_correction: is {config.ctf_correction}, and dark field has no CTF to correct. Use none"
+        )
+    raise ConfigError(
+        f"method: {config.method} retrieves a phase, and dark field shows none. Take a linear one, e.g. sirt"
+    )

@@ -16,6 +16,7 @@ from napari_phaset3m.core.resample import fourier_resample, resample_axis
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.reconstruct.gain import Gains
+from napari_phaset3m.reconstruct.inputs import check_shows_phase
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.sizing import Sizing, sizing
 
@@ -123,9 +124,10 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
     DataError
         The method needs a value that the series does not have.
     ConfigError
-        Sampling that the images cannot give.
+        Sampling that the images cannot give, or optics for images of dark field.
     """
     if needs_microscope(config):
+        check_shows_phase(series, config)
         what = "ctf_correction" if is_linear(config) else "multislice"
         _need(series.defocus_angstrom, "defocus_values", "--defocus", what)
         _need(series.spherical_aberration_angstrom, "spherical_aberration", "--cs", what)
@@ -157,11 +159,8 @@ def build_problem(series: TiltFocalSeries, config: ReconstructionConfig, bin_: i
 
 def _need(value: object, field: str, flag: str, what: str) -> None:
     if value is None:
-        raise DataError(
-            f"is missing, and {what} cannot do without it",
-            field=field,
-            remedy=f"Give it with {flag}, add it to the series file, or take --method sirt, which needs none",
-        )
+        remedy = f"Give it with {flag}, add it to the series file, or take --method sirt, which needs none"
+        raise DataError(f"is missing, and {what} cannot do without it", field=field, remedy=remedy)
 
 
 def _microscope(series: TiltFocalSeries, config: ReconstructionConfig, voxel: float) -> Microscope:

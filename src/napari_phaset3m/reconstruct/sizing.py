@@ -15,7 +15,7 @@ from napari_phaset3m.core.fft import smooth_size
 from napari_phaset3m.core.geometry import TiltGeometry
 from napari_phaset3m.core.optics import delocalisation_angstrom
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 #: Slice thickness that `slices="auto"` aims at, angstrom.
@@ -55,6 +55,22 @@ class Sizing:
         return (self.geometry.nz, *self.image_shape)
 
 
+def check_size(image_shape: tuple[int, int]) -> None:
+    """Refuse images (ny, nx) that are too small for any volume, whatever the voxels.
+
+    Raises
+    ------
+    DataError
+    """
+    ny, nx = image_shape
+    if min(ny, nx) < FEWEST_PIXELS:
+        raise DataError(
+            f"images of {nx} x {ny} pixels (x, y) are too small; {FEWEST_PIXELS} each way are needed",
+            field="tilt_series",
+            remedy="Take the images before they were binned or cropped",
+        )
+
+
 def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1) -> Sizing:
     """Resolve voxel, box, padding and slices.
 
@@ -72,17 +88,20 @@ def sizing(series: TiltFocalSeries, config: ReconstructionConfig, bin_: int = 1)
     ------
     ConfigError
         Sampling that the images cannot give.
+    DataError
+        The images themselves are too small.
     """
+    check_size(series.image_shape)
     pixel, (ny, nx) = series.pixel_size_angstrom, series.image_shape
     wanted = (config.voxel_angstrom or pixel) * bin_
     across = max(1, round(nx * pixel / wanted))
     voxel = pixel if across == nx else nx * pixel / across
     along = max(1, round(ny * pixel / voxel))
     if min(along, across) < FEWEST_PIXELS:
-        raise ConfigError(
-            f"voxel_angstrom: {wanted:g} Å leaves {along} x {across} pixels of {ny} x {nx}. "
-            "Use smaller voxels"
-        )
+        left = f"leaves {along} x {across} pixels of {ny} x {nx}, and {FEWEST_PIXELS} each way are needed"
+        if bin_ > 1 and min(ny, nx) * pixel / (wanted / bin_) >= FEWEST_PIXELS:
+            raise ConfigError(f"multiresolution: a bin of {bin_} {left}. Use smaller bins")
+        raise ConfigError(f"voxel_angstrom: {wanted:g} Å {left}. Use smaller voxels")
     border = _border(series, config, voxel, across)
     geometry = TiltGeometry(
         _depth_voxels(config, voxel, across),

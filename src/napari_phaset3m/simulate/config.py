@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from napari_phaset3m.config import Auto, Model, PositiveFloat, PositiveInt
 from napari_phaset3m.core.aberrations import check_coefficients
 
-_DEFAULT_TILTS = 31
+_DEFAULT_TILTS, _MOST_TILTS = 31, 100_000
 
 
 class SpecimenConfig(Model):
@@ -110,8 +110,8 @@ class AcquisitionConfig(Model):
     )
     pixel_size_angstrom: PositiveFloat = Field(0.5, description="Pixel, Å")
     image_size_px: int = Field(80, ge=8, le=4096, description="Edge of the square images, pixels")
-    dose_per_image: PositiveFloat | None = Field(
-        None, description="Electrons per Å² in each image (Poisson counts); none: noiseless"
+    dose_per_image: float | None = Field(
+        None, gt=0, le=1e9, description="Electrons per Å² in each image (Poisson counts); none: noiseless"
     )
     mtf: tuple[tuple[float, ...], tuple[float, ...]] | None = Field(
         None, description="Detector MTF: fractions of Nyquist, values"
@@ -123,6 +123,10 @@ class AcquisitionConfig(Model):
             raise ValueError("n_tilt: give n_tilt or tilt_step_deg, not both")
         if self.tilt_max_deg < self.tilt_min_deg:
             raise ValueError("tilt_max_deg: is below tilt_min_deg")
+        count = self.n_tilt or (self.tilt_max_deg - self.tilt_min_deg) / (self.tilt_step_deg or 1.0)
+        if count > _MOST_TILTS:
+            name = "n_tilt" if self.n_tilt else "tilt_step_deg"
+            raise ValueError(f"{name}: makes {count:.0f} tilts. Make {_MOST_TILTS} at most")
         if self.mtf and (len(self.mtf[0]) != len(self.mtf[1]) or np.any(np.diff(self.mtf[0]) <= 0)):
             raise ValueError("mtf: needs as many values as rising frequencies")
         return self
@@ -200,7 +204,7 @@ class NumericsConfig(Model):
     """How finely it is computed."""
 
     supersampling: int = Field(3, ge=1, le=8, description="Wave samples per pixel and axis")
-    slice_thickness_angstrom: PositiveFloat | Auto = Field(
+    slice_thickness_angstrom: Annotated[float, Field(ge=0.01)] | Auto = Field(
         "auto", description="Multislice step, Å; auto: 1, or a third of the membrane of vesicles"
     )
     padding_px: Annotated[int, Field(ge=0)] | Auto = Field(

@@ -47,8 +47,12 @@ def check_memory(config: SimulationConfig, sampling: Sampling) -> None:
     """
     needed, free = simulation_bytes(config, sampling), available_memory()
     if needed > free:
+        border, cause = (sampling.box_px - sampling.image_px) // 2, ""
+        if border > sampling.image_px:
+            why = ", as defocus and Cs move light" if config.numerics.padding_px == "auto" else ""
+            cause = f" with a border of {border} (padding_px{why})"
         raise ResourceError(
-            f"image_size_px: {sampling.image_px} pixels need {needed / 2**30:.1f} GiB, but "
+            f"image_size_px: {sampling.image_px} pixels{cause} need {needed / 2**30:.3g} GiB, but "
             f"{free / 2**30:.1f} GiB are free; use smaller images (--image-size), fewer --threads "
             "or less --supersampling"
         )

@@ -46,6 +46,10 @@ def true_microscope(config: SimulationConfig) -> Microscope:
     )
 
 
+#: Samples along an edge that no memory holds: what is larger is refused for it, whatever its factors.
+_LARGEST = 1 << 24
+
+
 def padding_px(config: SimulationConfig, microscope: Microscope) -> int:
     """Border on each side, pixels, so that nothing wraps around into the field.
 
@@ -59,7 +63,7 @@ def padding_px(config: SimulationConfig, microscope: Microscope) -> int:
     asked = config.numerics.padding_px
     border = _automatic_padding(config, microscope) if asked == "auto" else asked
     size = n + 2 * border
-    while smooth_size(size * s) != size * s:
+    while size * s < _LARGEST and smooth_size(size * s) != size * s:
         size += 2
     return (size - n) // 2
 
@@ -72,7 +76,7 @@ def _automatic_padding(config: SimulationConfig, microscope: Microscope) -> int:
     if config.carbon.thickness_angstrom == 0 and specimen.kind not in ("xyz", "vesicles"):
         offset = float(np.linalg.norm(specimen.centre_angstrom))
         reach = min(reach, specimen.diameter_angstrom / 2 + offset)
-    missing = astray + reach + 2.0 - field / 2
+    missing = min(astray + reach + 2.0 - field / 2, _LARGEST * pixel)
     return max(8, int(np.ceil(missing / 2 / pixel)))
 
 

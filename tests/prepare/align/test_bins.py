@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.core.series import TiltFocalSeries
+from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.prepare.align import gradient
 from napari_phaset3m.prepare.align.api import iterate_align, stages_of
 from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.defoci import posterior
 from napari_phaset3m.prepare.align.matching import match_bins
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.reference_settings import forward_model
-from napari_phaset3m.prepare.align.stages import after_start
+from napari_phaset3m.prepare.align.reference_settings import forward_model, reference_config
+from napari_phaset3m.prepare.align.stages import after_start, check_stages
 from napari_phaset3m.prepare.align.work import Share, Work
 from napari_phaset3m.prepare.events import drain
 
@@ -56,6 +57,19 @@ def test_flat_waves_are_projected():
     assert stages_of(series(1.0), config) == ("match", "gradient")
     assert stages_of(series(20.0), config) == ("coarse", "match")
     assert stages_of(series(20.0, defocus_angstrom=None), config) == ("coarse", "match")
+
+
+def test_dark_field_is_never_predicted_by_optics():
+    """With defocus and Cs stated it was: by phases that such images do not show."""
+    stem = series(1.0, normalisation="dark_field")
+    assert forward_model(stem, AlignConfig()) == "sirt"
+    settings = reference_config(stem, AlignConfig(), 1)
+    assert settings.method == "sirt" and settings.ctf_correction == "none"
+    assert reference_config(series(20.0), AlignConfig(), 1).ctf_correction == "phase_flip"
+    with pytest.raises(ConfigError, match="forward: multislice predicts phases"):
+        check_stages(stem, AlignConfig.parse(reference={"forward": "multislice"}))
+    with pytest.raises(ConfigError, match="stages: gradient needs the multislice model, and images of dark"):
+        check_stages(stem, AlignConfig(stages=("gradient",)))
 
 
 @pytest.mark.parametrize(

@@ -368,24 +368,101 @@ def test_foci_side_by_side_in_one_stack(tmp_path: Path):
 
 @pytest.mark.parametrize("order", ["tilt-major", "focus-major"])
 def test_one_row_for_each_tilt_holds_for_its_foci(tmp_path: Path, order):
-    """Foci in one stack and a .xf of their tilts: refused where their order is not told."""
+    """Foci in one stack and a .xf of their tilts: its rows are in the order of the stack, rising or not."""
     tilts, rows = np.array([-20.0, 0.0, 20.0]), imod_rows(3, 1)
     spread = {"tilt-major": np.repeat(tilts, 2), "focus-major": np.tile(tilts, 2)}
     raw = write_stack(tmp_path / "TS.mrc", 6, spread[order])
     series = imported(tmp_path / "TS.mrc")
     told: list[str] = []
     found = import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=told.append)
-    assert any("one row for each tilt of TS.mrc: it was taken for the 2 foci of its tilt" in n for n in told)
+    said = "one row for each tilt of TS.mrc, in the order of its sections: it was taken for the 2 foci of its"
+    assert any(said in note for note in told)
     for place in np.ndindex(3, 2):
         by_imod = newstack(raw[series.sections.section[place]], rows[place[0]])
         assert worst(by_imod, *ours(series, found, place, 0.5)) < 0.003
     write_stack(tmp_path / "TS.mrc", 6, -spread[order])
     falling = imported(tmp_path / "TS.mrc")
-    with pytest.raises(DataError, match=r"3 transforms for the 6 sections .* in another order"):
-        import_alignment(tmp_path / "x.xf", falling)
-    (tmp_path / "x.tlt").write_text("20\n0\n-20\n")
+    assert falling.tilt_deg.tolist() == [-20.0, 0.0, 20.0]
     turned = import_alignment(tmp_path / "x.xf", falling)
     assert np.allclose(turned.shifts_px, found.shifts_px[::-1])
+    (tmp_path / "x.tlt").write_text("-20\n0\n20\n")  # of a stack that was sorted before IMOD saw it
+    assert same(import_alignment(tmp_path / "x.xf", falling), found)
+
+
+@pytest.mark.parametrize("order", ["tilt-major", "focus-major"])
+def test_one_row_for_each_tilt_of_a_stack_whose_tilts_are_in_no_order(tmp_path: Path, order):
+    """Dose-symmetric, and a tilt left out of the series: rows are those of the stack's tilts."""
+    numbers = np.arange(14).reshape(7, 2) if order == "tilt-major" else np.arange(14).reshape(2, 7).T
+    write_stack(tmp_path / "TS.mrc", 14)
+    kept = [k for k in ORDER if k != 4]
+    text = ['pixel_size_angstrom = 1.5\nenergy_ev = 3e5\nnormalisation = "given"']
+    text += [
+        f'[[image]]\nfile = "TS.mrc"\nsection = {s}\ntilt_deg = {TILTS[k]}\ndefocus_angstrom = {d}'
+        for k in kept
+        for s, d in zip(numbers[k], (900.0, 500.0), strict=True)
+    ]
+    (tmp_path / "s.toml").write_text("\n".join(text))
+    series, rows = load_series(tmp_path / "s.toml"), np.tile(np.eye(2, 3), (7, 1, 1))
+    rows[:, 0, 2] = np.arange(7)
+    found = import_alignment(write_rows(tmp_path / "x.xf", rows), series)
+    assert np.allclose(found.shifts_px[..., 1], -np.array(kept, float)[:, None])
+    write_rows(tmp_path / "x.xf", rows[:6])
+    with pytest.raises(DataError, match=r"6 transforms for the 14 sections .* do not tell its rows"):
+        import_alignment(tmp_path / "x.xf", series)
+
+
+def test_rows_without_angles_for_an_order_that_is_not_known_are_refused(tmp_path: Path):
+    """No sections, no .tlt: falling tilts may be in any order in the .xf."""
+    write_stack(tmp_path / "TS.mrc")
+    known = imported(tmp_path / "TS.mrc")
+    rising = known.replace(sections=None)
+    falling = rising.replace(
+        **{name: getattr(rising, name)[::-1] for name in ("images", "tilt_deg", "shifts_px", "used")}
+    )
+    write_rows(tmp_path / "x.xf", imod_rows(7, 1))
+    found = import_alignment(tmp_path / "x.xf", rising, note=lambda _: None)
+    said = r"x\.xf: xf: does not tell which row .* do not rise\. Put the \.tlt .*--import-for series"
+    with pytest.raises(DataError, match=said):
+        import_alignment(tmp_path / "x.xf", falling)
+    own = import_alignment(tmp_path / "x.xf", falling, made_for="series")
+    assert np.allclose(own.rotation_deg - found.rotation_deg, 90, atol=1e-3), "rows in the series' order"
+    (tmp_path / "x.tlt").write_text("\n".join(map(str, rising.tilt_deg)))
+    matched = import_alignment(tmp_path / "x.xf", falling, note=lambda _: None)
+    assert np.allclose(matched.rotation_deg[::-1], found.rotation_deg, atol=1e-3)
+
+
+@pytest.mark.parametrize("sections", [True, False])
+def test_shifts_beyond_the_image_are_refused(tmp_path: Path, sections):
+    """1e9 px were taken without a word; a little less than the image's own size may be meant."""
+    write_stack(tmp_path / "TS.mrc")
+    series = imported(tmp_path / "TS.mrc", 0.0)
+    if not sections:
+        series = series.replace(sections=None)
+    nx, ny = RAW_SHAPE[::-1] if sections else series.image_shape[::-1]
+    rows = np.tile(np.eye(2, 3), (7, 1, 1))
+    rows[4, :, 2] = nx - 1, 1 - ny
+    import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=lambda _: None)
+    for x, y in ((1e6, 0.0), (0.0, -ny - 1.0), (nx + 1.0, 2.0)):
+        rows[4, :, 2] = x, y
+        said = rf"x\.xf: row 5: DX, DY = {x:.10g}, {y:.10g} px move .* {nx} x {ny} px \(x, y\) out of view"
+        with pytest.raises(DataError, match=said.replace("+", r"\+")):
+            import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=lambda _: None)
+    for matrix, said in (
+        ([[100.0, 0], [0, 100]], "row 2: magnifies the image by 100, and"),
+        ([[0.5, 0], [0, 0.5]], "row 2: magnifies the image by 0.5, and"),
+        ([[-1.0, 0], [0, 1]], "row 2: mirrors or squashes the image"),
+        ([[0.0, 0], [0, 0]], "row 2: mirrors or squashes the image"),
+    ):
+        rows = np.tile(np.eye(2, 3), (7, 1, 1))
+        rows[1, :, :2] = matrix
+        with pytest.raises(DataError, match=rf"x\.xf: {said}"):
+            import_alignment(write_rows(tmp_path / "x.xf", rows), series, note=lambda _: None)
+    table = {"rot": np.zeros(7), "x": np.zeros(7), "y": np.zeros(7), "tilt": TILTS[ORDER]}
+    table["y"][2] = 5e3
+    (tmp_path / "a.aln").write_text(aln_text(np.arange(7), table, (nx, ny)))
+    said = rf"a\.aln: row 3: TX, TY = 0, 5000 px move the image of {nx} x {ny} px"
+    with pytest.raises(DataError, match=said):
+        import_alignment(tmp_path / "a.aln", series, note=lambda _: None)
 
 
 def test_one_stack_for_each_focus(tmp_path: Path):

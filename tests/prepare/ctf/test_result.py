@@ -223,17 +223,20 @@ def test_ranges_must_be_ranges():
 
 
 def test_nothing_found_and_nothing_stated_is_an_error():
+    from napari_phaset3m.prepare.ctf.api import iterate_ctf
+
     with pytest.raises(DataError, match="no image could be fitted"):
-        find_ctf(series(np.ones((64, 64), np.float32)), PLAIN)
+        list(iterate_ctf(series(film((64, 64), 1.0, 2000.0)), PLAIN, finish=_Now()))
+
+
+class _Now:
+    def finish_requested(self) -> bool:
+        return True
 
 
 def test_finish_ends_early_with_what_there_is():
-    class Now:
-        def finish_requested(self) -> bool:
-            return True
-
     from napari_phaset3m.prepare.ctf.api import iterate_ctf
 
     given = series(film((128, 128), 1.0, 2000.0), defocus_angstrom=[1700.0])
-    done = list(iterate_ctf(given, PLAIN, finish=Now()))[-1]
+    done = list(iterate_ctf(given, PLAIN, finish=_Now()))[-1]
     assert done.result.images[0][0].method == "stated" and done.series.defocus_angstrom[0, 0] == 1700

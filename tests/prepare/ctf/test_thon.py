@@ -196,3 +196,14 @@ def test_polar_bins_count_every_sample_once():
     # Half of the plane within the Nyquist circle (rings 1 .. 31).
     radius = np.rint(np.hypot(k[:, None], k[None, :]) * 32).astype(int)
     assert abs(grid.count.sum() - np.count_nonzero((radius > 0) & (radius < 32)) / 2) <= 1
+
+
+def test_images_that_cannot_show_rings_are_refused():
+    """Constant ones gave a table of "noise leaves nan", those of dark field a table of defoci."""
+    from napari_phaset3m.errors import DataError
+
+    with pytest.raises(DataError, match="every image is constant, so there is nothing to fit"):
+        one(np.ones(SHAPE))
+    image = film(SHAPE, 1.0, 1500.0)
+    with pytest.raises(DataError, match="images of dark field have no Thon rings"):
+        one(image, normalisation="dark_field")

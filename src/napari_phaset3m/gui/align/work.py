@@ -103,9 +103,10 @@ class AlignWork(QObject):
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
         old, self._series = self._series, series
-        if self.draft is not None and not (
-            old is not None and series is not None and same_images(old, series)
-        ):
+        another = old is None or series is None or not same_images(old, series)
+        if another:
+            self.live = {}  # of a run that is ending
+        if another and self.draft is not None:
             self._forget()
             self.driver.say(
                 TOPIC, "The series changed: the alignment that was not accepted was dropped", "warning"

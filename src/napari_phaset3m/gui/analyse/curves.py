@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_phaset3m.analyse.fsc import half_bit_threshold
 from napari_phaset3m.gui.analyse.compute import FscResult, OpticsResult
+
+if TYPE_CHECKING:
+    from napari_phaset3m.gui.theme import Colours
 
 Dash = Literal["solid", "dash", "dashdot", "dot"]
 #: In this order curves differ without their colours too.
@@ -69,6 +72,8 @@ class CurvePlot:
     band_name : str
         In the legend.
     y_range : tuple of float or None
+    title : str
+        What it is called where it stands for several.
     """
 
     curves: tuple[Curve, ...]
@@ -83,6 +88,12 @@ class CurvePlot:
     band: tuple[np.ndarray, np.ndarray] | None = None
     band_name: str = "noise bound"
     y_range: tuple[float, float] | None = None
+    title: str = ""
+
+
+def colour_of(curve: Curve, colours: Colours) -> str:
+    """A curve's colour in a theme."""
+    return colours.text if curve.colour < 0 else colours.curves[curve.colour % len(colours.curves)]
 
 
 _FREQUENCY = "frequency (1/Å)"
@@ -107,6 +118,7 @@ def _wedge_plot(both: Any) -> CurvePlot:
     return CurvePlot(
         curves=tuple(curves), xlabel=_FREQUENCY, ylabel="FSC", frequency=True, levels=_CRITERIA,
         band=(k, wedge.noise_bound), band_name="noise bound, wedge", y_range=(-0.15, 1.05),
+        title="Missing wedge",
     )  # fmt: skip
 
 
@@ -134,7 +146,7 @@ def _fsc_plot(curve: Any, free: Any = None) -> CurvePlot:
     return CurvePlot(
         curves=tuple(curves), xlabel=_FREQUENCY, ylabel="FSC", frequency=True, levels=_CRITERIA,
         marks=((1 / found.angstrom, text),) if found.angstrom is not None else (),
-        band=(k, curve.noise_bound), y_range=(-0.15, 1.05),
+        band=(k, curve.noise_bound), y_range=(-0.15, 1.05), title="All directions",
     )  # fmt: skip
 
 
@@ -152,8 +164,8 @@ def _cone_plot(cones: Any) -> CurvePlot:
     )
     top = 1.08 * float(value.max(initial=0.1))
     return CurvePlot(
-        curves=curves, xlabel="to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
-        y_range=(-0.04 * top, top),
+        curves=curves, xlabel="angle to beam (°)", ylabel="Å at FSC 0.143", resolution_y=True,
+        y_range=(-0.04 * top, top), title="By direction",
     )  # fmt: skip
 
 
@@ -204,12 +216,12 @@ def optics_plots(result: OpticsResult) -> list[CurvePlot]:
     return [
         CurvePlot(
             curves=tuple(curves), xlabel=_FREQUENCY, ylabel="contrast transfer", frequency=True,
-            levels=((0.0, ""),), y_range=(-1.05, 1.05),
+            levels=((0.0, ""),), y_range=(-1.05, 1.05), title="Transfer",
             marks=() if limit is None else ((limit, "information limit"),),
         ),
         CurvePlot(
-            curves=ssnr, xlabel=_FREQUENCY, ylabel="SSNR ÷ S/N of one image", frequency=True,
-            regions=tuple(total.gaps()),
+            curves=ssnr, xlabel=_FREQUENCY, ylabel="SSNR ÷ image's S/N", frequency=True,
+            regions=tuple(total.gaps()), title="SSNR",
         ),
     ]  # fmt: skip
 

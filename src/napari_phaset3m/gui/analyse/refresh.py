@@ -8,6 +8,7 @@ from napari_phaset3m.analyse.fourier import slice_count
 from napari_phaset3m.gui.analyse.compute import TOPICS
 from napari_phaset3m.gui.analyse.inputs import why_not_mask, why_not_volume
 from napari_phaset3m.gui.analyse.widgets import MODEL, AnalyseWidgets, ChoicesBox, HalvesBox, TopicRow, enable
+from napari_phaset3m.gui.theme import set_role
 from napari_phaset3m.gui.widgets.binding import format_seconds
 from napari_phaset3m.gui.widgets.numbers import show
 
@@ -56,18 +57,27 @@ def _choices(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
     enable(box.mask, why, "Confine the analysis to the mask of step Mask")
     box.mask.setChecked(work.inputs.mask is not None)
     box.mask_name.set_full_text("none" if work.inputs.mask is None else work.inputs.mask.name, why or None)
-    series = session.series
-    enable(box.series, "" if series is not None else "Open the tilt series (step Series)",
-           "Tilts and optics of the series belong to this volume")  # fmt: skip
-    box.series.setChecked(work.inputs.series is not None)
-    tilts = ""
-    if series is not None:
-        low, high = (show(float(end), "°") for end in (series.tilt_deg.min(), series.tilt_deg.max()))
-        tilts = f", {low} to {high}°"
-    box.series_name.set_full_text(f"{session.series_name}{tilts}" if series is not None else "none")
+    _series(box, work, session)
     halves = work.inputs.halves
     text = "none" if halves is None else f"{halves.name} of {halves.of}".removesuffix(" of files")
     box.halves_name.set_full_text(text)
+
+
+def _series(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
+    series, record = session.series, work.record()
+    foreign = series is not None and work.own.foreign(record)
+    tip = "Tilts and optics of the series belong to this volume"
+    text = "none"
+    if series is not None:
+        low, high = (show(float(end), "°") for end in (series.tilt_deg.min(), series.tilt_deg.max()))
+        text = f"{session.series_name}, {low} to {high}°"
+    if foreign and record is not None:
+        tip = f"The volume was made of {record.series_name}: tick it only if tilts and optics are the same"
+        text = f"another: {text}"
+    enable(box.series, "" if series is not None else "Open the tilt series (step Series)", tip)
+    box.series.setChecked(work.inputs.series is not None)
+    set_role(box.series_name, "warning" if foreign else "")
+    box.series_name.set_full_text(text, f"{text}\n{tip}" if foreign else None)
 
 
 def _job(box: HalvesBox, job: HalvesJob) -> None:

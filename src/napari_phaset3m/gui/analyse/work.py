@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_phaset3m.errors import CancelledError, PhaseT3MError
 from napari_phaset3m.gui.analyse.compute import TOPICS, statement_of
 from napari_phaset3m.gui.analyse.inputs import WORK, Inputs, same_stamp, subject_of, why_not_mask
+from napari_phaset3m.gui.analyse.own_series import OwnSeries
 from napari_phaset3m.gui.error_words import KNOWN, error_line, one_line
 from napari_phaset3m.gui.layers.publisher import LayerPublisher, publisher_for
 from napari_phaset3m.gui.widgets.binding import follow
@@ -82,7 +83,7 @@ class AnalyseWork(QObject):
         self._session = session
         self.publisher: LayerPublisher = publisher_for(session, viewer)
         self.inputs = Inputs(series=session.series)
-        self.use_mask = self.use_series = True
+        self.use_mask, self.own = True, OwnSeries(session)
         self.outcomes: dict[str, Outcome] = {}
         #: What is being computed: the key of a topic, ``report``, or nothing.
         self.running = ""
@@ -116,15 +117,15 @@ class AnalyseWork(QObject):
     def set_use(self, *, mask: bool | None = None, series: bool | None = None) -> None:
         """Say whether the session's mask and series are taken along."""
         self.use_mask = self.use_mask if mask is None else mask
-        self.use_series = self.use_series if series is None else series
+        if series is not None:
+            self.own.want(series, self.record())
         self._on_session()
 
     def _on_session(self, *_: object) -> None:
         mask = self._session.analysis_mask if self.use_mask else None
         if why_not_mask(mask, self.inputs.source):
             mask = None
-        series = self._session.series if self.use_series else None
-        self.inputs = replace(self.inputs, mask=mask, series=series)
+        self.inputs = replace(self.inputs, mask=mask, series=self.own.series(self.record()))
         self.changed.emit()
 
     def stale(self, key: str) -> bool:

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.importing.given import GivenBox
 from napari_phaset3m.gui.importing.picture import CropPicture
 from napari_phaset3m.gui.importing.table import ImportTable
+from napari_phaset3m.gui.importing.target import target_text
 from napari_phaset3m.gui.importing.widgets import QuestionsBox, SizeBox, WholeBox
 from napari_phaset3m.gui.importing.work import ImportWork, import_work_for
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, follow_theme, label, set_role
@@ -168,8 +169,9 @@ class ImportDialog(QDialog):
     # what the user does
 
     def dragEnterEvent(self, event: Any) -> None:
-        """Take files and folders."""
-        if event.mimeData().hasUrls() and all(url.isLocalFile() for url in event.mimeData().urls()):
+        """Take files and folders, unless it imports."""
+        urls = event.mimeData().urls()
+        if urls and not self.work.busy and all(url.isLocalFile() for url in urls):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
@@ -246,8 +248,7 @@ class ImportDialog(QDialog):
         for part in (self.whole, self.questions, self.size_box, self.given):
             part.refresh()
         self.picture.set_crop(work.config.crop)
-        target = "" if work.target is None else f"{work.target.stem}.toml and {work.target.stem}.h5"
-        self.target.set_full_text(target, str(work.target or ""))
+        self.target.set_full_text(target_text(work.target, busy=work.busy), str(work.target or ""))
         self._refresh_buttons()
 
     def _refresh_buttons(self) -> None:

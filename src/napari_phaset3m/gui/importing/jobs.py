@@ -96,5 +96,7 @@ def run_import(
     written = None
     if path is not None:
         yield LoadProgress(f"Writing {path.stem}.h5", 0.95)
+        if control.stopped:
+            return
         _, written = write(plan, path, config=config, series=series)
     yield Imported(series, written)

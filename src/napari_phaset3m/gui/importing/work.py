@@ -13,6 +13,7 @@ from qtpy.QtCore import Signal
 from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.controlled_job import WindowJob
 from napari_phaset3m.gui.importing.jobs import Imported, looked, picture_of, run_import
+from napari_phaset3m.gui.importing.target import target_of, written_files
 from napari_phaset3m.gui.series.loader import remember, suit_dark_field
 from napari_phaset3m.gui.widgets.field_words import in_import_words
 from napari_phaset3m.gui.widgets.numbers import parse_angles
@@ -60,6 +61,7 @@ class ImportWork(WindowJob):
         self.no_background = False
         self.looking, self.row = False, 0
         self._token = self._picture_token = 0
+        self._written: Path | None = None
 
     # looking
 
@@ -196,6 +198,9 @@ class ImportWork(WindowJob):
             )
         if not any(entry.used for entry in plan.images):
             return "At least one image must be used"
+        taken = {*self.paths, *(entry.file for entry in plan.images)} & set(written_files(self.target))
+        if taken:
+            return f"{taken.pop().name} is what is imported: save under another name"
         needed, there = self.memory()
         return "" if needed <= there else "It would not fit in the memory: bin or crop"
 
@@ -204,7 +209,7 @@ class ImportWork(WindowJob):
         if self.why_not() or self.plan is None:
             return
         self._control, self.error, self.message = RunControl(), "", ""
-        self.no_background = False
+        self.no_background, self._written = False, None
         self._worker = start_job(
             run_import,
             self.plan,
@@ -222,14 +227,19 @@ class ImportWork(WindowJob):
     def _on_event(self, event: Any) -> None:
         if isinstance(event, LoadProgress):
             self.progressed.emit(event.text, event.fraction)
-        elif isinstance(event, Imported) and not self._control.stopped:
-            session = self._session
-            session.series_read, session.series_overrides = event.series, {}
-            session.series_path = event.path
-            session.series = event.series
-            remember(event.path)
-            self.message = "Imported" if event.path is None else f"Imported; written {event.path.name}"
-            suit_dark_field(session)
+        elif isinstance(event, Imported):
+            self._written = event.path
+            if not self._control.stopped:  # else it was stopped while it was written
+                self._open(event)
+
+    def _open(self, event: Imported) -> None:
+        session = self._session
+        session.series_read, session.series_overrides = event.series, {}
+        session.series_path = event.path
+        session.series = event.series
+        remember(event.path)
+        self.message = "Imported" if event.path is None else f"Imported; written {event.path.name}"
+        suit_dark_field(session)
 
     def _on_error(self, error: Exception) -> None:
         text = in_import_words(error)
@@ -248,22 +258,13 @@ class ImportWork(WindowJob):
         if self.message:
             self.finished.emit()
         elif not self.error:
-            self.message = "Stopped; nothing was written"
+            name = "" if self._written is None else self._written.name
+            self.message = (
+                f"Stopped when {name} was written already; it is not open"
+                if name
+                else "Stopped; nothing was written"
+            )
         self.changed.emit()
-
-
-def target_of(paths: Sequence[Path], plan: ImportPlan) -> Path:
-    """Where an import is written at first: named after what was chosen, and beside it."""
-    first, files = plan.images[0].file, {entry.file for entry in plan.images}
-    mdocs = [path for path in paths if path.suffix.lower() in (".mdoc", ".idoc")]
-    if len(files) == 1:
-        folder, name = first.parent, first.stem
-    elif len(mdocs) == 1:
-        folder, name = mdocs[0].parent, Path(mdocs[0].stem).stem
-    else:
-        folder = paths[0] if len(paths) == 1 and paths[0].is_dir() else first.parent
-        name = folder.name
-    return folder / f"{name or 'series'}_imported.toml"
 
 
 def _pixels(plan: ImportPlan, row: int) -> tuple[object, ...] | None:

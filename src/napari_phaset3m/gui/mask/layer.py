@@ -74,7 +74,7 @@ def _suit_canvas(publisher: LayerPublisher, layer: Any) -> None:
             return
         flat = dims.ndisplay == 2
         found.contour = 1 if flat else 0
-        found.colormap = _colormap(edge=flat)
+        found.colormap = mask_colours(edge=flat)
         # A projection leaves the depth of its brightest voxels, noise here and there, which would cut holes.
         found.blending = "translucent" if flat else "translucent_no_depth"
         if found.opacity == ours:  # else the user has set it
@@ -110,7 +110,8 @@ def end_painting(publisher: LayerPublisher) -> None:
         layer.mode = "pan_zoom"
 
 
-def _colormap(*, edge: bool) -> Any:
+def mask_colours(*, edge: bool) -> Any:
+    """napari's colormap of the mask, with the soft edge or without it."""
     from napari.utils.colormaps import DirectLabelColormap
 
     shown = {**_COLOURS, EDGE: _COLOURS[EDGE] if edge else "transparent"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -94,12 +94,14 @@ class CtfWork(QObject):
         self.changed.emit()
 
     def _on_series(self, series: TiltFocalSeries | None) -> None:
-        result, generation = self.result, self._session.history.generation
-        if result is not None and series is not None:
-            grid = (len(result.images), len(result.images[0]))
-            if grid != (series.n_tilt, series.n_focus) or generation != self._generation:
-                self.result, self._past, self._written = None, [], None
+        generation, before = self._session.history.generation, self._generation
         self._generation = generation
+        if generation != before:
+            self.live = None  # of a fit that is ending
+        if self.result is not None and series is not None:
+            grid = self.result.defocus_angstrom.shape
+            if grid != (series.n_tilt, series.n_focus) or generation != before:
+                self.result, self._past, self._written = None, [], None
         self.request()
         self.changed.emit()
 
@@ -120,7 +122,8 @@ class CtfWork(QObject):
     def fit(self) -> None:
         """Fit all images in the background."""
         if not self.why_not_fit():
-            job = Job("CTF fit", partial(_events, self.config))
+            config = self.config
+            job = Job("CTF fit", lambda series, control: iterate_ctf(series, config, finish=control))
             self.driver.start(TOPIC, "CTF fit", [job], self._take)
 
     def _take(self, name: str, done: Done) -> None:
@@ -293,7 +296,3 @@ def ctf_work_for(session: Session, viewer: ViewerModel) -> CtfWork:
     if found is None:
         found = session.attachments[_KEY] = CtfWork(session, viewer)
     return found
-
-
-def _events(config: CtfConfig, series: TiltFocalSeries, control: Any) -> Any:
-    return iterate_ctf(series, config, finish=control)

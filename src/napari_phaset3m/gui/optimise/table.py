@@ -154,7 +154,7 @@ class ParameterTable(QTableView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         header = self.horizontalHeader()
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((STATED, 72), (FROM, 52), (TO, 52)):
+        for column, width in ((STATED, 60), (FROM, 48), (TO, 48)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
         self.setFixedHeight(188)

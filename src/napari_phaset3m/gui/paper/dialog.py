@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 _SIZE = (860, 560)
-_FORM_WIDTH = 290
+_FORM_WIDTH = 312
 #: Seconds before an estimate of what is left is told.
 _SURE = 1.0
 

@@ -11,6 +11,13 @@ import pyqtgraph as pg
 _LABELS_PER_100PX = 2.5
 #: Least room between labels of decades, px, and of a decade that is divided at 2 and 5.
 _LABEL_PX, _DIVIDED_PX = 18, 60
+#: pyqtgraph puts the name of the axis at the bottom this far out of the plot, px.
+_BELOW_PX = 5
+
+
+def make_room(widget: pg.PlotWidget) -> None:
+    """Leave room below a plot for all of the name of its axis; pyqtgraph cuts letters that reach low."""
+    widget.getPlotItem().setContentsMargins(0, 0, 0, _BELOW_PX)
 
 
 class SweepAxis(pg.AxisItem):

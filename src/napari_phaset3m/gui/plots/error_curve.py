@@ -30,13 +30,14 @@ class ErrorPlot(QWidget):
         super().__init__()
         import pyqtgraph as pg
 
-        from napari_phaset3m.gui.plots.axes import LogAxis, SweepAxis
+        from napari_phaset3m.gui.plots.axes import LogAxis, SweepAxis, make_room
 
         self._pg, self._session = pg, session
         self._curves: dict[str, tuple[Any, Any]] = {}
         axes = {"bottom": SweepAxis("bottom"), "left": LogAxis("left")}
         self.plot = pg.PlotWidget(self, axisItems=axes, enableMenu=False)
         outlive(self.plot)
+        make_room(self.plot)
         self.plot.setLogMode(y=True)
         self.plot.hideButtons()
         self.plot.setToolTip("Relative misfit of the images (dimensionless). Drag to pan, wheel to zoom.")

@@ -64,6 +64,8 @@ class TiltPlot(QWidget):
         self._with_legend = legend
         import pyqtgraph as pg
 
+        from napari_phaset3m.gui.plots.axes import make_room
+
         self._pg, self._ylabel, self._xlabel = pg, ylabel, xlabel
         self._curves: list[TiltCurve] = []
         self._items: dict[str, tuple[Any, Any]] = {}
@@ -74,6 +76,7 @@ class TiltPlot(QWidget):
         as_high_as_needed.setHeightForWidth(True)
         self.legend.setSizePolicy(as_high_as_needed)
         self.plot = pg.PlotWidget(self, enableMenu=False)
+        make_room(self.plot)
         self.plot.hideButtons()
         self.plot.setMinimumSize(110, 70)
         self.plot.setToolTip(
@@ -196,12 +199,15 @@ class PicturePlot(QWidget):
         super().__init__()
         import pyqtgraph as pg
 
+        from napari_phaset3m.gui.plots.axes import make_room
+
         self._pg = pg
         self._labels = {"bottom": xlabel, "left": ylabel}
         self._rect: tuple[float, ...] = ()
         self.title = label("", "muted")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.plot = pg.PlotWidget(self, enableMenu=False)
+        make_room(self.plot)
         self.plot.hideButtons()
         self.plot.setMinimumSize(80, 60)
         self.plot.getViewBox().setAspectLocked(square)

@@ -173,7 +173,7 @@ def _analyse(work: Any) -> Any:
     cubic = inputs.cell is None or inputs.cell.is_cubic
     return {
         "source": None if inputs.source is None else inputs.source.key, "use_mask": work.use_mask,
-        "use_series": work.use_series, "cell": cell_text(inputs.cell) if cubic else None,
+        "use_series": work.own.wanted, "cell": cell_text(inputs.cell) if cubic else None,
         "species": inputs.species, "slice_angstrom": inputs.slice_angstrom, "line": inputs.line,
     }  # fmt: skip
 
@@ -183,7 +183,7 @@ def _to_analyse(session: Session, viewer: ViewerModel, told: Any) -> None:
     from napari_phaset3m.gui.analyse.work import work_of
 
     work = work_of(session, viewer)
-    work.use_mask, work.use_series = told["use_mask"], told["use_series"]
+    work.use_mask, work.own.wanted = told["use_mask"], told["use_series"]
     line: Any = None if told["line"] is None else tuple(tuple(end) for end in told["line"])
     work.inputs = replace(
         work.inputs, slice_angstrom=told["slice_angstrom"], species=told["species"], line=line

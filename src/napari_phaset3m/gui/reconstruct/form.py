@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.gui.reconstruct.positivity_line import PositivityLine
 from napari_phaset3m.gui.reconstruct.preset_offer import PresetOffer
 from napari_phaset3m.gui.reconstruct.rows import (
     ADVANCED,
@@ -72,6 +73,8 @@ class ReconstructForm(QWidget):
         layout.addLayout(self._own)
         self._fill(self._own, METHOD)
         self._own_of = ""
+        self.positivity = PositivityLine(session)
+        layout.addWidget(self.positivity)
         self.constraints = self._folded("Constraints", CONSTRAINTS)
         self.advanced = self._folded("Advanced", ADVANCED)
         self.more = self._folded("More", MORE)

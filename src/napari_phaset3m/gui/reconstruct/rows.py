@@ -12,8 +12,8 @@ from napari_phaset3m.reconstruct.methods.registry import METHODS, unused
 _AUTO = ("auto", "auto")
 MAIN = (
     Row("method", "Method", tuple((entry.label, name) for name, entry in METHODS.items())),
-    Row("iterations", "Sweeps", special=_AUTO),
-    Row("slices", "Slices", special=_AUTO),
+    Row("iterations", "Sweeps", special=_AUTO, high=99999),
+    Row("slices", "Slices", special=_AUTO, high=99999),
     Row("voxel_angstrom", "Voxel", special=("as pixel", None), step=0.05, decimals=3, suffix=" Å"),
 )
 CONSTRAINTS = (

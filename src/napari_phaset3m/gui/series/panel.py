@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.importing.dialog import open_import
+from napari_phaset3m.gui.importing.line import ImportLine
+from napari_phaset3m.gui.importing.work import import_work_for
 from napari_phaset3m.gui.layers.images import IMAGES, show_changed_images, show_image, show_new_series
 from napari_phaset3m.gui.layers.publisher import publisher_for
 from napari_phaset3m.gui.panel_dock import as_panel
@@ -53,7 +55,7 @@ class SeriesPanel(Column):
         self.setAcceptDrops(True)
         self.setMinimumWidth(PANEL_MIN_WIDTH)
         self.setMaximumWidth(PANEL_MAX_WIDTH)
-        self.file = SeriesFile(self._session)
+        self.file, self.importing = SeriesFile(self._session), ImportLine(import_work_for(self._session))
         self.view, self.table, self.form = SeriesView(), ImageTable(), MetadataForm()
         self._build()
         self._connect()
@@ -69,6 +71,7 @@ class SeriesPanel(Column):
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(GROUP_SPACING)
         layout.addWidget(self.file)
+        layout.addWidget(self.importing)
         layout.addWidget(self.view)
         layout.addWidget(self.tabs, 1)
         self._spare = QWidget()
@@ -77,6 +80,8 @@ class SeriesPanel(Column):
 
     def _connect(self) -> None:
         self.file.import_wanted.connect(self._on_import)
+        self.importing.dialog_wanted.connect(self._on_import)
+        self.importing.failed.connect(self.file.say)
         self.file.watch_wanted.connect(self._on_watch)
         self.file.tour_wanted.connect(self._on_tour)
         self.view.moved.connect(self._draw)
@@ -127,7 +132,8 @@ class SeriesPanel(Column):
         before = self._generation
         self._on_series(series)
         another = series is not None and self._generation != before
-        if another and self._viewer.dims.ndisplay == 3:  # in 3D the volumes of before would hide it
+        # in 3D the volumes of before would hide it; a run puts images aside, and another stack turns to 2D
+        if another and self._publisher.hidden(IMAGES):
             self._publisher.bring_forward(IMAGES)
             self._on_canvas()
 

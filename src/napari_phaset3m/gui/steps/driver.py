@@ -44,7 +44,6 @@ class StepDriver(ControlledJob):
         self.session = session
         self._take: Taker | None = None
         self._of: Any = None
-        self._generation = 0
         self._spoken = False
         self._ended: list[str] = []
         #: What jobs found, by their names; told with what was done where that was one thing alone.
@@ -57,6 +56,14 @@ class StepDriver(ControlledJob):
         self.last_said = ("", "", "muted")
         for signal in (session.opened, session.history.moved):
             follow(signal, self._forget_said)
+        follow(session.opened, self._on_opened)
+
+    def _on_opened(self) -> None:
+        """End a job of the series before: what it gives could not be put into the new one."""
+        if self.busy and not self._control.stopped:
+            self.stop()
+            text = f"Another series was opened: {self.title} of the one before was stopped"
+            self.say(self.topic, text, "warning")
 
     def _forget_said(self) -> None:
         self.last_said = ("", "", "muted")  # it is of another series, or of a step that was taken back
@@ -92,7 +99,6 @@ class StepDriver(ControlledJob):
         if self.why_not() or series is None or not jobs:
             return False
         self._take, self._of = take, series
-        self._generation = self.session.history.generation
         self.topic, self.title, self.update = topic, title, None
         self._ended, self.found = [], {}
         self.say(topic, "", "muted")
@@ -108,20 +114,18 @@ class StepDriver(ControlledJob):
         return True
 
     def _on_event(self, event: Any) -> None:
+        if self._control.stopped:
+            return
         if isinstance(event, Update):
             self.update = event
             if self.message == "Preparing":
                 self.message = ""
             self.progressed.emit(event)
-        elif isinstance(event, StepDone) and not self._control.stopped:
+        elif isinstance(event, StepDone):
             self._on_done(event)
 
     def _on_done(self, event: StepDone) -> None:
         session = self.session
-        if session.history.generation != self._generation:
-            self.say(self.topic, "Another series was opened meanwhile: the result was dropped", "warning")
-            self._control.stop()
-            return
         if session.series is not self._of:
             self.say(
                 self.topic, "Edits made meanwhile are not in the result; Undo brings them back", "warning"

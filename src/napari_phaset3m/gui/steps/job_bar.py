@@ -65,7 +65,8 @@ class JobBar(QWidget):
         self.note.setVisible(bool(text))
 
     def _forget_said(self) -> None:
-        self.say("")  # it is of another series, or of a step that was taken back
+        topic, text, role = self._driver.last_said  # the driver has forgotten it before
+        self.say(text if topic == self._topic else "", role)
 
     def _on_said(self, topic: str, text: str, role: str) -> None:
         if topic == self._topic:

@@ -174,7 +174,9 @@ class Editor:
             many = isinstance(value, tuple | list)
             widget.setText(", ".join(f"{item}" for item in value) if many else f"{value}")
         else:
-            widget.setValue(value if self.row.factor == 1 else value / self.row.factor)
+            number = value if self.row.factor == 1 else value / self.row.factor
+            widget.setMaximum(max(widget.maximum(), number))  # another run's settings may go further
+            widget.setValue(number)
         widget.blockSignals(False)
 
 

@@ -15,6 +15,7 @@ from napari_phaset3m.io.aretomo import AlnFile
 MAX_TILT_APART_DEG = 2.0
 #: An offset that all tilts share is told from here on.
 _TOLD_OFFSET_DEG = 0.5
+_IN_SERIES_ORDER = "rows are in the order of the series"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +95,8 @@ def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> R
     if angles is None:
         if index is None:
             raise _another_count(count, sections)
+        if note.endswith(_IN_SERIES_ORDER):
+            check_order(series, f"images come from {sections.name}")
         return Rows(index, None, notes)
     stated = np.repeat(np.asarray(series.tilt_deg, np.float64)[:, None], series.n_focus, axis=1)
     worst = np.inf
@@ -123,6 +126,26 @@ def _by_tilts(count: int, angles: np.ndarray, stated: np.ndarray, known: tuple[S
     return Rows(index, angles[index].mean(axis=1), (*notes, told) if told else notes)
 
 
+def check_order(series: TiltFocalSeries, why: str) -> None:
+    """Refuse rows without angles for a series whose order another program need not have.
+
+    Tilts that rise are taken to be in one order everywhere.
+
+    Raises
+    ------
+    DataError
+        The tilts of the series do not rise.
+    """
+    if np.all(np.diff(series.tilt_deg) >= 0):
+        return
+    raise DataError(
+        f"does not tell which row is which tilt: {why}, and the tilts of the series do not rise",
+        field="xf",
+        remedy="Put the .tlt of its rows beside it, under the same name. Rows in the order of the series are "
+        "read by --import-for series (in the window Import .xf or .aln of these images)",
+    )
+
+
 def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]:
     """`(n_tilt, n_focus)` rows in the order of sections, or None where their number is another."""
     n_tilt, n_focus = sections.shape
@@ -133,25 +156,31 @@ def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]
         return np.repeat(of_tilts[:, None], n_focus, axis=1), made_for_note(sections)
     if sections.stack is None and count in (n_tilt, n_tilt * n_focus):
         numbers = np.arange(count).reshape(n_tilt, -1)
-        note = f"images come from {sections.name}: rows are in the order of the series"
+        note = f"images come from {sections.name}: {_IN_SERIES_ORDER}"
         return np.array(np.broadcast_to(numbers, (n_tilt, n_focus))), note
-    if count == n_tilt and _is_interleaved(sections):
-        note = f"one row for each tilt of {sections.name}: it was taken for the {n_focus} foci of its tilt"
-        return np.repeat(np.arange(n_tilt)[:, None], n_focus, axis=1), note
+    of_tilts = _interleaved(sections)
+    if of_tilts is not None and count == sections.n_sections[0] // n_focus:
+        note = (
+            f"one row for each tilt of {sections.name}, in the order of its sections: it was taken for the "
+            f"{n_focus} foci of its tilt"
+        )
+        return np.repeat(of_tilts[:, None], n_focus, axis=1), note
     return None, ""
 
 
-def _is_interleaved(sections: Sections) -> bool:
-    """Whether tilts come in one file as in the series, with all their foci: their rows have one order then.
+def _interleaved(sections: Sections) -> np.ndarray | None:
+    """`(n_tilt,)` place of each tilt among those of one file that holds all foci of each; None: it does not.
 
-    Either the foci of a tilt follow each other, or all tilts of a focus.
+    Either the foci of a tilt follow each other in it, or all tilts of a focus.
     """
-    n_tilt, n_focus = sections.shape
-    if sections.stack != n_tilt * n_focus:
-        return False
-    numbers, found = np.arange(n_tilt * n_focus), np.sort(sections.section, axis=1)
-    by_tilt, by_focus = numbers.reshape(n_tilt, n_focus), numbers.reshape(n_focus, n_tilt).T
-    return np.array_equal(found, by_tilt) or np.array_equal(found, by_focus)
+    n_focus, found = sections.shape[1], np.sort(sections.section, axis=1)
+    if sections.stack is None or sections.stack % n_focus:
+        return None
+    of_file, foci = sections.stack // n_focus, np.arange(n_focus)
+    for first, step in ((found[:, :1] // n_focus * n_focus, 1), (found[:, :1] % of_file, of_file)):
+        if np.array_equal(found, first + step * foci):
+            return np.asarray(first[:, 0] // n_focus if step == 1 else first[:, 0])
+    return None
 
 
 def _another_count(count: int, sections: Sections) -> DataError:
@@ -159,7 +188,7 @@ def _another_count(count: int, sections: Sections) -> DataError:
     held = f"{n_tilt} tilts with {n_focus} foci"
     if sections.stack is not None:
         if count == n_tilt and n_focus > 1:
-            held += ", in another order than the file has them, or without some of them,"
+            held += ", whose sections do not tell its rows,"
         return DataError(
             f"{count} transforms for the {sections.stack} sections of {sections.name} ({held} in the series)",
             field="xf",

@@ -19,8 +19,14 @@ from napari_phaset3m.io.alignment_write import write_aln, write_tlt, write_xf
 from napari_phaset3m.io.aretomo import AlnFile, read_aln
 from napari_phaset3m.io.imod import read_angles, read_xf
 from napari_phaset3m.io.text import check_count
-from napari_phaset3m.prepare.align.file_fit import angles_beside, check_export, made_for_series, size_ratio
-from napari_phaset3m.prepare.align.file_rows import Rows, aln_rows, xf_rows
+from napari_phaset3m.prepare.align.file_fit import (
+    angles_beside,
+    check_export,
+    check_rows,
+    made_for_series,
+    size_ratio,
+)
+from napari_phaset3m.prepare.align.file_rows import Rows, aln_rows, check_order, xf_rows
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.raw_frame import (
     absent_sections,
@@ -106,18 +112,23 @@ def _import_xf(
         if angles is not None:
             check_count(angles.size, len(xf), beside, "angles", path.name)
         rows = xf_rows(len(xf), angles, series)
+        _check_rows(xf, series.sections.image_shape, rows.index, ratio, ("DX, DY", xf[..., 2]))
         return _of_files(xf, rows, series, ratio), rows.notes
     notes, whose = tuple[str, ...](), "the series"
+    assumed = series.sections is None and made_for is None
+    turned = series.tilt_axis_angle_deg if assumed else 0.0
+    shape = series.image_shape[:: -1 if round(turned / 90) % 2 else 1]
+    _check_rows(xf, shape, np.arange(len(xf)), ratio, ("DX, DY", xf[..., 2]))
     if beside.is_file():
         tilts, order, notes = angles_beside(beside, series)
         start = start.replace(tilt_deg=tilts)
         if len(xf) % order.size == 0:  # else from_xf refuses the number
             xf = xf.reshape(order.size, -1, 2, 3)[order].reshape(-1, 2, 3)
         whose = "the series" if np.array_equal(order, np.arange(order.size)) else beside.name
-    assumed = series.sections is None and made_for is None
     if assumed:
+        if not beside.is_file():
+            check_order(series, "the series does not know its sections")
         notes = (*notes, _UNKNOWN.format(order=whose))
-    turned = series.tilt_axis_angle_deg if assumed else 0.0
     return from_xf(xf, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio), notes
 
 
@@ -136,15 +147,26 @@ def _import_aln(
     if pixel_ratio is None:
         pixel_ratio, told = size_ratio(aln.raw_size, shape, turned, whose)
     notes = (told,) if told else ()
+    table, shown = xf_of_aln(aln), ("TX, TY", aln.shifts_px)
     if sections is not None and not own:
         rows = aln_rows(aln, series)
-        return _of_files(xf_of_aln(aln), rows, series, pixel_ratio), (*notes, *rows.notes)
+        _check_rows(table, shape, rows.index, pixel_ratio, shown)
+        return _of_files(table, rows, series, pixel_ratio), (*notes, *rows.notes)
+    _check_rows(table, shape[:: -1 if turned else 1], np.arange(len(table)), pixel_ratio, shown)
     if assumed:
         notes = (*notes, _UNKNOWN.format(order="rising tilt"))
     elif own and made_for is None:
         notes = ("RawSize is that of the series' images: taken for these as they are, by rising tilt", *notes)
     turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
     return from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio), notes
+
+
+def _check_rows(
+    xf: np.ndarray, shape: tuple[int, ...], index: np.ndarray, ratio: float, shown: tuple[str, np.ndarray]
+) -> None:
+    """Refuse rows that move their image of ``shape`` (ny, nx) out of view."""
+    ny, nx = shape
+    check_rows(xf, (nx / ratio, ny / ratio), index[index >= 0], shown)
 
 
 def _of_files(xf: np.ndarray, rows: Rows, series: TiltFocalSeries, ratio: float) -> Alignment:

@@ -42,7 +42,7 @@ def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
     """
     if config.reference.forward != "auto":
         return config.reference.forward
-    if series.defocus_angstrom is None or series.spherical_aberration_angstrom is None:
+    if not _shows_phase(series):
         return "sirt"
     pixel = series.pixel_size_angstrom
     depth, nyquist = min(series.image_shape) * pixel, 0.5 / pixel
@@ -51,12 +51,20 @@ def forward_model(series: TiltFocalSeries, config: AlignConfig) -> str:
     )
 
 
+def _shows_phase(series: TiltFocalSeries) -> bool:
+    """Whether the optics of bright-field images are stated."""
+    stated = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
+    return stated and not series.is_dark_field
+
+
 def why_not_multislice(series: TiltFocalSeries, config: AlignConfig) -> str:
     """Why stages that need the multislice model have none; empty when they have it."""
     if forward_model(series, config) == "multislice":
         return ""
     if config.reference.forward == "sirt":
         return "needs the multislice model, but line projections are asked for (forward = sirt)"
+    if series.is_dark_field:
+        return "needs the multislice model, and images of dark field show no phase"
     stated = {"defocus": series.defocus_angstrom, "Cs": series.spherical_aberration_angstrom}
     lacking = [name for name, value in stated.items() if value is None]
     if lacking:
@@ -121,11 +129,10 @@ def reference_config(
     # Images are compared as whole spectra, in which a border without data would count.
     common |= {"threads": config.threads, "seed": config.seed, "padding_px": 0}
     if model == "sirt":
-        flip = series.defocus_angstrom is not None and series.spherical_aberration_angstrom is not None
         return ReconstructionConfig.parse(
             **common,
             method="sirt",
-            ctf_correction="phase_flip" if flip else "none",
+            ctf_correction="phase_flip" if _shows_phase(series) else "none",
             constraints=ConstraintConfig(positivity=config.reference.positivity is not False),
         )
     if sweeps is None and voxel > COARSE_VOXEL:

@@ -108,6 +108,8 @@ def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
     ------
     ConfigError
     """
+    if series.is_dark_field and config.reference.forward == "multislice":
+        raise ConfigError("forward: multislice predicts phases, and images of dark field show none. Use sirt")
     stages = stages_of(series, config)
     _check_bins(series, stages, config)
     for name in stages:
@@ -120,11 +122,15 @@ def check_stages(series: TiltFocalSeries, config: AlignConfig) -> None:
 
 def _check_bins(series: TiltFocalSeries, stages: tuple[str, ...], config: AlignConfig) -> None:
     ny, nx = series.image_shape
-    bins = {"match": config.match.match_bins, "gradient": config.gradient.gradient_bins}
-    for stage, given in bins.items():
+    bins = {
+        "match_bins": config.match.match_bins,
+        "gradient_bins": config.gradient.gradient_bins,
+        "grid_bin": (config.grid.grid_bin,),
+    }
+    for name, given in bins.items():
+        stage = name.partition("_")[0]
         if stage in stages and given != "auto" and round(min(ny, nx) / max(given)) < FEWEST_PIXELS:
             most = max(1, min(ny, nx) // FEWEST_PIXELS)
             raise ConfigError(
-                f"{stage}_bins: {max(given)} is too coarse for images of {nx} x {ny} pixels. "
-                f"Use {most} at most"
+                f"{name}: {max(given)} is too coarse for images of {nx} x {ny} pixels. Use {most} at most"
             )

@@ -16,6 +16,7 @@ from napari_phaset3m.prepare.ctf import finish as ending
 from napari_phaset3m.prepare.ctf.config import CtfConfig
 from napari_phaset3m.prepare.ctf.curves import RingPicture, ring_picture
 from napari_phaset3m.prepare.ctf.exit_wave import ExitWaveFit, can_serve
+from napari_phaset3m.prepare.ctf.fittable import check_has_rings
 from napari_phaset3m.prepare.ctf.group import GroupFit, fit_group, image_spectra, limits, tile_for
 from napari_phaset3m.prepare.ctf.model import CtfValues, phi12_of
 from napari_phaset3m.prepare.ctf.read import image_results
@@ -145,8 +146,9 @@ def _check(state: _State) -> None:
     if config.method == "exit_wave":
         if config.fit_phase_shift:
             raise ConfigError("fit_phase_shift: shows in Thon rings, not in the exit wave. Use --method thon")
-        return
-    limits(series, config, tile_for(series, config, state.microscope, None))
+    else:
+        limits(series, config, tile_for(series, config, state.microscope, None))
+    check_has_rings(series)
 
 
 def _thon(state: _State, finish: Finish | None) -> Iterator[Progress]:

@@ -1,0 +1,47 @@
+"""Whether the contrast of a series may be negative, so that a volume held positive fits it worse.
+
+Matter is positive, but line projections see contrast: where images are levelled by the specimen itself, what
+is thinner than the average of it is below that level. A particle in vacuum is fitted better by a positive one
+even so (docs/alignment_measured.md, "Volumes that may be negative"), so this is told and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_phaset3m.reconstruct.methods.registry import METHODS
+
+if TYPE_CHECKING:
+    from napari_phaset3m.config import ReconstructionConfig
+    from napari_phaset3m.core.series import TiltFocalSeries
+
+#: Normalisations that bring to 1 what is the specimen's own, and what that is.
+RELATIVE = {"mean": "mean", "median": "median", "background": "background"}
+
+
+def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
+    """Why a volume may have to be negative where these settings hold it positive; empty when nothing says so.
+
+    Parameters
+    ----------
+    series : TiltFocalSeries
+    config : ReconstructionConfig
+        Only linear methods that are held positive count: multislice solves for the potential.
+
+    Returns
+    -------
+    str
+        A clause. What the last alignment of the series tried decides; without one, how it was normalised.
+    """
+    entry = METHODS[config.method]
+    if not entry.linear or not config.constraints.positivity or series.is_dark_field:
+        return ""
+    aligned = [item for item in series.metadata.get("history", ()) if item["step"] == "align"]
+    if aligned:
+        last = aligned[-1]
+        if last.get("told", {}).get("reference_note"):
+            return "volumes that may be negative predicted these images better when they were aligned"
+        if ((last.get("parameters") or {}).get("reference") or {}).get("positivity") is True:
+            return ""  # tried, and positive ones were as good
+    level = RELATIVE.get(series.normalisation)
+    return f"the level of these images is their own {level}, not that of vacuum" if level else ""
