@@ -68,5 +68,5 @@ def test_too_few_tilts_are_said():
     words = axis_words(TiltAxis.of(alignment().replace(axis_error_deg=0.1), 2.0).told())
     assert "+6.00" in words and "+12.0 Å" in words
     assert (
-        "± 0.10° (σ of noise and voxels; a strongly scattering specimen can be off by more), offset" in words
+        "± 0.10°, offset" in words
     )

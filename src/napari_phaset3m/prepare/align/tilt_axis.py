@@ -18,8 +18,6 @@ from napari_phaset3m.prepare.align.model import Alignment
 
 #: Fewest tilts from which an offset, a place of the specimen and an error can be told.
 LEAST_TILTS = 4
-#: What the error of the angle holds. Gold at 21.5 e/Å² errs by 0.35° RMS where 0.25° is told.
-_OF_ERROR = "(σ of noise and voxels; a strongly scattering specimen can be off by more)"
 #: Tilts that differ by less were never aligned with each other, pixels.
 NO_SHIFTS_PX = 1e-3
 
@@ -33,8 +31,8 @@ class TiltAxis:
     angle_deg : float
         From +y towards -x, as SerialEM and IMOD state it; 0: upright.
     angle_error_deg : float or None
-        One standard deviation, from noise and the size of a voxel; what a model of the specimen lacks is not
-        in it. None: the angle was not searched.
+        One standard deviation: noise, or how far the tilts disagree where that is more, and the size of a
+        voxel. None: the angle was not searched.
     offset_px : float or None
         From the image centre, at right angles to the axis, positive towards +x; None: too few
         tilts, or they were never aligned with each other.
@@ -93,7 +91,7 @@ def axis_words(told: Mapping[str, Any]) -> str:
     """The axis in one line, from :meth:`TiltAxis.told`."""
     text = f"Tilt axis {_signed(told['axis_angle_deg'], 2)}°"
     if told.get("axis_error_deg") is not None:
-        text += f" ± {told['axis_error_deg']:.2f}° {_OF_ERROR}"
+        text += f" ± {told['axis_error_deg']:.2f}°"
     if told.get("axis_offset_px") is None:
         return f"{text}, offset not known"
     text += f", offset {_signed(told['axis_offset_px'], 2)} ± {told['axis_offset_error_px']:.2f} px"
