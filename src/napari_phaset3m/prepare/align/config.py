@@ -14,6 +14,16 @@ from napari_phaset3m.prepare.align.local_config import LocalConfig
 StageName = Literal["coarse", "beads", "focal", "match", "optics", "axis", "grid", "gradient", "local"]
 STAGE_NAMES: tuple[str, ...] = get_args(StageName)
 
+#: Bins from coarse to fine.
+Bins = tuple[PositiveInt, ...]
+
+
+def _falling(bins: Bins | Auto) -> Bins | Auto:
+    if bins != "auto" and list(bins) != sorted(bins, reverse=True):
+        given = ",".join(map(str, bins))
+        raise ValueError(f"{given} does not fall: alignment goes from coarse to fine; give the largest first")
+    return bins
+
 
 class ReferenceConfig(Model):
     """The volume that predicts the images."""
@@ -81,7 +91,7 @@ class FocalConfig(Model):
 class MatchConfig(Model):
     """Projection matching from coarse to fine."""
 
-    match_bins: tuple[PositiveInt, ...] | Auto = Field(
+    match_bins: Bins | Auto = Field(
         "auto", description="Bins, falling, e.g. 8,6,4,3,2; auto: from 12 pixels across the image to bin 2"
     )
     match_rounds: PositiveInt = Field(4, description="Rounds at each bin; the later half is averaged")
@@ -93,6 +103,7 @@ class MatchConfig(Model):
         description="Standard deviation of the stated defoci's errors (one for each tilt), Å; "
         "0: defocus is not touched; auto: 80 Å with the multislice model",
     )
+    _order = field_validator("match_bins")(_falling)
 
 
 class OpticsConfig(Model):
@@ -143,7 +154,7 @@ class GradientConfig(Model):
 
     refine_shifts: bool = Field(True, description="Refine the shift of each image")
     refine_optics: bool = Field(True, description="Refine Cs and twofold astigmatism, which all images share")
-    gradient_bins: tuple[PositiveInt, ...] | Auto = Field(
+    gradient_bins: Bins | Auto = Field(
         "auto",
         description="Bins, falling; auto: the finest of match. Coarser ones lead the optics astray",
     )
@@ -159,6 +170,7 @@ class GradientConfig(Model):
     refine_tilt: bool = Field(False, description="Refine tilt angles (their mean stays)")
     refine_rotation: bool = Field(False, description="Refine the in-plane rotation of each tilt's images")
     refine_magnification: bool = Field(False, description="Refine the magnification of each tilt (mean 1)")
+    _order = field_validator("gradient_bins")(_falling)
 
 
 class AlignConfig(Model):
