@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_phaset3m.config import ReconstructionConfig
     from napari_phaset3m.core.series import TiltFocalSeries
 
-#: Normalisations that bring to 1 what is the specimen's own, and what that is.
-RELATIVE = {"mean": "mean", "median": "median", "background": "background"}
+#: Normalisations that bring to 1 what is the specimen's own.
+RELATIVE = ("mean", "median", "background")
 
 
 def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
@@ -43,5 +43,5 @@ def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
             return "volumes that may be negative predicted these images better when they were aligned"
         if ((last.get("parameters") or {}).get("reference") or {}).get("positivity") is True:
             return ""  # tried, and positive ones were as good
-    level = RELATIVE.get(series.normalisation)
-    return f"the level of these images is their own {level}, not that of vacuum" if level else ""
+    level = series.normalisation
+    return f"the level of these images is their own {level}, not that of vacuum" if level in RELATIVE else ""
