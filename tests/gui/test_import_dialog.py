@@ -610,7 +610,7 @@ def test_imported_twice_says_that_it_replaces_and_never_takes_the_place_of_its_i
         dialog.go.click()
     first = session_for(viewer).series
     ready(qtbot, dialog, stack)
-    assert dialog.target.full_text().endswith("(in place of those of an import before)")
+    assert dialog.target.full_text().endswith(" (both are replaced)")
     with qtbot.waitSignal(dialog.work.finished, timeout=30_000):
         dialog.go.click()
     again = session_for(viewer).series
@@ -622,3 +622,19 @@ def test_imported_twice_says_that_it_replaces_and_never_takes_the_place_of_its_i
     dialog.work.target = folder / "ts 1_imported.toml"
     dialog.work.changed.emit()
     assert not dialog.go.isEnabled() and "ts 1_imported.toml is what is imported" in dialog.go.toolTip()
+
+
+def test_images_of_no_import_are_not_replaced(qtbot, dialog, stack):
+    """The file dialog asks about the .toml alone; the .h5 beside it is somebody's own."""
+    folder = ready(qtbot, dialog, stack)
+    own = folder / "ts 1_imported.h5"
+    own.write_bytes(b"mine")
+    dialog.work.changed.emit()
+    assert not dialog.go.isEnabled()
+    assert "ts 1_imported.h5 is there already, and of no import" in dialog.go.toolTip()
+    assert "of no import" in dialog.target.full_text()
+    own.with_suffix(".toml").touch()
+    own.unlink()
+    dialog.work.changed.emit()
+    assert dialog.go.isEnabled()
+    assert dialog.target.full_text().endswith("(ts 1_imported.toml is replaced)")

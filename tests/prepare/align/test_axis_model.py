@@ -187,6 +187,27 @@ def test_shifts_stay_where_none_are_known(found, off_axis):
     assert given != left
 
 
+def test_misfits_are_in_the_order_of_the_angles_whatever_that_of_the_series(off_axis, monkeypatch):
+    """Neighbours are paired by it; a dose-symmetric series would else pair tilts of opposite sign."""
+    order, seen = np.random.default_rng(1).permutation(off_axis.n_tilt), []
+    shuffled = off_axis.replace(
+        images=off_axis.images[order],
+        tilt_deg=off_axis.tilt_deg[order],
+        defocus_angstrom=off_axis.defocus_angstrom[order],
+    )
+
+    def angles(reference: Reference) -> tuple[np.ndarray, float]:
+        return reference.series.tilt_deg[reference.stage.solver.tilts] + 100, 0.0
+
+    monkeypatch.setattr(Reference, "objective", angles)
+    monkeypatch.setattr(axis_model, "vertex", lambda trials, n: seen.extend(trials))
+    config = AlignConfig.parse(stages=("axis",), axis={"axis_sweeps": 4}, threads=1)
+    assert not align(shuffled, config).result.stages[0].kept
+    assert seen
+    for trial in seen:
+        np.testing.assert_allclose(trial.losses, np.sort(off_axis.tilt_deg) + 100)
+
+
 def test_a_specimen_that_fills_the_field_leaves_the_axis(off_axis, monkeypatch):
     monkeypatch.setattr(axis_model, "ball_around", lambda *given: None)
     result = align(off_axis, AlignConfig(stages=("axis",), threads=1)).result

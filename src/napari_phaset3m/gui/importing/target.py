@@ -29,10 +29,21 @@ def written_files(target: Path | None) -> tuple[Path, ...]:
     return () if target is None else (target.with_suffix(".toml"), target.with_suffix(".h5"))
 
 
+def why_kept(target: Path | None) -> str:
+    """Why what is there must stay: images beside no description were not written by an import; else empty."""
+    if target is None:
+        return ""
+    described, images = written_files(target)
+    if described.exists() or not images.exists():
+        return ""
+    return f"{images.name} is there already, and of no import: save under another name"
+
+
 def target_text(target: Path | None, *, busy: bool) -> str:
-    """What an import will write, and whether that is there already; ``busy``: it is being written."""
+    """What an import will write, and what of it is there already; ``busy``: it is being written."""
     files = written_files(target)
-    replaced = not busy and any(path.exists() for path in files)
-    return " and ".join(path.name for path in files) + (
-        " (in place of those of an import before)" if replaced else ""
-    )
+    there = [] if busy else [path.name for path in files if path.exists()]
+    if why := "" if busy else why_kept(target):
+        return why
+    lost = "both are" if len(there) > 1 else f"{''.join(there)} is"
+    return " and ".join(path.name for path in files) + (f" ({lost} replaced)" if there else "")

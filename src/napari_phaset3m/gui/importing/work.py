@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 from napari_phaset3m.errors import DataError, PhaseT3MError
 from napari_phaset3m.gui.controlled_job import WindowJob
 from napari_phaset3m.gui.importing.jobs import Imported, looked, picture_of, run_import
-from napari_phaset3m.gui.importing.target import target_of, written_files
+from napari_phaset3m.gui.importing.target import target_of, why_kept, written_files
 from napari_phaset3m.gui.series.loader import remember, suit_dark_field
 from napari_phaset3m.gui.widgets.field_words import in_import_words
 from napari_phaset3m.gui.widgets.numbers import parse_angles
@@ -201,6 +201,8 @@ class ImportWork(WindowJob):
         taken = {*self.paths, *(entry.file for entry in plan.images)} & set(written_files(self.target))
         if taken:
             return f"{taken.pop().name} is what is imported: save under another name"
+        if why := why_kept(self.target):
+            return why
         needed, there = self.memory()
         return "" if needed <= there else "It would not fit in the memory: bin or crop"
 

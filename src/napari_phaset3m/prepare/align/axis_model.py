@@ -256,11 +256,12 @@ class _Trials:
                 part = share.part(number, len(angles_deg))
                 yield from built(reference, f"Tilt axis at {angle:+.2f}°".replace("-", "−"), part)
                 losses, penalty = reference.objective()
+                by_angle = np.argsort(self._now.tilt_deg[reference.stage.solver.tilts], kind="stable")
                 shifts, defocus = self._found(reference, angle)
             finally:
                 reference.close()
             there = self._now.with_axis_angle(angle).replace(shifts_px=shifts, defocus_angstrom=defocus)
-            tried.append(Trial(angle, losses, penalty, there))
+            tried.append(Trial(angle, losses[by_angle], penalty, there))
             yield Progress("Tilt axis", part.at(1.0), detail(self.work))
             if self.work.finishing:
                 break
