@@ -57,24 +57,30 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_volume(path: Path) -> bool:
     from napari_phaset3m.io.napari_hooks import read_layers
+    from napari_phaset3m.io.says_volume import says_volume
     from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.volume import volume_format
 
     if volume_format(path) in (None, "tiff"):
         return False
+    if says_volume(path):
+        return True
     is_volume = bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
     if is_volume and volume_format(path) == "mrc":
         refused = read_raw(path).refused
-        if refused:  # angles lie beside it, so that it is a series
+        if refused:  # angles lie beside it, and nothing says that it is a volume
             raise refused[0]
     return is_volume
 
 
 def _describe_volume(path: Path) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.series import read_raw
+    from napari_phaset3m.io.sidecar import not_used
+    from napari_phaset3m.io.volume import load_volume, volume_format
 
     volume = load_volume(path)
+    notes = [not_used(error) for error in read_raw(path).refused] if volume_format(path) == "mrc" else []
     record = {
         "file": str(path),
         "kind": "volume (no tilt angles are stated)",
@@ -83,7 +89,7 @@ def _describe_volume(path: Path) -> dict[str, Any]:
         "origin_zyx_angstrom": volume.origin,
         "unit": volume.unit or None,
         "least_mean_most": [float(f(volume.data)) for f in (np.min, np.mean, np.max)],
-    }
+    } | ({"notes": notes} if notes else {})
     plain: dict[str, Any] = jsonable(record)
     return plain
 
