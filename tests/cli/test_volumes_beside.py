@@ -73,3 +73,46 @@ def test_as_many_angles_as_sections(capsys):
         Path(name).write_text("-20\n-10\n0\n10\n20\n30\n")
     assert _info(capsys, "a.rec", "--energy", "3e5")["n_tilt"] == 6
     assert _info(capsys, "b.mrc")["kind"].startswith("volume")
+
+
+_DEFOCI = "".join(f"{k} {k} 0.0 0.0 {500 + k}\n" for k in range(1, 4))
+_CTFFIND = "# Output from CTFFind version 4.1.14, run on 2024-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("b.defocus", _DEFOCI),
+        ("tilt.com", "InputProjections b.ali\nEXCLUDELIST 3\n"),
+        ("b_output.txt", "Done in 3 s\n"),
+    ],
+)
+@pytest.mark.parametrize("volume", ["b.rec", "b.mrc"])
+def test_what_an_import_reads_of_the_series_makes_no_series_of_its_volume(capsys, volume, name, text):
+    """The volume was refused, or listed as six tilts of which one is not used."""
+    _mrc("b.rec")
+    _written_by_a_run()
+    Path(name).write_text(text)
+    assert _info(capsys, volume)["kind"].startswith("volume")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_read"),
+    [
+        ("tilt.com", "InputProjections other_ali.mrc\nEXCLUDELIST 5-x\nOFFSET y\n", False),
+        ("tilt.com", "InputProjections s_ali.mrc\nEXCLUDELIST 5-x\n", True),
+        ("s_output.txt", "Loading 6 images\n1 2 3\n", False),
+        ("s_output.txt", _CTFFIND + "1 5000 5000 0 0 0.1 5\n", True),
+    ],
+)
+def test_files_of_others_beside_a_stack_are_passed_over(capsys, name, text, is_read):
+    """A .com of another stack, and any program's log, stopped ``info`` and ``convert`` of all stacks."""
+    _mrc("s.mrc")
+    Path("s.rawtlt").write_text("-20\n-10\n0\n10\n20\n30\n")
+    Path(name).write_text(text)
+    convert = ["convert", "s.mrc", "-o", "o.h5", "--energy", "3e5"]
+    for command in (["info", "s.mrc", "--energy", "3e5"], convert, [*convert, "--bin", "1"]):
+        assert main(command) == (2 if is_read else 0), command
+        assert (name in capsys.readouterr().err) == is_read
+    if not is_read:
+        assert load_series("o.h5").used.all()
