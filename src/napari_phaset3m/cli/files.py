@@ -28,12 +28,16 @@ def _show(record: dict[str, Any], as_json: bool) -> None:
 
 
 def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series
 
     if not given and _is_volume(path):
         return _describe_volume(path)
-    series = load_series(path, **given)
+    return _describe_series(path, load_series(path, **given))
+
+
+def _describe_series(path: Path, series: Any) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+
     defocus = series.defocus_angstrom
     record = {
         "file": str(path),
@@ -114,6 +118,11 @@ def _info(
         _show(_describe(series[0], given), as_json)
         return
     plan = importing.recognise(series, given, tolerance)
+    if import_table.loading_flag(given) and tolerance is None and not importing.is_mixture(series):
+        # A stack as it is converted: only what lies beside it asks for an import.
+        loaded = importing.import_series(plan, given, plan.config, quiet=True)
+        _show(_describe_series(series[0], loaded), as_json)
+        return
     check_plan(plan, None, importing.beside_plan(given), is_complete=False)
     plan = import_table.with_given(plan, given)
     if as_json:
