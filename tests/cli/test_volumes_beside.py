@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
+from napari_phaset3m.io.napari_hooks import read_layers
 from napari_phaset3m.io.series import load_series
 from napari_phaset3m.io.volume import Volume, save_volume
 
@@ -73,6 +74,7 @@ def test_as_many_angles_as_sections(capsys):
         Path(name).write_text("-20\n-10\n0\n10\n20\n30\n")
     assert _info(capsys, "a.rec", "--energy", "3e5")["n_tilt"] == 6
     assert _info(capsys, "b.mrc")["kind"].startswith("volume")
+    assert [layer[0].ndim for layer in read_layers(["a.rec", "b.mrc"])] == [4, 3], "as napari shows them"
 
 
 _DEFOCI = "".join(f"{k} {k} 0.0 0.0 {500 + k}\n" for k in range(1, 4))

@@ -114,11 +114,12 @@ def _info(
 
     given = overrides.collect(fields)
     importing.check_flags(series, {"tolerance": tolerance}, None, None)
-    if len(series) == 1 and tolerance is None and not importing.wants_import(series):
+    is_alone = len(series) == 1 and tolerance is None
+    if is_alone and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
     plan = importing.recognise(series, given, tolerance)
-    if import_table.loading_flag(given) and tolerance is None and not importing.is_mixture(series):
+    if import_table.loading_flag(given) and is_alone and not importing.is_mixture(series):
         # A stack as it is converted: only what lies beside it asks for an import.
         loaded = importing.import_series(plan, given, plan.config, quiet=True)
         _show(_describe_series(series[0], loaded), as_json)
