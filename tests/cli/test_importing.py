@@ -282,3 +282,28 @@ def test_a_stack_whose_angles_do_not_fit_is_no_volume(tmp_path, capsys, monkeypa
     Path("s.rawtlt").write_text("-10\n0\n10\n")
     assert main(["info", "s.mrc"]) == 2
     assert "s.rawtlt: angles: 3 angles for 4 images in s.mrc" in capsys.readouterr().err
+
+
+def test_a_defocus_beside_a_stack_hinders_no_flag_and_wins_over_the_name(tmp_path, capsys, monkeypatch):
+    """``--normalise`` was refused, and a defocus was asked about that is not of the name."""
+    monkeypatch.chdir(tmp_path)
+    with mrcfile.new("d1.mrc") as mrc:
+        mrc.set_data(RNG.uniform(90, 110, (3, 32, 48)).astype(np.float32))
+        mrc.set_image_stack()
+        mrc.voxel_size = 2.0
+    Path("d1.tlt").write_text("-10\n0\n10\n")
+    question = "--defocus: from the file names, nanometres assumed"
+    assert main(["info", "d1.mrc", "--energy", "3e5"]) == 0
+    assert question not in capsys.readouterr().out, "no import"
+    assert main(["info", "d1.mrc", "--tolerance", "0.3"]) == 0
+    assert question in capsys.readouterr().out
+    Path("d1.defocus").write_text("1 1 -10 -10 500\n2 2 0 0 510\n3 3 10 10 520\n")
+    assert main(["info", "d1.mrc"]) == 0
+    assert question not in capsys.readouterr().out
+    flags = ["--energy", "3e5", "--normalise", "vacuum", "--vacuum-intensity", "120"]
+    assert main(["info", "d1.mrc", "--json", *flags]) == 0
+    told = capsys.readouterr()
+    record = json.loads(told.out)
+    assert record["defocus_angstrom"] == [5100.0] and "nanometres assumed" not in told.err
+    assert main(["convert", "d1.mrc", "-o", "o.h5", *flags]) == 0
+    assert record["normalisation"] == load_series("o.h5").normalisation

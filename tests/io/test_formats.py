@@ -191,6 +191,14 @@ def test_every_format_opens_and_stays_as_it_is(tmp_path: Path, kind: str) -> Non
         (["m10.0", "m20.0"], None),  # minus, or a name
         (["film10.0", "film20.0"], [10.0, 20.0]),
         (["tilt-001", "tilt-002"], None),  # counters: the dash separates
+        (["tilt-3", "tilt-1", "tilt-2"], None),
+        (["tilt_-60", "tilt_-40", "tilt_-20", "tilt_-5"], [-60.0, -40.0, -20.0, -5.0]),  # one side only
+        (["tilt_-03", "tilt_-02"], [-3.0, -2.0]),
+        (["tilt-60", "tilt-40", "tilt-20"], [-60.0, -40.0, -20.0]),
+        (["deg-10", "deg-20"], [-10.0, -20.0]),
+        (["s -10deg", "s -20deg"], [-10.0, -20.0]),
+        (["s_-60", "s_-40"], [-60.0, -40.0]),
+        (["img-10", "img-20"], None),
     ],
 )
 def test_angles_in_names(names: list[str], angles: list[float] | None) -> None:

@@ -106,6 +106,34 @@ def test_pixels_that_are_no_squares_are_asked_for(tmp_path):
     assert asked == ["s.mrc: is 2 Å along x and 4 Å along y, and pixels must be squares"]
 
 
+@pytest.mark.parametrize(
+    ("words", "cell", "note"),
+    [
+        ({}, (40.0, 32.16), "pixels are not quite square: 2 x 2.01 A (x used)"),
+        ({}, (40.0, 32.01), None),
+        ({"my": 1}, (40.0, 2.0), None),
+        ({"my": 1}, (40.0, 32.0), "pixel size 2 A along x used; the header's along y, 32 A, is none that is "
+                                  "meant (my is 1)"),
+        ({}, (40.0, 40.0), "pixel size 2 A along x used; the header's along y, 2.5 A, is none that is meant "
+                           "(cell y is cell x)"),
+    ],
+)  # fmt: skip
+def test_pixels_that_a_header_states_carelessly_along_y_are_taken_along_x(tmp_path, words, cell, note):
+    """Those that differ by less than 1 % were taken without a note; the others were refused."""
+    stack = _stack(tmp_path / "s.mrc")
+    with mrcfile.open(stack, "r+") as mrc:
+        mrc.header.cella.x, mrc.header.cella.y = cell
+        for name, value in words.items():
+            mrc.header[name] = value
+    series = load_series(stack, tilt_deg=np.arange(6.0), energy_ev=3e5)
+    assert series.pixel_size_angstrom == 2
+    for notes in (series.metadata["notes"], look(stack).notes):
+        told = [n.removeprefix("s.mrc: ") for n in notes if "along y" in n or "not quite square" in n]
+        assert told == ([note] if note else [])
+    given = load_series(stack, tilt_deg=np.arange(6.0), energy_ev=3e5, pixel_size_angstrom=3.0)
+    assert given.pixel_size_angstrom == 3
+
+
 @pytest.mark.filterwarnings("error")
 def test_infinite_pixels_are_told_without_warnings(tmp_path):
     """The sum that finds them warned of an invalid value."""

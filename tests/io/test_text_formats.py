@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.aretomo import read_aln
 from napari_phaset3m.io.ctf_text import read_ctf_text
-from napari_phaset3m.io.imod import read_angles, read_com, read_defocus, read_xf
+from napari_phaset3m.io.imod import read_angles, read_defocus, read_xf
+from napari_phaset3m.io.imod_com import read_com
 from napari_phaset3m.io.text import check_count, read_text_file
 
 REAL = "real"

@@ -244,3 +244,44 @@ def test_detectors_of_one_scan_are_no_tilts(tmp_path):
     raw = read_vendor(tmp_path / "a.emd")
     assert raw.images.ndim == 2 or raw.images.shape[0] == 1
     assert any("2 other images in the file are left out" in note and "HAADFxx" in note for note in raw.notes)
+
+
+def _ncem(path, images):
+    """Berkeley's EMD of version 0.2, x first as HyperSpy writes it: a group for each image."""
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
+        for name, image in images.items():
+            group = file.create_group(f"data/{name}")
+            group.attrs["emd_group_type"] = 1
+            group["data"] = image.T
+            for number, size in enumerate(image.T.shape, 1):
+                axis = group.create_dataset(f"dim{number}", data=np.arange(size) * 0.2)
+                axis.attrs["name"], axis.attrs["units"] = "xy"[number - 1], "[n_m]"
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "angles"),
+    [
+        (["tilt_-10", "tilt_0", "tilt_10"], [0, 1, 2], [-10, 0, 10]),
+        (["tilt_-1", "tilt_-10", "tilt_1", "tilt_10"], [1, 0, 2, 3], [-10, -1, 1, 10]),  # names in names
+        (["image1", "image10", "image2"], [0, 2, 1], None),
+        (["img-001", "img-002"], [0, 1], None),
+    ],
+)
+def test_a_group_for_each_tilt_is_a_series(tmp_path, names, order, angles):
+    """All but one image were left out, as if they were of other detectors."""
+    images = RNG.uniform(1, 2, (len(names), 8, 12)).astype(np.float32)
+    _ncem(tmp_path / "n.emd", dict(zip(names, images, strict=True)))
+    raw = read_vendor(tmp_path / "n.emd")
+    np.testing.assert_array_equal(raw.images, images[order][:, ::-1])
+    assert raw.fields["pixel_size_angstrom"] == 2.0
+    found = raw.fields.get("tilt_deg")
+    assert (None if found is None else found.tolist()) == angles
+
+
+def test_groups_whose_names_do_not_tell_a_series_are_refused(tmp_path):
+    """The first was taken."""
+    images = RNG.uniform(1, 2, (3, 8, 12)).astype(np.float32)
+    _ncem(tmp_path / "n.emd", dict(zip(("BF", "HAADF", "tilt_10"), images, strict=True)))
+    with pytest.raises(DataError, match=r"n\.emd: holds 3 images of other names \(BF, HAADF, tilt_10\)"):
+        read_vendor(tmp_path / "n.emd")

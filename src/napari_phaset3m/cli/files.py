@@ -28,12 +28,16 @@ def _show(record: dict[str, Any], as_json: bool) -> None:
 
 
 def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    from napari_phaset3m.io.provenance import jsonable
     from napari_phaset3m.io.series import load_series
 
     if not given and _is_volume(path):
         return _describe_volume(path)
-    series = load_series(path, **given)
+    return _describe_series(path, load_series(path, **given))
+
+
+def _describe_series(path: Path, series: Any) -> dict[str, Any]:
+    from napari_phaset3m.io.provenance import jsonable
+
     defocus = series.defocus_angstrom
     record = {
         "file": str(path),
@@ -57,24 +61,30 @@ def _describe(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_volume(path: Path) -> bool:
     from napari_phaset3m.io.napari_hooks import read_layers
+    from napari_phaset3m.io.says_volume import says_volume
     from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.volume import volume_format
 
     if volume_format(path) in (None, "tiff"):
         return False
+    if says_volume(path):
+        return True
     is_volume = bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
     if is_volume and volume_format(path) == "mrc":
         refused = read_raw(path).refused
-        if refused:  # angles lie beside it, so that it is a series
+        if refused:  # angles lie beside it, and nothing says that it is a volume
             raise refused[0]
     return is_volume
 
 
 def _describe_volume(path: Path) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
-    from napari_phaset3m.io.volume import load_volume
+    from napari_phaset3m.io.series import read_raw
+    from napari_phaset3m.io.sidecar import not_used
+    from napari_phaset3m.io.volume import load_volume, volume_format
 
     volume = load_volume(path)
+    notes = [not_used(error) for error in read_raw(path).refused] if volume_format(path) == "mrc" else []
     record = {
         "file": str(path),
         "kind": "volume (no tilt angles are stated)",
@@ -83,7 +93,7 @@ def _describe_volume(path: Path) -> dict[str, Any]:
         "origin_zyx_angstrom": volume.origin,
         "unit": volume.unit or None,
         "least_mean_most": [float(f(volume.data)) for f in (np.min, np.mean, np.max)],
-    }
+    } | ({"notes": notes} if notes else {})
     plain: dict[str, Any] = jsonable(record)
     return plain
 
@@ -104,10 +114,16 @@ def _info(
 
     given = overrides.collect(fields)
     importing.check_flags(series, {"tolerance": tolerance}, None, None)
-    if len(series) == 1 and tolerance is None and not importing.wants_import(series):
+    is_alone = len(series) == 1 and tolerance is None
+    if is_alone and not importing.wants_import(series):
         _show(_describe(series[0], given), as_json)
         return
     plan = importing.recognise(series, given, tolerance)
+    if import_table.loading_flag(given) and is_alone and not importing.is_mixture(series):
+        # A stack as it is converted: only what lies beside it asks for an import.
+        loaded = importing.import_series(plan, given, plan.config, quiet=True)
+        _show(_describe_series(series[0], loaded), as_json)
+        return
     check_plan(plan, None, importing.beside_plan(given), is_complete=False)
     plan = import_table.with_given(plan, given)
     if as_json:

@@ -13,6 +13,11 @@ from napari_phaset3m.errors import ConfigError
 _LOADING = ("counts", "normalise", "vacuum_intensity", "intensity_offset", "mtf")
 
 
+def loading_flag(given: Mapping[str, Any]) -> str | None:
+    """The first name of what is given that says how images are loaded; None without."""
+    return next((name for name in _LOADING if name in given), None)
+
+
 def with_given(plan: Any, given: Mapping[str, Any]) -> Any:
     """The plan with what flags give in place of the files'.
 
@@ -23,7 +28,7 @@ def with_given(plan: Any, given: Mapping[str, Any]) -> Any:
     """
     from napari_phaset3m.io.import_plan import FIELDS_OF_PLAN, WHOLE
 
-    idle = next((name for name in _LOADING if name in given), None)
+    idle = loading_flag(given)
     if idle is not None:
         raise ConfigError(f"{idle}: info loads no images of an import. Give it to phaset3m convert")
     whole = {name: value for name, value in given.items() if name in (*WHOLE, *FIELDS_OF_PLAN)}

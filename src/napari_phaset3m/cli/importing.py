@@ -61,17 +61,20 @@ PlanFile = Annotated[
 
 
 def wants_import(paths: Sequence[Path]) -> bool:
-    """Whether files need recognising: a folder, an mdoc, a movie, single images, text beside images."""
+    """Whether files need recognising: of what kinds they are, or text beside images is read by an import."""
     from napari_phaset3m.io.import_beside import read_by_imports
 
     plain = (".h5", ".hdf5", ".toml")
     if len(paths) == 1 and paths[0].suffix.lower() in plain:
         return False
+    return is_mixture(paths) or any(path.is_file() and read_by_imports(path) for path in paths)
+
+
+def is_mixture(paths: Sequence[Path]) -> bool:
+    """Whether files are a folder, an mdoc, a movie, single images, or named with text: no plain stack."""
     kinds = {path.suffix.lower() for path in paths}
     needs = {".mdoc", ".idoc", ".eer", ".tlt", ".rawtlt", ".defocus", ".txt", ".com", ".xf", ".aln"}
     needs |= {".xtilt", ".tltxf"}
-    if any(path.is_file() and read_by_imports(path) for path in paths):
-        return True
     if any(os.path.isdir(path) and path.suffix.lower() != ".zarr" for path in paths) or kinds & needs:
         return True
     return len(paths) > 1 and bool(kinds & {".dm3", ".dm4", ".ser", ".emd"})

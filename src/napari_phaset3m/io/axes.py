@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MOST_UNEQUAL
+from napari_phaset3m.io.limits import MOST_UNEQUAL, not_quite_square
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.tiff import ANGSTROM
 
@@ -58,5 +58,4 @@ def _take_pixel(raw: RawSeries, scales: Sequence[float]) -> None:
         raw.unusable["pixel_size_angstrom"] = error
         return
     raw.fields["pixel_size_angstrom"] = float(f"{x:.6g}")
-    if max(scales) > 1.001 * min(scales):
-        raw.notes.append(f"pixels are not quite square: {x:.4g} x {y:.4g} A (x used)")
+    raw.notes += not_quite_square(y, x)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -54,6 +55,15 @@ class CtfText:
     energy_ev: float | None = None
     spherical_aberration_angstrom: float | None = None
     amplitude_contrast: float | None = None
+
+
+def is_ctffind(path: Path) -> bool:
+    """Whether there is such a file, with CTFFIND's first line: ``# Output from CTFFind version ...``."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        first = stream.readline(200)
+    return first.startswith(b"#") and b"ctffind" in first.lower()
 
 
 def read_ctf_text(path: str | os.PathLike[str]) -> CtfText:

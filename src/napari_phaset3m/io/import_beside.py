@@ -13,16 +13,20 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.aretomo import read_aln
-from napari_phaset3m.io.imod import ComFile, read_angles, read_com, read_xf
+from napari_phaset3m.io.ctf_text import is_ctffind
+from napari_phaset3m.io.imod import read_angles, read_xf
+from napari_phaset3m.io.imod_com import com_stack, read_com
 from napari_phaset3m.io.import_angles import for_foci
 from napari_phaset3m.io.import_ctf import take_defocus
 from napari_phaset3m.io.import_focus import Candidate
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_plan import ImportPlan
+from napari_phaset3m.io.says_volume import says_volume
 from napari_phaset3m.io.sidecar import ANGLES, TILTS, not_used, or_give, without_angles
 from napari_phaset3m.io.text import check_count
 
-_CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt", "_output.txt")
+_CTF_NAMES = ("_CTF.txt", "_ctf.txt", "_diagnostic_output.txt")
+_OUTPUT = "_output.txt"
 _NAMELESS = "does not name its stack (InputProjections)"
 #: Files that hold alignments.
 ALIGNMENTS = (".xf", ".tltxf", ".aln")
@@ -35,13 +39,9 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
     asked about, and refused on loading where nothing else is given.
     """
     result = list(rows)
-    for file in (stack.with_suffix(".defocus"), *(stack.with_name(stack.stem + end) for end in _CTF_NAMES)):
-        if file.is_file():
-            with _asking(
-                found, "defocus_angstrom", "the defocus: defocus_angstrom=... in Python or --defocus"
-            ):
-                result = take_defocus(file, result, found)
-            break
+    for file in _ctf_beside(stack)[:1]:
+        with _asking(found, "defocus_angstrom", "the defocus: defocus_angstrom=... in Python or --defocus"):
+            result = take_defocus(file, result, found)
     for suffix in ALIGNMENTS:
         file = stack.with_suffix(suffix)
         if file.is_file() and file != stack:
@@ -54,26 +54,33 @@ def apply_beside(stack: Path, rows: Sequence[Candidate], found: Found) -> list[C
 
 
 def read_by_imports(stack: Path) -> tuple[Path, ...]:
-    """Files beside a stack that only an import reads: defoci, and a tilt.com that changes something."""
-    names = (stack.with_suffix(".defocus"), *(stack.with_name(stack.stem + end) for end in _CTF_NAMES))
-    found = [file for file in names if file.is_file()]
+    """Files beside a stack that only an import reads: defoci, and a tilt.com that changes something.
+
+    None is of a volume, which bears the name of its stack.
+    """
+    if says_volume(stack):
+        return ()
+    found = _ctf_beside(stack)
     com = stack.with_name("tilt.com")
     if com.is_file() and stack.suffix.lower() != ".ali":
         try:
-            read = read_com(com)
+            if _is_of(com_stack(com), stack):
+                read = read_com(com)
+                found += [com] if read.excluded or read.offset_deg else []
         except DataError:
-            return (*found, com)  # the import tells why
-        if _is_of(read, stack) and (read.excluded or read.offset_deg):
-            found.append(com)
+            found.append(com)  # the import tells why
     return tuple(found)
 
 
-def _is_of(com: ComFile, stack: Path) -> bool:
-    return _input_stem(com) in (stack.stem, f"{stack.stem}_ali")
+def _ctf_beside(stack: Path) -> list[Path]:
+    """Fits of the CTF that bear the stack's name; an ``_output.txt`` may be any program's."""
+    names = [stack.with_suffix(".defocus"), *(stack.with_name(stack.stem + end) for end in _CTF_NAMES)]
+    output = stack.with_name(stack.stem + _OUTPUT)
+    return [file for file in names if file.is_file()] + [output] * is_ctffind(output)
 
 
-def _input_stem(com: ComFile) -> str:
-    return Path((com.input_file or "").replace("\\", "/")).stem
+def _is_of(name: str, stack: Path) -> bool:
+    return name in (stack.stem, f"{stack.stem}_ali")
 
 
 @contextmanager
@@ -88,12 +95,12 @@ def _asking(found: Found, field: str, what: str) -> Iterator[None]:
 
 def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -> list[Candidate]:
     """Views that tilt.com of this stack leaves out are not used; its OFFSET is added to all tilts at last."""
-    read = read_com(com)
-    name = _input_stem(read)
-    if not _is_of(read, stack):
+    name = com_stack(com)
+    if not _is_of(name, stack):
         whose = f"is of {name}, not of {stack.name}" if name else _NAMELESS
         found.note(f"{com.name} {whose}: not used")
         return list(rows)
+    read = read_com(com)
     if read.excluded and read.excluded[-1] >= len(rows):
         raise DataError(
             f"leaves out view {read.excluded[-1] + 1} of {len(rows)}", path=com, field="EXCLUDELIST",
@@ -205,7 +212,7 @@ def _fits(file: Path) -> str:
 
 
 def _take_given_com(file: Path, found: Found) -> None:
-    if not read_com(file).input_file:
+    if not com_stack(file):
         raise DataError(_NAMELESS, path=file, remedy="Is it the tilt.com of this stack?")
     found.candidates = _take_com(file, found.candidates[0].entry.file, found.candidates, found)
 

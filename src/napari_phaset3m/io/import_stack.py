@@ -126,10 +126,12 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
         rows.append(_fill(base, raw, section, parts.defocus_angstrom, number))
     if series is not None and mdoc is not None:
         rows = _with_movies(rows, series, mdoc)
-    if parts.defocus_angstrom is not None and rows[0].entry.defocus_angstrom == abs(parts.defocus_angstrom):
+    rows = apply_beside(path, rows, found)  # a fit wins over the name
+    of_name = None if parts.defocus_angstrom is None else abs(parts.defocus_angstrom)
+    if of_name is not None and all(row.entry.defocus_angstrom == of_name for row in rows):
         unit = "" if parts.is_unit_stated else ", nanometres assumed"
         found.ask("defocus_angstrom", f"from the file names{unit}, taken as underfocus")
-    found.candidates += apply_beside(path, rows, found)
+    found.candidates += rows
 
 
 def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | None:

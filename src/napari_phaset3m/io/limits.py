@@ -17,6 +17,8 @@ MEMORY_SHARE = 0.8
 MAX_SECTIONS = 1_000_000
 #: Pixels count as squares up to this difference of their edges; headers are rounded.
 MOST_UNEQUAL = 0.01
+#: By so large a part, and more, is told.
+_UNEQUAL = 0.001
 
 
 #: Names of limit, use and reclaimable cache in the two versions of control groups.
@@ -158,3 +160,10 @@ def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
                 if field == "tilt_series"
                 else "Replace them with numbers",
             )
+
+
+def not_quite_square(y_angstrom: float, x_angstrom: float) -> list[str]:
+    """The note on pixels whose lengths along y and x differ a little; none where they do not."""
+    if max(y_angstrom, x_angstrom) <= (1 + _UNEQUAL) * min(y_angstrom, x_angstrom):
+        return []
+    return [f"pixels are not quite square: {x_angstrom:.4g} x {y_angstrom:.4g} A (x used)"]

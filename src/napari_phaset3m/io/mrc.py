@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, nbytes
+from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, nbytes, not_quite_square
 from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import Sidecar, look_beside
@@ -39,6 +39,8 @@ class MrcHeader:
     is_default_pixel: bool = False
     #: Why its pixel size is none.
     pixel_refused: DataError | None = None
+    #: What to tell of it where it is used.
+    pixel_notes: list[str] = field(default_factory=list)
 
 
 def read_header(path: str | Path) -> MrcHeader:
@@ -68,18 +70,8 @@ def read_header(path: str | Path) -> MrcHeader:
             problem = f"is truncated: {nz} x {ny} x {nx} values need {wanted} bytes, the file has {size}"
             raise DataError(problem, path=path, field="data", remedy=_AGAIN)
         extra = stream.read(extended)
-    pixel, upright = _pixel(words, reals, 0), _pixel(words, reals, 1)
-    header = MrcHeader(shape, dtype, _HEADER + extended, pixel, _origin(reals), _labels(block, words))
-    header.is_default_pixel = pixel == 1.0  # what programs write when they know none
-    problem = ""
-    if pixel is not None and not 0 < pixel < np.inf:
-        problem = f"is {pixel:g}, but must be positive"
-    elif pixel is not None and upright is not None and not abs(upright / pixel - 1) <= MOST_UNEQUAL:
-        problem = f"is {pixel:g} Å along x and {upright:g} Å along y, and pixels must be squares"
-    if problem:
-        remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
-        header.pixel_refused = DataError(problem, path=path, field="pixel_size", remedy=remedy)
-        header.pixel_size_angstrom = None
+    header = MrcHeader(shape, dtype, _HEADER + extended, None, _origin(reals), _labels(block, words))
+    _take_pixel(header, words, reals, path)
     header.tilt_axis_angle_deg = next((a for t in header.labels if (a := axis_angle(t)) is not None), None)
     _read_extended(header, block, extra, order)
     return header
@@ -150,6 +142,30 @@ def _pixel(words: np.ndarray, reals: np.ndarray, axis: int) -> float | None:
     return float(f"{cell / count:.6g}")
 
 
+def _take_pixel(header: MrcHeader, words: np.ndarray, reals: np.ndarray, path: str | Path) -> None:
+    """The pixel size along x, with what the header says of the one along y."""
+    pixel, upright = _pixel(words, reals, 0), _pixel(words, reals, 1)
+    header.is_default_pixel = pixel == 1.0  # what programs write when they know none
+    problem = ""
+    if pixel is not None and not 0 < pixel < np.inf:
+        problem = f"is {pixel:g}, but must be positive"
+    elif pixel is not None and upright is not None:
+        # Programs that know of x alone write so.
+        careless = "my is 1" if words[8] == 1 else "cell y is cell x" if reals[11] == reals[10] else ""
+        if abs(upright / pixel - 1) <= MOST_UNEQUAL:
+            header.pixel_notes = not_quite_square(upright, pixel)
+        elif careless and upright > 0:
+            along_y = f"the header's along y, {upright:g} A, is none that is meant ({careless})"
+            header.pixel_notes = [f"pixel size {pixel:g} A along x used; {along_y}"]
+        else:
+            problem = f"is {pixel:g} Å along x and {upright:g} Å along y, and pixels must be squares"
+    if problem:
+        remedy = "Give pixel_size_angstrom=... in Python or --pixel-size (angstrom)"
+        header.pixel_refused = DataError(problem, path=path, field="pixel_size", remedy=remedy)
+        return
+    header.pixel_size_angstrom = pixel
+
+
 def _origin(reals: np.ndarray) -> tuple[float, float, float]:
     x, y, z = (float(v) if np.isfinite(v) else 0.0 for v in reals[49:52])
     return z, y, x
@@ -196,6 +212,7 @@ def _apply_fei(header: MrcHeader, tilts: np.ndarray, pixel_m: float, voltage: fl
         header.tilt_deg = tilts
     if 1e-13 < pixel_m < 1e-5:
         header.pixel_size_angstrom = float(f"{pixel_m * 1e10:.6g}")
+        header.pixel_refused, header.pixel_notes = None, []
         header.is_default_pixel = False
     if 1e3 < voltage < 1e7:
         header.energy_ev = float(voltage)
@@ -246,9 +263,11 @@ def _choose_pixel(raw: RawSeries, header: MrcHeader, beside: Sidecar) -> None:
     pixel = header.pixel_size_angstrom
     if (pixel is None or header.is_default_pixel) and beside.pixel_size_angstrom is not None:
         pixel = beside.pixel_size_angstrom
-    elif header.is_default_pixel:
-        raw.notes.append(
-            "pixel size of exactly 1 A in the header, which many programs write when they know none"
-        )
+    else:
+        if header.is_default_pixel:
+            raw.notes.append(
+                "pixel size of exactly 1 A in the header, which many programs write when they know none"
+            )
+        raw.notes += header.pixel_notes
     if pixel is not None:
         raw.fields["pixel_size_angstrom"] = pixel

@@ -54,13 +54,15 @@ def _is_volume(path: Path) -> bool:
 
 
 def _read_one(path: Path) -> LayerData:
+    from napari_phaset3m.io.says_volume import says_volume
     from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.volume import load_volume
 
     if _is_volume(path):
         return volume_layer(load_volume(path), path.name)
     raw = read_raw(path)
-    if raw.metadata.get("format") == "mrc" and raw.fields.get("tilt_deg") is None and raw.images.shape[0] > 1:
+    is_mrc_stack = raw.metadata.get("format") == "mrc" and raw.images.shape[0] > 1
+    if is_mrc_stack and (raw.fields.get("tilt_deg") is None or says_volume(path)):
         return volume_layer(
             load_volume(path, voxel_size_angstrom=raw.fields.get("pixel_size_angstrom", 1.0)), path.name
         )

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -148,20 +148,39 @@ def angles_from_names(names: Sequence[str]) -> np.ndarray | None:
         names = [_LETTER.sub(lambda m: "-" if m[1] in "mM" else "+", name) for name in names]
     marked = [_MARKED.search(name) for name in names]
     if all(marked):
-        told = [m.group(1) or m.group(2) for m in marked if m]
-        counted = len(told) > 1 and all(text[0] == "-" and "." not in text for text in told)
-        return None if counted else np.array([float(text) for text in told])
-    found = [_NUMBER.findall(name) for name in names]
+        told = [_Number.of(m, 1 if m.group(1) else 2) for m in marked if m]
+        counted = all(number.may_be_dash for number in told) and _are_counters([n.text for n in told])
+        return None if counted else np.array([float(number.text) for number in told])
+    found = [[_Number.of(m) for m in _NUMBER.finditer(name)] for name in names]
     if not all(found):
         return None
-    last = [numbers[-1] for numbers in found]
     # "img-001" ... "img-060": the dash separates.
-    if len(names) > 1 and all(text[0] == "-" and "." not in text for text in last):
+    if len(names) > 1 and all(numbers[-1].may_be_dash for numbers in found):
         return None
+    last = [numbers[-1].text for numbers in found]
     values = np.array([float(text) for text in last])
     if not any(text[0] in "+-" or "." in text for text in last) or np.abs(values).max() > 180:
         return None
     return values
+
+
+class _Number(NamedTuple):
+    """A number in a name, and whether its minus may be a dash: after ``_``, a blank or ``=`` it is a sign."""
+
+    text: str
+    may_be_dash: bool
+
+    @classmethod
+    def of(cls, match: re.Match[str], group: int = 0) -> _Number:
+        text, before = match[group], match.string[: match.start(group)][-1:]
+        return cls(text, text[0] == "-" and "." not in text and before not in ("_", " ", "="))
+
+
+def _are_counters(numbers: Sequence[str]) -> bool:
+    """Whether numbers with a dash before them are padded with zeros (-001), or follow each other by 1."""
+    values = sorted(int(text[1:]) for text in numbers)
+    is_padded = any(len(text) > 2 and text[1] == "0" for text in numbers)
+    return len(values) > 1 and (is_padded or values == list(range(values[0], values[0] + len(values))))
 
 
 def read_folder(path: str | Path) -> RawSeries:

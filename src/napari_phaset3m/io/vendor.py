@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from napari_phaset3m.io.axes import apply_axes, is_spectra
 from napari_phaset3m.io.h5safe import check_tree
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory
 from napari_phaset3m.io.raw import RawSeries
+from napari_phaset3m.io.tiff import angles_from_names
 
 VENDOR_SUFFIXES = (".dm3", ".dm4", ".emd", ".ser")
 _KEEP = 4_000_000
+#: A title with its number at the end, of whatever sign: ``tilt_-10``, ``tilt_m10``, ``image 3``, ``t10deg``.
+_NUMBERED = re.compile(r"(.*?)[-+mpMP]?(\d+(?:\.\d+)?)(?: ?deg)?", re.DOTALL)
 
 
 def read_vendor(path: str | Path) -> RawSeries:
@@ -39,15 +43,19 @@ def read_vendor(path: str | Path) -> RawSeries:
         shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals[:4]) or "nothing"
         what = ", spectra" if any(is_spectra(s["axes"]) for s in signals) else ""
         raise DataError(f"holds no real images (found {shapes}{what})", path=path)
-    chosen = _same_kind(images)
+    chosen = _same_kind(images, found)
     data = _pixels(chosen, found)
     raw = RawSeries(found, data, metadata={"format": found.suffix.lower().lstrip(".")})
     others = len(images) - len(chosen)
     if others:
-        names = dict.fromkeys(Tags(signal).text("General", "title") for signal in images)
+        names = dict.fromkeys(map(_title, images))
         raw.notes.append(f"{others} other images in the file are left out ({', '.join(names)} are there)")
     _calibrations(raw, chosen[0])
     _instrument(raw, [Tags(signal) for signal in chosen])
+    angles = angles_from_names(list(map(_title, chosen))) if len(chosen) > 1 else None
+    if angles is not None and "tilt_deg" not in raw.fields:
+        raw.fields["tilt_deg"] = angles
+        raw.notes.append("tilt angles from the names of the images in the file")
     return raw
 
 
@@ -66,7 +74,8 @@ def _open(path: Path) -> list[dict[str, Any]]:
             if suffix in (".dm3", ".dm4"):
                 return list(digitalmicrograph.file_reader(str(path), lazy=True))
             if suffix == ".emd":
-                return list(emd.file_reader(str(path), lazy=True, select_type="images"))
+                # Else it would put tilt_1 and tilt_10 into one stack, as one name is in the other.
+                return list(emd.file_reader(str(path), lazy=True, select_type="images", stack_group=False))
             return list(tia.file_reader(str(path), lazy=True))
     except Exception as error:  # readers of damaged files raise nearly anything
         raise _damaged(path, error) from None
@@ -86,17 +95,38 @@ def _is_image(signal: Mapping[str, Any]) -> bool:
     return data.ndim in (2, 3) and np.dtype(data.dtype).kind in "fiub" and 0 not in data.shape
 
 
-def _same_kind(images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The largest image, and all others of its shape and name when they are single images (SER series).
+def _same_kind(images: Sequence[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The largest image, and all others of its shape that belong to it when they are single images.
 
-    Detectors and elements of one scan have names of their own: these are no tilts.
+    Titles of Velox are detectors and elements of one scan, which are no tilts. Elsewhere (groups of an NCEM
+    file, images of a DM file) those of a series are all alike, or differ in their number alone.
+
+    Raises
+    ------
+    DataError
+        Titles do not tell whether they are a series.
     """
     largest = max(images, key=lambda signal: int(np.prod(signal["data"].shape, dtype=float)))
     if largest["data"].ndim == 3:
         return [largest]
-    kinds = [(signal["data"].shape, Tags(signal).text("General", "title")) for signal in images]
-    wanted = next(kind for signal, kind in zip(images, kinds, strict=True) if signal is largest)
-    return [signal for signal, kind in zip(images, kinds, strict=True) if kind == wanted]
+    alike = [signal for signal in images if signal["data"].shape == largest["data"].shape]
+    titles = [_title(signal) for signal in alike]
+    if len(set(titles)) == 1:
+        return alike
+    if any(Tags(signal).find("Core", "MetadataDefinitionVersion") for signal in alike):
+        return [s for s, title in zip(alike, titles, strict=True) if title == _title(largest)]
+    numbers = [_NUMBERED.fullmatch(title) for title in titles]
+    if len({match[1] if match else title for match, title in zip(numbers, titles, strict=True)}) > 1:
+        raise DataError(f"holds {len(alike)} images of other names ({', '.join(dict.fromkeys(titles))}), "
+                        "and nothing tells whether they are one series", path=path,
+                        remedy="Save those of the series as a file of their own, or number them")  # fmt: skip
+    angles = angles_from_names(titles)
+    order = [float(match[2]) for match in numbers if match] if angles is None else angles
+    return [alike[k] for k in np.argsort(order, kind="stable")]
+
+
+def _title(signal: Mapping[str, Any]) -> str:
+    return Tags(signal).text("General", "title")
 
 
 def _pixels(signals: Sequence[Mapping[str, Any]], path: Path) -> Any:

@@ -62,6 +62,11 @@ def read_mrc_volume(path: Path, lazy: bool = False) -> Read:
     return (data if lazy else _real(data, path)), header.pixel_size_angstrom, rest
 
 
+def is_volume_label(label: str) -> bool:
+    """Whether a label of an MRC header is the one that :func:`write_mrc_volume` writes."""
+    return label.startswith(_PROGRAM) and f" {_UNIT_LABEL}" in f"{label} "
+
+
 def write_mrc_volume(volume: Any, path: Path, record: dict[str, Any]) -> None:
     """MRC2014 mode 2 with voxel size, origin and labels."""
     import mrcfile
