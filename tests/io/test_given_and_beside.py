@@ -211,11 +211,31 @@ def test_what_some_sections_of_an_mdoc_lack_is_told(tmp_path):
         text += f"[ZValue = {k}]\nTiltAngle = {10 * k}\nExposureDose = {0 if k == 2 else 2}\n"
         text += "" if k in (1, 4) else "TargetDefocus = -2\n"
     (tmp_path / "s.mrc.mdoc").write_text(text)
-    told = {question.field: question.text for question in look(stack).questions}
-    assert told["dose"] == "s.mrc.mdoc: section 2 of 6 (from 0) states no dose: taken of none"
-    assert told["defocus_angstrom"].endswith(
-        "section 1 and 1 more of 6 (from 0) states no TargetDefocus: taken of none"
+
+    def told(text: str) -> tuple[list[str], list[str]]:
+        (tmp_path / "s.mrc.mdoc").write_text(text)
+        plan = look(stack)
+        asked = [q.text for q in plan.questions if q.field in ("dose", "defocus_angstrom")]
+        return [text.removeprefix("s.mrc.mdoc: ") for text in asked], list(plan.notes)
+
+    assert told(text)[0] == [
+        "section 2 of 6 (from 0) states no dose, so no section's dose is taken",
+        "section 1 and 1 more of 6 (from 0) state no TargetDefocus, so no section's TargetDefocus is taken",
+    ]
+    # What stands in for it is taken: nothing more is asked.
+    better = text.replace("TiltAngle", "CtfFind = -2.1\nDoseRate = 8\nExposureTime = 1\nTiltAngle")
+    asked, notes = told("PixelSpacing = 2\nBinning = 1\n" + better)
+    assert asked == [
+        "estimated as DoseRate x ExposureTime, 2 to 2 e/Å² at the camera, behind the specimen; "
+        "ExposureDose is missing in section 2 of 6 (from 0)"
+    ]
+    assert any("defocus from CtfFind" in note for note in notes)
+    asked, notes = told(
+        better.replace("CtfFind = -2.1", "TargetDefocus = -2", 1).replace("ExposureDose", "X")
     )
+    assert asked[0] == "section 0 of 6 (from 0) states no CtfFind, so no section's CtfFind is taken"
+    nominal = better.replace("CtfFind = -2.1\n", "", 1).replace("TiltAngle", "TargetDefocus = -2\nTiltAngle")
+    assert any(note.endswith("; CtfFind is missing in section 0 of 6 (from 0)") for note in told(nominal)[1])
     (tmp_path / "s.mrc.mdoc").write_text(text.replace("TiltAngle = ", "TiltAngle = 4000"))
     with pytest.raises(DataError, match="TiltAngle: is missing or no angle in section 0 and 5 more of 6"):
         look(stack)
