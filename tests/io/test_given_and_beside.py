@@ -149,9 +149,23 @@ def test_numbers_with_a_decimal_comma_in_an_mdoc_are_told_and_not_read(tmp_path)
     assert told["pixel_size_angstrom"] == f"s.mrc.mdoc: PixelSpacing = 3,5 {alone}"
     assert told["tilt_axis_angle_deg"] == f"s.mrc.mdoc: the angle in the title {alone}"
     assert told["dose"].startswith(f"s.mrc.mdoc: ExposureDose = 2,5 {more}") and len(told) == 4
-    with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
-        load(look(stack))
-    assert any("ExposureDose = 2,5" in note for note in load_series(stack, energy_ev=3e5).metadata["notes"])
+    assert [q.field for q in look(stack).questions].count("tilt_axis_angle_deg") == 1, "asked once"
+    axis, energy = {"tilt_axis_angle_deg": 85.3}, {"energy_ev": 3e5}
+    for read in (lambda **given: load(look(stack), **given), lambda **given: load_series(stack, **given)):
+        with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
+            read(**axis)
+        said = (
+            r"s\.mrc\.mdoc: .*the angle in the title has a decimal comma .*Write a point.*--tilt-axis-angle"
+        )
+        with pytest.raises(DataError, match=said):
+            read(**energy)  # loaded unturned: 85 degrees off
+        assert read(**axis, **energy).tilt_axis_angle_deg == 85.3
+    notes = load_series(stack, **energy, **axis).metadata["notes"]
+    assert any("ExposureDose = 2,5" in note for note in notes)
+    stack.rename(tmp_path / "s.ali")  # its axis lies along y already, whatever the title says
+    (tmp_path / "s.ali.mdoc").write_text(_COMMAS + rows)
+    assert load_series(tmp_path / "s.ali", **energy).tilt_axis_angle_deg == 0
+    (tmp_path / "s.ali").rename(stack)
     (tmp_path / "s.mrc.mdoc").write_text((_COMMAS + rows).replace(",", "."))
     assert not any("comma" in q.text for q in look(stack).questions)
     assert load(look(stack)).energy_ev == 3e5

@@ -133,7 +133,28 @@ def _read_one(path: PathLike) -> RawSeries:
         raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
     raw = stacks[suffix](found)
     raw.stacks = (found,) if raw.images.ndim < 4 else ()  # else no section is an image
+    if suffix in (*_MRC, ".tif", ".tiff") and raw.stacks:
+        _refuse_commas(raw)
     return raw
+
+
+def _refuse_commas(raw: RawSeries) -> None:
+    """What the mdoc beside a stack states with a decimal comma, and nothing else states, cannot be used."""
+    from napari_phaset3m.io.mdoc import read_mdoc
+    from napari_phaset3m.io.mdoc_commas import refusals
+    from napari_phaset3m.io.sidecar import mdoc_beside
+
+    mdoc, _ = mdoc_beside(raw.path)
+    if mdoc is None:
+        return
+    try:
+        found = refusals(mdoc, read_mdoc(mdoc))
+    except DataError:
+        return  # damaged: refused with the angles
+    if raw.tilt_axis_angle_deg is not None or raw.path.suffix.lower() in (".ali", ".rec"):
+        found.pop("tilt_axis_angle_deg", None)  # stated in the header, or along y already
+    lacking = {name: error for name, error in found.items() if raw.fields.get(name) is None}
+    raw.unusable = {**lacking, **raw.unusable}
 
 
 def _stack_beside(path: Path) -> Path:
