@@ -76,12 +76,22 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     return assemble(raw, overrides)
 
 
+#: Said of what only an import reads.
+_LEFT = "lies beside and is not used: an import reads it"
+
+
+def told_left_beside(series: TiltFocalSeries) -> list[str]:
+    """Notes of a series that was opened as a stack on what lies beside it; none of one that was saved."""
+    if Path(str(series.metadata.get("source", ""))).suffix.lower() in (".h5", ".hdf5", ".toml"):
+        return []  # told when it was made
+    return [note for note in series.metadata.get("notes", ()) if _LEFT in note]
+
+
 def _left_beside(stack: Path) -> list[str]:
     """Notes on what lies beside a stack and is not read here."""
     from napari_phaset3m.io.import_beside import read_by_imports
 
-    return [f"{file.name} lies beside and is not used: an import reads it (phaset3m convert)"
-            for file in read_by_imports(stack)]  # fmt: skip
+    return [f"{file.name} {_LEFT} (phaset3m convert)" for file in read_by_imports(stack)]
 
 
 def _needs_import(path: Path) -> bool:
