@@ -267,9 +267,34 @@ def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatc
     Path("s.rawtlt").write_text("-10\n0\n10\n20\n")
     Path("tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
     assert main(["info", "s.mrc"]) == 0
-    assert "1 views are not used, as tilt.com leaves them out" in capsys.readouterr().out
+    assert "1 view is not used, as tilt.com leaves it out" in capsys.readouterr().out
     assert main(["convert", "s.mrc", "-o", "s.h5", "--energy", "3e5"]) == 0
     assert load_series("s.h5").used[:, 0].tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "prepare s.mrc -o p.h5 --outliers",
+        "align s.mrc -o a.h5 --stages coarse",
+        "reconstruct s.mrc -o v.mrc --method sirt --iterations 1",
+    ],
+)
+def test_a_com_that_only_an_import_reads_is_told_on_stderr(tmp_path, capsys, monkeypatch, command):
+    """The views that it leaves out are used, and nothing said so."""
+    monkeypatch.chdir(tmp_path)
+    with mrcfile.new("s.mrc") as mrc:
+        mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
+        mrc.set_image_stack()
+        mrc.voxel_size = 2.0
+    Path("s.rawtlt").write_text("-10\n0\n10\n20\n")
+    Path("tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    note = "Note: tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
+    assert main([*command.split(), "--energy", "3e5"]) == 0
+    assert capsys.readouterr().err.splitlines().count(note) == 1
+    if command.startswith("prepare"):  # a series that was saved told it when it was made
+        assert main(["reconstruct", "p.h5", "-o", "v.mrc", "--method", "sirt", "--iterations", "1"]) == 0
+        assert note not in capsys.readouterr().err
 
 
 def test_a_stack_whose_angles_do_not_fit_is_no_volume(tmp_path, capsys, monkeypatch):

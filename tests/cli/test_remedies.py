@@ -123,6 +123,31 @@ def test_a_flag_that_would_do_nothing_is_refused(folder, capsys, command, told):
     assert not (folder / "x.h5").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("ctf dark.h5", "tilt_series: images of dark field have no Thon rings: they show no phase. Fit the"),
+        ("ctf dark.h5 --method exit_wave", "tilt_series: images of dark field have no Thon rings"),
+        ("optimise dark.h5 -o x.h5 --cs 1e7 --defocus 500 --free cs_angstrom",
+         "multislice retrieves a phase, and dark field shows none. Search the optics of bright-field images"),
+        ("optimise dark.h5 -o x.h5", "multislice retrieves a phase, and dark field shows none. Search"),
+        ("reconstruct dark.h5 -o v.mrc", "--method: multislice retrieves a phase, and dark field shows none"),
+    ],
+)  # fmt: skip
+def test_dark_field_is_refused_before_optics_are_asked_for(folder, capsys, command, told):
+    """A Cs was asked for, and only with one it was said that none serves."""
+    assert (
+        main(
+            ["convert", "pixel.mrc", "-o", "dark.h5", "--pixel-size", "2", "--energy", "3e5", "--dark-field"]
+        )
+        == 0
+    )
+    capsys.readouterr()
+    assert main(command.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"phaset3m: {told}")
+
+
 def test_flags_show_in_the_table_of_info_and_the_tolerance_acts(folder, capsys):
     capsys.readouterr()
     flags = "--pixel-size 2 --energy 3e5 --cs 2.7e7 --defocus 500 --dose 20 --unused 3"

@@ -316,3 +316,34 @@ def test_numbers_that_cannot_be_meant_say_what_is(tmp_path, capsys, monkeypatch,
     stack(tmp_path / "a.mrc")
     assert main(["convert", "a.mrc", "-o", "s.h5", "--energy", "3e5"]) == 0
     assert told(capsys, command.split()).startswith(f"phaset3m: {line}")
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("section = [1]", "image 1: section: section [1] is no whole number"),
+        ("section = {}", "image 1: section: section {} is no whole number"),
+        (f"shift_px = [1{'0' * 400}, 0]", "image 1: shift_px: must be two numbers [y, x]"),
+        (f"defocus_angstrom = 1{'0' * 400}", "defocus_angstrom: must be numbers, alike for all images"),
+    ],
+)
+def test_odd_values_of_a_series_toml_are_told(tmp_path, capsys, line, said):
+    """Each was an unexpected error."""
+    stack(tmp_path / "x.mrc")
+    (tmp_path / "s.toml").write_text(f'energy_ev = 3e5\n[[image]]\nfile = "x.mrc"\ntilt_deg = 0\n{line}\n')
+    assert f"s.toml: {said}" in told(capsys, ["info", tmp_path / "s.toml"])
+    (tmp_path / "s.toml").write_text(f'energy_ev = 1{"0" * 400}\n[[image]]\nfile = "x.mrc"\ntilt_deg = 0\n')
+    assert "must be one finite number" in told(capsys, ["info", tmp_path / "s.toml"])
+    (tmp_path / "s.toml").write_text(f'energy_ev = 3e5\n[[image]]\nfile = "x.mrc"\ntilt_deg = 1{"0" * 400}\n')
+    assert "needs tilt_deg (degrees)" in told(capsys, ["info", tmp_path / "s.toml"])
+
+
+def test_a_nul_in_a_file_name_is_told(tmp_path, capsys):
+    (tmp_path / "s.toml").write_text('energy_ev = 3e5\n[[image]]\nfile = "x\\u0000.mrc"\ntilt_deg = 0\n')
+    for command in (
+        ["info"],
+        ["convert", "-o", tmp_path / "o.h5"],
+        ["reconstruct", "-o", tmp_path / "v.mrc"],
+    ):
+        line = told(capsys, [command[0], tmp_path / "s.toml", *command[1:]])
+        assert "s.toml: image 1: file: holds a NUL character, which no file name has" in line

@@ -177,9 +177,23 @@ def test_numbers_with_a_decimal_comma_in_an_mdoc_are_told_and_not_read(tmp_path)
     assert told["pixel_size_angstrom"] == f"s.mrc.mdoc: PixelSpacing = 3,5 {alone}"
     assert told["tilt_axis_angle_deg"] == f"s.mrc.mdoc: the angle in the title {alone}"
     assert told["dose"].startswith(f"s.mrc.mdoc: ExposureDose = 2,5 {more}") and len(told) == 4
-    with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
-        load(look(stack))
-    assert any("ExposureDose = 2,5" in note for note in load_series(stack, energy_ev=3e5).metadata["notes"])
+    assert [q.field for q in look(stack).questions].count("tilt_axis_angle_deg") == 1, "asked once"
+    axis, energy = {"tilt_axis_angle_deg": 85.3}, {"energy_ev": 3e5}
+    for read in (lambda **given: load(look(stack), **given), lambda **given: load_series(stack, **given)):
+        with pytest.raises(DataError, match=r"Voltage = 300,0 has a decimal comma.*--energy"):
+            read(**axis)
+        said = (
+            r"s\.mrc\.mdoc: .*the angle in the title has a decimal comma .*Write a point.*--tilt-axis-angle"
+        )
+        with pytest.raises(DataError, match=said):
+            read(**energy)  # loaded unturned: 85 degrees off
+        assert read(**axis, **energy).tilt_axis_angle_deg == 85.3
+    notes = load_series(stack, **energy, **axis).metadata["notes"]
+    assert any("ExposureDose = 2,5" in note for note in notes)
+    stack.rename(tmp_path / "s.ali")  # its axis lies along y already, whatever the title says
+    (tmp_path / "s.ali.mdoc").write_text(_COMMAS + rows)
+    assert load_series(tmp_path / "s.ali", **energy).tilt_axis_angle_deg == 0
+    (tmp_path / "s.ali").rename(stack)
     (tmp_path / "s.mrc.mdoc").write_text((_COMMAS + rows).replace(",", "."))
     assert not any("comma" in q.text for q in look(stack).questions)
     assert load(look(stack)).energy_ev == 3e5
@@ -239,11 +253,31 @@ def test_what_some_sections_of_an_mdoc_lack_is_told(tmp_path):
         text += f"[ZValue = {k}]\nTiltAngle = {10 * k}\nExposureDose = {0 if k == 2 else 2}\n"
         text += "" if k in (1, 4) else "TargetDefocus = -2\n"
     (tmp_path / "s.mrc.mdoc").write_text(text)
-    told = {question.field: question.text for question in look(stack).questions}
-    assert told["dose"] == "s.mrc.mdoc: section 2 of 6 (from 0) states no dose: taken of none"
-    assert told["defocus_angstrom"].endswith(
-        "section 1 and 1 more of 6 (from 0) states no TargetDefocus: taken of none"
+
+    def told(text: str) -> tuple[list[str], list[str]]:
+        (tmp_path / "s.mrc.mdoc").write_text(text)
+        plan = look(stack)
+        asked = [q.text for q in plan.questions if q.field in ("dose", "defocus_angstrom")]
+        return [text.removeprefix("s.mrc.mdoc: ") for text in asked], list(plan.notes)
+
+    assert told(text)[0] == [
+        "section 2 of 6 (from 0) states no dose, so no section's dose is taken",
+        "section 1 and 1 more of 6 (from 0) state no TargetDefocus, so no section's TargetDefocus is taken",
+    ]
+    # What stands in for it is taken: nothing more is asked.
+    better = text.replace("TiltAngle", "CtfFind = -2.1\nDoseRate = 8\nExposureTime = 1\nTiltAngle")
+    asked, notes = told("PixelSpacing = 2\nBinning = 1\n" + better)
+    assert asked == [
+        "estimated as DoseRate x ExposureTime, 2 to 2 e/Å² at the camera, behind the specimen; "
+        "ExposureDose is missing in section 2 of 6 (from 0)"
+    ]
+    assert any("defocus from CtfFind" in note for note in notes)
+    asked, notes = told(
+        better.replace("CtfFind = -2.1", "TargetDefocus = -2", 1).replace("ExposureDose", "X")
     )
+    assert asked[0] == "section 0 of 6 (from 0) states no CtfFind, so no section's CtfFind is taken"
+    nominal = better.replace("CtfFind = -2.1\n", "", 1).replace("TiltAngle", "TargetDefocus = -2\nTiltAngle")
+    assert any(note.endswith("; CtfFind is missing in section 0 of 6 (from 0)") for note in told(nominal)[1])
     (tmp_path / "s.mrc.mdoc").write_text(text.replace("TiltAngle = ", "TiltAngle = 4000"))
     with pytest.raises(DataError, match="TiltAngle: is missing or no angle in section 0 and 5 more of 6"):
         look(stack)

@@ -53,6 +53,17 @@ def test_what_the_last_alignment_tried_comes_before_the_level():
     assert "their own mean" in why_negative(undecided, SIRT)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [{}, {"step": ["align"]}, "align", {"step": "align", "told": None, "parameters": []},
+     {"step": "align", "told": [1], "parameters": {"reference": "auto"}}],
+)  # fmt: skip
+def test_a_history_of_any_kind_is_read(step):
+    """A file may hold any object: a step without its name, or nothing told, was an unexpected error."""
+    odd = series("mean").replace(metadata={"history": [step]})
+    assert "their own mean" in why_negative(odd, SIRT)
+
+
 def film(rng: np.random.Generator) -> TiltFocalSeries:
     """Dense and thin places everywhere, dark where dense, levelled by the median; nothing but projections."""
     n, tilts = 32, np.linspace(-60, 60, 13)

@@ -39,5 +39,6 @@ def _named_in(path: Path) -> Iterator[Path]:
     except (DataError, OSError, tomllib.TOMLDecodeError):
         return
     for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, dict) and isinstance(row.get("file"), str):
-            yield path.parent / row["file"]
+        name = row.get("file") if isinstance(row, dict) else None
+        if isinstance(name, str) and "\0" not in name:  # else refused when the description is read
+            yield path.parent / name

@@ -164,6 +164,7 @@ def _run(path: Path, output: Path, wanted: OptimiseConfig, job: dict[str, Any]) 
     from napari_phaset3m.optimise.search import iterate_search
 
     data = load_series(path, **overrides.collect(job["fields"]))
+    running.tell_left_beside(data)
     given = job["fields"]
     # --dose states the dose of a series, as in every command.
     pipeline = {name.removeprefix("refine_"): given.get(name) for name in _PipelineFlags.model_fields}

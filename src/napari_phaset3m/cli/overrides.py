@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_phaset3m.core.aberrations import check_coefficients
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.io.imod import angles_from_text
 from napari_phaset3m.io.limits import check_exists
@@ -115,10 +116,12 @@ def coefficients(text: str, flag: str) -> dict[str, float]:
     Raises
     ------
     ConfigError
-        It is not written so; the line names ``flag``.
+        It is not written so, or a name or value cannot be; the line names ``flag``.
     """
     try:
         pairs = (part.split("=") for part in text.split(","))
-        return {key.strip(): float(number) for key, number in pairs}
+        found = {key.strip(): float(number) for key, number in pairs}
     except ValueError:
         raise ConfigError(f"{flag}: is {text!r}. Give NAME=VALUE, e.g. C12=50,phi12=0.3") from None
+    check_coefficients(found, flag)
+    return found

@@ -144,6 +144,7 @@ def _run_and_save(
     check_record(output)
     resolve_device(job["device"])  # one that does not work is said before anything is read
     data = apply_edits(load_series(path, **job["series"]), job["edits"])
+    running.tell_left_beside(data)
     device, _ = choose_device(job["device"], data, config)  # the run tells why
     mask = running.mask_for(job["mask"], data, config)
     start = start_for(job["start"], data, config)

@@ -67,9 +67,10 @@ def stop_signals(control: Any) -> Iterator[None]:
 
 
 def tell_doubts(series: Any) -> None:
-    """Say on stderr which values are hardly meant as they are read: in another unit, or as tilts."""
+    """Say on stderr which values are hardly meant as they are read, and which files were not read."""
     from napari_phaset3m.core.plausible import doubtful_geometry
 
+    tell_left_beside(series)
     for line in doubtful_geometry(
         series.energy_ev,
         series.spherical_aberration_angstrom,
@@ -84,6 +85,14 @@ def tell_doubts(series: Any) -> None:
             f"--n-focus {len(tilts)} at import",
             file=sys.stderr,
         )
+
+
+def tell_left_beside(series: Any) -> None:
+    """Say on stderr which files beside a stack only an import reads: a tilt.com that leaves out views."""
+    from napari_phaset3m.io.series import told_left_beside
+
+    for note in told_left_beside(series):
+        print(f"Note: {note}", file=sys.stderr)
 
 
 def check_outputs(outputs: dict[str, Path | None], inputs: dict[str, Path | None]) -> None:

@@ -28,22 +28,27 @@ KRIVANEK: dict[str, tuple[int, int]] = {
 AZIMUTHS = frozenset("phi" + name[1:] for name, (_, m) in KRIVANEK.items() if m)
 
 
-def check_coefficients(coefficients: Mapping[str, float]) -> None:
+def check_coefficients(coefficients: Mapping[str, float], name: str = "aberrations") -> None:
     """Refuse names that are not Krivanek's and values that are not finite.
+
+    Parameters
+    ----------
+    coefficients : mapping
+    name : str
+        What the error calls them.
 
     Raises
     ------
     ConfigError
-        Naming the field.
     """
-    unknown = [name for name in coefficients if name not in KRIVANEK and name not in AZIMUTHS]
+    unknown = [key for key in coefficients if key not in KRIVANEK and key not in AZIMUTHS]
     if unknown:
         raise ConfigError(
-            f"aberrations: {', '.join(unknown)} unknown; give {', '.join(KRIVANEK)}, azimuths phi12 ... phi56"
+            f"{name}: {', '.join(unknown)} unknown; give {', '.join(KRIVANEK)}, azimuths phi12 ... phi56"
         )
-    for name, value in coefficients.items():
+    for key, value in coefficients.items():
         if not np.isfinite(value):
-            raise ConfigError(f"aberrations: {name} is {value}")
+            raise ConfigError(f"{name}: {key} is {value}")
 
 
 def aberration_phase(

@@ -120,7 +120,9 @@ def _take_com(com: Path, stack: Path, rows: Sequence[Candidate], found: Found) -
         )
     if not read.excluded:
         return list(rows)
-    found.note(f"{len(read.excluded)} views are not used, as {com.name} leaves them out")
+    one = len(read.excluded) == 1
+    count = "1 view is" if one else f"{len(read.excluded)} views are"
+    found.note(f"{count} not used, as {com.name} leaves {'it' if one else 'them'} out")
     return [replace(row, entry=replace(row.entry, used=k not in read.excluded)) for k, row in enumerate(rows)]
 
 

@@ -114,7 +114,10 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     for name, value in (("pixel_size_angstrom", pixel), ("energy_ev", energy)):
         if value is None and name not in asked:
             found.ask(name, "is not stated")
-    if axis is None and entries[-1].tilt_index > 0:
+    if axis is not None:  # known from elsewhere: what is not read is told only
+        name = "tilt_axis_angle_deg"
+        found.questions = [replace(q, refusal=None) if q.field == name else q for q in found.questions]
+    elif "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
         found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(
         images=tuple(entries),

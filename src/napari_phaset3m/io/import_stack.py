@@ -16,6 +16,7 @@ from napari_phaset3m.io.import_focus import Candidate, name_parts
 from napari_phaset3m.io.import_found import Found
 from napari_phaset3m.io.import_sources import open_images
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage, read_mdoc
+from napari_phaset3m.io.mdoc_commas import axis_refusal
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.movies import MOVIE_SUFFIXES, open_movie
 from napari_phaset3m.io.raw import RawSeries
@@ -42,7 +43,8 @@ def movie_of(path: Path, mdoc: Mdoc, image: MdocImage) -> Path | None:
 
 
 def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
-    """Take what an mdoc says about all images."""
+    """Take what an mdoc says about all images; an axis that it states and is not read must be given."""
+    unread = series.is_axis_unread and series.tilt_axis_angle_deg is None
     for note in series.notes:
         found.note(f"{path.name}: {note}")
     for question in series.questions:
@@ -54,7 +56,8 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
             "pixel size": "pixel_size_angstrom",
         }
         field_name, _, text = question.partition(": ")
-        found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}")
+        refusal = axis_refusal(path) if unread and field_name == "tilt axis" else None
+        found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}", refusal)
     if series.energy_ev:
         found.energy.append(series.energy_ev)
     if series.tilt_axis_angle_deg is not None:
@@ -107,7 +110,7 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     for error in raw.refused:
         found.refuse(error)
     unusable = raw.unusable.get("pixel_size_angstrom")
-    if unusable is not None:
+    if unusable is not None and unusable.path == path:  # what an mdoc states is told with it
         found.ask("pixel_size_angstrom", f"{path.name}: {unusable.problem}")
     n = 1 if raw.images.ndim == 2 else int(raw.images.shape[0])
     found.take_size(path, (int(raw.images.shape[-2]), int(raw.images.shape[-1])), np.dtype(raw.images.dtype))

@@ -6,8 +6,11 @@ SerialEM writes points, and blanks between several numbers; ``10,5`` may be 10.5
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.mdoc import Mdoc
+from napari_phaset3m.io.raw import FIELDS
 from napari_phaset3m.io.text import is_decimal_comma
 
 #: What keys tell of a series. ``TiltAngle`` is left out: a series without its angles is refused.
@@ -27,17 +30,49 @@ _TELLS = {
 }
 _TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*[-+]?\d+,\d", re.IGNORECASE)
 
+_AXIS = "the angle in the title has a decimal comma and is not read"
+#: What an image cannot be read without, or would be read wrongly.
+_DECIDES = {"PixelSpacing": "pixel_size_angstrom", "Voltage": "energy_ev"}
+
+
+def is_axis_unread(mdoc: Mdoc) -> bool:
+    """Whether a title states the tilt axis with a decimal comma, and none with a point."""
+    return mdoc.title_axis_deg is None and any(_TITLE.search(title) for title in mdoc.titles)
+
+
+def axis_refusal(path: Path) -> DataError:
+    """Refuses images whose axis is not read: unturned they would give a wrong volume."""
+    remedy = "Write a point there, or give tilt_axis_angle_deg=... in Python or --tilt-axis-angle (degrees)"
+    return DataError(_AXIS, path=path, field="tilt_axis_angle", remedy=remedy)
+
+
+def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:
+    """Field to why its value is not read, of pixel size, energy and the axis in a title."""
+    found = {"tilt_axis_angle_deg": axis_refusal(path)} if is_axis_unread(mdoc) else {}
+    for key, name in _DECIDES.items():
+        _, flag, what = FIELDS[name]
+        problem = _unread_key(mdoc, key)
+        if problem:
+            remedy = f"Write a point there, or give {name}=... in Python or {flag} ({what})"
+            found[name] = DataError(problem, path=path, field=FIELDS[name][0], remedy=remedy)
+    return found
+
 
 def unread(mdoc: Mdoc) -> list[str]:
     """What is not read for its decimal commas, and what to do: ``field: text``, one for each key."""
-    told = []
-    if any(_TITLE.search(title) for title in mdoc.titles):
-        told.append("tilt axis: the angle in the title has a decimal comma and is not read. Write a point")
+    told = [f"tilt axis: {_AXIS}. Write a point"] if is_axis_unread(mdoc) else []
     for key, field in _TELLS.items():
-        stated = [values.get(key, "") for values in (mdoc.globals, *(s.values for s in mdoc.sections))]
-        found = [text for text in stated if any(map(is_decimal_comma, text.split()))]
-        if found:
-            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            written = "have a decimal comma and are" if more else "has a decimal comma and is"
-            told.append(f"{field}: {key} = {found[0]}{more} {written} not read. Write a point")
+        problem = _unread_key(mdoc, key)
+        if problem:
+            told.append(f"{field}: {problem}. Write a point")
     return told
+
+
+def _unread_key(mdoc: Mdoc, key: str) -> str:
+    stated = [values.get(key, "") for values in (mdoc.globals, *(s.values for s in mdoc.sections))]
+    found = [text for text in stated if any(map(is_decimal_comma, text.split()))]
+    if not found:
+        return ""
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    written = "have a decimal comma and are" if more else "has a decimal comma and is"
+    return f"{key} = {found[0]}{more} {written} not read"

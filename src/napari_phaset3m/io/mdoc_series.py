@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage
-from napari_phaset3m.io.mdoc_commas import unread
+from napari_phaset3m.io.mdoc_commas import is_axis_unread, unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,8 @@ class MdocSeries:
     pixel_size_angstrom, energy_ev, tilt_axis_angle_deg : float or None
     is_axis_stated : bool
         The axis stands in a title; else it follows from ``RotationAngle``.
+    is_axis_unread : bool
+        A title states it with a decimal comma.
     is_dose_stated : bool
         It is the dose on the specimen; else what reached the camera.
     is_order_stated : bool
@@ -45,6 +47,7 @@ class MdocSeries:
     energy_ev: float | None
     tilt_axis_angle_deg: float | None
     is_axis_stated: bool = False
+    is_axis_unread: bool = False
     is_dose_stated: bool = False
     is_order_stated: bool = False
     notes: list[str] = field(default_factory=list)
@@ -82,6 +85,7 @@ def mdoc_series(mdoc: Mdoc) -> MdocSeries:
         is_dose_stated=bool(images) and all(image.stated_dose is not None for image in images),
         is_order_stated=len(images) == 1 or any("order of exposure" in note for note in notes),
         is_axis_stated=mdoc.title_axis_deg is not None,
+        is_axis_unread=is_axis_unread(mdoc),
         notes=notes,
         questions=questions,
     )
@@ -102,14 +106,22 @@ def _all(values: object) -> np.ndarray | None:
     return np.array(known, dtype=np.float64)
 
 
-def _ask_of_some(field: str, what: str, values: Sequence[float | None], questions: list[str]) -> None:
-    """Tell what some images state and others do not, which is then taken of none."""
+def _lacking(values: Sequence[float | None]) -> tuple[str, str]:
+    """Which sections lack what others state, and "state" as it follows; empty where all or none do."""
     without = [number for number, value in enumerate(values) if value is None]
-    if 0 < len(without) < len(values):
-        more = f" and {len(without) - 1} more" if len(without) > 1 else ""
-        questions.append(
-            f"{field}: section {without[0]}{more} of {len(values)} (from 0) states no {what}: taken of none"
-        )
+    if not 0 < len(without) < len(values):
+        return "", ""
+    more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+    return f"section {without[0]}{more} of {len(values)} (from 0)", "state" if more else "states"
+
+
+def _ask_of_some(field: str, stated: Sequence[tuple[str, Sequence[float | None]]]) -> list[str]:
+    """The question of the first quantity that some images state and others do not; none is then taken."""
+    for what, values in stated:
+        where, verb = _lacking(values)
+        if where:
+            return [f"{field}: {where} {verb} no {what}, so no section's {what} is taken"]
+    return []
 
 
 def _exposure_order(images: Sequence[MdocImage], notes: list[str], questions: list[str]) -> np.ndarray:
@@ -140,32 +152,40 @@ def _exposure_order(images: Sequence[MdocImage], notes: list[str], questions: li
 def _dose(
     mdoc: Mdoc, images: Sequence[MdocImage], notes: list[str], questions: list[str]
 ) -> np.ndarray | None:
-    _ask_of_some("dose", "dose", [image.stated_dose for image in images], questions)
-    stated = _all(image.stated_dose for image in images)
+    each = [image.stated_dose for image in images]
+    stated = _all(each)
     if stated is not None:
         notes.append("dose from ExposureDose (e/Å² on the specimen)")
         return stated
     pixel, binning = mdoc.pixel_size_angstrom, mdoc.binning
     unbinned = pixel / binning if pixel and binning else None
-    at_camera = _all(image.camera_dose(unbinned) for image in images)
-    if at_camera is not None:
-        questions.append(
-            f"dose: estimated as DoseRate x ExposureTime, {at_camera.min():.3g} to {at_camera.max():.3g} "
-            "e/Å² at the camera, behind the specimen; ExposureDose is not calibrated"
-        )
+    camera = [image.camera_dose(unbinned) for image in images]
+    at_camera = _all(camera)
+    if at_camera is None:
+        questions += _ask_of_some("dose", [("dose", each), ("DoseRate and ExposureTime", camera)])
+        return None
+    where, _ = _lacking(each)
+    questions.append(
+        f"dose: estimated as DoseRate x ExposureTime, {at_camera.min():.3g} to {at_camera.max():.3g} "
+        "e/Å² at the camera, behind the specimen; ExposureDose is "
+        + (f"missing in {where}" if where else "not calibrated")
+    )
     return at_camera
 
 
 def _defocus(images: Sequence[MdocImage], notes: list[str], questions: list[str]) -> np.ndarray | None:
-    _ask_of_some("defocus", "TargetDefocus", [image.target_defocus_angstrom for image in images], questions)
-    target = _all(image.target_defocus_angstrom for image in images)
-    fitted = _all(image.measured_defocus_angstrom for image in images)
+    targets = [image.target_defocus_angstrom for image in images]
+    fits = [image.measured_defocus_angstrom for image in images]
+    target, fitted = _all(targets), _all(fits)
     if fitted is not None and fitted.all():
         notes.append("defocus from CtfFind in the mdoc (SerialEM: µm, underfocus negative)")
         return fitted
     if target is not None and target.any():
-        notes.append("defocus is nominal, from TargetDefocus (SerialEM: µm, underfocus negative)")
+        where, _ = _lacking(fits)
+        lacking = f"; CtfFind is missing in {where}" if where else ""
+        notes.append(f"defocus is nominal, from TargetDefocus (SerialEM: µm, underfocus negative){lacking}")
         return target
+    questions += _ask_of_some("defocus", [("CtfFind", fits), ("TargetDefocus", targets)])
     lens = _all(image.lens_defocus_angstrom for image in images)
     if lens is not None and lens.any():
         questions.append(

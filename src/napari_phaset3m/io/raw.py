@@ -179,6 +179,6 @@ def as_number(value: Any, path: Path | str, key: str) -> float:
         number = float(array.reshape(()) if array.ndim == 0 else array.reshape(-1)[0])
         if array.size != 1 or not np.isfinite(number):
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError("must be one finite number", path=path, field=key) from None
     return number

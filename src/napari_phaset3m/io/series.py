@@ -76,12 +76,22 @@ def load_series(path: PathLike | Sequence[PathLike], **overrides: Any) -> TiltFo
     return assemble(raw, overrides)
 
 
+#: Said of what only an import reads.
+_LEFT = "lies beside and is not used: an import reads it"
+
+
+def told_left_beside(series: TiltFocalSeries) -> list[str]:
+    """Notes of a series that was opened as a stack on what lies beside it; none of one that was saved."""
+    if Path(str(series.metadata.get("source", ""))).suffix.lower() in (".h5", ".hdf5", ".toml"):
+        return []  # told when it was made
+    return [note for note in series.metadata.get("notes", ()) if _LEFT in note]
+
+
 def _left_beside(stack: Path) -> list[str]:
     """Notes on what lies beside a stack and is not read here."""
     from napari_phaset3m.io.import_beside import read_by_imports
 
-    return [f"{file.name} lies beside and is not used: an import reads it (phaset3m convert)"
-            for file in read_by_imports(stack)]  # fmt: skip
+    return [f"{file.name} {_LEFT} (phaset3m convert)" for file in read_by_imports(stack)]
 
 
 def _needs_import(path: Path) -> bool:
@@ -133,7 +143,28 @@ def _read_one(path: PathLike) -> RawSeries:
         raise DataError("is no series format that is known", path=path, remedy=f"Known are {_KNOWN}")
     raw = stacks[suffix](found)
     raw.stacks = (found,) if raw.images.ndim < 4 else ()  # else no section is an image
+    if suffix in (*_MRC, ".tif", ".tiff") and raw.stacks:
+        _refuse_commas(raw)
     return raw
+
+
+def _refuse_commas(raw: RawSeries) -> None:
+    """What the mdoc beside a stack states with a decimal comma, and nothing else states, cannot be used."""
+    from napari_phaset3m.io.mdoc import read_mdoc
+    from napari_phaset3m.io.mdoc_commas import refusals
+    from napari_phaset3m.io.sidecar import mdoc_beside
+
+    mdoc, _ = mdoc_beside(raw.path)
+    if mdoc is None:
+        return
+    try:
+        found = refusals(mdoc, read_mdoc(mdoc))
+    except DataError:
+        return  # damaged: refused with the angles
+    if raw.tilt_axis_angle_deg is not None or raw.path.suffix.lower() in (".ali", ".rec"):
+        found.pop("tilt_axis_angle_deg", None)  # stated in the header, or along y already
+    lacking = {name: error for name, error in found.items() if raw.fields.get(name) is None}
+    raw.unusable = {**lacking, **raw.unusable}
 
 
 def _stack_beside(path: Path) -> Path:

@@ -233,7 +233,7 @@ def _per_image(
         if all(present):
             try:
                 array = np.array(values, dtype=bool if key == "used" else np.float64)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise DataError("must be numbers, alike for all images", path=base, field=key) from None
             name = "shifts_px" if key == "shift_px" else key
             raw.fields[name] = given.get(name, array)

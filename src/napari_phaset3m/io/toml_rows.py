@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -36,8 +37,14 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
             raise DataError(f"unknown key {unknown[0]}. Known are {known}", path=base, field=where)
         if not isinstance(entry.get("file"), str):
             raise DataError('needs file = "..."', path=base, field=where)
-        angle = entry.get("tilt_deg")
-        if isinstance(angle, bool) or not isinstance(angle, int | float):
+        if "\0" in entry["file"]:
+            raise DataError(
+                "holds a NUL character, which no file name has", path=base, field=f"{where}: file"
+            )
+        section, angle = entry.get("section", 0), entry.get("tilt_deg")
+        if isinstance(section, bool) or not isinstance(section, int):
+            raise DataError(f"section {section} is no whole number", path=base, field=f"{where}: section")
+        if not _is_number(angle):
             raise DataError("needs tilt_deg (degrees)", path=base, field=where)
         if not isinstance(entry.get("focus", 0), int):
             raise DataError("focus must be a whole number", path=base, field=where)
@@ -62,8 +69,14 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
 
 
 def _is_pair(value: Any) -> bool:
-    numbers = isinstance(value, list) and all(isinstance(n, int | float) for n in value)
-    return numbers and len(value) == 2 and bool(np.isfinite(value).all())
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold; a text may state one of 400 digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < sys.float_info.max
 
 
 def _check_repeats(entries: Sequence[Mapping[str, Any]], base: Path) -> None:
@@ -92,11 +105,9 @@ def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:
     DataError
         A value is of the wrong kind.
     """
-    name, section = entry["file"], entry.get("section", 0)
+    name = entry["file"]
     if name.lower().endswith(".toml"):
         raise DataError("may not name another series.toml", path=base, field="file")
-    if isinstance(section, bool) or not isinstance(section, int):
-        raise DataError(f"section {section} is no whole number", path=base, field="section")
     frames, span = entry.get("frames"), entry.get("frame_range")
     if frames is not None and not isinstance(frames, str):
         raise DataError('must be a file name: frames = "..."', path=base, field="frames")
@@ -106,7 +117,7 @@ def image_of(entry: Mapping[str, Any], base: Path) -> ImageEntry:
         raise DataError("must be [first, last]", path=base, field="frame_range")
     return ImageEntry(
         file=base.parent / name,
-        section=section,
+        section=entry.get("section", 0),
         frames=None if frames is None else base.parent / frames,
         frame_range=None if span is None else (span[0], span[1]),
     )

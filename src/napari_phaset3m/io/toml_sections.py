@@ -70,6 +70,6 @@ def stated_sections(
         names = {"file": "raw_file", "section": "raw_section", "to_file": "raw_transform"}
         field = names.get(error.field or "", "raw_files")
         raise DataError(error.problem, path=base, field=field) from None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError("must be [[name, sections], ...], and [ny, nx]", path=base,
                         field="raw_files, raw_image_shape") from None  # fmt: skip

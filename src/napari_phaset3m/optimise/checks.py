@@ -14,6 +14,7 @@ from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.optimise.config import OptimiseConfig, Range, TrialConfig
 from napari_phaset3m.optimise.parameters import PARAMETERS
 from napari_phaset3m.optimise.proposers import grid_edge
+from napari_phaset3m.reconstruct.inputs import NO_PHASE
 from napari_phaset3m.reconstruct.problem import held_out_images, is_linear
 
 #: What damps all images of a series alike.
@@ -74,6 +75,10 @@ def check(series: TiltFocalSeries, config: ReconstructionConfig, wanted: Optimis
     ConfigError
         No free parameter, reversed bounds, or one that the data cannot determine.
     """
+    if series.is_dark_field and not is_linear(config):
+        raise ConfigError(
+            f"{NO_PHASE.format(method=config.method)}. Search the optics of bright-field images"
+        )
     check_stated(series)
     if not wanted.ranges:
         raise ConfigError("ranges: no parameter is free; name at least one, e.g. cs_angstrom")

@@ -11,6 +11,9 @@ from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 from napari_phaset3m.reconstruct.sizing import check_size
 
+#: Said of a method that needs optics, of images of dark field.
+NO_PHASE = "{method} retrieves a phase, and dark field shows none"
+
 
 def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
     """Refuse images that hold nothing; say which intensities cannot be meant.
@@ -68,6 +71,4 @@ def check_shows_phase(series: TiltFocalSeries, config: ReconstructionConfig) -> 
         raise ConfigError(
             f"ctf_correction: is {config.ctf_correction}, and dark field has no CTF to correct. Use none"
         )
-    raise ConfigError(
-        f"method: {config.method} retrieves a phase, and dark field shows none. Take a linear one, e.g. sirt"
-    )
+    raise ConfigError(f"method: {NO_PHASE.format(method=config.method)}. Take a linear one, e.g. sirt")

@@ -7,7 +7,8 @@ even so (docs/alignment_measured.md, "Volumes that may be negative"), so this is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
@@ -36,12 +37,18 @@ def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
     entry = METHODS[config.method]
     if not entry.linear or not config.constraints.positivity or series.is_dark_field:
         return ""
-    aligned = [item for item in series.metadata.get("history", ()) if item["step"] == "align"]
+    steps = map(_table, series.metadata.get("history", ()))
+    aligned = [item for item in steps if item.get("step") == "align"]
     if aligned:
         last = aligned[-1]
-        if last.get("told", {}).get("reference_note"):
+        if _table(last.get("told")).get("reference_note"):
             return "volumes that may be negative predicted these images better when they were aligned"
-        if ((last.get("parameters") or {}).get("reference") or {}).get("positivity") is True:
+        if _table(_table(last.get("parameters")).get("reference")).get("positivity") is True:
             return ""  # tried, and positive ones were as good
     level = series.normalisation
     return f"the level of these images is their own {level}, not that of vacuum" if level in RELATIVE else ""
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """The value where it is a table, else an empty one: files may hold any history."""
+    return value if isinstance(value, Mapping) else {}

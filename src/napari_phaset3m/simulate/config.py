@@ -196,7 +196,7 @@ class InjectedErrorsConfig(Model):
 
     @model_validator(mode="after")
     def _names(self) -> InjectedErrorsConfig:
-        check_coefficients(self.unstated_aberrations)
+        check_coefficients(self.unstated_aberrations, "unstated_aberrations")
         return self
 
 

@@ -465,6 +465,46 @@ def test_shifts_beyond_the_image_are_refused(tmp_path: Path, sections):
         import_alignment(tmp_path / "a.aln", series, note=lambda _: None)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_rows_of_images_that_are_not_used_do_not_hinder(tmp_path: Path, own):
+    """Any row of any image refused the file; of used ones the cause is named."""
+    write_stack(tmp_path / "TS.mrc")
+    series, notes = imported(tmp_path / "TS.mrc", 0.0), list[str]()
+    used = np.array(series.used)
+    used[[2, 5]] = False
+    series, kind = series.replace(used=used), "series" if own else None
+    rows = np.tile(np.eye(2, 3), (7, 1, 1))
+    moved, squashed = (2, 5) if own else series.sections.section[[2, 5], 0]
+    rows[:, 0, 2], rows[moved, 0, 2], rows[squashed, :, :2] = 2.0, 9000.0, 0.0
+    path = write_rows(tmp_path / "x.xf", rows)
+    found = import_alignment(path, series, made_for=kind, note=notes.append)
+    start = Alignment.of(series)
+    assert np.allclose(found.shifts_px[[2, 5]], start.shifts_px[[2, 5]]), "not by rows that cannot be"
+    at = (0.0, -2.0) if own else start.shifts_px[used] + (0.0, -1.0)
+    assert np.allclose(found.shifts_px[used], at, atol=1e-6)
+    assert np.array_equal(found.used, used)
+    told = ", ".join(str(row + 1) for row in sorted((moved, squashed)))
+    assert (
+        f"x.xf: rows {told} were not taken: no alignment has such ones, and their images are not used"
+        in notes
+    )
+    rows[squashed] = np.eye(2, 3)
+    write_rows(path, rows)
+    said = rf"row {moved + 1}: DX, DY = 9000, 0 px .* out of view\. Was .* another binning\?"
+    with pytest.raises(DataError, match=said):
+        import_alignment(path, series.replace(used=np.ones_like(used)), made_for=kind, note=notes.append)
+    table = {"rot": np.zeros(7), "x": np.zeros(7), "y": np.zeros(7), "tilt": TILTS[ORDER]}
+    row = int(np.argsort(np.argsort(series.tilt_deg))[2])
+    table["y"][row] = 5e3
+    shape = series.image_shape if own else RAW_SHAPE
+    (tmp_path / "a.aln").write_text(aln_text(np.arange(7), table, shape[::-1]))
+    found = import_alignment(tmp_path / "a.aln", series, made_for=kind, note=notes.append)
+    assert np.allclose(found.shifts_px[2], start.shifts_px[2])
+    assert any(f"a.aln: row {row + 1} was not taken" in note for note in notes)
+    with pytest.raises(DataError, match=rf"row {row + 1}: TX, TY = 0, 5000 px .* another binning"):
+        import_alignment(tmp_path / "a.aln", series.replace(used=np.ones_like(used)), made_for=kind)
+
+
 def test_one_stack_for_each_focus(tmp_path: Path):
     """A .xf with as many rows as each stack has sections serves all foci; else rows are the series'."""
     tilts = np.array([10.0, 0.0, -10.0])

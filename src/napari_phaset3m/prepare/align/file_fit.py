@@ -15,9 +15,6 @@ from napari_phaset3m.prepare.align.file_rows import MAX_TILT_APART_DEG, apart_de
 
 #: Foci of one tilt are taken without moving the stage; a file may round their angle.
 MAX_FOCI_APART_DEG = 0.02
-#: Magnification (or its inverse) from which on a row is damaged.
-MOST_SCALE = 2.0
-_MEND = "Mend that row, or give the file of this stack"
 #: Sizes of stacks that one pixel of another covers: whole bins either way, and 3 : 2.
 _RATIOS = (*range(1, 17), *(Fraction(1, n) for n in range(2, 17)), Fraction(3, 2), Fraction(2, 3))
 
@@ -151,48 +148,6 @@ def size_ratio(
         field="RawSize",
         remedy="Give the .aln of these images, or of images binned or unbinned as a whole",
     )
-
-
-def check_rows(
-    transforms: np.ndarray, size: tuple[float, float], rows: np.ndarray, shown: tuple[str, np.ndarray]
-) -> None:
-    """Refuse transforms that no alignment has: one that mirrors, that magnifies twofold, or more.
-
-    And one that moves an image by more than its own size: nothing of it is left in view.
-
-    Parameters
-    ----------
-    transforms : ndarray
-        `(n, 2, 3)`, given -> aligned about the centres.
-    size : (float, float)
-        (nx, ny) of the images in the transforms' own pixels.
-    rows : ndarray
-        Those that count.
-    shown : (str, ndarray)
-        What the file calls its shifts, and these, `(n, 2)` (x, y).
-
-    Raises
-    ------
-    DataError
-        Names the first such row.
-    """
-    name, stated = shown
-    for row in np.unique(rows):
-        matrix, offset = transforms[row, :, :2], transforms[row, :, 2]
-        scale = float(np.linalg.det(matrix))
-        if not 0 < scale < np.inf:
-            raise DataError("mirrors or squashes the image", field=f"row {row + 1}", remedy=_MEND)
-        if not 1 / MOST_SCALE < np.sqrt(scale) < MOST_SCALE:
-            problem = f"magnifies the image by {np.sqrt(scale):.4g}, and tilts differ by some percent"
-            raise DataError(problem, field=f"row {row + 1}", remedy=_MEND)
-        if np.any(np.abs(np.linalg.solve(matrix, offset)) > size):
-            x, y = stated[row]
-            raise DataError(
-                f"{name} = {x:.10g}, {y:.10g} px move the image of {size[0]:.0f} x {size[1]:.0f} px (x, y) "
-                "out of view",
-                field=f"row {row + 1}",
-                remedy=_MEND,
-            )
 
 
 def made_for_series(raw_size: tuple[int, int, int] | None, series: TiltFocalSeries) -> bool:

@@ -19,14 +19,14 @@ from napari_phaset3m.io.alignment_write import write_aln, write_tlt, write_xf
 from napari_phaset3m.io.aretomo import AlnFile, read_aln
 from napari_phaset3m.io.imod import read_angles, read_xf
 from napari_phaset3m.io.text import check_count
+from napari_phaset3m.prepare.align.aln_rows import aln_rows, rising_rows
 from napari_phaset3m.prepare.align.file_fit import (
     angles_beside,
     check_export,
-    check_rows,
     made_for_series,
     size_ratio,
 )
-from napari_phaset3m.prepare.align.file_rows import Rows, aln_rows, check_order, xf_rows
+from napari_phaset3m.prepare.align.file_rows import Rows, check_order, xf_rows
 from napari_phaset3m.prepare.align.model import Alignment
 from napari_phaset3m.prepare.align.raw_frame import (
     absent_sections,
@@ -34,7 +34,16 @@ from napari_phaset3m.prepare.align.raw_frame import (
     rows_of_sections,
     series_transforms,
 )
-from napari_phaset3m.prepare.align.transforms import aln_of_xf, from_aln, from_xf, to_aln, to_xf, xf_of_aln
+from napari_phaset3m.prepare.align.sound_rows import kept_where, sound_rows, table_of
+from napari_phaset3m.prepare.align.transforms import (
+    aln_of_xf,
+    check_number,
+    from_aln,
+    from_xf,
+    to_aln,
+    to_xf,
+    xf_of_aln,
+)
 
 _log = logging.getLogger(__name__)
 Note = Callable[[str], None]
@@ -112,24 +121,27 @@ def _import_xf(
         if angles is not None:
             check_count(angles.size, len(xf), beside, "angles", path.name)
         rows = xf_rows(len(xf), angles, series)
-        _check_rows(xf, series.sections.image_shape, rows.index, ratio, ("DX, DY", xf[..., 2]))
+        rows = sound_rows(xf, series.sections.image_shape, rows, (series, ratio), ("DX, DY", xf[..., 2]))
         return _of_files(xf, rows, series, ratio), rows.notes
     notes, whose = tuple[str, ...](), "the series"
     assumed = series.sections is None and made_for is None
     turned = series.tilt_axis_angle_deg if assumed else 0.0
     shape = series.image_shape[:: -1 if round(turned / 90) % 2 else 1]
-    _check_rows(xf, shape, np.arange(len(xf)), ratio, ("DX, DY", xf[..., 2]))
+    order = np.arange(series.n_tilt)
     if beside.is_file():
         tilts, order, notes = angles_beside(beside, series)
         start = start.replace(tilt_deg=tilts)
-        if len(xf) % order.size == 0:  # else from_xf refuses the number
-            xf = xf.reshape(order.size, -1, 2, 3)[order].reshape(-1, 2, 3)
         whose = "the series" if np.array_equal(order, np.arange(order.size)) else beside.name
     if assumed:
         if not beside.is_file():
             check_order(series, "the series does not know its sections")
         notes = (*notes, _UNKNOWN.format(order=whose))
-    return from_xf(xf, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio), notes
+    n_rows = check_number(len(xf), start) // series.n_tilt
+    index = np.broadcast_to(order[:, None] * n_rows + np.arange(n_rows), (series.n_tilt, series.n_focus))
+    rows = sound_rows(xf, shape, Rows(index, None, notes), (series, ratio), ("DX, DY", xf[..., 2]))
+    table, seen = table_of(xf, rows), rows.index >= 0
+    found = from_xf(table, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio)
+    return kept_where(seen, found, start), rows.notes
 
 
 def _import_aln(
@@ -149,41 +161,29 @@ def _import_aln(
     notes = (told,) if told else ()
     table, shown = xf_of_aln(aln), ("TX, TY", aln.shifts_px)
     if sections is not None and not own:
-        rows = aln_rows(aln, series)
-        _check_rows(table, shape, rows.index, pixel_ratio, shown)
+        rows = sound_rows(table, shape, aln_rows(aln, series), (series, pixel_ratio), shown)
         return _of_files(table, rows, series, pixel_ratio), (*notes, *rows.notes)
-    _check_rows(table, shape[:: -1 if turned else 1], np.arange(len(table)), pixel_ratio, shown)
+    turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
+    found = from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio)
+    given = rising_rows(aln, series)
+    rows = sound_rows(table, shape[:: -1 if turned else 1], given, (series, pixel_ratio), shown)
+    notes = (*notes, *rows.notes)
     if assumed:
         notes = (*notes, _UNKNOWN.format(order="rising tilt"))
     elif own and made_for is None:
         notes = ("RawSize is that of the series' images: taken for these as they are, by rising tilt", *notes)
-    turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
-    return from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio), notes
-
-
-def _check_rows(
-    xf: np.ndarray, shape: tuple[int, ...], index: np.ndarray, ratio: float, shown: tuple[str, np.ndarray]
-) -> None:
-    """Refuse rows that move their image of ``shape`` (ny, nx) out of view."""
-    ny, nx = shape
-    check_rows(xf, (nx / ratio, ny / ratio), index[index >= 0], shown)
+    return kept_where(rows.index >= 0, found, start), notes
 
 
 def _of_files(xf: np.ndarray, rows: Rows, series: TiltFocalSeries, ratio: float) -> Alignment:
     """The alignment in transforms `(n, 2, 3)` of the files' images; what has no row is not used."""
     start, seen = Alignment.of(series), rows.index >= 0
     assert series.sections is not None
-    scaled = xf * np.array((1, 1, ratio))
-    table = series_transforms(scaled[rows.index], series.sections).reshape(-1, 2, 3)
+    scaled = (table_of(xf, rows) * np.array((1, 1, ratio))).reshape(*seen.shape, 2, 3)
+    table = series_transforms(scaled, series.sections).reshape(-1, 2, 3)
     tilts = start.tilt_deg if rows.tilt_deg is None else rows.tilt_deg
-    found = from_xf(table, start, series.image_shape)
-    return found.replace(
-        shifts_px=np.where(seen[..., None], found.shifts_px, start.shifts_px),
-        rotation_deg=np.where(seen, found.rotation_deg, start.rotation_deg),
-        magnification=np.where(seen, found.magnification, start.magnification),
-        tilt_deg=np.where(np.isnan(tilts), start.tilt_deg, tilts),
-        used=start.used & seen,
-    )
+    found = kept_where(seen, from_xf(table, start, series.image_shape), start)
+    return found.replace(tilt_deg=np.where(np.isnan(tilts), start.tilt_deg, tilts), used=start.used & seen)
 
 
 def export_alignment(

@@ -80,13 +80,7 @@ def from_xf(
         magnification and shift.
     """
     images = (start.n_tilt, start.n_focus)
-    count = len(xf)
-    if count not in (images[0], images[0] * images[1]):
-        raise DataError(
-            f"{count} transforms for {images[0]} tilts with {images[1]} foci",
-            field="xf",
-            remedy="Give one for each tilt, or one for each image",
-        )
+    check_number(len(xf), start)
     table = np.asarray(xf, np.float64).reshape(images[0], -1, 2, 3)
     matrix = table[..., :2]
     scale = np.linalg.det(matrix)
@@ -103,6 +97,22 @@ def from_xf(
         shift_error_px=np.nan,
     )
     return _turned(raw, -turned_deg)
+
+
+def check_number(count: int, start: Alignment) -> int:
+    """The number of transforms again; refused unless it is that of the tilts or that of the images.
+
+    Raises
+    ------
+    DataError
+    """
+    if count in (start.n_tilt, start.n_tilt * start.n_focus):
+        return count
+    raise DataError(
+        f"{count} transforms for {start.n_tilt} tilts with {start.n_focus} foci",
+        field="xf",
+        remedy="Give one for each tilt, or one for each image",
+    )
 
 
 def _check_stretch(

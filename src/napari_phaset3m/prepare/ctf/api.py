@@ -61,6 +61,7 @@ def iterate_ctf(
         What is asked for does not go together with the series.
     """
     config = config or CtfConfig()
+    _check_images(series)
     state = _State(series, config, _microscope(series))
     _check(state)
     if config.method != "exit_wave":
@@ -136,10 +137,15 @@ def _microscope(series: TiltFocalSeries) -> Microscope:
     return series_microscope(series, convergence_semiangle_mrad=series.convergence_semiangle_mrad or 0.0)
 
 
+def _check_images(series: TiltFocalSeries) -> None:
+    """Refuse images that no optics would help: before any are asked for."""
+    if not np.any(series.used):
+        raise DataError("no image is in use", field="mask", remedy="Mark those to fit as used")
+    check_has_rings(series)
+
+
 def _check(state: _State) -> None:
     series, config = state.series, state.config
-    if not state.used.any():
-        raise DataError("no image is in use", field="mask", remedy="Mark those to fit as used")
     if config.group == "joint" and not state.joint:
         why = "there is one focus only" if series.n_focus == 1 else "their defocus is not stated"
         raise ConfigError(f"group: joint needs foci with stated steps, but {why}. Fit images one by one")
@@ -148,7 +154,6 @@ def _check(state: _State) -> None:
             raise ConfigError("fit_phase_shift: shows in Thon rings, not in the exit wave. Use --method thon")
     else:
         limits(series, config, tile_for(series, config, state.microscope, None))
-    check_has_rings(series)
 
 
 def _thon(state: _State, finish: Finish | None) -> Iterator[Progress]:
