@@ -257,15 +257,19 @@ def test_flags_that_are_told_for_a_series_file_do_it(tiny, tmp_path, capsys):
     assert "no.h5" in (told := capsys.readouterr().err) and "is a series" not in told
 
 
-def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatch):
-    """As with ``--bin 1`` or the file named: views that it leaves out were used by a plain ``convert``."""
-    monkeypatch.chdir(tmp_path)
+def _stack_beside_com() -> None:
     with mrcfile.new("s.mrc") as mrc:
         mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
         mrc.set_image_stack()
         mrc.voxel_size = 2.0
     Path("s.rawtlt").write_text("-10\n0\n10\n20\n")
     Path("tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+
+
+def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatch):
+    """As with ``--bin 1`` or the file named: views that it leaves out were used by a plain ``convert``."""
+    monkeypatch.chdir(tmp_path)
+    _stack_beside_com()
     assert main(["info", "s.mrc"]) == 0
     assert "1 view is not used, as tilt.com leaves it out" in capsys.readouterr().out
     assert main(["convert", "s.mrc", "-o", "s.h5", "--energy", "3e5"]) == 0
@@ -283,12 +287,7 @@ def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatc
 def test_a_com_that_only_an_import_reads_is_told_on_stderr(tmp_path, capsys, monkeypatch, command):
     """The views that it leaves out are used, and nothing said so."""
     monkeypatch.chdir(tmp_path)
-    with mrcfile.new("s.mrc") as mrc:
-        mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
-        mrc.set_image_stack()
-        mrc.voxel_size = 2.0
-    Path("s.rawtlt").write_text("-10\n0\n10\n20\n")
-    Path("tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    _stack_beside_com()
     note = "Note: tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
     assert main([*command.split(), "--energy", "3e5"]) == 0
     assert capsys.readouterr().err.splitlines().count(note) == 1

@@ -212,7 +212,7 @@ def test_refused(fields, config, error, words):
 
 def test_tiny_images_are_refused():
     with pytest.raises(DataError, match="24 × 20 pixels are too small"):
-        find_ctf(series(np.ones((20, 24), np.float32)), PLAIN)
+        find_ctf(series(film((20, 24), 1.0, 2000.0)), PLAIN)
 
 
 def test_ranges_must_be_ranges():
