@@ -42,8 +42,9 @@ def why_kept(target: Path | None) -> str:
 def target_text(target: Path | None, *, busy: bool) -> str:
     """What an import will write, and what of it is there already; ``busy``: it is being written."""
     files = written_files(target)
-    there = [] if busy else [path.name for path in files if path.exists()]
-    if why := "" if busy else why_kept(target):
-        return why
-    lost = "both are" if len(there) > 1 else f"{''.join(there)} is"
-    return " and ".join(path.name for path in files) + (f" ({lost} replaced)" if there else "")
+    text = " and ".join(path.name for path in files)
+    there = [path.name for path in files if path.exists()]
+    if busy or not there:
+        return text
+    lost = "both are" if len(there) > 1 else f"{there[0]} is"
+    return why_kept(target) or f"{text} ({lost} replaced)"
