@@ -17,6 +17,7 @@ from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
 from napari_phaset3m.reconstruct.inputs import check_images
 from napari_phaset3m.reconstruct.masking import RunMask
+from napari_phaset3m.reconstruct.negative import negative_notes
 from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.run import Run
 
@@ -104,7 +105,7 @@ def iterate(
     resolved, device_notes = choose_device(device, series, config)
     needs = forecast(series, config, device=resolved.kind)
     needs.check()
-    notes = (*device_notes, *needs.notes, *check_images(series))
+    notes = (*device_notes, *needs.notes, *check_images(series), *negative_notes(series, config))
     path = Path(checkpoint) if checkpoint else None
     run = Run(series, config, resolved, RunMask(mask), control, path, notes, hooks=hooks)
     try:
