@@ -142,7 +142,7 @@ def test_infinite_pixels_are_told_without_warnings(tmp_path):
     np.save(tmp_path / "s.npy", images)
     with pytest.raises(DataError, match="image 2 holds 2 NaN or infinite values"):
         load_series(tmp_path / "s.npy", tilt_deg=np.arange(6.0), **KNOWN)
-    with pytest.raises(DataError, match="section 2: holds NaN or infinite values"):
+    with pytest.raises(DataError, match="section 2: holds 2 NaN or infinite values"):
         load(look(tmp_path / "s.npy", tilt_deg=np.arange(6.0)), **KNOWN)
 
 
