@@ -72,6 +72,7 @@ def open_images(path: Path) -> RawSeries:
     if images.pixel_size_angstrom:
         raw.fields["pixel_size_angstrom"] = images.pixel_size_angstrom
     raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
+    raw.refuse_axis(beside.axis_refused)
     return raw
 
 

@@ -119,6 +119,13 @@ class RawSeries:
     unusable: dict[str, DataError] = field(default_factory=dict)
     stored: Callable[[int], np.ndarray] | None = None
 
+    def refuse_axis(self, error: DataError | None) -> None:
+        """Refuse the images for an axis that is stated and not read; where it is known it is only told."""
+        if error is not None and self.tilt_axis_angle_deg is None:
+            self.unusable["tilt_axis_angle_deg"] = error
+        elif error is not None:
+            self.notes.append(f"{Path(error.path or '').name}: {error.problem}; the axis is from elsewhere")
+
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:
     """Notes that a file holds, and those that were made on reading it; each once."""
