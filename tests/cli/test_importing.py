@@ -12,6 +12,7 @@ import pytest
 from napari_phaset3m.cli import main
 from napari_phaset3m.io.importing import look
 from napari_phaset3m.io.series import load_series
+from napari_phaset3m.io.volume import Volume, save_volume
 
 RNG = np.random.default_rng(2)
 
@@ -282,12 +283,16 @@ def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatc
         "prepare s.mrc -o p.h5 --outliers",
         "align s.mrc -o a.h5 --stages coarse",
         "reconstruct s.mrc -o v.mrc --method sirt --iterations 1",
+        "compare --series s.mrc --methods sirt,fbp --iterations 1",
+        "analyse box.mrc --series s.mrc",
     ],
 )
 def test_a_com_that_only_an_import_reads_is_told_on_stderr(tmp_path, capsys, monkeypatch, command):
     """The views that it leaves out are used, and nothing said so."""
     monkeypatch.chdir(tmp_path)
     _stack_beside_com()
+    data = RNG.uniform(0, 1, (48, 32, 48)).astype(np.float32)
+    save_volume(Volume(data=data, voxel_size_angstrom=2.0), "box.mrc")
     note = "Note: tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
     assert main([*command.split(), "--energy", "3e5"]) == 0
     assert capsys.readouterr().err.splitlines().count(note) == 1
