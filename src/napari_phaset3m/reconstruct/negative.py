@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Normalisations that bring to 1 what is the specimen's own.
 RELATIVE = ("mean", "median", "background")
+#: Begins a note that doubts what was asked for.
+WARNING = "warning: "
 
 
 def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
@@ -66,7 +68,7 @@ def negative_notes(series: TiltFocalSeries, config: ReconstructionConfig) -> tup
     told = told_negative(series, config)
     if not told:
         return ()
-    return (f"warning: {told}. The volume is held positive: compare with constraints.positivity off "
+    return (f"{WARNING}{told}. The volume is held positive: compare with constraints.positivity off "
             "(--no-positivity)",)  # fmt: skip
 
 
