@@ -11,6 +11,7 @@ import pytest
 from napari_phaset3m.cli import main
 from napari_phaset3m.io.imod import read_xf
 from napari_phaset3m.io.series import load_series, save_series
+from napari_phaset3m.prepare.align import formats
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
 from napari_phaset3m.prepare.align.model import Alignment
@@ -197,15 +198,37 @@ def test_an_import_for_the_raw_stack_and_one_for_the_series(small, tmp_path, cap
     assert main(["align", str(series), "-o", str(out), *flags[:-2], "--import-for", "series"]) == 0
 
 
-@pytest.mark.parametrize("images", ["raw", "series"])
-def test_what_an_import_is_for_needs_an_import(small, tmp_path, capsys, images):
+@pytest.mark.parametrize("flag", ["--import-for=raw", "--import-for=series", "--import-pixel-ratio=4"])
+def test_what_an_import_is_for_needs_an_import(small, tmp_path, capsys, flag):
     out = tmp_path / "out.h5"
-    assert main(["align", str(small), "-o", str(out), "--import-for", images]) == 2
+    assert main(["align", str(small), "-o", str(out), flag]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "phaset3m: --import-for: says what an imported alignment is for. Name that with --import"
+        f"phaset3m: {flag.split('=')[0]}: says what an imported alignment is for. Name that with --import"
     )
     assert error.count("\n") == 1 and not out.exists()
+
+
+def test_an_import_for_a_binned_stack(small, tmp_path, capsys):
+    given, out, table = load_series(small), tmp_path / "out.h5", tmp_path / "binned.xf"
+    moved = np.random.default_rng(3).normal(0, 0.5, (given.n_tilt, given.n_focus, 2))
+    start = Alignment.of(given).replace(shifts_px=moved)
+    export_alignment(start, table, given)
+    rows = read_xf(table)
+    text = (" ".join(f"{v:.6f}" for v in (*row[:, :2].ravel(), *(row[:, 2] / 4))) for row in rows)
+    table.write_text("\n".join(text))
+    found = import_alignment(table, given, pixel_ratio=4)
+    np.testing.assert_allclose(found.shifts_px, start.shifts_px, atol=5e-3)
+    flags = ["--stages", "match", "--match-bins", "2", "--match-rounds", "1", "--threads", "1"]
+    command = ["align", str(small), "-o", str(out), *flags, "--import", str(table), "--import-pixel-ratio"]
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "import_alignment", lambda *a, **k: seen.append(k) or found)
+        assert main([*command, "4"]) == 0
+    assert seen[0]["pixel_ratio"] == 4
+    capsys.readouterr()
+    assert main([*command, "0"]) == 2
+    assert "phaset3m: --import-pixel-ratio: is 0. Give a positive number" in capsys.readouterr().err
 
 
 def turned_differently(path: Path, table: Path, angle: float) -> Alignment:

@@ -12,6 +12,7 @@ import pytest
 from napari_phaset3m.cli import main
 from napari_phaset3m.io.importing import look
 from napari_phaset3m.io.series import load_series
+from napari_phaset3m.io.volume import Volume, save_volume
 
 RNG = np.random.default_rng(2)
 
@@ -282,12 +283,16 @@ def test_a_stack_is_imported_with_the_com_beside_it(tmp_path, capsys, monkeypatc
         "prepare s.mrc -o p.h5 --outliers",
         "align s.mrc -o a.h5 --stages coarse",
         "reconstruct s.mrc -o v.mrc --method sirt --iterations 1",
+        "compare --series s.mrc --methods sirt,fbp --iterations 1",
+        "analyse box.mrc --series s.mrc",
     ],
 )
 def test_a_com_that_only_an_import_reads_is_told_on_stderr(tmp_path, capsys, monkeypatch, command):
     """The views that it leaves out are used, and nothing said so."""
     monkeypatch.chdir(tmp_path)
     _stack_beside_com()
+    data = RNG.uniform(0, 1, (48, 32, 48)).astype(np.float32)
+    save_volume(Volume(data=data, voxel_size_angstrom=2.0), "box.mrc")
     note = "Note: tilt.com lies beside and is not used: an import reads it (phaset3m convert)"
     assert main([*command.split(), "--energy", "3e5"]) == 0
     assert capsys.readouterr().err.splitlines().count(note) == 1
@@ -296,15 +301,18 @@ def test_a_com_that_only_an_import_reads_is_told_on_stderr(tmp_path, capsys, mon
         assert note not in capsys.readouterr().err
 
 
-def test_a_stack_whose_angles_do_not_fit_is_no_volume(tmp_path, capsys, monkeypatch):
+def test_a_stack_whose_angles_do_not_fit_is_told_both_ways(tmp_path, capsys, monkeypatch):
     """``info`` showed it as a volume without tilt angles."""
     monkeypatch.chdir(tmp_path)
     with mrcfile.new("s.mrc") as mrc:
         mrc.set_data(RNG.uniform(0.5, 1.5, (4, 32, 48)).astype(np.float32))
         mrc.voxel_size = 2.0
-    assert main(["info", "s.mrc"]) == 0 and "kind" in capsys.readouterr().out
+    assert main(["info", "s.mrc"]) == 0 and "a stack" not in capsys.readouterr().out
     Path("s.rawtlt").write_text("-10\n0\n10\n")
-    assert main(["info", "s.mrc"]) == 2
+    assert main(["info", "s.mrc"]) == 0
+    told = capsys.readouterr().out
+    assert "volume, or a stack" in told and "s.rawtlt is not used: 3 angles for 4 images in s.mrc" in told
+    assert main(["convert", "s.mrc", "-o", "o.h5", "--energy", "3e5"]) == 2
     assert "s.rawtlt: angles: 3 angles for 4 images in s.mrc" in capsys.readouterr().err
 
 

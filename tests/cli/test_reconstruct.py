@@ -388,6 +388,19 @@ def test_a_direct_method_says_direct_and_numbers_have_their_plural(tiny, tmp_pat
     assert "1 sweep of 1 tilt per update" in told.err and "s.mrc: 1 sweep, error" in told.out
 
 
+def test_line_projections_of_images_at_their_own_level_are_told_to_be_held_positive(
+    tiny, tmp_path, capsys
+) -> None:
+    own = tmp_path / "own.h5"
+    assert main(["prepare", str(tiny), "-o", str(own), "--normalise", "--normalise-level", "mean"]) == 0
+    for flags, told in (([], 1), (["--no-positivity"], 0)):
+        capsys.readouterr()
+        assert reconstruct(own, tmp_path / "v.mrc", "--method", "sirt", *flags) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert sum(line.startswith("warning: values may have to be negative") for line in lines) == told
+        assert sum("--no-positivity" in line for line in lines) == told
+
+
 def test_worse_than_an_empty_volume_is_noted() -> None:
     from napari_phaset3m.reconstruct.plan import outcome_note
 

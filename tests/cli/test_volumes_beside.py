@@ -118,3 +118,23 @@ def test_files_of_others_beside_a_stack_are_passed_over(capsys, name, text, is_r
         assert (name in capsys.readouterr().err) == is_read
     if not is_read:
         assert load_series("o.h5").used.all()
+
+
+@pytest.mark.parametrize("angles", ["b.tlt", "b.rawtlt"])
+def test_a_volume_of_another_program_without_a_label(capsys, angles):
+    """``info`` refused it; what it may be is told both ways, and only images need angles that fit."""
+    _mrc("b.mrc")
+    Path(angles).write_text("-10\n0\n10\n")
+    record = _info(capsys, "b.mrc")
+    assert record["kind"].startswith("volume, or a stack") and record["shape_zyx"] == [6, 16, 16]
+    assert record["notes"][0] == f"{angles} is not used: 3 angles for 6 images in b.mrc"
+    assert "--tilt-angles" in record["notes"][1]
+    assert main(["convert", "b.mrc", "-o", "o.h5", "--energy", "3e5"]) == 2
+    assert "3 angles for 6 images" in capsys.readouterr().err and not Path("o.h5").exists()
+
+
+def test_a_stack_by_its_suffix_is_no_volume(capsys):
+    _mrc("b.st")
+    Path("b.tlt").write_text("-10\n0\n10\n")
+    assert main(["info", "b.st"]) == 2
+    assert "3 angles for 6 images" in capsys.readouterr().err

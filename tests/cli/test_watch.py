@@ -5,6 +5,7 @@ import json
 import h5py
 import mrcfile
 import numpy as np
+import pytest
 
 from napari_phaset3m.cli import main
 
@@ -45,3 +46,38 @@ def test_watch_refuses_in_one_line(tmp_path, capsys):
     assert "energy is 300 V; it is read in volts" in capsys.readouterr().err
     assert main(["watch", str(tmp_path), "--interval", "-1"]) == 2
     assert "interval" in capsys.readouterr().err
+
+
+def _stack_and_com(folder, excluded):
+    rng = np.random.default_rng(0)
+    with mrcfile.new(folder / "s.mrc") as file:
+        file.set_data(rng.uniform(90, 110, (5, 32, 32)).astype(np.float32))
+        file.set_image_stack()
+        file.voxel_size = 4.0
+    (folder / "s.rawtlt").write_text("-20\n-10\n0\n10\n20\n")
+    (folder / "tilt.com").write_text(f"InputProjections s_ali.mrc\nEXCLUDELIST {excluded}\n")
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_what_was_read_beside_the_images_is_told(tmp_path, capsys, how):
+    """A view that a tilt.com leaves out was not used, and nothing said so."""
+    _stack_and_com(tmp_path, 2)
+    flags = [
+        "--energy",
+        "300e3",
+        "--interval",
+        "0.05",
+        "--settle",
+        "0.1",
+        "--quick-size",
+        "16",
+        "--until",
+        "5",
+    ]
+    assert main(["watch", str(tmp_path), *flags, "--iterations", "2", *how]) == 0
+    note, out = "1 view is not used, as tilt.com leaves it out", capsys.readouterr().out
+    if how:
+        told = [json.loads(line).get("looked", {}).get("notes", []) for line in out.splitlines()]
+        assert any(note in notes for notes in told)
+    else:
+        assert out.splitlines().count(f"Note: {note}") == 1

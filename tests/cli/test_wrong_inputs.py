@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import mrcfile
 import numpy as np
 import pytest
@@ -347,3 +348,20 @@ def test_a_nul_in_a_file_name_is_told(tmp_path, capsys):
     ):
         line = told(capsys, [command[0], tmp_path / "s.toml", *command[1:]])
         assert "s.toml: image 1: file: holds a NUL character, which no file name has" in line
+
+
+def test_a_series_of_which_no_image_is_used_is_refused(tmp_path, capsys):
+    """It was converted, and only a reconstruction failed of it."""
+    stack(tmp_path / "a.mrc")
+    rows = [f'[[image]]\nfile = "a.mrc"\nsection = {k}\ntilt_deg = {3 * k}\nused = false\n' for k in range(5)]
+    described, out = tmp_path / "s.toml", tmp_path / "o.h5"
+    for command in (["convert", described, "-o", out], ["convert", described, "-o", out, "--bin", "2"],
+                    ["info", described]):  # fmt: skip
+        described.write_text("energy_ev = 3e5\n" + "".join(rows))
+        assert "s.toml: used: is false for every image. Say used = true" in told(capsys, command)
+    assert not out.exists()
+    described.write_text("energy_ev = 3e5\n" + "".join(rows).replace("used = false\n", "", 1))
+    assert main(["convert", str(described), "-o", str(out)]) == 0
+    with h5py.File(out, "r+") as file:
+        file["mask"][...] = 0
+    assert "o.h5: mask: uses no image. Set it to 1" in told(capsys, ["convert", out, "-o", tmp_path / "p.h5"])

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.gui
 pytest.importorskip("napari")
 
 from qtpy.QtCore import QEvent, Qt, QThreadPool  # noqa: E402
-from qtpy.QtWidgets import QApplication  # noqa: E402
+from qtpy.QtGui import QCloseEvent  # noqa: E402
+from qtpy.QtWidgets import QApplication, QLabel  # noqa: E402
 
 from napari_phaset3m.config import ReconstructionConfig  # noqa: E402
 from napari_phaset3m.core.backend import cuda_problem  # noqa: E402
@@ -238,6 +239,44 @@ def test_napari_asks_about_the_runs_of_the_window_it_closes(window, make_napari_
     window.click(window.panel.finish)
     window.until_ended()
     qtbot.waitUntil(lambda: not window.viewer.window._task_status_manager.is_busy(), timeout=WAIT)
+
+
+class ByTheFrame(QCloseEvent):
+    """A close event of the window manager's."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
+def test_closing_by_the_frame_during_a_run_asks_once(window, qtbot, monkeypatch):
+    """napari asked about its tasks, and then again whether to close a window that has layers."""
+    from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
+    from napari.settings import get_settings
+
+    asked, answers = [], [ConfirmCloseDialog.Rejected, ConfirmCloseDialog.Accepted]
+
+    def answer(dialog):
+        asked.append("\n".join(text.text() for text in dialog.findChildren(QLabel)))
+        return answers.pop(0)
+
+    monkeypatch.setattr(ConfirmCloseDialog, "exec_", answer)
+    monkeypatch.setattr(get_settings().application, "confirm_close_window", True)
+    main = window.viewer.window._qt_window
+    main.show()
+    qtbot.waitUntil(main.isVisible, timeout=WAIT)
+    window.start()
+    window.until_running()
+    assert len(window.viewer.layers) > 0
+    QApplication.sendEvent(main, ByTheFrame())
+    assert len(asked) == 1 and "PhaseT3M: A reconstruction is going on" in asked[0]
+    assert main.isVisible()
+    window.goes_on()
+    closed = []
+    with monkeypatch.context() as patch:  # the fixture closes the window itself
+        patch.setattr(main, "close", lambda: closed.append(len(asked)))
+        QApplication.sendEvent(main, ByTheFrame())
+        qtbot.waitUntil(lambda: bool(closed), timeout=WAIT)
+    assert closed == [2] and not answers
 
 
 def test_two_projects_are_saved_each_with_its_own_run(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
@@ -415,6 +415,15 @@ def test_a_file_is_of_the_raw_sections_or_of_these_images(qtbot, panel, tmp_path
     qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
     wanted = (shifts[order[:, 0], ::-1] + (4.0, -6.0)) / 2
     np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], wanted, atol=2e-3)
+    panel.work.discard()
+    asked = []
+    for answer in ((4.0, False), (4.0, True)):
+        monkeypatch.setattr(QInputDialog, "getDouble", lambda *a, a_=answer, **k: asked.append(a[2]) or a_)
+        panel.ends.read_binned.trigger()
+    qtbot.waitUntil(lambda: panel.work.draft is not None, timeout=10_000)
+    assert len(asked) == 2 and "in.xf was made for, in pixels of TS.mrc" in asked[0]
+    wanted = (4 * shifts[order[:, 0], ::-1] + (4.0, -6.0)) / 2
+    np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], wanted, atol=5e-3)
 
 
 def bead_images() -> np.ndarray:

@@ -375,3 +375,31 @@ def test_angles_beside_a_stack_that_do_not_fit_are_asked_for_with_the_reason(qtb
     qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)
     assert session.series.tilt_deg.tolist() == [-6, -3, 0, 3, 6] and not ask.isVisible()
     assert any("t.rawtlt is not used" in note for note in session.series.metadata["notes"])
+
+
+@pytest.mark.parametrize("where", ["mdoc", "label"])
+def test_an_axis_with_a_decimal_comma_is_asked_for(qtbot, panel, tmp_path, where):
+    """It was refused without a field to give it in."""
+    import mrcfile
+
+    path, title = tmp_path / "t.mrc", "Tilt axis angle = 85,3, binning = 1"
+    images = np.random.default_rng(0).uniform(50, 99, (3, 32, 32)).astype(np.float32)
+    with mrcfile.new(path) as file:
+        file.set_data(images)
+        file.voxel_size = 2.0
+        if where == "label":
+            file.add_label(title)
+    path.with_suffix(".rawtlt").write_text("-6\n0\n6\n")
+    if where == "mdoc":
+        rows = "".join(f"[ZValue = {k}]\nTiltAngle = {6 * k - 6}\n" for k in range(3))
+        (tmp_path / "t.mrc.mdoc").write_text(f"[T = {title}]\n{rows}")
+    panel.file.open_path(path, energy_ev=300e3)
+    ask, session = panel.file.ask, panel._session
+    qtbot.waitUntil(ask.isVisible, timeout=20_000)
+    told = "has a decimal comma and is not read. Give Tilt axis in its place to open the file:"
+    assert ask.question.text().endswith(told) and session.series is None and ask.unit.text() == "°"
+    ask.line.setText("−85.3")
+    qtbot.mouseClick(ask.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)
+    assert session.series.tilt_axis_angle_deg == -85.3 and not ask.isVisible()
+    assert session.series_overrides["tilt_axis_angle_deg"] == -85.3, "a run replays it"

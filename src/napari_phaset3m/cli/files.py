@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import typer
 
 from napari_phaset3m.cli import import_table, importing, options, overrides, running
-from napari_phaset3m.errors import OutputError
+from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.simulate.config import SimulationConfig
 from napari_phaset3m.wording import flag
 
+#: Suffixes of MRC files that hold images, not volumes.
+_STACKS = (".st", ".ali", ".mrcs")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
@@ -72,22 +75,35 @@ def _is_volume(path: Path) -> bool:
     is_volume = bool(read_layers(str(path))[0][1]["metadata"]["phaset3m"]["kind"] == "volume")
     if is_volume and volume_format(path) == "mrc":
         refused = read_raw(path).refused
-        if refused:  # angles lie beside it, and nothing says that it is a volume
+        if refused and not _may_be_of_its_series(path, refused):
             raise refused[0]
     return is_volume
 
 
+def _may_be_of_its_series(path: Path, refused: Sequence[DataError]) -> bool:
+    """Whether a volume that says nothing of itself may lie beside the angles of the series it is from."""
+    angles = (".tlt", ".rawtlt")
+    return path.suffix.lower() not in _STACKS and all(
+        Path(error.path or "").suffix.lower() in angles for error in refused
+    )
+
+
 def _describe_volume(path: Path) -> dict[str, Any]:
     from napari_phaset3m.io.provenance import jsonable
+    from napari_phaset3m.io.says_volume import says_volume
     from napari_phaset3m.io.series import read_raw
     from napari_phaset3m.io.sidecar import not_used
     from napari_phaset3m.io.volume import load_volume, volume_format
 
     volume = load_volume(path)
     notes = [not_used(error) for error in read_raw(path).refused] if volume_format(path) == "mrc" else []
+    kind = "volume (no tilt angles are stated)"
+    if notes and not says_volume(path):
+        kind = "volume, or a stack whose angles do not fit (nothing in the file says which)"
+        notes.append("if these are images, give their angles: --tilt-angles")
     record = {
         "file": str(path),
-        "kind": "volume (no tilt angles are stated)",
+        "kind": kind,
         "shape_zyx": volume.shape,
         "voxel_size_angstrom": volume.voxel_size_angstrom,
         "origin_zyx_angstrom": volume.origin,

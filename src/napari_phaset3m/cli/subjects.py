@@ -58,7 +58,7 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
     PhaseT3MError
         A file cannot be read, or a cell makes no sense.
     """
-    from napari_phaset3m.cli import overrides
+    from napari_phaset3m.cli import overrides, running
     from napari_phaset3m.io.series import load_series
 
     fields: dict[str, Any] = {
@@ -75,6 +75,7 @@ def known(given: Mapping[str, Any]) -> dict[str, Any]:
         fields["model"] = read_xyz(given["model"])
     if given["series"] is not None:
         fields["series"] = load_series(given["series"], **overrides.collect(given))
+        running.tell_left_beside(fields["series"])
     return fields
 
 

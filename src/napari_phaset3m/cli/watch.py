@@ -107,7 +107,7 @@ class _Lines:
     """One line for whatever is new: for logs, and as JSON for machines."""
 
     def __init__(self, as_json: bool) -> None:
-        self._json, self._said = as_json, ""
+        self._json, self._said, self._noted = as_json, "", set[str]()
 
     def __enter__(self) -> _Lines:
         return self
@@ -117,6 +117,11 @@ class _Lines:
 
     def show(self, event: Any) -> None:
         record = summary(event)
+        if not self._json:
+            for note in record.get("looked", {}).get("notes", ()):
+                if note not in self._noted:
+                    print(f"Note: {note}", flush=True)
+                self._noted.add(note)
         text = json.dumps(record) if self._json else _line(record)
         if text and text != self._said:
             self._said = text if "looked" in record else self._said
@@ -167,7 +172,9 @@ class _Table:
             angle = "" if row.tilt_deg is None else f"{row.tilt_deg:+.1f}°"
             where = row.file.name + (f" [{row.section}]" if row.section else "")
             table.add_row(angle, where, f"{_MARKS[row.state]} {row.text or _TITLES[row.state]}")
-        lines: list[Any] = [table, "" if looked is None else _line(summary(looked)), self._quick, self._doing]
+        told = {} if looked is None else summary(looked)
+        notes = [f"Note: {note}" for note in told.get("looked", {}).get("notes", ())]
+        lines: list[Any] = [table, *notes, _line(told), self._quick, self._doing]
         return Group(*[line for line in lines if line])
 
 
@@ -187,6 +194,7 @@ def summary(event: Any) -> dict[str, Any]:
                 "images": event.n_good,
                 "folder_is_there": event.is_there,
                 "problem": event.problem,
+                "notes": [] if event.plan is None else list(event.plan.notes),
                 "others": [{"file": r.file.name, "state": r.state, "text": r.text} for r in others],
             }
         }

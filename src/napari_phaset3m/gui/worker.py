@@ -142,6 +142,7 @@ class WindowWatch(QObject):
         self._on_closed = on_closed
         self._watched: ReferenceType[QObject] | None = None
         self._task: Any = None
+        self._asking = False
 
     def _window(self) -> QObject | None:
         found = self._watched() if self._watched is not None else None
@@ -165,7 +166,7 @@ class WindowWatch(QObject):
             self.watch(window)
 
     def enlist(self, worker: JobWorker, title: str) -> None:
-        """Have napari ask before it closes the window while this job runs, and end the job when it does.
+        """Have the user asked before the window is closed while this job runs, and end the job then.
 
         napari's own ``create_worker`` would give the job to whichever window was activated last, and closing
         that one would end it. Without a window of napari's nothing is done.
@@ -185,12 +186,41 @@ class WindowWatch(QObject):
             from napari.utils.task_status import Status
 
             owner._update_task_status(self._task, Status.COMPLETED)
+        self._task = None
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Notice a close event; whether it was refused is known only afterwards."""
-        if event is not None and event.type() == QEvent.Type.Close and watched is self._window():
-            QTimer.singleShot(0, self._check)
+        """Notice a close event; whether it was refused is known only afterwards.
+
+        While a job of this owner runs, the user is asked here: napari asks about its tasks, and then once
+        more whether to close a window that has layers.
+        """
+        if event is None or event.type() != QEvent.Type.Close or watched is not self._window():
+            return False
+        if event.spontaneous() and self._task is not None:
+            event.ignore()
+            if not self._asking and self._is_agreed(watched):
+                QTimer.singleShot(0, self._close)  # in a turn of its own: Qt is closing it now
+            return True
+        QTimer.singleShot(0, self._check)
         return False
+
+    def _is_agreed(self, window: Any) -> bool:
+        """Ask, once, whether to close the window and end all that runs in it."""
+        from napari._qt.dialogs.confirm_close_dialog import ConfirmCloseDialog
+
+        told = "\n".join(window._window._task_status_manager.get_status())
+        self._asking = True
+        try:
+            dialog = ConfirmCloseDialog(window, close_app=False, extra_info=told, display_checkbox=False)
+            return bool(dialog.exec_() == ConfirmCloseDialog.DialogCode.Accepted)
+        finally:
+            self._asking = False
+
+    def _close(self) -> None:
+        """Close the window from code, at which napari asks nothing."""
+        window: Any = self._window()
+        if window is not None:
+            window.close()
 
     def _check(self) -> None:
         window: Any = self._window()

@@ -21,7 +21,7 @@ from napari_phaset3m.io.import_raw import planned_raw
 from napari_phaset3m.io.import_sections import entry_sections, planned_sections
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.leave_out import fill_unused
-from napari_phaset3m.io.limits import check_memory, is_finite
+from napari_phaset3m.io.limits import check_memory, is_finite, what_is_wrong
 from napari_phaset3m.io.orient import turn
 from napari_phaset3m.io.provenance import history_entry
 from napari_phaset3m.io.raw import blaming
@@ -110,7 +110,7 @@ def iterate_load(
     source = reader or Reader(plan)
     for number, entry in enumerate(plan.images):
         yield LoadProgress(f"Reading {entry.file.name}", number / len(plan.images))
-        image = shrink(_finite(source.read(entry), entry, used, number), settings)
+        image = shrink(_finite(source, entry, used[number], number), settings)
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
     with blaming(known, path):
@@ -133,16 +133,18 @@ def _turned(images: np.ndarray, angle: float, quarter: int) -> Iterator[LoadProg
         image[:] = turn(image, angle - 90 * quarter)[0]
 
 
-def _finite(image: np.ndarray, entry: ImageEntry, used: np.ndarray, number: int) -> np.ndarray:
-    """The image, refused where it is used and holds no numbers; where it is not used, these are filled.
+def _finite(source: Any, entry: ImageEntry, used: bool, number: int) -> np.ndarray:
+    """The image of an entry; where it holds no numbers it is refused, or filled where it is not used.
 
     Before it is binned, which would spread them.
     """
+    image = source.read(entry)
     if is_finite(image):
-        return image
-    if used[number]:
+        return np.asarray(image)
+    if used:
+        stored = source.stored(entry) if isinstance(source, Reader) else image
         raise DataError(
-            "holds NaN or infinite values", path=entry.file, field=f"section {entry.section}",
+            f"holds {what_is_wrong(stored)}", path=entry.file, field=f"section {entry.section}",
             remedy=f"Repair the image, or leave it out with --unused {number} (unused={number} in Python)",
         )  # fmt: skip
     filled = np.array(image)

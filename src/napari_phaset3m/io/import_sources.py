@@ -12,7 +12,7 @@ from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_plan import ImportPlan
-from napari_phaset3m.io.limits import check_exists, check_real
+from napari_phaset3m.io.limits import as_real, check_exists, check_real
 from napari_phaset3m.io.movie_sources import TiffFrames, tiff_error
 from napari_phaset3m.io.movies import open_movie
 from napari_phaset3m.io.raw import RawSeries
@@ -72,6 +72,7 @@ def open_images(path: Path) -> RawSeries:
     if images.pixel_size_angstrom:
         raw.fields["pixel_size_angstrom"] = images.pixel_size_angstrom
     raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
+    raw.refuse_axis(beside.axis_refused)
     return raw
 
 
@@ -97,12 +98,16 @@ class Reader:
         DataError
             There is no such section, or it has another size than the first image.
         """
+        return as_real(self.stored(entry))
+
+    def stored(self, entry: ImageEntry) -> np.ndarray:
+        """As :meth:`read`, in the type of the file."""
         image = self._sum(entry) if entry.frames == entry.file else self._section(entry)
         if image.shape != self._plan.image_shape:
             ny, nx = self._plan.image_shape
             raise DataError(f"is {image.shape[0]} x {image.shape[1]}, the first image is {ny} x {nx}",
                             path=entry.file, field=f"section {entry.section}")  # fmt: skip
-        return np.asarray(image, REAL)
+        return image
 
     def count(self, entry: ImageEntry) -> int:
         """How many sections the file of an entry has; a movie is one image.

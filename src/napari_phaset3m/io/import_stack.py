@@ -109,9 +109,7 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     raw = open_images(path)
     for error in raw.refused:
         found.refuse(error)
-    unusable = raw.unusable.get("pixel_size_angstrom")
-    if unusable is not None and unusable.path == path:  # what an mdoc states is told with it
-        found.ask("pixel_size_angstrom", f"{path.name}: {unusable.problem}")
+    _ask_unusable(raw, path, found)
     n = 1 if raw.images.ndim == 2 else int(raw.images.shape[0])
     found.take_size(path, (int(raw.images.shape[-2]), int(raw.images.shape[-1])), np.dtype(raw.images.dtype))
     beside, is_own = mdoc_beside(path)
@@ -135,6 +133,15 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
         unit = "" if parts.is_unit_stated else ", nanometres assumed"
         found.ask("defocus_angstrom", f"from the file names{unit}, taken as underfocus")
     found.candidates += rows
+
+
+def _ask_unusable(raw: RawSeries, path: Path, found: Found) -> None:
+    """Ask for what the stack, or a log beside it, states and cannot be; an mdoc's is told with it."""
+    for name, error in raw.unusable.items():
+        of_axis, file = name == "tilt_axis_angle_deg", Path(error.path or path)
+        if (name == "pixel_size_angstrom" and error.path == path) or (of_axis and file.suffix != ".mdoc"):
+            text = f"{file.name}: {error.problem}"
+            found.ask(name, text, error if of_axis else None)
 
 
 def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.leave_out import fill_unused
-from napari_phaset3m.io.limits import check_finite, check_memory
+from napari_phaset3m.io.limits import as_real, check_finite, check_memory
 from napari_phaset3m.io.raw import RawSeries, missing
 
 #: Counts per electron of the stated dose, mean of the images: beyond these one of them is wrong.
@@ -68,12 +68,17 @@ def _copy(
     raw: RawSeries, images: Any, given: Mapping[str, Any], used: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     if raw.is_private:
-        values = np.asarray(images, dtype=REAL)
+        values = as_real(images)
     else:
         check_memory(images.shape, 4, raw.path, "tilt_series")
-        values = np.array(images, dtype=REAL)
+        with np.errstate(over="ignore"):  # told below, of the values as they are in the file
+            values = np.array(images, dtype=REAL)
     fill_unused(values, used)
-    check_finite(values, raw.path, "tilt_series")
+
+    def stored(number: int) -> np.ndarray:
+        return np.asarray(images[np.unravel_index(number, values.shape[:2])])
+
+    check_finite(values, raw.path, "tilt_series", raw.stored or stored)
     metadata = dict(raw.metadata)
     offset = float(given.get("intensity_offset", 0.0))
     if offset:

@@ -47,7 +47,7 @@ def used_images(
     Raises
     ------
     DataError
-        The shape does not fit, or there is no image of a number.
+        The shape does not fit, there is no image of a number, or none is left.
     """
     if used is None and unused is None:
         return None
@@ -57,6 +57,8 @@ def used_images(
         raise DataError(
             f"has shape {np.shape(used)}, which does not fit {shape}", path=raw.path, field="mask"
         ) from None
+    if not mask.any():
+        raise DataError("uses no image", path=raw.path, field="mask", remedy="Set it to 1 for one at least")
     numbers = image_numbers(unused) if isinstance(unused, str) else list(unused or ())
     for number in numbers:
         if not 0 <= number < mask.size:
@@ -67,7 +69,7 @@ def used_images(
                 remedy="Give numbers of images, e.g. 3,7-9",
             )
         mask.flat[number] = False
-    if numbers and not mask.any():
+    if not mask.any():
         raise DataError("leaves out all images", path=raw.path, field="--unused", remedy="Keep one at least")
     return mask
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
 
 #: Share of the free memory that one file may ask for.
@@ -144,16 +145,50 @@ def is_finite(image: np.ndarray) -> bool:
         return bool(np.isfinite(image.sum(dtype=np.float64)) or np.isfinite(image).all())
 
 
-def check_finite(array: np.ndarray, path: str | Path, field: str) -> None:
-    """Raise :class:`DataError` naming the first image that holds NaN or infinity."""
+def as_real(values: Any) -> np.ndarray:
+    """The values as float32; what is too large for it becomes infinite, which :func:`what_is_wrong` tells."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, REAL)
+
+
+def what_is_wrong(stored: np.ndarray) -> str:
+    """What an image cannot be computed with: NaN, infinity, or numbers that float32 does not hold.
+
+    Parameters
+    ----------
+    stored : ndarray
+        `(ny, nx)` in the type of its file.
+
+    Returns
+    -------
+    str
+        E.g. ``2 NaN or infinite values``; the number of values and, of those too large, the largest.
+    """
+    finite = np.isfinite(stored)
+    large = finite & ~np.isfinite(as_real(stored))
+    bad, many = int(stored.size - finite.sum()), int(large.sum())
+    told = [f"{bad} NaN or infinite values"] if bad or not many else []
+    if many:
+        largest = max(stored[large].tolist(), key=abs)
+        values = "a value" if many == 1 else f"{many} values"
+        told.append(f"{values} too large for float32 (up to {np.finfo(REAL).max:.2g}): {largest:.4g}")
+    return " and ".join(told)
+
+
+def check_finite(
+    array: np.ndarray, path: str | Path, field: str, stored: Callable[[int], np.ndarray] | None = None
+) -> None:
+    """Raise :class:`DataError` naming the first image that holds NaN, infinity or too large numbers.
+
+    ``stored`` gives an image, by its number, in the type of its file; without it ``array`` is that.
+    """
     if array.dtype.kind != "f":
         return
     flat = array.reshape(-1, *array.shape[-2:])
     for index, image in enumerate(flat):
         if not is_finite(image):
-            bad = int(image.size - np.count_nonzero(np.isfinite(image)))
             raise DataError(
-                f"image {index} holds {bad} NaN or infinite values",
+                f"image {index} holds {what_is_wrong(image if stored is None else stored(index))}",
                 path=path,
                 field=field,
                 remedy=f"Repair the image, or leave it out with --unused {index} (unused={index!r} in Python)"

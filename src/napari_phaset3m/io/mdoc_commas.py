@@ -1,5 +1,7 @@
 """Numbers of an mdoc with a decimal comma, by hand or by a locale: none is read, and each key is told once.
 
+So is the angle of the tilt axis in the label of an MRC file, and in FEI's log.
+
 SerialEM writes points, and blanks between several numbers; ``10,5`` may be 10.5 or two numbers.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.mdoc import Mdoc
@@ -30,20 +33,26 @@ _TELLS = {
 }
 _TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*[-+]?\d+,\d", re.IGNORECASE)
 
-_AXIS = "the angle in the title has a decimal comma and is not read"
+_AXIS = "the angle in the {where} has a decimal comma and is not read"
 #: What an image cannot be read without, or would be read wrongly.
 _DECIDES = {"PixelSpacing": "pixel_size_angstrom", "Voltage": "energy_ev"}
 
 
 def is_axis_unread(mdoc: Mdoc) -> bool:
     """Whether a title states the tilt axis with a decimal comma, and none with a point."""
-    return mdoc.title_axis_deg is None and any(_TITLE.search(title) for title in mdoc.titles)
+    return mdoc.title_axis_deg is None and any(map(has_axis_comma, mdoc.titles))
 
 
-def axis_refusal(path: Path) -> DataError:
+def has_axis_comma(text: str) -> bool:
+    """Whether a title, a label or a log states a "tilt axis angle" with a decimal comma."""
+    return _TITLE.search(text) is not None
+
+
+def axis_refusal(path: Path, where: Literal["title", "label", "log"] = "title") -> DataError:
     """Refuses images whose axis is not read: unturned they would give a wrong volume."""
-    remedy = "Write a point there, or give tilt_axis_angle_deg=... in Python or --tilt-axis-angle (degrees)"
-    return DataError(_AXIS, path=path, field="tilt_axis_angle", remedy=remedy)
+    give = "give tilt_axis_angle_deg=... in Python or --tilt-axis-angle (degrees)"
+    remedy = f"G{give[1:]}" if where == "label" else f"Write a point there, or {give}"
+    return DataError(_AXIS.format(where=where), path=path, field="tilt_axis_angle", remedy=remedy)
 
 
 def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:
@@ -60,7 +69,7 @@ def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:
 
 def unread(mdoc: Mdoc) -> list[str]:
     """What is not read for its decimal commas, and what to do: ``field: text``, one for each key."""
-    told = [f"tilt axis: {_AXIS}. Write a point"] if is_axis_unread(mdoc) else []
+    told = [f"tilt axis: {_AXIS.format(where='title')}. Write a point"] if is_axis_unread(mdoc) else []
     for key, field in _TELLS.items():
         problem = _unread_key(mdoc, key)
         if problem:

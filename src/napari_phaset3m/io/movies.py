@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from napari_phaset3m.config import Model, PositiveInt
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import ConfigError, DataError
-from napari_phaset3m.io.limits import check_exists
+from napari_phaset3m.io.limits import as_real, check_exists, is_finite, what_is_wrong
 from napari_phaset3m.io.movie_gain import read_gain
 from napari_phaset3m.io.movie_sources import EerFrames, FrameSource, MrcFrames, TiffFrames, tiff_error
 
@@ -126,12 +126,18 @@ class Movie:
         if not 0 <= index < self.n_frames:
             raise IndexError(f"frame {index} of {self.n_frames}")
         start = self.first + index * self.group
-        image = self.source.read(start).astype(REAL)
-        for number in range(start + 1, start + self.group):
-            image += self.source.read(number)
+        numbers = range(start, start + self.group)
+        image = np.array(as_real(self.source.read(start)))
+        for number in numbers[1:]:
+            image += as_real(self.source.read(number))
         if not np.isfinite(image.sum(dtype=np.float64)):
-            raise DataError("holds NaN or infinite values", path=self.path, field=f"frame {index}",
-                            remedy="Copy the movie again, or leave it out")  # fmt: skip
+            wrong = (frame for frame in map(self.source.read, numbers) if not is_finite(as_real(frame)))
+            raise DataError(
+                f"holds {what_is_wrong(next(wrong, image))}",
+                path=self.path,
+                field=f"frame {index}",
+                remedy="Copy the movie again, or leave it out",
+            )
         if self.gain is not None:
             image *= self.gain
         return image

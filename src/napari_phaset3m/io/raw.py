@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,8 @@ class RawSeries:
         What lies beside the images and does not fit them: raised where no angles are given.
     unusable : dict
         Field to why its value in the file cannot be: raised where none is given.
+    stored : callable or None
+        Reads an image, by its number, in the type of its file; None: ``images`` are that.
     """
 
     path: Path
@@ -115,6 +117,14 @@ class RawSeries:
     is_private: bool = False
     refused: tuple[DataError, ...] = ()
     unusable: dict[str, DataError] = field(default_factory=dict)
+    stored: Callable[[int], np.ndarray] | None = None
+
+    def refuse_axis(self, error: DataError | None) -> None:
+        """Refuse the images for an axis that is stated and not read; where it is known it is only told."""
+        if error is not None and self.tilt_axis_angle_deg is None:
+            self.unusable["tilt_axis_angle_deg"] = error
+        elif error is not None:
+            self.notes.append(f"{Path(error.path or '').name}: {error.problem}; the axis is from elsewhere")
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

@@ -245,6 +245,8 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
 
     Raises
     ------
+    DataError
+        No image is used: nothing would open it again.
     OutputError
         It could not be written; an older file is untouched and nothing else is left.
     """
@@ -252,6 +254,8 @@ def save_series(series: TiltFocalSeries, path: PathLike) -> Path:
     from napari_phaset3m.io.toml_write import write_toml
 
     target = Path(path)
+    if series.used is not None and not series.used.any():
+        raise DataError("no image is used", path=target, field="used", remedy="Use one at least")
     if target.suffix.lower() in (".h5", ".hdf5"):
         write_h5(series, target)
     elif target.suffix.lower() == ".toml":

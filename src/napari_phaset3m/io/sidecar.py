@@ -12,6 +12,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
+from napari_phaset3m.io.mdoc_commas import axis_refusal, has_axis_comma
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, is_decimal_comma, read_text_file
 
@@ -38,6 +39,8 @@ class Sidecar:
     refused: list[DataError] = field(default_factory=list)
     #: Why an mdoc tells no tilts, though some of its sections do: counts where no other file tells them.
     tilts_refused: DataError | None = None
+    #: Why the axis in a log is not read.
+    axis_refused: DataError | None = None
 
     def exposure(self) -> dict[str, list[float]]:
         """Order of exposure and dose before each section, for the metadata of a series."""
@@ -117,7 +120,10 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
         result.refused.append(or_give(result.tilts_refused))
     log = stack.with_suffix(".txt")
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
-        result.tilt_axis_angle_deg = axis_angle(read_text_file(log))
+        text = read_text_file(log)
+        result.tilt_axis_angle_deg = axis_angle(text)
+        if result.tilt_axis_angle_deg is None and has_axis_comma(text):
+            result.axis_refused = axis_refusal(log, "log")
     return result
 
 

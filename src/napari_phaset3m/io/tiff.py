@@ -128,6 +128,7 @@ def read_tiff(path: str | Path) -> RawSeries:
             if getattr(beside, name) is not None:
                 raw.fields[name] = getattr(beside, name)
         raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
+        raw.refuse_axis(beside.axis_refused)
         raw.metadata |= beside.exposure()
     if info.get("pixel_size_angstrom"):
         raw.fields["pixel_size_angstrom"] = info["pixel_size_angstrom"]

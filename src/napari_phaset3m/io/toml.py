@@ -55,10 +55,13 @@ def read_toml(path: str | Path, given: Mapping[str, Any] | None = None) -> RawSe
     base = Path(path)
     table, rows = parse_toml(base)
     config = import_config(table, base)
-    images, found, shape, reader = _read_images(rows, base, config, table)
+    entries = [[image_of(entry, base) for entry in row] for row in rows]
+    images, found, shape, reader = _read_images(entries, base, config, table)
     raw = RawSeries(
         base, images, {k: v for k, v in found.items() if k in ("pixel_size_angstrom", "energy_ev")}
     )
+    flat = [entry for row in entries for entry in row]
+    raw.stored = lambda number: reader.stored(flat[number])
     raw.fields |= {key: value for key, value in table.items() if key in FIELDS}
     if isinstance(raw.fields.get("mtf"), str):
         raw.fields["mtf"] = base.parent / raw.fields["mtf"]
@@ -74,7 +77,7 @@ def read_toml(path: str | Path, given: Mapping[str, Any] | None = None) -> RawSe
         raw.fields |= shrunk_fields(raw.fields, (len(rows), len(rows[0])), added, config.bin)
     known = stated_sections(table, rows, base)
     if known is None:
-        known = entry_sections([[image_of(e, base) for e in row] for row in rows], shape, reader.count)
+        known = entry_sections(entries, shape, reader.count)
     raw.sections = known and known.moved(shrink_matrix(added, config.bin), config.bin)
     raw.averaged_px, raw.notes = config.bin**2, kept_notes(table.get("notes"))
     take_conventions(raw, table)
@@ -188,10 +191,9 @@ def take_conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
 
 
 def _read_images(
-    rows: list[list[dict[str, Any]]], base: Path, config: ImportConfig, table: Mapping[str, Any]
+    entries: list[list[ImageEntry]], base: Path, config: ImportConfig, table: Mapping[str, Any]
 ) -> tuple[np.ndarray, dict[str, Any], tuple[int, int], Reader]:
     """Images `(n_tilt, n_focus, ny, nx)`, read one by one, the first file's fields and (ny, nx); who read."""
-    entries = [[image_of(entry, base) for entry in row] for row in rows]
     first = entries[0][0]
     movies = movies_of_table(table, base)
     shape, dtype, fields = file_of(first, movies)

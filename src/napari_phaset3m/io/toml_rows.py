@@ -26,7 +26,8 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
     Raises
     ------
     DataError
-        A key is unknown or of the wrong kind, or tilts have different numbers of images.
+        A key is unknown or of the wrong kind, no image is used, or tilts have different numbers of
+        images.
     """
     groups: dict[Any, list[dict[str, Any]]] = {}
     for number, entry in enumerate(entries):
@@ -54,7 +55,7 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
         if shift is not None and not _is_pair(shift):
             raise DataError("must be two numbers [y, x]", path=base, field=f"{where}: shift_px")
         groups.setdefault(entry.get("tilt", ("angle", float(angle))), []).append(entry)
-    _check_repeats(entries, base)
+    _check_used(entries, base)
     rows = [sorted(row, key=lambda entry: entry.get("focus", 0)) for row in groups.values()]
     for row in rows:
         if len(row) != len(rows[0]):
@@ -79,8 +80,12 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return abs(value) < sys.float_info.max
 
 
-def _check_repeats(entries: Sequence[Mapping[str, Any]], base: Path) -> None:
-    """Refuse a section that stands for two used images: it would count twice."""
+def _check_used(entries: Sequence[Mapping[str, Any]], base: Path) -> None:
+    """Refuse a section that stands for two used images, for it would count twice; and where none is used."""
+    if not any(entry.get("used", True) for entry in entries):
+        raise DataError(
+            "is false for every image", path=base, field="used", remedy="Say used = true for one at least"
+        )
     seen: dict[Any, int] = {}
     for number, entry in enumerate(entries, 1):
         if not entry.get("used", True):

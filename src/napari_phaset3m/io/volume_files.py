@@ -12,7 +12,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.atomic import atomic_path
 from napari_phaset3m.io.h5safe import open_h5, read_array, read_text
 from napari_phaset3m.io.h5write import write_h5_file
-from napari_phaset3m.io.limits import check_finite, check_memory, check_real
+from napari_phaset3m.io.limits import as_real, check_finite, check_memory, check_real
 from napari_phaset3m.io.provenance import package_version
 
 #: data, voxel size (None: not stated), the other fields of a Volume
@@ -25,8 +25,8 @@ def _real(data: np.ndarray, path: Path, field: str = "volume") -> np.ndarray:
     check_real(data, path, field)
     if data.ndim == 3:
         check_memory(data.shape, 4, path, field)
-        data = np.asarray(data, np.float32)
-        check_finite(data, path, field)
+        stored, data = data, as_real(data)
+        check_finite(data, path, field, lambda number: stored[number])
     return data
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.atomic import atomic_path
-from napari_phaset3m.io.limits import check_finite, check_memory, check_real
+from napari_phaset3m.io.limits import as_real, check_finite, check_memory, check_real
 
 _SMALLEST = 128
 _CHUNK = 128
@@ -118,11 +118,12 @@ def _transform(entry: dict[str, Any], path: Path) -> tuple[list[float], list[flo
 
 def _read(array: Any, path: Path) -> np.ndarray:
     try:
-        data = np.asarray(array[...], np.float32)
+        stored = np.asarray(array[...])
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"a chunk cannot be read ({str(error).splitlines()[0]})", path=path) from None
-    if data.ndim > 3 and all(n == 1 for n in data.shape[:-3]):
-        data = data.reshape(data.shape[-3:])
+    if stored.ndim > 3 and all(n == 1 for n in stored.shape[:-3]):
+        stored = stored.reshape(stored.shape[-3:])
+    data = as_real(stored)
     if data.ndim == 3:
-        check_finite(data, path, "volume")
+        check_finite(data, path, "volume", lambda number: stored[number])
     return data

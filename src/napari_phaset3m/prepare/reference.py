@@ -18,6 +18,7 @@ from napari_phaset3m.config import Model
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.limits import as_real, check_finite, what_is_wrong
 from napari_phaset3m.prepare.entry import StepEntry
 from napari_phaset3m.prepare.events import Done, Event, Finish
 from napari_phaset3m.prepare.history import recorded
@@ -51,8 +52,10 @@ def read_reference(path: str, shape: tuple[int, int] | None, field: str) -> np.n
     if Path(path).suffix.lower() in _SERIES:
         raise DataError("is a series, not a reference image", path=path, field=field,
                         remedy="Give .mrc, .tif or .npy")  # fmt: skip
-    images = np.asarray(read_raw(path).images, REAL)
-    image = images.reshape(-1, *images.shape[-2:]).mean(axis=0, dtype=np.float64).astype(REAL)
+    images = np.asarray(read_raw(path).images)
+    images = images.reshape(-1, *images.shape[-2:])
+    check_finite(as_real(images), path, field, lambda number: images[number])
+    image = images.mean(axis=0, dtype=np.float64)
     return checked_reference(image, shape, field, path)
 
 
@@ -65,7 +68,7 @@ def checked_reference(
     ------
     DataError
     """
-    image = np.asarray(image, REAL)
+    stored, image = image, as_real(image)
     if shape is not None and image.shape != shape:
         raise DataError(
             f"has {' x '.join(map(str, image.shape))} pixels, the images have {shape[0]} x {shape[1]}",
@@ -74,7 +77,7 @@ def checked_reference(
             remedy="Use the reference of the same camera, binning and orientation",
         )
     if not np.isfinite(image).all():
-        raise DataError("holds NaN or infinite values", path=path, field=field)
+        raise DataError(f"holds {what_is_wrong(stored)}", path=path, field=field)
     return image
 
 

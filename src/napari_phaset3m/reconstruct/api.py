@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ from napari_phaset3m.reconstruct.events import Control, Event, Finished, Started
 from napari_phaset3m.reconstruct.forecast import Forecast, forecast
 from napari_phaset3m.reconstruct.inputs import check_images
 from napari_phaset3m.reconstruct.masking import RunMask
+from napari_phaset3m.reconstruct.negative import WARNING, negative_notes
 from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.run import Run
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Forecast", "Reconstruction", "forecast", "iterate", "reconstruct"]
 
@@ -38,6 +42,8 @@ class Reconstruction:
         ``reason``: why it ended (see :class:`.events.Finished`).
     sweeps : tuple of SweepDone
     settings : dict
+    notes : tuple of str
+        What the user should know, as :class:`.events.Started` tells it.
     """
 
     volume: np.ndarray
@@ -48,6 +54,7 @@ class Reconstruction:
     sweeps: tuple[SweepDone, ...]
     settings: dict[str, Any]
     device: str
+    notes: tuple[str, ...] = ()
 
 
 def iterate(
@@ -104,7 +111,7 @@ def iterate(
     resolved, device_notes = choose_device(device, series, config)
     needs = forecast(series, config, device=resolved.kind)
     needs.check()
-    notes = (*device_notes, *needs.notes, *check_images(series))
+    notes = (*device_notes, *needs.notes, *check_images(series), *negative_notes(series, config))
     path = Path(checkpoint) if checkpoint else None
     run = Run(series, config, resolved, RunMask(mask), control, path, notes, hooks=hooks)
     try:
@@ -129,19 +136,20 @@ def reconstruct(
     series, config, device, **options
         As :func:`iterate`.
     on_event : callable, optional
-        Called with every event.
+        Called with every event. Without it warnings among the notes are logged.
 
     Raises
     ------
     PhaseT3MError
         As :func:`iterate`.
     """
-    label, last = "", None
+    label, notes, last = "", tuple[str, ...](), None
     for event in iterate(series, config, device=device, **options):
         if on_event is not None:
             on_event(event)
         if isinstance(event, Started):
-            label = event.device
+            label, notes = event.device, event.notes
+            _log_warnings(notes if on_event is None else ())
         last = event
     assert isinstance(last, Finished)
     return Reconstruction(
@@ -153,4 +161,11 @@ def reconstruct(
         last.sweeps,
         last.settings,
         label,
+        notes,
     )
+
+
+def _log_warnings(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        if note.startswith(WARNING):
+            _log.warning("%s", note.removeprefix(WARNING))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Normalisations that bring to 1 what is the specimen's own.
 RELATIVE = ("mean", "median", "background")
+#: Begins a note that doubts what was asked for.
+WARNING = "warning: "
 
 
 def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
@@ -47,6 +49,27 @@ def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
             return ""  # tried, and positive ones were as good
     level = series.normalisation
     return f"the level of these images is their own {level}, not that of vacuum" if level in RELATIVE else ""
+
+
+def told_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
+    """What is told of :func:`why_negative` wherever a run is set up; empty when there is no reason.
+
+    Returns
+    -------
+    str
+        A sentence without its full stop; what to do follows in the words of the place.
+    """
+    why = why_negative(series, config)
+    return f"values may have to be negative: {why}" if why else ""
+
+
+def negative_notes(series: TiltFocalSeries, config: ReconstructionConfig) -> tuple[str, ...]:
+    """The note of a run that holds positive what may have to be negative; none when nothing says so."""
+    told = told_negative(series, config)
+    if not told:
+        return ()
+    return (f"{WARNING}{told}. The volume is held positive: compare with constraints.positivity off "
+            "(--no-positivity)",)  # fmt: skip
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -582,3 +582,43 @@ def test_a_damaged_group_is_refused(tmp_path: Path):
         del h5["sections/to_file"]
     with pytest.raises(DataError, match=r"a\.h5: sections/to_file: is not in the file"):
         load_series(file)
+
+
+def sheared(rows: np.ndarray, row: int) -> np.ndarray:
+    changed = rows.copy()
+    changed[row, :, :2] = rows[row, :, :2] @ [[1.0, 0.2], [0.0, 1.0]]
+    return changed
+
+
+@pytest.mark.parametrize("made_for", [None, "series"])
+def test_a_stretched_row_of_an_image_that_is_not_used_does_not_count(tmp_path: Path, made_for):
+    """Programs leave there what they like; the whole file was refused of it."""
+    write_stack(tmp_path / "TS.mrc")
+    series = imported(tmp_path / "TS.mrc")
+    row = 4 if made_for is None else int(np.argwhere(ORDER == 4)[0, 0])
+    rows = imod_rows(7, 3, 90.0 if made_for is None else 0.0)
+    tilt = int(np.argwhere(ORDER == 4)[0, 0])
+    used = np.arange(7)[:, None] != tilt
+    left_out, notes = series.replace(used=used), list[str]()
+    wanted = import_alignment(write_rows(tmp_path / "good.xf", rows), left_out, made_for=made_for)
+    bad = write_rows(tmp_path / "bad.xf", sheared(rows, row))
+    found = import_alignment(bad, left_out, made_for=made_for, note=notes.append)
+    np.testing.assert_allclose(found.shifts_px[used], wanted.shifts_px[used])
+    assert any(f"row {row + 1} was not taken" in note for note in notes)
+    with pytest.raises(DataError, match=rf"bad.xf: row {row + 1}: has a stretch that moves a corner"):
+        import_alignment(bad, series, made_for=made_for)
+
+
+def test_a_file_of_a_binned_stack_with_its_pixel_ratio(tmp_path: Path):
+    """The .xf of the stack binned by 4: the same turns, a quarter of the shifts."""
+    write_stack(tmp_path / "TS.mrc")
+    series, rows = imported(tmp_path / "TS.mrc"), imod_rows(7, 3)
+    wanted = import_alignment(write_rows(tmp_path / "raw.xf", rows), series)
+    rows[..., 2] /= 4
+    binned = write_rows(tmp_path / "binned.xf", rows)
+    np.testing.assert_allclose(
+        import_alignment(binned, series, pixel_ratio=4.0).shifts_px, wanted.shifts_px, atol=5e-3
+    )
+    for ratio in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ConfigError, match=r"pixel_ratio: is .* positive"):
+            import_alignment(binned, series, pixel_ratio=ratio)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.align.origin import Origin
@@ -39,11 +39,21 @@ class AlignFiles(QObject):
         super().__init__()
         self._session, self._work = session, work
 
-    def ask_read(self, parent: QWidget, folder: str, made_for: MadeFor | None) -> None:
-        """Ask for a file, and read it."""
+    def ask_read(
+        self, parent: QWidget, folder: str, made_for: MadeFor | None, *, binned: bool = False
+    ) -> None:
+        """Ask for a file, for its pixel where it was made for a ``binned`` stack, and read it."""
         path, _ = QFileDialog.getOpenFileName(parent, "Import alignment", folder, READ_FILES)
-        if path:
-            self.read(Path(path), made_for)
+        if not path:
+            return
+        ratio, given = None, True
+        if binned:
+            series = self._session.series
+            whose = series.sections.name if series is not None and series.sections else "the series"
+            asked = f"One pixel of the images that {Path(path).name} was made for, in pixels of {whose}:"
+            ratio, given = QInputDialog.getDouble(parent, "Import alignment", asked, 2.0, 0.001, 1000.0, 4)
+        if given:
+            self.read(Path(path), made_for, ratio)
 
     def ask_write(self, parent: QWidget, folder: str) -> None:
         """Ask for a name, and write the alignment there."""
@@ -55,7 +65,7 @@ class AlignFiles(QObject):
             found = Path(path)
             self.write(found if found.suffix in (".xf", ".aln") else found.with_name(found.name + ending))
 
-    def read(self, path: Path, made_for: MadeFor | None = None) -> None:
+    def read(self, path: Path, made_for: MadeFor | None = None, pixel_ratio: float | None = None) -> None:
         """Make the alignment in a file the draft.
 
         Parameters
@@ -63,10 +73,12 @@ class AlignFiles(QObject):
         path : Path
         made_for : {"raw", "series"}, optional
             The images that it speaks of: see :func:`.formats.import_alignment`.
+        pixel_ratio : float, optional
+            Its pixel over theirs.
         """
         series = self._session.series
         if series is not None:
-            job = partial(_tried, partial(_imported, path, series, made_for), path.name)
+            job = partial(_tried, partial(_imported, path, series, made_for, pixel_ratio), path.name)
             in_background(job, self._on_read, self._on_crash)
 
     def write(self, path: Path) -> None:
@@ -100,10 +112,13 @@ class AlignFiles(QObject):
         raise error
 
 
-def _imported(path: Path, series: TiltFocalSeries, made_for: MadeFor | None) -> tuple[Alignment, list[str]]:
+def _imported(
+    path: Path, series: TiltFocalSeries, made_for: MadeFor | None, pixel_ratio: float | None
+) -> tuple[Alignment, list[str]]:
     """The alignment in a file, and what was done to make it fit the series."""
     notes: list[str] = []
-    return import_alignment(path, series, made_for=made_for, note=notes.append), notes
+    found = import_alignment(path, series, made_for=made_for, pixel_ratio=pixel_ratio, note=notes.append)
+    return found, notes
 
 
 def _exported(

@@ -108,6 +108,7 @@ class AlignPanel(ScrollPanel):
         ends.discard.clicked.connect(work.discard)
         ends.read.triggered.connect(self._on_read)
         ends.read_own.triggered.connect(self._on_read_own)
+        ends.read_binned.triggered.connect(self._on_read_binned)
         ends.write.triggered.connect(self._on_write)
         ends.save.triggered.connect(self._on_save)
         for signal in (work.changed, self.check_.changed, work.driver.changed):
@@ -167,6 +168,9 @@ class AlignPanel(ScrollPanel):
 
     def _on_read_own(self) -> None:
         self.files.ask_read(self, self._folder(), "series")
+
+    def _on_read_binned(self) -> None:
+        self.files.ask_read(self, self._folder(), None, binned=True)
 
     def _on_write(self) -> None:
         self.files.ask_write(self, self._folder())

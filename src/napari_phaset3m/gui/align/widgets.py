@@ -191,6 +191,7 @@ class AcceptBox(QWidget):
         self.menu.setToolTipsVisible(True)
         self.read = self.menu.addAction("Import .xf or .aln…")
         self.read_own = self.menu.addAction("Import .xf or .aln of these images…")
+        self.read_binned = self.menu.addAction("Import .xf or .aln of a binned stack…")
         self.write = self.menu.addAction("Export .xf or .aln…")
         self.menu.addSeparator()
         self.save = self.menu.addAction("Save series as…")
@@ -212,6 +213,7 @@ class AcceptBox(QWidget):
             if known
             else "Rows are in the order of the series: it does not know its sections",
             self.read_own: own,
+            self.read_binned: "The file was made for images of larger (or smaller) pixels: asks for how many",
             self.write: f"For the sections {raw}" if known else "In the order of the series",
             self.save: "",
         }

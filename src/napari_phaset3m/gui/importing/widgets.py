@@ -23,14 +23,9 @@ from napari_phaset3m.gui.widgets.ask_bar import INVERTS
 from napari_phaset3m.gui.widgets.binding import format_bytes
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.field_words import import_text
-from napari_phaset3m.gui.widgets.numbers import BY_NAME, Quantity, QuantityRow, show
+from napari_phaset3m.gui.widgets.numbers import AXIS, BY_NAME, QuantityRow, show
 from napari_phaset3m.io.import_config import binned_shape
 
-_AXIS = Quantity(
-    "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
-    "Angle of the tilt axis from +y towards −x in the files' images, as in SerialEM; they are turned by it",
-    "no", "any",
-)  # fmt: skip
 #: What cannot be confirmed while it is not known.
 _NEEDED = ("pixel_size_angstrom", "energy_ev")
 #: Fields of the plan that hold for all images.
@@ -38,7 +33,7 @@ WHOLE = (
     BY_NAME["pixel_size_angstrom"],
     BY_NAME["energy_ev"],
     BY_NAME["spherical_aberration_angstrom"],
-    _AXIS,
+    AXIS,
 )
 
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from napari_phaset3m.gui.theme import LINE_SPACING, label
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.gui.widgets.model_rows import with_value
-from napari_phaset3m.reconstruct.negative import why_negative
+from napari_phaset3m.reconstruct.negative import told_negative
 from napari_phaset3m.session import Session
 
 POSITIVITY = "constraints.positivity"
@@ -41,11 +41,9 @@ class PositivityLine(QWidget):
     def refresh(self) -> None:
         """Show the reason there is now, if there is one."""
         series = self._session.series
-        why = "" if series is None else why_negative(series, self._session.config)
-        self.text.setText(
-            f"Values may have to be negative: {why}. “Positive potential” is on: compare with it off."
-        )
-        self.setVisible(bool(why))
+        told = "" if series is None else told_negative(series, self._session.config)
+        self.text.setText(f"{told[:1].upper()}{told[1:]}. “Positive potential” is on: compare with it off.")
+        self.setVisible(bool(told))
 
     def _on_allow(self) -> None:
         self._session.config = with_value(self._session.config, POSITIVITY, False)

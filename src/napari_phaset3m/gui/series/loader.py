@@ -12,7 +12,8 @@ from qtpy.QtCore import QObject, QSettings, Signal
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError, OutputError, PhaseT3MError
-from napari_phaset3m.io.raw import FIELDS
+from napari_phaset3m.gui.widgets.numbers import AXIS
+from napari_phaset3m.io.raw import FIELDS, OPTIONS
 from napari_phaset3m.reconstruct.methods.registry import METHODS
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def unusable_field(error: Exception | None) -> str | None:
     """Key of a field whose value cannot be taken from a file and may be given in its place."""
     if not isinstance(error, DataError):
         return None
-    flags = {flag: key for key, flag, _ in FIELDS.values()}
+    flags = {flag: key for key, flag, _ in FIELDS.values()} | {OPTIONS[AXIS.name]: AXIS.key}
     asked = re.search(r"=\.\.\. in Python or (--[a-z-]+)", error.remedy or "")
     return flags.get(asked[1]) if asked else None
 

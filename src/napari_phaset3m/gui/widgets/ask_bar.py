@@ -9,14 +9,26 @@ from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
-from napari_phaset3m.gui.widgets.numbers import QUANTITIES, Quantity, check_sign, parse_angles, parse_numbers
+from napari_phaset3m.gui.widgets.numbers import (
+    AXIS,
+    QUANTITIES,
+    Quantity,
+    check_sign,
+    parse_angles,
+    parse_numbers,
+)
 
 _ANGLES = Quantity(
     "tilt_deg", "tilt_angles", "Tilt angles", "°",
     "first:last:step in degrees (e.g. -60:60:2), a list, or the path of a .tlt file", "always", "any",
 )  # fmt: skip
-_BY_KEY = {quantity.key: quantity for quantity in (*QUANTITIES, _ANGLES)}
-_EXAMPLES = {"pixel_size": "e.g. 0.52", "energy": "e.g. 300", "tilt_angles": "e.g. -60:60:2"}
+_BY_KEY = {quantity.key: quantity for quantity in (*QUANTITIES, AXIS, _ANGLES)}
+_EXAMPLES = {
+    "pixel_size": "e.g. 0.52",
+    "energy": "e.g. 300",
+    "tilt_angles": "e.g. -60:60:2",
+    "tilt_axis_angle": "e.g. 85.3",
+}
 
 #: What opening images as dark field does.
 INVERTS = "Invert the images, so that linear methods (SIRT, WBP …) get what they project"

@@ -82,6 +82,12 @@ QUANTITIES = (
     Quantity("dose_per_image", "dose_per_image", "Dose per image", "e/Å²",
              "Electrons per Å² in one image: one value, or one for each focus", many=True),
 )  # fmt: skip
+#: Asked for when files are opened; a series has its images turned already.
+AXIS = Quantity(
+    "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
+    "Angle of the tilt axis from +y towards −x in the files' images, as in SerialEM; they are turned by it",
+    "no", "any",
+)  # fmt: skip
 BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
 
 

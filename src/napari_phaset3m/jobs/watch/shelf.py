@@ -12,6 +12,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_sources import open_images
+from napari_phaset3m.io.limits import as_real, what_is_wrong
 from napari_phaset3m.io.mdoc import read_mdoc
 from napari_phaset3m.io.sidecar import mdoc_beside
 from napari_phaset3m.jobs.watch.folder import Stamp
@@ -80,8 +81,9 @@ class Shelf:
         images = raw.images[None] if raw.images.ndim == 2 else raw.images
         self._check_kind(path, images.shape[1:], raw.fields.get("pixel_size_angstrom"), taken)
         for section in range(taken.sections, images.shape[0]):
-            image = np.asarray(images[section], np.float32)
-            problem = self._check_image(image, path, section)
+            stored = np.asarray(images[section])
+            image = as_real(stored)
+            problem = self._check_image(image, stored, (path, section))
             if problem:
                 taken.bad[section] = problem
             else:
@@ -106,15 +108,15 @@ class Shelf:
                             remedy="Does it belong to another series? Narrow the pattern")  # fmt: skip
         taken.pixel_size_angstrom = pixel
 
-    def _check_image(self, image: np.ndarray, path: Path, section: int) -> str:
+    def _check_image(self, image: np.ndarray, stored: np.ndarray, where: tuple[Path, int]) -> str:
         """Why an image cannot be used; empty when it can."""
         if not np.isfinite(image.sum(dtype=np.float64)):
-            return "holds NaN or infinite values"
+            return f"holds {what_is_wrong(stored)}"
         if image.min() == image.max():
             return "all pixels are alike: was the beam off?"
         digest = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
-        first = self._digests.setdefault(digest, (path, section))
-        if first != (path, section):
+        first = self._digests.setdefault(digest, where)
+        if first != where:
             return f"is the same image as {first[0].name}" + (f", section {first[1]}" if first[1] else "")
         return ""
 

@@ -8,13 +8,14 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.prepare.align.file_rows import Rows
 from napari_phaset3m.prepare.align.model import Alignment
+from napari_phaset3m.prepare.align.transforms import MAX_STRETCH_PX, UNSTRETCH, stretch_px, stretch_words
 
 #: Magnification (or its inverse) from which on a row is damaged.
 MOST_SCALE = 2.0
 _MEND = "Mend that row, or give the file of this stack"
 _OTHER_BIN = (
-    "Was the file made for images of another binning? Then give the one made for these, or "
-    "pixel_ratio=... in Python. Else mend that row"
+    "Was the file made for images of another binning? Then give the one made for these, or say so: "
+    "--import-pixel-ratio (in the window Import .xf or .aln of a binned stack). Else mend that row"
 )
 
 
@@ -28,7 +29,8 @@ def sound_rows(
     """The rows without those of unused images that no alignment has; images of ``shape`` (ny, nx)."""
     (ny, nx), (series, ratio) = shape, fits
     assert series.used is not None
-    index = check_rows(xf, (nx / ratio, ny / ratio), (rows.index, series.used), shown)
+    size = (nx / ratio, ny / ratio)
+    index = check_rows(xf, (size, series.image_shape), (rows.index, series.used), shown)
     return Rows(index, rows.tilt_deg, (*rows.notes, *passed_over(rows.index, index)))
 
 
@@ -49,11 +51,11 @@ def kept_where(seen: np.ndarray, found: Alignment, start: Alignment) -> Alignmen
 
 def check_rows(
     transforms: np.ndarray,
-    size: tuple[float, float],
+    sizes: tuple[tuple[float, float], tuple[int, int]],
     rows: tuple[np.ndarray, np.ndarray],
     shown: tuple[str, np.ndarray],
 ) -> np.ndarray:
-    """Refuse transforms that no alignment has: one that mirrors, that magnifies twofold, or more.
+    """Refuse transforms that no alignment has: one that mirrors, stretches, magnifies twofold, or more.
 
     And one that moves an image by more than its own size: nothing of it is left in view.
 
@@ -61,8 +63,8 @@ def check_rows(
     ----------
     transforms : ndarray
         `(n, 2, 3)`, given -> aligned about the centres.
-    size : (float, float)
-        (nx, ny) of the images in the transforms' own pixels.
+    sizes : ((float, float), (int, int))
+        (nx, ny) of the images in the transforms' own pixels, and (ny, nx) of those of the series.
     rows : (ndarray, ndarray)
         `(n_tilt, n_focus)` row of each image (-1: none), and whether that image is used.
     shown : (str, ndarray)
@@ -81,7 +83,7 @@ def check_rows(
     index, used = rows
     cannot_be = []
     for row in np.unique(index[index >= 0]):
-        found = _problem(transforms[row], size, (shown[0], shown[1][row]))
+        found = _problem(transforms[row], sizes, (shown[0], shown[1][row]))
         if found and used[index == row].any():
             raise DataError(found[0], field=f"row {row + 1}", remedy=found[1])
         if found:
@@ -101,15 +103,20 @@ def passed_over(before: np.ndarray, after: np.ndarray) -> tuple[str, ...]:
 
 
 def _problem(
-    transform: np.ndarray, size: tuple[float, float], shown: tuple[str, np.ndarray]
+    transform: np.ndarray,
+    sizes: tuple[tuple[float, float], tuple[int, int]],
+    shown: tuple[str, np.ndarray],
 ) -> tuple[str, str] | None:
     """What is wrong with one transform, and what to do."""
-    matrix, offset = transform[:, :2], transform[:, 2]
+    matrix, offset, (size, image_shape) = transform[:, :2], transform[:, 2], sizes
     scale = float(np.linalg.det(matrix))
     if not 0 < scale < np.inf:
         return "mirrors or squashes the image", _MEND
     if not 1 / MOST_SCALE < np.sqrt(scale) < MOST_SCALE:
         return f"magnifies the image by {np.sqrt(scale):.4g}, and tilts differ by some percent", _MEND
+    stretch = float(stretch_px(matrix, image_shape))
+    if stretch > MAX_STRETCH_PX:
+        return stretch_words(stretch), UNSTRETCH
     if not np.any(np.abs(np.linalg.solve(matrix, offset)) > size):
         return None
     name, (x, y) = shown

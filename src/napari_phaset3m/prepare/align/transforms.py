@@ -26,6 +26,7 @@ from napari_phaset3m.prepare.align.model import Alignment
 
 #: A stretch or skew may move a corner of the image by this much before it is refused.
 MAX_STRETCH_PX = 1.0
+UNSTRETCH = "Solve it without stretch and skew, or let newstack apply it and import that stack"
 _MAX_GMAG = 1e-3
 
 
@@ -87,7 +88,9 @@ def from_xf(
     if not np.isfinite(table).all() or scale.min() <= 0:
         raise DataError("holds a transform that mirrors or squashes the image", field="xf")
     angle = np.arctan2(matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1])
-    _check_stretch(matrix, angle, np.sqrt(scale), image_shape)
+    worst = float(stretch_px(matrix, image_shape).max())
+    if worst > MAX_STRETCH_PX:
+        raise DataError(stretch_words(worst), field="xf", remedy=UNSTRETCH)
     shifts = -np.einsum("tfij,tfj->tfi", np.linalg.inv(matrix), table[..., 2] * pixel_ratio)
     raw = start.replace(
         shifts_px=np.broadcast_to(shifts[..., ::-1], (*images, 2)),
@@ -115,19 +118,18 @@ def check_number(count: int, start: Alignment) -> int:
     )
 
 
-def _check_stretch(
-    matrix: np.ndarray, angle: np.ndarray, scale: np.ndarray, image_shape: tuple[int, int]
-) -> None:
-    cos, sin = np.cos(angle), np.sin(angle)
+def stretch_px(matrix: np.ndarray, image_shape: tuple[int, int]) -> np.ndarray:
+    """By how many pixels `(...)` matrices `(..., 2, 2)` move a corner beyond a turn and a magnification."""
+    angle = np.arctan2(matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1])
+    scale, cos, sin = np.sqrt(np.linalg.det(matrix)), np.cos(angle), np.sin(angle)
     alike = scale[..., None, None] * np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), -2)
     corner = np.hypot(*image_shape) / 2
-    worst = float(np.linalg.norm(matrix - alike, ord=2, axis=(-2, -1)).max()) * corner
-    if worst > MAX_STRETCH_PX:
-        raise DataError(
-            f"has a stretch that moves a corner of the image by {worst:.1f} px",
-            field="xf",
-            remedy="Solve it without stretch and skew, or let newstack apply it and import that stack",
-        )
+    return np.asarray(np.linalg.norm(matrix - alike, ord=2, axis=(-2, -1)) * corner)
+
+
+def stretch_words(worst_px: float) -> str:
+    """What is wrong with a transform that stretches by so much."""
+    return f"has a stretch that moves a corner of the image by {worst_px:.1f} px"
 
 
 def _turned(alignment: Alignment, angle_deg: float) -> Alignment:
