@@ -39,7 +39,7 @@ _DECIDES = {"PixelSpacing": "pixel_size_angstrom", "Voltage": "energy_ev"}
 
 
 def unread_axis(mdoc: Mdoc) -> str:
-    """The tilt axis as a title states it with a decimal comma (85,3); empty where one has a point, or none."""
+    """The tilt axis as a title states it with a decimal comma; empty: none does, or one has a point."""
     return "" if mdoc.title_axis_deg is not None else axis_with_comma(*mdoc.titles)
 
 
