@@ -44,7 +44,7 @@ def movie_of(path: Path, mdoc: Mdoc, image: MdocImage) -> Path | None:
 
 def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
     """Take what an mdoc says about all images; an axis that it states and is not read must be given."""
-    unread = series.is_axis_unread and series.tilt_axis_angle_deg is None
+    unread = series.unread_axis if series.tilt_axis_angle_deg is None else ""
     for note in series.notes:
         found.note(f"{path.name}: {note}")
     for question in series.questions:
@@ -56,7 +56,7 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
             "pixel size": "pixel_size_angstrom",
         }
         field_name, _, text = question.partition(": ")
-        refusal = axis_refusal(path) if unread and field_name == "tilt axis" else None
+        refusal = axis_refusal(path, unread) if unread and field_name == "tilt axis" else None
         found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}", refusal)
     if series.energy_ev:
         found.energy.append(series.energy_ev)

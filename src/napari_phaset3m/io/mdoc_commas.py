@@ -31,33 +31,34 @@ _TELLS = {
     "ExposureTime": "dose",
     "PriorRecordDose": "order of exposure",
 }
-_TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*[-+]?\d+,\d", re.IGNORECASE)
+_TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+,\d+)", re.IGNORECASE)
 
-_AXIS = "the angle in the {where} has a decimal comma and is not read"
+_AXIS = "the angle in the {where} ({text}) has a decimal comma and is not read"
 #: What an image cannot be read without, or would be read wrongly.
 _DECIDES = {"PixelSpacing": "pixel_size_angstrom", "Voltage": "energy_ev"}
 
 
-def is_axis_unread(mdoc: Mdoc) -> bool:
-    """Whether a title states the tilt axis with a decimal comma, and none with a point."""
-    return mdoc.title_axis_deg is None and any(map(has_axis_comma, mdoc.titles))
+def unread_axis(mdoc: Mdoc) -> str:
+    """The tilt axis as a title states it with a decimal comma; empty: none does, or one has a point."""
+    return "" if mdoc.title_axis_deg is not None else axis_with_comma(*mdoc.titles)
 
 
-def has_axis_comma(text: str) -> bool:
-    """Whether a title, a label or a log states a "tilt axis angle" with a decimal comma."""
-    return _TITLE.search(text) is not None
+def axis_with_comma(*texts: str) -> str:
+    """The "tilt axis angle" that titles, labels or a log state with a decimal comma; empty: none does."""
+    return next((found[1] for text in texts if (found := _TITLE.search(text))), "")
 
 
-def axis_refusal(path: Path, where: Literal["title", "label", "log"] = "title") -> DataError:
+def axis_refusal(path: Path, text: str, where: Literal["title", "label", "log"] = "title") -> DataError:
     """Refuses images whose axis is not read: unturned they would give a wrong volume."""
     give = "give tilt_axis_angle_deg=... in Python or --tilt-axis-angle (degrees)"
     remedy = f"G{give[1:]}" if where == "label" else f"Write a point there, or {give}"
-    return DataError(_AXIS.format(where=where), path=path, field="tilt_axis_angle", remedy=remedy)
+    return DataError(_AXIS.format(where=where, text=text), path=path, field="tilt_axis_angle", remedy=remedy)
 
 
 def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:
     """Field to why its value is not read, of pixel size, energy and the axis in a title."""
-    found = {"tilt_axis_angle_deg": axis_refusal(path)} if is_axis_unread(mdoc) else {}
+    axis = unread_axis(mdoc)
+    found = {"tilt_axis_angle_deg": axis_refusal(path, axis)} if axis else {}
     for key, name in _DECIDES.items():
         _, flag, what = FIELDS[name]
         problem = _unread_key(mdoc, key)
@@ -69,7 +70,8 @@ def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:
 
 def unread(mdoc: Mdoc) -> list[str]:
     """What is not read for its decimal commas, and what to do: ``field: text``, one for each key."""
-    told = [f"tilt axis: {_AXIS.format(where='title')}. Write a point"] if is_axis_unread(mdoc) else []
+    axis = unread_axis(mdoc)
+    told = [f"tilt axis: {_AXIS.format(where='title', text=axis)}. Write a point"] if axis else []
     for key, field in _TELLS.items():
         problem = _unread_key(mdoc, key)
         if problem:

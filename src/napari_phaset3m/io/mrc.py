@@ -11,7 +11,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS, MOST_UNEQUAL, check_exists, nbytes, not_quite_square
 from napari_phaset3m.io.mdoc import axis_angle
-from napari_phaset3m.io.mdoc_commas import axis_refusal, has_axis_comma
+from napari_phaset3m.io.mdoc_commas import axis_refusal, axis_with_comma
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import Sidecar, look_beside
 
@@ -258,7 +258,8 @@ def read_mrc(path: str | Path) -> RawSeries:
     # An aligned stack has its axis along y already, whatever its labels still say.
     if raw.path.suffix.lower() not in (".ali", ".rec"):
         raw.tilt_axis_angle_deg = angle
-        refused = axis_refusal(raw.path, "label") if any(map(has_axis_comma, header.labels)) else None
+        unread = axis_with_comma(*header.labels)
+        refused = axis_refusal(raw.path, unread, "label") if unread else None
         raw.refuse_axis(refused or beside.axis_refused)
     return raw
 

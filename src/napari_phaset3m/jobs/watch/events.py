@@ -58,6 +58,11 @@ class Looked:
     is_there: bool
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read beside the images, or assumed."""
+        return () if self.plan is None else tuple(self.plan.notes)
+
+    @property
     def n_good(self) -> int:
         """Number of images that can be used."""
         return sum(row.state == "good" for row in self.rows)
@@ -96,6 +101,9 @@ class QuickVolume:
         None: not aligned.
     notes : tuple of str
         What was not done, and why.
+    negative : str
+        Why its values may have to be negative where they were held positive
+        (:func:`.negative.told_negative`); empty when nothing says so.
     """
 
     volume: np.ndarray
@@ -106,6 +114,7 @@ class QuickVolume:
     plan: ImportPlan
     shifts_px: np.ndarray | None
     notes: tuple[str, ...] = ()
+    negative: str = ""
 
 
 @dataclass(frozen=True)
