@@ -25,6 +25,8 @@ class Found:
     pixel: list[float] = field(default_factory=list)
     energy: list[float] = field(default_factory=list)
     axis: list[float] = field(default_factory=list)
+    #: Some file states the axis; else it is derived from a RotationAngle.
+    is_axis_stated: bool = False
     fields: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -114,10 +116,10 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
     for name, value in (("pixel_size_angstrom", pixel), ("energy_ev", energy)):
         if value is None and name not in asked:
             found.ask(name, "is not stated")
-    if axis is not None:  # known from elsewhere: what is not read is told only
+    if found.is_axis_stated:  # known from elsewhere: what is not read is told only
         name = "tilt_axis_angle_deg"
         found.questions = [replace(q, refusal=None) if q.field == name else q for q in found.questions]
-    elif "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
+    elif axis is None and "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
         found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(
         images=tuple(entries),
