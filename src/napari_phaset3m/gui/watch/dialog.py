@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, follow_theme, label, set_role
 from napari_phaset3m.gui.watch.work import WatchWork, watch_work_for
 from napari_phaset3m.gui.widgets.dialogs import show_dialog
+from napari_phaset3m.gui.widgets.field_words import import_text
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class WatchDialog(QDialog):
             line.editingFinished.connect(self._take_fields)
             form.addRow(title, line)
         self.status, self.quick = label("", "muted", wrap=True), label("", "muted", wrap=True)
-        self.problem = label("", "error", wrap=True)
+        self.told, self.problem = label("", "warning", wrap=True), label("", "error", wrap=True)
+        self.told.hide()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -107,7 +109,7 @@ class WatchDialog(QDialog):
         layout.addWidget(self.invitation)
         layout.addLayout(form)
         layout.addWidget(self._make_table(), 1)
-        for widget in (self.bar, self.status, self.quick, self.problem):
+        for widget in (self.bar, self.status, self.told, self.quick, self.problem):
             layout.addWidget(widget)
         layout.addLayout(self._foot())
 
@@ -190,6 +192,10 @@ class WatchDialog(QDialog):
         parts = [f"{looked.n_tilt} tilts, {looked.n_good} images"]
         parts += [f"{waiting} being written"] * bool(waiting) + [f"{skipped} left out"] * bool(skipped)
         self.status.setText(", ".join(parts))
+        lines = [f"To confirm: {import_text(str(question))}" for question in looked.questions]
+        notes = () if looked.plan is None else looked.plan.notes
+        self.told.setText("\n".join((*lines, *(import_text(note) for note in notes))))
+        self.told.setVisible(bool(self.told.text()))
         self._refresh()
 
     def _fill(self, rows: tuple[TiltRow, ...]) -> None:
