@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_phaset3m.core.plausible import doubtful_pixel
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.importing import load, look, write
 from napari_phaset3m.io.mdoc import read_mdoc
@@ -408,3 +408,44 @@ def test_an_aligned_stack_and_a_raw_one_are_not_one_series(tmp_path):
     stacks, given = _stacks(tmp_path, "85,3", "")
     with pytest.raises(DataError, match="decimal comma"):
         load_series(stacks, **given)
+
+
+@pytest.mark.parametrize("angle", [400.0, -1e9])
+def test_a_tilt_axis_beyond_a_full_turn_is_refused_wherever_it_is_given(tmp_path, angle):
+    """1e9 was taken, and images were turned by it."""
+    stack, given = _stack(tmp_path / "s.mrc"), {**KNOWN, "tilt_deg": np.arange(6.0)}
+    said = rf"tilt_axis_angle.*: is {angle:g}, but lies within ±360 degrees".replace("+", r"\+")
+    with pytest.raises((DataError, ConfigError), match=said):
+        load_series(stack, tilt_axis_angle_deg=angle, **given)
+    plan = look(stack, tilt_deg=given.pop("tilt_deg"))
+    for read in (
+        lambda: plan.edited(tilt_axis_angle_deg=angle),
+        lambda: load(plan, tilt_axis_angle_deg=angle, **given),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            read()
+    assert load(plan, tilt_axis_angle_deg=-360.0, **given).tilt_axis_angle_deg == -360
+    rows = "".join(f'[[image]]\nfile = "s.mrc"\nsection = {k}\ntilt_deg = {k}\n' for k in range(6))
+    (tmp_path / "s.toml").write_text(
+        f"energy_ev = 3e5\npixel_size_angstrom = 2\ntilt_axis_angle_deg = {angle}\n{rows}"
+    )
+    with pytest.raises(DataError, match=rf"s\.toml: {said}"):
+        load_series(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("where", ["label", "title", "log"])
+def test_a_tilt_axis_beyond_a_full_turn_in_a_file_must_be_given(tmp_path, where):
+    """Beyond 720 it was passed over without a word, and 400 was taken."""
+    stack = _labelled(tmp_path / "s.mrc", "400.0" if where == "label" else "")
+    title = "[T = Tilt axis angle = 400.0, binning = 1]\n" if where == "title" else ""
+    (tmp_path / "s.mrc.mdoc").write_text(title + _TURNED)
+    if where == "log":
+        (tmp_path / "s.txt").write_text("Log\n    Tilt axis angle = 400.0, binning = 1\n")
+    said = rf"the angle in the {where} is 400(\.0)?°, beyond ±360°, and is not read\. .*--tilt-axis-angle"
+    for read in (
+        lambda **more: load_series(stack, **KNOWN, **more),
+        lambda **more: load(look(stack), **KNOWN, **more),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
+        assert read(tilt_axis_angle_deg=40.0).tilt_axis_angle_deg == 40

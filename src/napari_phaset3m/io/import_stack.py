@@ -56,7 +56,8 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
             "pixel size": "pixel_size_angstrom",
         }
         field_name, _, text = question.partition(": ")
-        refusal = axis_refusal(path) if series.is_axis_unread and field_name == "tilt axis" else None
+        of_axis = series.axis_unread and field_name == "tilt axis"
+        refusal = axis_refusal(path, series.axis_unread) if of_axis else None
         found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}", refusal)
     if series.energy_ev:
         found.energy.append(series.energy_ev)
@@ -162,14 +163,14 @@ def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | No
 def _without_axis(series: MdocSeries) -> MdocSeries:
     """What an mdoc says, but for the axis: that of the images before they were aligned."""
     notes, questions = (
-        tuple(text for text in texts if not text.startswith("tilt axis"))
+        [text for text in texts if not text.startswith("tilt axis")]
         for texts in (series.notes, series.questions)
     )
     return replace(
         series,
         tilt_axis_angle_deg=None,
         is_axis_stated=False,
-        is_axis_unread=False,
+        axis_unread="",
         notes=notes,
         questions=questions,
     )

@@ -32,10 +32,10 @@ def join_axes(joined: RawSeries, parts: Sequence[RawSeries]) -> None:
     if not stated:
         return
     source, first = stated[0]
-    for part, angle in stated[1:]:
-        if abs((angle - first + 180) % 360 - 180) > _APART_DEG:
+    for part, other in stated[1:]:
+        if abs((other - first + 180) % 360 - 180) > _APART_DEG:
             joined.unusable[_NAME] = DataError(
-                f"is {angle:g} degrees, but {source.path.name} has {first:g}",
+                f"is {other:g} degrees, but {source.path.name} has {first:g}",
                 path=part.path,
                 field="tilt_axis_angle",
                 remedy="Give stacks of one series, or tilt_axis_angle_deg=... in Python or --tilt-axis-angle "
