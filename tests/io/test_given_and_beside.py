@@ -381,6 +381,10 @@ def test_stacks_of_one_series_have_one_tilt_axis(tmp_path):
     with pytest.raises(DataError, match=said):
         load_series(stacks, **given)
     assert load_series(stacks, tilt_axis_angle_deg=85.3, **given).tilt_axis_angle_deg == 85.3
+    plan = look(stacks, tilt_deg=given.pop("tilt_deg"), n_focus=2, focus_order="focus-major")
+    with pytest.raises(DataError, match=r"files state 85\.3, 20 degrees\. .*--tilt-axis-angle"):
+        load(plan, **given)
+    assert load(plan, tilt_axis_angle_deg=20.0, **given).tilt_axis_angle_deg == 20
 
 
 @pytest.mark.parametrize(
@@ -449,3 +453,27 @@ def test_a_tilt_axis_beyond_a_full_turn_in_a_file_must_be_given(tmp_path, where)
         with pytest.raises(DataError, match=said):
             read()
         assert read(tilt_axis_angle_deg=40.0).tilt_axis_angle_deg == 40
+
+
+def test_a_label_and_a_title_that_state_two_axes_are_refused(tmp_path):
+    """The label's was taken by load_series, and the title's by an import."""
+    stack = _labelled(tmp_path / "s.mrc", "85.3")
+    (tmp_path / "s.mrc.mdoc").write_text(f"[T = Tilt axis angle = 20.0, binning = 1]\n{_TURNED}")
+    others = _labelled(tmp_path / "t.mrc", "85.3"), {**KNOWN, "tilt_deg": np.arange(6.0)}
+    for read, said in (
+        (lambda **more: load_series(stack, **KNOWN, **more), "is 85.3 degrees in the label, but 20 in"),
+        (lambda **more: load_series([others[0], stack], **others[1], **more), "is 85.3 degrees in the label"),
+        (lambda **more: load(look(stack), **KNOWN, **more), "files state 20, 85.3 degrees"),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
+        assert read(tilt_axis_angle_deg=40.0).tilt_axis_angle_deg == 40
+    (tmp_path / "s.mrc.mdoc").write_text(f"[T = Tilt axis angle = 85.3, binning = 1]\n{_TURNED}")
+    for found in (load_series(stack, **KNOWN), load(look(stack), **KNOWN)):
+        assert found.tilt_axis_angle_deg == 85.3
+
+
+def test_a_stated_axis_wins_over_a_derived_one_of_another_file(tmp_path):
+    stacks = [_labelled(tmp_path / "s0.mrc", ""), _labelled(tmp_path / "s1.mrc", "20.0")]
+    (tmp_path / "s0.mrc.mdoc").write_text(_TURNED)
+    assert look(stacks).tilt_axis_angle_deg == 20

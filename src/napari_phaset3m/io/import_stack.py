@@ -62,8 +62,8 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
     if series.energy_ev:
         found.energy.append(series.energy_ev)
     if series.tilt_axis_angle_deg is not None:
-        found.axis.append(series.tilt_axis_angle_deg)
-        found.is_axis_stated |= series.is_axis_stated
+        stated = found.axis if series.is_axis_stated else found.derived_axis
+        stated.append(series.tilt_axis_angle_deg)
 
 
 def from_mdoc(series: MdocSeries, number: int, file: Path, section: int) -> Candidate:
@@ -197,7 +197,6 @@ def _take_fields(found: Found, raw: RawSeries, series: MdocSeries | None) -> Non
         found.energy.append(float(energy))
     if raw.tilt_axis_angle_deg is not None:
         found.axis.append(float(raw.tilt_axis_angle_deg))
-        found.is_axis_stated = True
     for name in ("spherical_aberration_angstrom", "chromatic_aberration_angstrom"):
         if raw.fields.get(name) is not None:
             found.fields.setdefault(name, float(raw.fields[name]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.raw import RawSeries
@@ -12,6 +13,17 @@ _NAME = "tilt_axis_angle_deg"
 _APART_DEG = 0.05
 #: Aligned already: along y, whatever their labels say.
 ALIGNED = (".ali", ".rec")
+
+
+def axes_differ(angles: Sequence[float]) -> bool:
+    """Whether angles (degrees) are of more than one axis."""
+    return any(abs((angle - angles[0] + 180) % 360 - 180) > _APART_DEG for angle in angles)
+
+
+def two_axes(problem: str, path: Path) -> DataError:
+    """Refuses images of which files state two axes."""
+    remedy = "Give tilt_axis_angle_deg=... in Python or --tilt-axis-angle (degrees)"
+    return DataError(problem, path=path, field="tilt_axis_angle", remedy=remedy)
 
 
 def join_axes(joined: RawSeries, parts: Sequence[RawSeries]) -> None:
@@ -28,21 +40,19 @@ def join_axes(joined: RawSeries, parts: Sequence[RawSeries]) -> None:
         One stack for each focus, in order.
     """
     known = [(part, _axis_of(part)) for part in parts]
+    if any(part.tilt_axis_angle_deg is not None and _NAME in part.unusable for part in parts):
+        return  # a stack states two itself
     stated = [(part, angle) for part, angle in known if angle is not None]
     if not stated:
         return
     source, first = stated[0]
+    joined.tilt_axis_angle_deg = first
     for part, other in stated[1:]:
-        if abs((other - first + 180) % 360 - 180) > _APART_DEG:
-            joined.unusable[_NAME] = DataError(
-                f"is {other:g} degrees, but {source.path.name} has {first:g}",
-                path=part.path,
-                field="tilt_axis_angle",
-                remedy="Give stacks of one series, or tilt_axis_angle_deg=... in Python or --tilt-axis-angle "
-                "(degrees)",
+        if axes_differ((first, other)):
+            joined.unusable[_NAME] = two_axes(
+                f"is {other:g} degrees, but {source.path.name} has {first:g}", part.path
             )
             return
-    joined.tilt_axis_angle_deg = first
     joined.unusable.pop(_NAME, None)
     for part, angle in known:
         error = part.unusable.get(_NAME)
