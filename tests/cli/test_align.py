@@ -11,7 +11,6 @@ import pytest
 from napari_phaset3m.cli import main
 from napari_phaset3m.io.imod import read_xf
 from napari_phaset3m.io.series import load_series, save_series
-from napari_phaset3m.prepare.align import formats
 from napari_phaset3m.prepare.align.apply import apply
 from napari_phaset3m.prepare.align.formats import export_alignment, import_alignment
 from napari_phaset3m.prepare.align.model import Alignment
@@ -241,21 +240,28 @@ def test_what_an_import_is_for_needs_an_import(small, tmp_path, capsys, flag):
 
 def test_an_import_for_a_binned_stack(small, tmp_path, capsys):
     given, out, table = load_series(small), tmp_path / "out.h5", tmp_path / "binned.xf"
+    given = given.replace(images=np.random.default_rng(1).uniform(0.9, 1.1, given.images.shape))
+    save_series(given, tmp_path / "noise.h5")
     moved = np.random.default_rng(3).normal(0, 0.5, (given.n_tilt, given.n_focus, 2))
     start = Alignment.of(given).replace(shifts_px=moved)
     export_alignment(start, table, given)
     rows = read_xf(table)
     text = (" ".join(f"{v:.6f}" for v in (*row[:, :2].ravel(), *(row[:, 2] / 4))) for row in rows)
     table.write_text("\n".join(text))
-    found = import_alignment(table, given, pixel_ratio=4)
-    np.testing.assert_allclose(found.shifts_px, start.shifts_px, atol=5e-3)
-    flags = ["--stages", "match", "--match-bins", "2", "--match-rounds", "1", "--threads", "1"]
-    command = ["align", str(small), "-o", str(out), *flags, "--import", str(table), "--import-pixel-ratio"]
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "import_alignment", lambda *a, **k: seen.append(k) or found)
-        assert main([*command, "4"]) == 0
-    assert seen[0]["pixel_ratio"] == 4
+    export_alignment(start, tmp_path / "raw.xf", given)
+    flags = ["--stages", "match", "--match-bins", "2", "--match-rounds", "1", "--threads", "1", "--import"]
+    plain = ["align", str(tmp_path / "noise.h5"), *flags]
+    assert main([*plain, str(tmp_path / "raw.xf"), "-o", str(tmp_path / "raw.h5")]) == 0
+    assert main([*plain, str(table), "-o", str(tmp_path / "quarter.h5")]) == 0
+    capsys.readouterr()
+    command = [*plain, str(table), "-o", str(out), "--import-pixel-ratio"]
+    assert main([*command, "4"]) == 0
+    assert "binned.xf: shifts were multiplied by 4 (the pixel ratio given)" in capsys.readouterr().err
+    read, raw, quarter = (
+        load_series(p).shifts_px for p in (out, tmp_path / "raw.h5", tmp_path / "quarter.h5")
+    )
+    apart = np.abs(read - raw).max()
+    assert apart < 0.05 * np.abs(quarter - raw).max(), "the same shifts as of the file of the raw stack"
     capsys.readouterr()
     assert main([*command, "0"]) == 2
     assert "phaset3m: --import-pixel-ratio: is 0. Give a positive number" in capsys.readouterr().err

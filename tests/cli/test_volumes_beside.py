@@ -133,8 +133,9 @@ def test_a_volume_of_another_program_without_a_label(capsys, angles):
     assert "3 angles for 6 images" in capsys.readouterr().err and not Path("o.h5").exists()
 
 
-def test_a_stack_by_its_suffix_is_no_volume(capsys):
-    _mrc("b.st")
+@pytest.mark.parametrize("suffix", [".st", ".ali", ".mrcs", ".ALI"])
+def test_a_stack_by_its_suffix_is_no_volume(capsys, suffix):
+    _mrc(f"b{suffix}")
     Path("b.tlt").write_text("-10\n0\n10\n")
-    assert main(["info", "b.st"]) == 2
+    assert main(["info", f"b{suffix}"]) == 2
     assert "3 angles for 6 images" in capsys.readouterr().err

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
+from napari_phaset3m.cli.watch import _Lines, _Table
+from napari_phaset3m.jobs.watch import WatchConfig
+from napari_phaset3m.jobs.watch.loop import FolderWatch
 
 
 def _tilts(folder, angles):
@@ -99,3 +102,57 @@ def test_what_was_read_beside_the_images_is_told(tmp_path, capsys, how):
         assert any(note in notes for notes in told)
     else:
         assert out.splitlines().count(f"Note: {note}") == 1
+
+
+def _looked(folder, **settings):
+    """What a folder tells at a look, three times."""
+    watch = FolderWatch(folder, WatchConfig(energy_ev=3e5, settle_seconds=0.0, **settings))
+    return [list(watch.look())[-1] for _ in range(3)]
+
+
+def _rotated(folder):
+    _stack_and_com(folder, 2)
+    (folder / "s.rawtlt").unlink()
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {10 * k - 20}\nRotationAngle = 175.3\n" for k in range(5))
+    (folder / "s.mrc.mdoc").write_text(rows)
+
+
+def test_a_note_and_a_question_are_told_once_though_the_folder_is_looked_at_often(tmp_path, capsys):
+    """A tilt axis that follows from RotationAngle was used without a word."""
+    _rotated(tmp_path)
+    lines = _Lines(as_json=False)
+    for event in _looked(tmp_path):
+        lines.show(event)
+    out = capsys.readouterr().out.splitlines()
+    assert out.count("Note: 1 view is not used, as tilt.com leaves it out") == 1
+    asked = (
+        "To confirm: --tilt-axis-angle: s.mrc.mdoc: 85.3 degrees, from RotationAngle - 90; no title states it"
+    )
+    assert out.count(asked) == 1
+    assert sum("exposure order: " in line for line in out) == 1, "no flag of this command answers it"
+    lines = _Lines(as_json=True)
+    for event in _looked(tmp_path, tilt_axis_angle_deg=85.0):
+        lines.show(event)
+    told = [json.loads(line)["looked"]["to_confirm"] for line in capsys.readouterr().out.splitlines()]
+    assert told and not any("RotationAngle" in text for text in told[-1])
+
+
+def test_the_table_of_a_terminal_tells_notes_and_questions(tmp_path):
+    from rich.console import Console
+
+    _rotated(tmp_path)
+    table, console = _Table(), Console(width=200)
+    table.show(_looked(tmp_path)[-1])
+    with console.capture() as shown:
+        console.print(table._drawn())
+    text = shown.get()
+    assert "Note: 1 view is not used, as tilt.com leaves it out" in text
+    assert "To confirm: --tilt-axis-angle: s.mrc.mdoc: 85.3 degrees, from RotationAngle - 90" in text
+
+
+def test_what_a_series_lacks_is_its_problem_and_no_question(tmp_path):
+    _stack_and_com(tmp_path, 2)
+    watch = FolderWatch(tmp_path, WatchConfig(settle_seconds=0.0))
+    event = list(watch.look())[-1]
+    assert "voltage" in event.problem and "energy_ev" not in {q.field for q in event.questions}
+    assert "tilt_axis_angle_deg" in {q.field for q in event.questions}

@@ -271,12 +271,14 @@ def test_closing_by_the_frame_during_a_run_asks_once(window, qtbot, monkeypatch)
     assert len(asked) == 1 and "PhaseT3M: A reconstruction is going on" in asked[0]
     assert main.isVisible()
     window.goes_on()
-    closed = []
-    with monkeypatch.context() as patch:  # the fixture closes the window itself
-        patch.setattr(main, "close", lambda: closed.append(len(asked)))
-        QApplication.sendEvent(main, ByTheFrame())
-        qtbot.waitUntil(lambda: bool(closed), timeout=WAIT)
-    assert closed == [2] and not answers
+    gone = []
+    main.destroyed.connect(lambda *_: gone.append(True))
+    QApplication.sendEvent(main, ByTheFrame())
+    qtbot.waitUntil(lambda: bool(gone), timeout=WAIT)
+    assert len(asked) == 2 and not answers
+    assert window.until_ended().status == "stopped"
+    window.viewer.window._teardown()
+    del window.viewer.window._qt_window  # Qt has deleted it: the fixture cannot close it again
 
 
 def test_two_projects_are_saved_each_with_its_own_run(

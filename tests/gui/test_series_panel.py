@@ -422,6 +422,9 @@ def test_an_axis_with_a_decimal_comma_is_asked_for(qtbot, panel, tmp_path, where
     qtbot.waitUntil(ask.isVisible, timeout=20_000)
     told = "has a decimal comma and is not read. Give Tilt axis in its place to open the file:"
     assert ask.question.text().endswith(told) and session.series is None and ask.unit.text() == "°"
+    ask.line.setText("400")
+    qtbot.mouseClick(ask.button, Qt.MouseButton.LeftButton)
+    assert ask.problem.text() == "Tilt axis must lie within ±360 °." and session.series is None
     ask.line.setText("−85.3")
     qtbot.mouseClick(ask.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.series is not None, timeout=20_000)

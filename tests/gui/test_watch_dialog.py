@@ -131,3 +131,23 @@ def test_the_series_panel_opens_it_and_it_outlives_its_window(qtbot, viewer, tmp
     dialog.work.stop()
     qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)
     dialog.close()
+
+
+def test_what_was_assumed_is_told(qtbot, dialog, tmp_path):
+    """The axis that follows from RotationAngle was used without a word."""
+    rng = np.random.default_rng(0)
+    with mrcfile.new(tmp_path / "s.mrc") as file:
+        file.set_data(rng.uniform(90, 110, (5, 32, 32)).astype(np.float32))
+        file.set_image_stack()
+        file.voxel_size = 4.0
+    rows = "".join(f"[ZValue = {k}]\nTiltAngle = {10 * k - 20}\nRotationAngle = 175.3\n" for k in range(5))
+    (tmp_path / "s.mrc.mdoc").write_text(rows)
+    qtbot.keyClicks(dialog.fields["energy_ev"], "300")
+    assert not dialog.told.isVisible()
+    click(qtbot, dialog.go)
+    qtbot.waitUntil(dialog.told.isVisible, timeout=20_000)
+    told = dialog.told.text().splitlines()
+    assert (
+        "To confirm: Tilt axis: s.mrc.mdoc: 85.3 degrees, from RotationAngle - 90; no title states it" in told
+    )
+    assert not any("Voltage" in line or "--" in line for line in told)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_phaset3m.core.plausible import doubtful_pixel
-from napari_phaset3m.errors import DataError
+from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.importing import load, look, write
 from napari_phaset3m.io.mdoc import read_mdoc
@@ -328,3 +328,155 @@ def test_an_aligned_stack_has_its_axis_along_y_whatever_its_label_says(tmp_path)
         mrc.add_label("Tilt axis angle = 85,3, binning = 1")
     assert load_series(stack, tilt_deg=np.arange(6.0), **KNOWN).tilt_axis_angle_deg == 0
     assert load(look(stack, tilt_deg=np.arange(6.0)), **KNOWN).tilt_axis_angle_deg == 0
+
+
+_TURNED = "".join(f"[ZValue = {k}]\nTiltAngle = {10 * k - 20}\nRotationAngle = 175.3\n" for k in range(6))
+
+
+def _labelled(path, axis):
+    """A stack whose label states the axis, or that has no such label."""
+    _stack(path)
+    if axis:
+        with mrcfile.open(path, "r+") as mrc:
+            mrc.add_label(f"Tilt axis angle = {axis}, binning = 1  spot = 8")
+    return path
+
+
+@pytest.mark.parametrize("where", ["label", "title"])
+def test_a_rotation_angle_does_not_stand_for_an_axis_that_is_not_read(tmp_path, where):
+    """An import turned by RotationAngle - 90 what load_series refused."""
+    stack = _labelled(tmp_path / "s.mrc", "85,3" if where == "label" else "")
+    title = "[T = Tilt axis angle = 85,3, binning = 1]\n" if where == "title" else ""
+    (tmp_path / "s.mrc.mdoc").write_text(title + _TURNED)
+    said = f"the angle in the {where} has a decimal comma and is not read"
+    for read in (
+        lambda **more: load_series(stack, **KNOWN, **more),
+        lambda **more: load_series(tmp_path / "s.mrc.mdoc", **KNOWN, **more),
+        lambda **more: load(look(stack), **KNOWN, **more),
+        lambda **more: load(look(tmp_path), bin=2, **KNOWN, **more),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
+        assert read(tilt_axis_angle_deg=20.0).tilt_axis_angle_deg == 20
+    confirmed = look(stack).edited(confirm=["tilt_axis_angle_deg"])  # Yes, in the import window
+    assert load(confirmed, **KNOWN).tilt_axis_angle_deg == pytest.approx(85.3)
+
+
+@pytest.mark.parametrize("axis", ["85.3", "85,3"])
+def test_the_mdoc_beside_an_aligned_stack_does_not_turn_it_either(tmp_path, axis):
+    stack = _stack(tmp_path / "s.ali")
+    (tmp_path / "s.ali.mdoc").write_text(f"[T = Tilt axis angle = {axis}, binning = 1]\n{_TURNED}")
+    assert load_series(stack, **KNOWN).tilt_axis_angle_deg == 0
+    plan = look(stack)
+    assert plan.tilt_axis_angle_deg is None and load(plan, **KNOWN).tilt_axis_angle_deg == 0
+    assert not any("RotationAngle" in q.text for q in plan.questions)
+
+
+def _stacks(folder, *axes):
+    stacks = [_labelled(folder / f"s{number}.mrc", axis) for number, axis in enumerate(axes)]
+    return stacks, {**KNOWN, "tilt_deg": np.arange(6.0)}
+
+
+def test_stacks_of_one_series_have_one_tilt_axis(tmp_path):
+    """All but the first stack's was not looked at: both were turned by the first."""
+    stacks, given = _stacks(tmp_path, "85.3", "20.0")
+    said = r"s1\.mrc: tilt_axis_angle: is 20 degrees, but s0\.mrc has 85\.3\. .*--tilt-axis-angle"
+    with pytest.raises(DataError, match=said):
+        load_series(stacks, **given)
+    assert load_series(stacks, tilt_axis_angle_deg=85.3, **given).tilt_axis_angle_deg == 85.3
+    plan = look(stacks, tilt_deg=given.pop("tilt_deg"), n_focus=2, focus_order="focus-major")
+    with pytest.raises(DataError, match=r"files state 85\.3, 20 degrees\. .*--tilt-axis-angle"):
+        load(plan, **given)
+    assert load(plan, tilt_axis_angle_deg=20.0, **given).tilt_axis_angle_deg == 20
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (("", "20.0"), "s0.mrc states no tilt axis: the 20 degrees of s1.mrc are taken"),
+        (("20.0", ""), "s1.mrc states no tilt axis: the 20 degrees of s0.mrc are taken"),
+        (("20.0", "20,0"), "s1.mrc: the angle in the label has a decimal comma and is not read; that of s0"),
+        (("20,0", "20.0"), "s0.mrc: the angle in the label has a decimal comma and is not read; that of s1"),
+    ],
+)
+def test_the_axis_of_one_stack_holds_for_all_and_is_told(tmp_path, axes, told):
+    stacks, given = _stacks(tmp_path, *axes)
+    series = load_series(stacks, **given)
+    assert series.tilt_axis_angle_deg == 20
+    assert any(note.startswith(told) for note in series.metadata["notes"])
+
+
+def test_an_aligned_stack_and_a_raw_one_are_not_one_series(tmp_path):
+    raw, given = _labelled(tmp_path / "s.mrc", "85.3"), {**KNOWN, "tilt_deg": np.arange(6.0)}
+    with pytest.raises(DataError, match=r"s\.ali: tilt_axis_angle: is 0 degrees, but s\.mrc has 85\.3"):
+        load_series([raw, _labelled(tmp_path / "s.ali", "85.3")], **given)
+    stacks = [_labelled(tmp_path / f"{name}.ali", "85.3") for name in "ab"]
+    assert load_series(stacks, **given).tilt_axis_angle_deg == 0
+    stacks, given = _stacks(tmp_path, "85,3", "")
+    with pytest.raises(DataError, match="decimal comma"):
+        load_series(stacks, **given)
+
+
+@pytest.mark.parametrize("angle", [400.0, -1e9])
+def test_a_tilt_axis_beyond_a_full_turn_is_refused_wherever_it_is_given(tmp_path, angle):
+    """1e9 was taken, and images were turned by it."""
+    stack, given = _stack(tmp_path / "s.mrc"), {**KNOWN, "tilt_deg": np.arange(6.0)}
+    said = rf"tilt_axis_angle.*: is {angle:g}, but lies within ±360 degrees".replace("+", r"\+")
+    with pytest.raises((DataError, ConfigError), match=said):
+        load_series(stack, tilt_axis_angle_deg=angle, **given)
+    plan = look(stack, tilt_deg=given.pop("tilt_deg"))
+    for read in (
+        lambda: plan.edited(tilt_axis_angle_deg=angle),
+        lambda: load(plan, tilt_axis_angle_deg=angle, **given),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            read()
+    assert load(plan, tilt_axis_angle_deg=-360.0, **given).tilt_axis_angle_deg == -360
+    rows = "".join(f'[[image]]\nfile = "s.mrc"\nsection = {k}\ntilt_deg = {k}\n' for k in range(6))
+    (tmp_path / "s.toml").write_text(
+        f"energy_ev = 3e5\npixel_size_angstrom = 2\ntilt_axis_angle_deg = {angle}\n{rows}"
+    )
+    with pytest.raises(DataError, match=rf"s\.toml: {said}"):
+        load_series(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("where", ["label", "title", "log"])
+def test_a_tilt_axis_beyond_a_full_turn_in_a_file_must_be_given(tmp_path, where):
+    """Beyond 720 it was passed over without a word, and 400 was taken."""
+    stack = _labelled(tmp_path / "s.mrc", "400.0" if where == "label" else "")
+    title = "[T = Tilt axis angle = 400.0, binning = 1]\n" if where == "title" else ""
+    (tmp_path / "s.mrc.mdoc").write_text(title + _TURNED)
+    if where == "log":
+        (tmp_path / "s.txt").write_text("Log\n    Tilt axis angle = 400.0, binning = 1\n")
+    said = rf"the angle in the {where} is 400(\.0)?°, beyond ±360°, and is not read\. .*--tilt-axis-angle"
+    for read in (
+        lambda **more: load_series(stack, **KNOWN, **more),
+        lambda **more: load(look(stack), **KNOWN, **more),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
+        assert read(tilt_axis_angle_deg=40.0).tilt_axis_angle_deg == 40
+
+
+def test_a_label_and_a_title_that_state_two_axes_are_refused(tmp_path):
+    """The label's was taken by load_series, and the title's by an import."""
+    stack = _labelled(tmp_path / "s.mrc", "85.3")
+    (tmp_path / "s.mrc.mdoc").write_text(f"[T = Tilt axis angle = 20.0, binning = 1]\n{_TURNED}")
+    others = _labelled(tmp_path / "t.mrc", "85.3"), {**KNOWN, "tilt_deg": np.arange(6.0)}
+    for read, said in (
+        (lambda **more: load_series(stack, **KNOWN, **more), "is 85.3 degrees in the label, but 20 in"),
+        (lambda **more: load_series([others[0], stack], **others[1], **more), "is 85.3 degrees in the label"),
+        (lambda **more: load(look(stack), **KNOWN, **more), "files state 20, 85.3 degrees"),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
+        assert read(tilt_axis_angle_deg=40.0).tilt_axis_angle_deg == 40
+    (tmp_path / "s.mrc.mdoc").write_text(f"[T = Tilt axis angle = 85.3, binning = 1]\n{_TURNED}")
+    for found in (load_series(stack, **KNOWN), load(look(stack), **KNOWN)):
+        assert found.tilt_axis_angle_deg == 85.3
+
+
+def test_a_stated_axis_wins_over_a_derived_one_of_another_file(tmp_path):
+    stacks = [_labelled(tmp_path / "s0.mrc", ""), _labelled(tmp_path / "s1.mrc", "20.0")]
+    (tmp_path / "s0.mrc.mdoc").write_text(_TURNED)
+    assert look(stacks).tilt_axis_angle_deg == 20

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_phaset3m.cli import options, running
+from napari_phaset3m.cli.import_table import asked
 from napari_phaset3m.errors import OutputError
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ class _Lines:
     def show(self, event: Any) -> None:
         record = summary(event)
         if not self._json:
-            for note in record.get("looked", {}).get("notes", ()):
-                if note not in self._noted:
-                    print(f"Note: {note}", flush=True)
-                self._noted.add(note)
+            for line in _beside(record):
+                if line not in self._noted:
+                    print(line, flush=True)
+                self._noted.add(line)
         text = json.dumps(record) if self._json else _line(record)
         if text and text != self._said:
             self._said = text if "looked" in record else self._said
@@ -164,7 +165,9 @@ class _Table:
         table = Table("tilt", "file", "state", title=None, box=None)
         looked = self._looked
         rows = [] if looked is None else [*looked.rows]
-        room = max(4, self._live.console.height - 8)
+        told = {} if looked is None else summary(looked)
+        beside = _beside(told)
+        room = max(4, self._live.console.height - 8 - len(beside))
         if len(rows) > room:
             hidden = len(rows) - room
             table.add_row("", f"({hidden} more)", "")
@@ -173,9 +176,7 @@ class _Table:
             angle = "" if row.tilt_deg is None else f"{row.tilt_deg:+.1f}°"
             where = row.file.name + (f" [{row.section}]" if row.section else "")
             table.add_row(angle, where, f"{_MARKS[row.state]} {row.text or _TITLES[row.state]}")
-        told = {} if looked is None else summary(looked)
-        notes = [f"Note: {note}" for note in told.get("looked", {}).get("notes", ())]
-        lines: list[Any] = [table, *notes, _line(told), self._quick, self._doing]
+        lines: list[Any] = [table, *beside, _line(told), self._quick, self._doing]
         return Group(*[line for line in lines if line])
 
 
@@ -196,6 +197,7 @@ def summary(event: Any) -> dict[str, Any]:
                 "folder_is_there": event.is_there,
                 "problem": event.problem,
                 "notes": list(event.notes),
+                "to_confirm": [_asked(question) for question in event.questions],
                 "others": [{"file": r.file.name, "state": r.state, "text": r.text} for r in others],
             }
         }
@@ -205,6 +207,22 @@ def summary(event: Any) -> dict[str, Any]:
         told["warning"] = event.negative and f"{event.negative}. {_HELD}"
         return {"volume": told | {"shape_zyx": shape, "voxel_size_angstrom": voxel}}
     return {"failed": event.text} if isinstance(event, QuickFailed) else {}
+
+
+def _asked(question: Any) -> str:
+    """A question with the flag that answers it, where this command has one."""
+    from napari_phaset3m.jobs.watch import WatchConfig
+
+    if question.field in WatchConfig.model_fields:
+        return asked(question)
+    return f"{question.field.replace('_', ' ')}: {question.text}"
+
+
+def _beside(record: dict[str, Any]) -> list[str]:
+    """What was read beside the images, and what was assumed."""
+    told = record.get("looked", {})
+    notes = [f"Note: {note}" for note in told.get("notes", ())]
+    return [*notes, *(f"To confirm: {question}" for question in told.get("to_confirm", ()))]
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from napari_phaset3m.io.import_sections import stack_sections
 from napari_phaset3m.io.intensity import scale_intensity
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.orient import turn, turn_aberrations
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, blaming, check_names, missing
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_axis, as_number, blaming, check_names, missing
 from napari_phaset3m.io.sidecar import not_used, read_mtf, without_angles
 
 _SCALAR_NAMES = tuple(
@@ -99,7 +99,7 @@ def _checked(raw: RawSeries, given: Mapping[str, Any], scale: _Scale) -> TiltFoc
         fields["tilt_deg"].tolist(),
     )
     fields["used"] = used_images(raw, fields.get("used"), given.get("unused"), images.shape[:2])
-    angle = as_number(
+    angle = as_axis(
         given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0, raw.path, "tilt_axis_angle"
     )
     # An odd number of quarter turns makes the height the width.

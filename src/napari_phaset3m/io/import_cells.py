@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.errors import ConfigError
+from napari_phaset3m.io.limits import MAX_AXIS_DEG
 
 _COUNT = "a whole number, counted from 0"
 #: Cells of a row that may be mended, and what may stand in them.
@@ -93,4 +94,6 @@ def checked_value(name: str, value: Any) -> Any:
         raise ConfigError(
             f"{name}: is {value!r}, but a {'' if 'axis' in name else 'positive '}number is needed"
         )
+    if name == "tilt_axis_angle_deg" and abs(number) > MAX_AXIS_DEG:
+        raise ConfigError(f"{name}: is {number:g}, but lies within ±{MAX_AXIS_DEG:g} degrees")
     return number

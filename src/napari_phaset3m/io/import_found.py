@@ -14,6 +14,7 @@ from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_focus import Candidate, arrange
 from napari_phaset3m.io.import_plan import ImportPlan
 from napari_phaset3m.io.sidecar import not_used
+from napari_phaset3m.io.stack_axes import axes_differ, two_axes
 from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
 
 
@@ -24,7 +25,9 @@ class Found:
     candidates: list[Candidate] = field(default_factory=list)
     pixel: list[float] = field(default_factory=list)
     energy: list[float] = field(default_factory=list)
+    #: As titles, labels and logs state it, and as it follows from a RotationAngle.
     axis: list[float] = field(default_factory=list)
+    derived_axis: list[float] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -109,15 +112,17 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
         raise DataError("no images were found")
     pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
     energy = _agree(found, "energy_ev", found.energy, 1e-3)
-    axis = _agree(found, "tilt_axis_angle_deg", found.axis, 0.0)
+    axis = _agree(found, "tilt_axis_angle_deg", found.axis or found.derived_axis, 0.0)
     asked = {question.field for question in found.questions}
     for name, value in (("pixel_size_angstrom", pixel), ("energy_ev", energy)):
         if value is None and name not in asked:
             found.ask(name, "is not stated")
-    if axis is not None:  # known from elsewhere: what is not read is told only
+    if found.axis:  # known from elsewhere: what is not read is told only
         name = "tilt_axis_angle_deg"
-        found.questions = [replace(q, refusal=None) if q.field == name else q for q in found.questions]
-    elif "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
+        listed = ", ".join(f"{angle:g}" for angle in dict.fromkeys(found.axis))
+        two = two_axes(f"files state {listed} degrees", entries[0].file) if axes_differ(found.axis) else None
+        found.questions = [replace(q, refusal=two) if q.field == name else q for q in found.questions]
+    elif axis is None and "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
         found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(
         images=tuple(entries),

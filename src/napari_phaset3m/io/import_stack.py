@@ -21,6 +21,7 @@ from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.movies import MOVIE_SUFFIXES, open_movie
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import mdoc_beside, or_give
+from napari_phaset3m.io.stack_axes import ALIGNED
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.io.tiff import angles_from_names
 
@@ -44,7 +45,6 @@ def movie_of(path: Path, mdoc: Mdoc, image: MdocImage) -> Path | None:
 
 def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
     """Take what an mdoc says about all images; an axis that it states and is not read must be given."""
-    unread = series.unread_axis if series.tilt_axis_angle_deg is None else ""
     for note in series.notes:
         found.note(f"{path.name}: {note}")
     for question in series.questions:
@@ -56,12 +56,14 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
             "pixel size": "pixel_size_angstrom",
         }
         field_name, _, text = question.partition(": ")
-        refusal = axis_refusal(path, unread) if unread and field_name == "tilt axis" else None
+        of_axis = series.axis_unread and field_name == "tilt axis"
+        refusal = axis_refusal(path, series.axis_unread) if of_axis else None
         found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}", refusal)
     if series.energy_ev:
         found.energy.append(series.energy_ev)
     if series.tilt_axis_angle_deg is not None:
-        found.axis.append(series.tilt_axis_angle_deg)
+        stated = found.axis if series.is_axis_stated else found.derived_axis
+        stated.append(series.tilt_axis_angle_deg)
 
 
 def from_mdoc(series: MdocSeries, number: int, file: Path, section: int) -> Candidate:
@@ -154,8 +156,24 @@ def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | No
     except DataError as error:
         found.refuse(or_give(error))
         return None
-    take_mdoc(found, series, mdoc)
+    take_mdoc(found, _without_axis(series) if path.suffix.lower() in ALIGNED else series, mdoc)
     return series
+
+
+def _without_axis(series: MdocSeries) -> MdocSeries:
+    """What an mdoc says, but for the axis: that of the images before they were aligned."""
+    notes, questions = (
+        [text for text in texts if not text.startswith("tilt axis")]
+        for texts in (series.notes, series.questions)
+    )
+    return replace(
+        series,
+        tilt_axis_angle_deg=None,
+        is_axis_stated=False,
+        axis_unread="",
+        notes=notes,
+        questions=questions,
+    )
 
 
 def _with_movies(rows: Sequence[Candidate], series: MdocSeries, mdoc: Path) -> list[Candidate]:

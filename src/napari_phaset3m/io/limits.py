@@ -16,6 +16,8 @@ from napari_phaset3m.errors import DataError
 #: Share of the free memory that one file may ask for.
 MEMORY_SHARE = 0.8
 MAX_SECTIONS = 1_000_000
+#: The angle of a tilt axis, either way, wherever it is stated or given.
+MAX_AXIS_DEG = 360.0
 #: Pixels count as squares up to this difference of their edges; headers are rounded.
 MOST_UNEQUAL = 0.01
 #: By so large a part, and more, is told.

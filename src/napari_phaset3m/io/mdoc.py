@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import MAX_SECTIONS
+from napari_phaset3m.io.limits import MAX_AXIS_DEG, MAX_SECTIONS
 from napari_phaset3m.io.text import one_number, read_text_file
 
 _NUMBER = r"\d+(?:\.\d*)?(?!\d|,\d)"
@@ -35,9 +35,9 @@ _MONTHS = {
 
 
 def axis_angle(text: str) -> float | None:
-    """The angle after "Tilt axis angle" in a title or log, degrees; None beyond ±720."""
+    """The angle after "Tilt axis angle" in a title or log, degrees; None beyond ±360."""
     match = _AXIS.search(text)
-    return float(match.group(1)) if match and abs(float(match.group(1))) <= 720 else None
+    return float(match.group(1)) if match and abs(float(match.group(1))) <= MAX_AXIS_DEG else None
 
 
 def read_date(text: str | None) -> datetime | None:
@@ -241,7 +241,7 @@ class Mdoc:
         All files here that state both agree so (175.3 and 85.3, -176 and 94, 3.35 and -86.7, 0 and -90).
         """
         angle = next((v for s in self.sections if (v := s.number("RotationAngle")) is not None), None)
-        if angle is None or abs(angle) > 720:
+        if angle is None or abs(angle) > MAX_AXIS_DEG:
             return None
         return float(f"{180 - (270 - angle) % 360:.6g}")
 

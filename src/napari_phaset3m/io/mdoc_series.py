@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage
-from napari_phaset3m.io.mdoc_commas import unread, unread_axis
+from napari_phaset3m.io.mdoc_commas import title_axis_unread, unread
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class MdocSeries:
     pixel_size_angstrom, energy_ev, tilt_axis_angle_deg : float or None
     is_axis_stated : bool
         The axis stands in a title; else it follows from ``RotationAngle``.
-    unread_axis : str
-        As a title states it with a decimal comma; empty: none does.
+    axis_unread : str
+        Why the axis that a title states is not read.
     is_dose_stated : bool
         It is the dose on the specimen; else what reached the camera.
     is_order_stated : bool
@@ -47,7 +47,7 @@ class MdocSeries:
     energy_ev: float | None
     tilt_axis_angle_deg: float | None
     is_axis_stated: bool = False
-    unread_axis: str = ""
+    axis_unread: str = ""
     is_dose_stated: bool = False
     is_order_stated: bool = False
     notes: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ def mdoc_series(mdoc: Mdoc) -> MdocSeries:
         is_dose_stated=bool(images) and all(image.stated_dose is not None for image in images),
         is_order_stated=len(images) == 1 or any("order of exposure" in note for note in notes),
         is_axis_stated=mdoc.title_axis_deg is not None,
-        unread_axis=unread_axis(mdoc),
+        axis_unread=title_axis_unread(mdoc),
         notes=notes,
         questions=questions,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import ConfigError, DataError
+from napari_phaset3m.io.limits import MAX_AXIS_DEG
 
 #: Field of the series: (name in files, flag on the command line, what to give).
 FIELDS: Mapping[str, tuple[str, str, str]] = {
@@ -180,6 +181,14 @@ def giveable(name: str, error: DataError) -> DataError:
     on_line = "" if name in ("shifts_px", "used") else f" or {flag}"
     remedy = f"Give {name}=... in Python{on_line} ({what})"
     return DataError(error.problem, path=error.path, field=error.field, remedy=remedy)
+
+
+def as_axis(value: Any, path: Path | str, key: str) -> float:
+    """The angle of a tilt axis, degrees: a finite number within ±360."""
+    angle = as_number(value, path, key)
+    if abs(angle) > MAX_AXIS_DEG:
+        raise DataError(f"is {angle:g}, but lies within ±{MAX_AXIS_DEG:g} degrees", path=path, field=key)
+    return angle
 
 
 def as_number(value: Any, path: Path | str, key: str) -> float:

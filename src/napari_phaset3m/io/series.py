@@ -14,6 +14,7 @@ from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.assemble import assemble
 from napari_phaset3m.io.limits import check_exists, check_memory
 from napari_phaset3m.io.raw import FIELDS, RawSeries, blaming
+from napari_phaset3m.io.stack_axes import ALIGNED, join_axes
 
 _MRC = (".mrc", ".st", ".ali", ".rec", ".mrcs", ".map")
 _KNOWN = (
@@ -161,7 +162,7 @@ def _refuse_commas(raw: RawSeries) -> None:
         found = refusals(mdoc, read_mdoc(mdoc))
     except DataError:
         return  # damaged: refused with the angles
-    if raw.tilt_axis_angle_deg is not None or raw.path.suffix.lower() in (".ali", ".rec"):
+    if raw.tilt_axis_angle_deg is not None or raw.path.suffix.lower() in ALIGNED:
         found.pop("tilt_axis_angle_deg", None)  # stated in the header, or along y already
     lacking = {name: error for name, error in found.items() if raw.fields.get(name) is None}
     raw.unusable = {**lacking, **raw.unusable}
@@ -208,12 +209,12 @@ def _join(parts: Sequence[RawSeries]) -> RawSeries:
             notes.append(f"{FIELDS[name][0]}: stated for some of the stacks only, so not taken")
     result = RawSeries(first.path, images, fields, notes)
     result.counts = all(part.counts for part in parts)
-    result.tilt_axis_angle_deg = first.tilt_axis_angle_deg
     result.metadata = {**first.metadata, "files": [str(part.path) for part in parts]}
     result.stacks = tuple(part.path for part in parts)
     result.refused = tuple(error for part in parts for error in part.refused)
     for part in parts:
         result.unusable |= part.unusable
+    join_axes(result, parts)
     return result
 
 

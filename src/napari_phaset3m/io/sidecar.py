@@ -12,7 +12,7 @@ import numpy as np
 from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
-from napari_phaset3m.io.mdoc_commas import axis_refusal, axis_with_comma
+from napari_phaset3m.io.mdoc_commas import axis_refusal, axis_unread
 from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, is_decimal_comma, read_text_file
 
@@ -122,9 +122,9 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
     if result.tilt_axis_angle_deg is None and log.is_file() and log.stat().st_size <= MAX_TEXT:
         text = read_text_file(log)
         result.tilt_axis_angle_deg = axis_angle(text)
-        unread = axis_with_comma(text)
-        if result.tilt_axis_angle_deg is None and unread:
-            result.axis_refused = axis_refusal(log, unread, "log")
+        why = axis_unread(text)
+        if result.tilt_axis_angle_deg is None and why:
+            result.axis_refused = axis_refusal(log, why, "log")
     return result
 
 

@@ -20,7 +20,7 @@ from napari_phaset3m.io.import_sections import entry_sections
 from napari_phaset3m.io.import_shrink import shrunk_fields
 from napari_phaset3m.io.import_sources import Reader
 from napari_phaset3m.io.limits import check_memory
-from napari_phaset3m.io.raw import FIELDS, RawSeries, as_number, kept_notes
+from napari_phaset3m.io.raw import FIELDS, RawSeries, as_axis, as_number, kept_notes
 from napari_phaset3m.io.text import read_text_file
 from napari_phaset3m.io.toml_rows import METADATA, PER_IMAGE, angle_of, by_tilt, image_of
 from napari_phaset3m.io.toml_sections import TOP_KEYS, stated_sections
@@ -186,7 +186,7 @@ def take_conventions(raw: RawSeries, table: Mapping[str, Any]) -> None:
     raw.dark_field = bool(table.get("dark_field", False))
     raw.normalisation = str(table["normalisation"]) if "normalisation" in table else None
     if "tilt_axis_angle_deg" in table:
-        raw.tilt_axis_angle_deg = as_number(table["tilt_axis_angle_deg"], raw.path, "tilt_axis_angle_deg")
+        raw.tilt_axis_angle_deg = as_axis(table["tilt_axis_angle_deg"], raw.path, "tilt_axis_angle_deg")
     raw.rotated_deg = as_number(table.get("rotated_deg", 0.0), raw.path, "rotated_deg")
 
 

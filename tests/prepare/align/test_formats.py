@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.errors import ConfigError, DataError, OutputError
 from napari_phaset3m.io.aretomo import read_aln
 from napari_phaset3m.io.imod import read_angles, read_xf
 from napari_phaset3m.io.orient import turn
@@ -293,9 +293,10 @@ def test_shifts_of_an_aln_of_binned_images_are_scaled(tmp_path: Path, raw, own, 
     assert np.allclose(found.shifts_px, ratio * wanted.shifts_px, atol=2e-3)
     assert f"{raw[1]} x {raw[0]} px" in told[0] and f"by {ratio:.4g}" in told[0]
     assert len(told) == 2 and "does not know its sections: rows are in the order of rising tilt" in told[1]
-    assert np.allclose(
-        import_alignment(file, sized(own), pixel_ratio=1).shifts_px, wanted.shifts_px, atol=1e-3
-    )
+    given = import_alignment(file, sized(own), pixel_ratio=ratio)
+    assert np.allclose(given.shifts_px, found.shifts_px, atol=1e-6)
+    with pytest.raises(ConfigError, match=rf"pixel_ratio: is 1, but RawSize is {raw[1]} x {raw[0]} px where"):
+        import_alignment(file, sized(own), pixel_ratio=1)
 
 
 def test_an_aln_of_images_of_another_size_is_refused(tmp_path: Path):

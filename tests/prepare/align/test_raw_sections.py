@@ -611,9 +611,73 @@ def test_a_file_of_a_binned_stack_with_its_pixel_ratio(tmp_path: Path):
     wanted = import_alignment(write_rows(tmp_path / "raw.xf", rows), series)
     rows[..., 2] /= 4
     binned = write_rows(tmp_path / "binned.xf", rows)
-    np.testing.assert_allclose(
-        import_alignment(binned, series, pixel_ratio=4.0).shifts_px, wanted.shifts_px, atol=5e-3
-    )
+    told = list[str]()
+    found = import_alignment(binned, series, pixel_ratio=4.0, note=told.append)
+    np.testing.assert_allclose(found.shifts_px, wanted.shifts_px, atol=5e-3)
+    assert told == [
+        "binned.xf: shifts were multiplied by 4 (the pixel ratio given)",
+        "binned.xf: rows are taken for the sections of TS.mrc, in pixels of 4 of its own "
+        "(one here is 2 of its own)",
+    ], "it said: in its pixels"
+    import_alignment(binned, series, made_for="series", pixel_ratio=3.0, note=told.append)
+    assert told[2:] == ["binned.xf: shifts were multiplied by 3 (the pixel ratio given)"]
     for ratio in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ConfigError, match=r"pixel_ratio: is .* positive"):
             import_alignment(binned, series, pixel_ratio=ratio)
+
+
+def aln_of_binned(folder: Path, series: TiltFocalSeries, bin: int) -> tuple[Alignment, Path]:
+    """An alignment, and the .aln of it that AreTomo makes of the stack binned by so many pixels."""
+    wanted = some(series, magnified=False)
+    (file,) = export_alignment(wanted, folder / "raw.aln", series)
+    ny, nx = RAW_SHAPE
+    lines = []
+    for line in file.read_text().replace(f"{nx} {ny}", f"{nx // bin} {ny // bin}").splitlines():
+        cells = line.split()
+        if not line.startswith("#"):
+            cells[3:5] = [f"{float(cell) / bin:.6f}" for cell in cells[3:5]]
+        lines.append(" ".join(cells))
+    (folder / "binned.aln").write_text("\n".join(lines))
+    return wanted, folder / "binned.aln"
+
+
+def test_a_given_pixel_ratio_is_over_the_pixel_of_the_files(tmp_path: Path):
+    """Where RawSize is that of the series' own images it was taken over the pixel of those: twofold wrong."""
+    write_stack(tmp_path / "TS.mrc")
+    series, told = imported(tmp_path / "TS.mrc", crop=None, angle=0.0), list[str]()
+    wanted, file = aln_of_binned(tmp_path, series, 2)
+    assert series.image_shape == tuple(size // 2 for size in RAW_SHAPE), "RawSize is that of its images"
+    found = import_alignment(file, series, pixel_ratio=2, note=told.append)
+    np.testing.assert_allclose(found.shifts_px, wanted.shifts_px, atol=5e-3)
+    assert any("shifts were multiplied by 2" in note for note in told)
+    assert any("in pixels of 2 of its own (one here is 2 of its own)" in note for note in told)
+    own = import_alignment(file, series, note=told.append)
+    np.testing.assert_allclose(
+        own.shifts_px, found.shifts_px, atol=0.3
+    )  # their centres differ by half a pixel
+    np.testing.assert_allclose(
+        import_alignment(file, series, made_for="series", pixel_ratio=1).shifts_px, own.shifts_px
+    )
+
+
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_a_pixel_ratio_that_is_not_what_raw_size_tells_is_refused(tmp_path: Path, ratio):
+    write_stack(tmp_path / "TS.mrc")
+    series = imported(tmp_path / "TS.mrc", crop=None, angle=0.0)
+    _, file = aln_of_binned(tmp_path, series, 2)
+    ny, nx = RAW_SHAPE
+    said = rf"pixel_ratio: is {ratio}, but RawSize is {nx // 2} x {ny // 2} px .* TS\.mrc are {nx} x {ny} px"
+    with pytest.raises(ConfigError, match=said):
+        import_alignment(file, series, pixel_ratio=ratio)
+
+
+def test_a_stretch_counts_in_the_pixels_of_the_series(tmp_path: Path):
+    """What moves a corner of the raw image by 1.2 px moves one of the image binned by 2 by 0.6."""
+    write_stack(tmp_path / "TS.mrc")
+    series, rows = imported(tmp_path / "TS.mrc", crop=None, angle=0.0), imod_rows(7, 3, 0.0)
+    rows[4, :, :2] = rows[4, :, :2] @ [[1.0, 1.2 / (RAW_SHAPE[0] / 2)], [0.0, 1.0]]
+    file = write_rows(tmp_path / "x.xf", rows)
+    assert np.isfinite(import_alignment(file, series).shifts_px).all()
+    whole = imported(tmp_path / "TS.mrc", crop=None, angle=0.0, bin=1)
+    with pytest.raises(DataError, match=r"x\.xf: row 5: has a stretch that moves a corner"):
+        import_alignment(file, whole)

@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 from napari_phaset3m.gui.theme import GROUP_SPACING, LINE_SPACING, ElidedLabel, follow_theme, label, set_role
 from napari_phaset3m.gui.watch.work import WatchWork, watch_work_for
 from napari_phaset3m.gui.widgets.dialogs import show_dialog
+from napari_phaset3m.gui.widgets.field_words import import_text
 from napari_phaset3m.session import session_for
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ class WatchDialog(QDialog):
         self.positive.toggled.connect(lambda on: self.work.set_config(positivity=on))
         form.addRow("", self.positive)
         self.status, self.quick = label("", "muted", wrap=True), label("", "muted", wrap=True)
-        self.notes = label("", "muted", wrap=True)
+        self.notes, self.told = label("", "muted", wrap=True), label("", "warning", wrap=True)
         self.problem = label("", "error", wrap=True)
+        self.told.hide()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
@@ -114,7 +116,7 @@ class WatchDialog(QDialog):
         layout.addWidget(self.invitation)
         layout.addLayout(form)
         layout.addWidget(self._make_table(), 1)
-        for widget in (self.bar, self.status, self.quick, self.notes, self.problem):
+        for widget in (self.bar, self.status, self.told, self.quick, self.notes, self.problem):
             layout.addWidget(widget)
         layout.addLayout(self._foot())
 
@@ -197,6 +199,9 @@ class WatchDialog(QDialog):
         parts = [f"{looked.n_tilt} tilts, {looked.n_good} images"]
         parts += [f"{waiting} being written"] * bool(waiting) + [f"{skipped} left out"] * bool(skipped)
         self.status.setText(", ".join(parts))
+        lines = [f"To confirm: {import_text(str(question))}" for question in looked.questions]
+        self.told.setText("\n".join(lines))
+        self.told.setVisible(bool(self.told.text()))
         self._refresh()
 
     def _fill(self, rows: tuple[TiltRow, ...]) -> None:
@@ -227,7 +232,7 @@ class WatchDialog(QDialog):
         self.use.setToolTip(why or "Read what has arrived at full size, with the coarse alignment")
         self.quick.setText(work.quick_text)
         self.quick.setVisible(bool(work.quick_text))
-        self.notes.setText("\n".join(work.notes()))
+        self.notes.setText("\n".join(map(import_text, work.notes())))
         self.notes.setVisible(bool(self.notes.text()))
         found = "" if work.newest is None else work.newest.problem
         if work.problem or found:

@@ -76,7 +76,7 @@ IMPORT_LABELS = {
 _ALIGNMENT_LABELS = {
     "shifts_px": "Shifts", "rotation_deg": "Rotation", "magnification": "Magnification", "tilt_deg": "Tilt",
     "used": "Use this image", "xf": "Transforms", "alignment": "Alignment",
-    "SEC": "Sections", "TILT": "Tilt", "angles": "Tilt",
+    "pixel_ratio": "Pixel ratio", "SEC": "Sections", "TILT": "Tilt", "angles": "Tilt",
 }  # fmt: skip
 
 

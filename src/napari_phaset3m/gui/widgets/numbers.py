@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QLineEdit, QWidget
 from napari_phaset3m.errors import ConfigError
 from napari_phaset3m.gui.theme import label, set_role
 from napari_phaset3m.io.imod import angles_from_text
+from napari_phaset3m.io.limits import MAX_AXIS_DEG
 
 #: One of each unit in the unit used inside (angstrom, volt, eV, e/Å², degree).
 FACTORS: dict[str, float] = {
@@ -49,6 +50,8 @@ class Quantity:
     sign : {"positive", "not negative", "any"}
     many : bool
         One value per focus is allowed.
+    most : float
+        Largest value, either way.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Quantity:
     needed: Literal["always", "multislice", "no"] = "no"
     sign: Literal["positive", "not negative", "any"] = "not negative"
     many: bool = False
+    most: float = np.inf
 
 
 QUANTITIES = (
@@ -86,7 +90,7 @@ QUANTITIES = (
 AXIS = Quantity(
     "tilt_axis_angle_deg", "tilt_axis_angle", "Tilt axis", "°",
     "Angle of the tilt axis from +y towards −x in the files' images, as in SerialEM; they are turned by it",
-    "no", "any",
+    "no", "any", most=MAX_AXIS_DEG,
 )  # fmt: skip
 BY_NAME = {quantity.name: quantity for quantity in QUANTITIES}
 
@@ -176,6 +180,8 @@ def check_sign(quantity: Quantity, values: Sequence[float]) -> None:
     """
     if quantity.sign == "positive" and min(values) <= 0:
         raise ConfigError(f"{quantity.label} must be greater than 0")
+    if max(map(abs, values)) > quantity.most:
+        raise ConfigError(f"{quantity.label} must lie within ±{quantity.most:g} {quantity.unit}")
     if quantity.sign == "not negative" and min(values) < 0:
         raise ConfigError(f"{quantity.label} must not be negative")
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from napari_phaset3m.config import Model, PositiveFloat, PositiveInt
+from napari_phaset3m.io.limits import MAX_AXIS_DEG
 
 #: Methods that need no microscope and take seconds.
 QuickMethod = Literal["sirt", "wbp", "fbp", "cgls"]
@@ -34,7 +35,10 @@ class WatchConfig(Model):
         None, description="Accelerating voltage, V; none: as the files state it"
     )
     tilt_axis_angle_deg: float | None = Field(
-        None, ge=-360, le=360, description="Tilt axis from +y towards −x, °; none: as the files state it"
+        None,
+        ge=-MAX_AXIS_DEG,
+        le=MAX_AXIS_DEG,
+        description="Tilt axis from +y towards −x, °; none: as the files state it",
     )
     quick: bool = Field(True, description="Reconstruct quickly while tilts arrive")
     align: bool = Field(True, description="Align coarsely (model-free, without the axis) before")

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_phaset3m.io.import_entry import Question
 from napari_phaset3m.io.import_plan import ImportPlan
 
 #: waiting: still being written; good: in the series; skipped: left out, ``text`` says why.
@@ -61,6 +62,16 @@ class Looked:
     def notes(self) -> tuple[str, ...]:
         """What was read beside the images, or assumed."""
         return () if self.plan is None else tuple(self.plan.notes)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What was assumed and should be confirmed; what the series lacks is its ``problem``."""
+        plan = self.plan
+        if plan is None:
+            return ()
+        lacking = {name for name in ("pixel_size_angstrom", "energy_ev") if getattr(plan, name) is None}
+        lacking |= {"tilt_deg"} if any(entry.tilt_deg is None for entry in plan.images) else set()
+        return tuple(question for question in plan.questions if question.field not in lacking)
 
     @property
     def n_good(self) -> int:

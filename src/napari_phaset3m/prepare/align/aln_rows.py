@@ -17,7 +17,7 @@ from napari_phaset3m.prepare.align.file_rows import (
 )
 
 
-def aln_rows(aln: AlnFile, series: TiltFocalSeries) -> Rows:
+def aln_rows(aln: AlnFile, series: TiltFocalSeries, ratio: float = 1.0) -> Rows:
     """Rows of an .aln: by its column SEC where the tilts agree with that, else in the order of rising tilt.
 
     SEC is the section from 0 or from 1, or counts the rows, by the version of AreTomo: what fits the tilts
@@ -28,6 +28,8 @@ def aln_rows(aln: AlnFile, series: TiltFocalSeries) -> Rows:
     aln : AlnFile
     series : TiltFocalSeries
         With its sections.
+    ratio : float
+        Pixel of the rows over that of the sections.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def aln_rows(aln: AlnFile, series: TiltFocalSeries) -> Rows:
     seen = rows >= 0
     told = offset_note(apart_deg(aln.tilt_deg[rows[seen]] - aln.alpha_offset_deg, stated[seen])[1])
     tilts = np.where(seen, aln.tilt_deg[rows], np.nan)
-    notes = tuple(note for note in (made_for_note(sections), told) if note)
+    notes = tuple(note for note in (made_for_note(sections, ratio), told) if note)
     return Rows(np.repeat(rows[:, None], series.n_focus, axis=1), tilts, notes)
 
 

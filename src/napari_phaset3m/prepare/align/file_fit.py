@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
-from napari_phaset3m.errors import DataError, OutputError
+from napari_phaset3m.errors import ConfigError, DataError, OutputError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.prepare.align.file_rows import MAX_TILT_APART_DEG, apart_deg, matched, offset_note
@@ -103,9 +103,18 @@ def _tilts(path: Path, series: TiltFocalSeries) -> np.ndarray:
     return angles
 
 
+def given_ratio_note(ratio: float) -> tuple[str, ...]:
+    """What to tell of a pixel ratio that was given; nothing where it is 1."""
+    return () if ratio == 1 else (f"shifts were multiplied by {ratio:.4g} (the pixel ratio given)",)
+
+
 def size_ratio(
-    raw_size: tuple[int, int, int] | None, image_shape: tuple[int, int], turned: bool, whose: str
-) -> tuple[float, str]:
+    raw_size: tuple[int, int, int] | None,
+    image_shape: tuple[int, int],
+    turned: bool,
+    whose: str,
+    given: float | None = None,
+) -> tuple[float, tuple[str, ...]]:
     """Pixel of the stack that AreTomo aligned over that of other images.
 
     Parameters
@@ -118,31 +127,42 @@ def size_ratio(
         By about a quarter: their sides may be exchanged.
     whose : str
         Images of what they are, for the error.
+    given : float, optional
+        The ratio that the user states.
 
     Returns
     -------
     ratio : float
         Size of the other images over that of the stack.
-    note : str
+    notes : tuple of str
         Empty where it is 1.
 
     Raises
     ------
     DataError
         The sizes are no whole multiple of each other (nor 3 : 2) in both directions.
+    ConfigError
+        They are not in the given ratio.
     """
     if raw_size is None:
-        return 1.0, ""
+        return (1.0, ()) if given is None else (given, given_ratio_note(given))
     raw, (ny, nx) = raw_size[:2], image_shape
     # Quarter turns at import exchange the sides; those of a later alignment do not.
     shapes = [(nx, ny), (ny, nx)] if turned else [(nx, ny)]
     # A bin that does not divide the size leaves out the rest, less than one pixel of the result.
     error, ratio = min(
-        (_off(shape, raw, float(ratio)), float(ratio)) for shape in shapes for ratio in _RATIOS
+        (_off(shape, raw, float(ratio)), float(ratio))
+        for shape in shapes
+        for ratio in (_RATIOS if given is None else (given,))
     )
     told = f"{raw[0]} x {raw[1]} px where the images of {whose} are {nx} x {ny} px"
     if error < 1:
-        return ratio, f"RawSize is {told}: shifts were multiplied by {ratio:.4g}" if ratio != 1 else ""
+        return ratio, (f"RawSize is {told}: shifts were multiplied by {ratio:.4g}",) if ratio != 1 else ()
+    if given is not None:
+        raise ConfigError(
+            f"pixel_ratio: is {given:g}, but RawSize is {told}. Leave it out (RawSize tells it), or give the "
+            "file of these images"
+        )
     raise DataError(
         told,
         field="RawSize",

@@ -15,6 +15,7 @@ from napari_phaset3m.io.text import check_count
 from napari_phaset3m.prepare.align.aln_rows import aln_rows, rising_rows
 from napari_phaset3m.prepare.align.file_fit import (
     angles_beside,
+    given_ratio_note,
     made_for_series,
     size_ratio,
 )
@@ -67,13 +68,14 @@ def _import_xf(
 ) -> Found:
     xf, beside, start = read_xf(path), path.with_suffix(".tlt"), Alignment.of(series)
     ratio = 1.0 if pixel_ratio is None else pixel_ratio
+    scaled = given_ratio_note(ratio)
     if series.sections is not None and made_for != "series":
         angles = read_angles(beside) if beside.is_file() else None
         if angles is not None:
             check_count(angles.size, len(xf), beside, "angles", path.name)
-        rows = xf_rows(len(xf), angles, series)
+        rows = xf_rows(len(xf), angles, series, ratio)
         rows = sound_rows(xf, series.sections.image_shape, rows, (series, ratio), ("DX, DY", xf[..., 2]))
-        return _of_files(xf, rows, series, ratio), rows.notes
+        return _of_files(xf, rows, series, ratio), (*scaled, *rows.notes)
     notes, whose = tuple[str, ...](), "the series"
     assumed = series.sections is None and made_for is None
     turned = series.tilt_axis_angle_deg if assumed else 0.0
@@ -92,7 +94,7 @@ def _import_xf(
     rows = sound_rows(xf, shape, Rows(index, None, notes), (series, ratio), ("DX, DY", xf[..., 2]))
     table, seen = table_of(xf, rows), rows.index >= 0
     found = from_xf(table, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio)
-    return kept_where(seen, found, start), rows.notes
+    return kept_where(seen, found, start), (*scaled, *rows.notes)
 
 
 def _import_aln(
@@ -100,24 +102,22 @@ def _import_aln(
 ) -> Found:
     aln, sections, start = read_aln(path), series.sections, Alignment.of(series)
     assumed = sections is None and made_for is None
-    own = made_for == "series" or (made_for is None and made_for_series(aln.raw_size, series))
+    by_size = made_for is None and pixel_ratio is None  # a given ratio is over the files' pixel
+    own = made_for == "series" or (by_size and made_for_series(aln.raw_size, series))
     if sections is not None and not own:
         shape, turned, whose = sections.image_shape, False, sections.name
     else:
         turned = assumed and bool(round(series.tilt_axis_angle_deg / 90) % 2)
         shape, whose = series.image_shape, "the series"
-    told = ""
-    if pixel_ratio is None:
-        pixel_ratio, told = size_ratio(aln.raw_size, shape, turned, whose)
-    notes = (told,) if told else ()
+    ratio, notes = size_ratio(aln.raw_size, shape, turned, whose, pixel_ratio)
     table, shown = xf_of_aln(aln), ("TX, TY", aln.shifts_px)
     if sections is not None and not own:
-        rows = sound_rows(table, shape, aln_rows(aln, series), (series, pixel_ratio), shown)
-        return _of_files(table, rows, series, pixel_ratio), (*notes, *rows.notes)
+        rows = sound_rows(table, shape, aln_rows(aln, series, ratio), (series, ratio), shown)
+        return _of_files(table, rows, series, ratio), (*notes, *rows.notes)
     turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
-    found = from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=pixel_ratio)
+    found = from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=ratio)
     given = rising_rows(aln, series)
-    rows = sound_rows(table, shape[:: -1 if turned else 1], given, (series, pixel_ratio), shown)
+    rows = sound_rows(table, shape[:: -1 if turned else 1], given, (series, ratio), shown)
     notes = (*notes, *rows.notes)
     if assumed:
         notes = (*notes, UNKNOWN.format(order="rising tilt"))

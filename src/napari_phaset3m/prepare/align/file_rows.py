@@ -63,15 +63,20 @@ def matched(angles: np.ndarray, stated: np.ndarray) -> np.ndarray:
     return rows
 
 
-def made_for_note(sections: Sections) -> str:
-    """What to tell where rows by section are others than in the order and the pixels of the series."""
+def made_for_note(sections: Sections, ratio: float) -> str:
+    """What to tell where rows by section are others than in the order and the pixels of the series.
+
+    ``ratio`` is the file's pixel over that of the sections.
+    """
     if sections.is_whole_file:
         return ""
-    bins = f" (one here is {sections.pixel_ratio:g} of them)" if sections.pixel_ratio != 1 else ""
-    return f"rows are taken for the sections of {sections.name}, in its pixels{bins}"
+    pixels = "in its pixels" if ratio == 1 else f"in pixels of {ratio:.4g} of its own"
+    them = "them" if ratio == 1 else "its own"
+    bins = f" (one here is {sections.pixel_ratio:g} of {them})" if sections.pixel_ratio != 1 else ""
+    return f"rows are taken for the sections of {sections.name}, {pixels}{bins}"
 
 
-def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> Rows:
+def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries, ratio: float = 1.0) -> Rows:
     """Rows of a .xf with ``count`` transforms, and of the .tlt beside it.
 
     Parameters
@@ -81,6 +86,8 @@ def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> R
         `(count,)` degrees.
     series : TiltFocalSeries
         With its sections.
+    ratio : float
+        Pixel of the rows over that of the sections.
 
     Raises
     ------
@@ -89,7 +96,7 @@ def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries) -> R
     """
     sections = series.sections
     assert sections is not None
-    index, note = _by_section(count, sections)
+    index, note = _by_section(count, sections, ratio)
     notes = (note,) if note else ()
     if angles is None:
         if index is None:
@@ -145,14 +152,14 @@ def check_order(series: TiltFocalSeries, why: str) -> None:
     )
 
 
-def _by_section(count: int, sections: Sections) -> tuple[np.ndarray | None, str]:
+def _by_section(count: int, sections: Sections, ratio: float) -> tuple[np.ndarray | None, str]:
     """`(n_tilt, n_focus)` rows in the order of sections, or None where their number is another."""
     n_tilt, n_focus = sections.shape
     of_tilts = sections.of_tilts
     if count == sections.stack:
-        return sections.section, made_for_note(sections)
+        return sections.section, made_for_note(sections, ratio)
     if of_tilts is not None and count == sections.n_sections[0]:
-        return np.repeat(of_tilts[:, None], n_focus, axis=1), made_for_note(sections)
+        return np.repeat(of_tilts[:, None], n_focus, axis=1), made_for_note(sections, ratio)
     if sections.stack is None and count in (n_tilt, n_tilt * n_focus):
         numbers = np.arange(count).reshape(n_tilt, -1)
         note = f"images come from {sections.name}: {_IN_SERIES_ORDER}"

@@ -59,7 +59,9 @@ def import_alignment(
         ``RawSize`` does not speak of the series' own images).
     pixel_ratio : float, optional
         Pixel of the images that the file was made for over that of the images it is taken for. By default
-        a .aln tells it by its ``RawSize``, and it is 1 for a .xf, which tells no size.
+        a .aln tells it by its ``RawSize``, and it is 1 for a .xf, which tells no size. Where it is given, the
+        file is taken for the sections (unless ``made_for`` says otherwise), also where ``RawSize`` is that of
+        the series' images.
     note : callable, optional
         Called with a sentence where rows were put into another order, shifts scaled or something assumed.
 
@@ -69,7 +71,7 @@ def import_alignment(
         It cannot be read or does not fit the series.
     ConfigError
         ``made_for`` is neither, or raw where the series does not know its sections; ``pixel_ratio`` is not
-        positive.
+        positive, or not what ``RawSize`` tells.
     """
     path = Path(path)
     if made_for not in (None, "raw", "series"):
