@@ -96,6 +96,8 @@ class RawSeries:
         What lies beside the images and does not fit them: raised where no angles are given.
     unusable : dict
         Field to why its value in the file cannot be: raised where none is given.
+    fillers : ndarray or None
+        `(n_tilt, n_focus)` bool: images that only repeat another, where the file says so.
     stored : callable or None
         Reads an image, by its number, in the type of its file; None: ``images`` are that.
     """
@@ -117,6 +119,7 @@ class RawSeries:
     is_private: bool = False
     refused: tuple[DataError, ...] = ()
     unusable: dict[str, DataError] = field(default_factory=dict)
+    fillers: np.ndarray | None = None
     stored: Callable[[int], np.ndarray] | None = None
 
     def refuse_axis(self, error: DataError | None) -> None:
