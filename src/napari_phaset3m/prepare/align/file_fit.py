@@ -12,6 +12,7 @@ from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.prepare.align.file_rows import MAX_TILT_APART_DEG, apart_deg, matched, offset_note
+from napari_phaset3m.prepare.align.model import Alignment
 
 #: Foci of one tilt are taken without moving the stage; a file may round their angle.
 MAX_FOCI_APART_DEG = 0.02
@@ -48,6 +49,22 @@ def check_export(path: str | Path) -> tuple[Path, ...]:
             f"{beside}: is there without {path.name}, whose angles would overwrite it. Choose another name"
         )
     return path, beside
+
+
+def check_some_used(found: Alignment, path: Path) -> None:
+    """Refuse an alignment of which no image is left: it has rows for unused images alone.
+
+    Raises
+    ------
+    DataError
+    """
+    if not found.used.any():
+        raise DataError(
+            "has rows for none of the images that the series uses",
+            path=path,
+            field="SEC" if path.suffix.lower() == ".aln" else "rows",
+            remedy="Use more of them (--unused), or leave the file out",
+        )
 
 
 def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

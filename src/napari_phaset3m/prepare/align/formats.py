@@ -23,6 +23,7 @@ from napari_phaset3m.prepare.align.aln_rows import aln_rows, rising_rows
 from napari_phaset3m.prepare.align.file_fit import (
     angles_beside,
     check_export,
+    check_some_used,
     made_for_series,
     size_ratio,
 )
@@ -108,6 +109,7 @@ def import_alignment(
         if error.path is not None:
             raise
         raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
+    check_some_used(found, path)
     for text in notes:
         note(f"{path.name}: {text}")
     return found
