@@ -90,7 +90,9 @@ def iterate_align(
         given = given.near(start.shift_error_px)
     # Where the specimen lies among the voxels matters a little: judged where it will lie.
     work = given.at(given.alignment)
+    asked = config.reference.positivity
     config, note = yield from settled(work, Share(0.0, FIRST / 2))
+    tried = config.reference.positivity != asked  # else it was given, or there was nothing to decide
     if note:
         yield Progress(note, FIRST / 2)
     given, work = replace(given, config=config), replace(work, config=config)
@@ -118,7 +120,7 @@ def iterate_align(
             break
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
-    yield _done(work, tuple(results), note)
+    yield _done(work, tuple(results), (note, tried))
 
 
 def _kept(name: str, work: Work, after: Work, before: Judged, judged: Judged) -> bool:
@@ -142,13 +144,13 @@ def _least(name: str, work: Work, before: Judged) -> float:
     return max(least, before.information + FITTED[name])
 
 
-def _done(work: Work, stages: tuple[StageResult, ...], note: str) -> Done:
+def _done(work: Work, stages: tuple[StageResult, ...], reference: tuple[str, bool]) -> Done:
     finders = {"optics", "gradient"} if work.config.gradient.refine_optics else {"optics"}
     kept_optics = any(stage.name in finders and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
     axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom)
     result = AlignResult(
-        work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px, note
+        work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px, *reference
     )
     told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
     return Done(recorded(work.series, "align", work.config, told), result)
