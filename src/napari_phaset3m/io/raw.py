@@ -127,7 +127,7 @@ class RawSeries:
         if error is not None and self.tilt_axis_angle_deg is None:
             self.unusable["tilt_axis_angle_deg"] = error
         elif error is not None:
-            self.notes.append(f"{Path(error.path or '').name}: {error.problem}; the axis is from elsewhere")
+            self.notes.append(f"{Path(error.path or '').name}: {error.problem}")
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

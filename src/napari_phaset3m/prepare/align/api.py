@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -88,14 +88,9 @@ def iterate_align(
     given = Work(series, config, start or Alignment.of(series), finish)
     if start is not None and start.shift_error_px is not None:
         given = given.near(start.shift_error_px)
-    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    config, reference = yield from _decided(given)
+    given = replace(given, config=config)
     work = given.at(given.alignment)
-    asked = config.reference.positivity
-    config, note = yield from settled(work, Share(0.0, FIRST / 2))
-    tried = config.reference.positivity != asked  # else it was given, or there was nothing to decide
-    if note:
-        yield Progress(note, FIRST / 2)
-    given, work = replace(given, config=config), replace(work, config=config)
     bin_ = judge_bin(work)
     results: list[StageResult] = []
     stages = stages_of(series, config)
@@ -120,7 +115,16 @@ def iterate_align(
             break
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
-    yield _done(work, tuple(results), (note, tried))
+    yield _done(work, tuple(results), reference)
+
+
+def _decided(given: Work) -> Generator[Progress, None, tuple[AlignConfig, tuple[str, bool]]]:
+    """The settings with the sign of reference volumes decided; what is told of that, and if it was tried."""
+    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    config, note = yield from settled(given.at(given.alignment), Share(0.0, FIRST / 2))
+    if note:
+        yield Progress(note, FIRST / 2)
+    return config, (note, config.reference.positivity != given.config.reference.positivity)
 
 
 def _kept(name: str, work: Work, after: Work, before: Judged, judged: Judged) -> bool:

@@ -23,6 +23,7 @@ from napari_phaset3m.prepare.align.aln_rows import aln_rows, rising_rows
 from napari_phaset3m.prepare.align.file_fit import (
     angles_beside,
     check_export,
+    check_ratio,
     check_some_used,
     made_for_series,
     size_ratio,
@@ -87,16 +88,13 @@ def import_alignment(
     DataError
         It cannot be read or does not fit the series.
     ConfigError
-        ``made_for`` is neither, or raw where the series does not know its sections; ``pixel_ratio`` is not
-        positive.
+        ``made_for`` is neither, or raw where the series does not know its sections; ``pixel_ratio`` is no
+        positive number, or leaves less than a pixel of an image.
     """
     path = Path(path)
     if made_for not in (None, "raw", "series"):
         raise ConfigError(f"made_for: is {made_for!r}. Use 'raw' or 'series'")
-    if pixel_ratio is not None and not 0 < pixel_ratio < np.inf:
-        raise ConfigError(
-            f"pixel_ratio: is {pixel_ratio:g}. Give a positive number: 4 for a stack binned by 4"
-        )
+    check_ratio(pixel_ratio, series)
     if made_for == "raw" and series.sections is None:
         raise ConfigError(
             "made_for: the series does not know its sections. Import the raw files again, or "
