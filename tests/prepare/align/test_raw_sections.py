@@ -636,8 +636,6 @@ def test_a_file_of_a_binned_stack_with_its_pixel_ratio(tmp_path: Path):
             import_alignment(binned, series, pixel_ratio=ratio)
     told = r"pixel_ratio: is 1e\+06, which leaves nothing of 121 x 168 pixels"
     with pytest.raises(ConfigError, match=told):
-        ConfigError, match=r"pixel_ratio: is 1e\+06, which leaves nothing of 121 x 168 pixels"
-    ):
         import_alignment(binned, series, pixel_ratio=1e6)
     for odd in ("4", True):
         with pytest.raises(ConfigError, match=rf"pixel_ratio: is {odd!r}\. Give a positive number"):
