@@ -86,7 +86,7 @@ def used_images(
             "uses no image",
             path=raw.path,
             field="used" if raw.path.suffix.lower() == ".toml" else "mask",
-            remedy="Use all with --unused none (used=True in Python); convert writes a file that does",
+            remedy="Use all with --unused none (used=True in Python); phaset3m convert writes such a file",
         )
     numbers = image_numbers(unused) if isinstance(unused, str) else list(unused or ())
     for number in numbers:
