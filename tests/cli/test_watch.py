@@ -116,7 +116,8 @@ def test_such_an_axis_is_told_at_the_first_look(tmp_path):
     times = iter(range(100))
     watch = FolderWatch(tmp_path, WatchConfig(energy_ev=3e5, settle_seconds=0.5), lambda: float(next(times)))
     looked = [[*watch.look()][-1] for _ in range(3)][-1]
-    assert looked.n_tilt == 5 and "the angle in the label has a decimal comma" in looked.problem
+    told = "tilt axis: the angle in the label has a decimal comma and is not read (s.mrc). Give it (--tilt-"
+    assert looked.n_tilt == 5 and looked.problem.startswith(told)
 
 
 def test_a_run_that_makes_no_quick_volume_fails(tmp_path, capsys, monkeypatch):

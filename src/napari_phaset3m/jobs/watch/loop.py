@@ -185,7 +185,10 @@ def what_is_missing(plan: ImportPlan) -> str:
     if plan.energy_ev is None:
         return "voltage: not in the files. Give it (--energy, in volts: 300 kV = 300e3)"
     refused = refused_in(plan)
-    return "" if refused is None else " ".join(str(refused).split())
+    if refused is None:
+        return ""
+    where = Path(refused.path or plan.source).name
+    return f"tilt axis: {refused.problem} ({where}). Give it (--tilt-axis-angle, in degrees)"
 
 
 def refused_in(plan: ImportPlan | None) -> DataError | None:
