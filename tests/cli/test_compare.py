@@ -48,6 +48,20 @@ def test_the_report_says_by_how_much(volumes, tiny, tmp_path, capsys) -> None:
     assert record["written"] == [str(page)]
 
 
+def test_what_is_advised_of_a_volume_held_positive_is_a_setting_of_this_command(tiny, tmp_path, capsys):
+    """It named --no-positivity, which compare has not."""
+    own = tmp_path / "own.h5"
+    assert main(["prepare", str(tiny), "-o", str(own), "--normalise", "--normalise-level", "mean"]) == 0
+    methods = "sirt,sirt:positivity=false"
+    code, _, err = run(
+        capsys, "--series", own, "--methods", methods, "--iterations", "1,1", "-o", tmp_path / "o"
+    )
+    assert code == 0, err
+    lines = [line for line in err.splitlines() if "values may have to be negative" in line]
+    assert len(lines) == 1 and lines[0].endswith("that is not: --methods sirt:positivity=false")
+    assert "--no-positivity" not in err
+
+
 def test_methods_are_run_on_the_series_and_kept(tiny, tmp_path, capsys) -> None:
     folder = tmp_path / "out"
     flags = ["--methods", "sirt,singleslice", "--iterations", "2,1", "-o", folder]

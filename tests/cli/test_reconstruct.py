@@ -399,6 +399,8 @@ def test_line_projections_of_images_at_their_own_level_are_told_to_be_held_posit
         lines = capsys.readouterr().err.splitlines()
         assert sum(line.startswith("warning: values may have to be negative") for line in lines) == told
         assert sum("--no-positivity" in line for line in lines) == told
+        kept = json.loads((tmp_path / "v.json").read_text())["notes"]
+        assert sum(note.startswith("warning: values may have to be negative") for note in kept) == told
 
 
 def test_worse_than_an_empty_volume_is_noted() -> None:

@@ -139,3 +139,21 @@ def test_a_stack_by_its_suffix_is_no_volume(capsys, suffix):
     Path("b.tlt").write_text("-10\n0\n10\n")
     assert main(["info", f"b{suffix}"]) == 2
     assert "3 angles for 6 images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("angle", ["85.3", "85,3"])
+def test_a_stack_by_its_label_is_no_volume(capsys, angle):
+    """SerialEM's label says that these are raw images, and they were shown as a volume."""
+    _mrc("b.mrc")
+    with mrcfile.open("b.mrc", "r+") as mrc:
+        mrc.add_label(f"Tilt axis angle = {angle}, binning = 1")
+    Path("b.tlt").write_text("-10\n0\n10\n")
+    assert main(["info", "b.mrc"]) == 2
+    assert "3 angles for 6 images" in capsys.readouterr().err
+
+
+def test_damaged_angles_are_not_said_to_be_another_number(capsys):
+    _mrc("b.mrc")
+    Path("b.tlt").write_text("-10\nfoo\n10\n")
+    record = _info(capsys, "b.mrc")
+    assert "a stack whose angles cannot be used" in record["kind"] and "line 2" in record["notes"][0]

@@ -9,7 +9,7 @@ import pytest
 
 from napari_phaset3m.cli import main
 from napari_phaset3m.cli.watch import _Lines, _Table
-from napari_phaset3m.jobs.watch import WatchConfig
+from napari_phaset3m.jobs.watch import QuickFailed, WatchConfig, loop
 from napari_phaset3m.jobs.watch.loop import FolderWatch
 
 
@@ -156,3 +156,50 @@ def test_what_a_series_lacks_is_its_problem_and_no_question(tmp_path):
     event = list(watch.look())[-1]
     assert "voltage" in event.problem and "energy_ev" not in {q.field for q in event.questions}
     assert "tilt_axis_angle_deg" in {q.field for q in event.questions}
+
+
+def _stack_with_comma(folder):
+    rng = np.random.default_rng(0)
+    with mrcfile.new(folder / "s.mrc") as file:
+        file.set_data(rng.uniform(90, 110, (5, 32, 32)).astype(np.float32))
+        file.set_image_stack()
+        file.voxel_size = 4.0
+        file.add_label("Tilt axis angle = 85,3, binning = 1")
+    (folder / "s.rawtlt").write_text("-20\n-10\n0\n10\n20\n")
+
+
+def test_an_axis_that_must_be_given_ends_it_when_all_has_arrived(tmp_path, capsys):
+    """It went through all tilts, wrote nothing and ended as if all were well."""
+    folder, out = tmp_path / "tilts", tmp_path / "w.h5"
+    folder.mkdir()
+    _stack_with_comma(folder)
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1", "--quick-size", "16",
+             "--iterations", "2", "--save", str(out), "--until", "5"]  # fmt: skip
+    assert main(["watch", str(folder), *flags]) == 2
+    read = capsys.readouterr()
+    assert "s.mrc: tilt_axis_angle: the angle in the label (85,3) has a decimal comma" in read.err
+    assert "--tilt-axis-angle" in read.err and read.err.count("\n") == 1
+    assert "quick volume" not in read.out and not out.exists()
+    assert main(["watch", str(folder), *flags, "--tilt-axis-angle", "0"]) == 0
+    assert out.exists()
+
+
+def test_such_an_axis_is_told_at_the_first_look(tmp_path):
+    _stack_with_comma(tmp_path)
+    times = iter(range(100))
+    watch = FolderWatch(tmp_path, WatchConfig(energy_ev=3e5, settle_seconds=0.5), lambda: float(next(times)))
+    looked = [[*watch.look()][-1] for _ in range(3)][-1]
+    told = "tilt axis: the angle in the label (85,3) has a decimal comma and is not read (s.mrc). Give it (--"
+    assert looked.n_tilt == 5 and looked.problem.startswith(told)
+
+
+def test_a_run_that_makes_no_quick_volume_fails(tmp_path, capsys, monkeypatch):
+    _tilts(tmp_path, range(-9, 10, 3))
+
+    def failing(*_):
+        yield QuickFailed("too little memory")
+
+    monkeypatch.setattr(loop, "iterate_quick", failing)
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1", "--until", "7"]
+    assert main(["watch", str(tmp_path), *flags]) == 1
+    assert "no quick volume: too little memory" in capsys.readouterr().err

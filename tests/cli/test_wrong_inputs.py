@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_phaset3m.cli import main
+from napari_phaset3m.io.importing import load, look
 from napari_phaset3m.io.series import load_series
 
 RNG = np.random.default_rng(0)
@@ -358,10 +359,46 @@ def test_a_series_of_which_no_image_is_used_is_refused(tmp_path, capsys):
     for command in (["convert", described, "-o", out], ["convert", described, "-o", out, "--bin", "2"],
                     ["info", described]):  # fmt: skip
         described.write_text("energy_ev = 3e5\n" + "".join(rows))
-        assert "s.toml: used: is false for every image. Say used = true" in told(capsys, command)
+        assert "s.toml: used: uses no image. Use all with --unused none" in told(capsys, command)
     assert not out.exists()
     described.write_text("energy_ev = 3e5\n" + "".join(rows).replace("used = false\n", "", 1))
     assert main(["convert", str(described), "-o", str(out)]) == 0
     with h5py.File(out, "r+") as file:
         file["mask"][...] = 0
-    assert "o.h5: mask: uses no image. Set it to 1" in told(capsys, ["convert", out, "-o", tmp_path / "p.h5"])
+    for command in (["info", out], ["convert", out, "-o", tmp_path / "p.h5"]):
+        assert "o.h5: mask: uses no image. Use all with --unused none" in told(capsys, command)
+
+
+@pytest.mark.parametrize("name", ["s.toml", "o.h5"])
+def test_all_images_can_be_used_whatever_the_file_says(tmp_path, capsys, name):
+    """A file of which no image is used could not be opened, and what was advised needed h5py."""
+    stack(tmp_path / "a.mrc")
+    rows = [f'[[image]]\nfile = "a.mrc"\nsection = {k}\ntilt_deg = {3 * k}\n' for k in range(5)]
+    described, out = tmp_path / "s.toml", tmp_path / "o.h5"
+    described.write_text("energy_ev = 3e5\n" + "".join(rows))
+    assert main(["convert", str(described), "-o", str(out)]) == 0
+    with h5py.File(out, "r+") as file:
+        file["mask"][...] = 0
+    described.write_text("energy_ev = 3e5\n" + "".join(f"{row}used = false\n" for row in rows))
+    made = tmp_path / "p.h5"
+    assert main(["convert", str(tmp_path / name), "-o", str(made), "--unused", "none"]) == 0
+    found = load_series(made)
+    assert found.used.all() and found.used.shape == (5, 1)
+    assert "5 that the file leaves out are used (--unused none)" in found.metadata["notes"]
+    assert load_series(tmp_path / name, used=np.ones((5, 1), bool)).used.all()
+    assert main(["info", str(tmp_path / name), "--unused", "none"]) == 0
+
+
+def test_a_repeat_is_not_used_where_all_images_are(tmp_path):
+    stack(tmp_path / "a.mrc")
+    rows = "".join(
+        f'[[image]]\nfile = "a.mrc"\nsection = {k}\ntilt = {t}\nfocus = {f}\ntilt_deg = {t}\n{more}\n'
+        for k, t, f, more in ((0, 0, 0, ""), (1, 0, 1, "used = false"), (2, 1, 0, ""),
+                              (2, 1, 1, "used = false\nfiller = true"))
+    )  # fmt: skip
+    (tmp_path / "s.toml").write_text(f"energy_ev = 3e5\n{rows}")
+    for made in (
+        load_series(tmp_path / "s.toml", unused="none"),
+        load(look(tmp_path / "s.toml"), unused="none"),
+    ):
+        assert made.used.tolist() == [[True, True], [True, False]]

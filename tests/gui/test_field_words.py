@@ -25,6 +25,7 @@ from napari_phaset3m.gui.widgets.field_words import in_alignment_words, in_impor
             "Dose per image is not stated. Give it in the Series step, under Microscope",
         ),
         (ConfigError("tilt axis: give --tilt-axis-angle 0"), "tilt axis: give “Tilt axis” 0"),
+        (DataError("no numbers", remedy="Leave it out: --unused 2"), "no numbers. Leave it out: --unused 2"),
         (
             ConfigError("resolution_low_angstrom, resolution_high_angstrom: leave no room"),
             "Resolution low, Resolution high: leave no room",

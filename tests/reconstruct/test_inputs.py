@@ -47,6 +47,12 @@ def stage(**changes: Any) -> Stage:
     return made
 
 
+def test_images_of_which_none_is_used_are_told_as_that():
+    """They were told to be constant."""
+    with pytest.raises(DataError, match="mask: uses no image"):
+        check_images(series(used=False))
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_an_image_without_intensity_is_refused_by_name(value: float) -> None:
     images = series().images.copy()

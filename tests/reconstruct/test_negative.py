@@ -55,6 +55,26 @@ def test_what_the_last_alignment_tried_comes_before_the_level():
     assert "their own mean" in why_negative(undecided, SIRT)
 
 
+def test_volumes_that_were_asked_for_are_no_finding():
+    """Nothing was tried, and it was taken for a trial that positive volumes won."""
+    free = AlignConfig.parse(stages=["match"])
+    asked = AlignConfig.parse(stages=["match"], reference={"positivity": True})
+    given = film(np.random.default_rng(3)).replace(normalisation="median")
+    assert align(given, free).result.reference_tried
+    forced = align(given, asked)
+    assert not forced.result.reference_tried
+    assert "their own median" in why_negative(forced.series, SIRT)
+
+
+def test_what_was_tried_at_another_level_says_nothing():
+    note = {"reference_note": "volumes that may be negative tell 295 nats of an image, positive ones 73"}
+    free = recorded(series("vacuum"), "align", {"reference": {"positivity": False}}, note)
+    assert not why_negative(recorded(free, "normalise", {"level": "vacuum"}), SIRT)
+    won = recorded(series("mean"), "align", {"reference": {"positivity": True}}, {"reference_tried": True})
+    assert not why_negative(won, SIRT)
+    assert "their own mean" in why_negative(recorded(won, "normalise", {"level": "mean"}), SIRT)
+
+
 @pytest.mark.parametrize(
     "step",
     [{}, {"step": ["align"]}, "align", {"step": "align", "told": None, "parameters": []},
@@ -92,7 +112,7 @@ def test_a_run_tells_it_and_names_the_setting(config, told, caplog):
     assert len(found) == told
     for note in found:
         assert note.startswith("warning: values may have to be negative: ") and "their own median" in note
-        assert "constraints.positivity" in note and "--no-positivity" in note
+        assert "constraints.positivity" in note and "--" not in note, "compare has no flag --no-positivity"
     assert (
         reconstruct(noisy, one, on_event=lambda _: None, device="cpu").notes == notes and not caplog.messages
     )

@@ -17,40 +17,44 @@ from napari_phaset3m.prepare.align.config import AlignConfig
 from napari_phaset3m.prepare.align.tilt_axis import axis_words
 from napari_phaset3m.prepare.align.words import told_words, why_undone
 
+_Import = Annotated[
+    Path | None,
+    typer.Option("--import", help="Begin with the alignment in an IMOD .xf (.tlt beside it) or AreTomo .aln"),
+]
+_MadeFor = Annotated[
+    Literal["raw", "series"] | None,
+    typer.Option(
+        "--import-for",
+        help="Images that --import speaks of: raw (sections of the files, as they are) or series (those "
+        "of SERIES, as they are and in its order). Default: raw where SERIES knows its sections",
+    ),
+]
+_PixelRatio = Annotated[
+    float | None,
+    typer.Option(
+        "--import-pixel-ratio",
+        help="How many pixels of the raw stack (of SERIES, with --import-for series) one pixel of the "
+        "file given with --import is: 4 for one made on the stack binned by 4. Default: as RawSize "
+        "tells (.aln), or 1",
+    ),
+]
+_Export = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well; of several stacks one "
+        "file for each, NAME_STACK.xf"
+    ),
+]
+
 
 def _align(
     series: Annotated[Path, typer.Argument(help="Tilt/focal series")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Series file: .h5, or .toml with an .mrc")],
     *,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--import", help="Begin with the alignment in an IMOD .xf (.tlt beside it) or AreTomo .aln"
-        ),
-    ] = None,
-    made_for: Annotated[
-        Literal["raw", "series"] | None,
-        typer.Option(
-            "--import-for",
-            help="Images that --import speaks of: raw (sections of the files, as they are) or series (those "
-            "of SERIES, as they are and in its order). Default: raw where SERIES knows its sections",
-        ),
-    ] = None,
-    pixel_ratio: Annotated[
-        float | None,
-        typer.Option(
-            "--import-pixel-ratio",
-            help="Pixel of the images that --import was made for over that of the images it speaks of: 4 for "
-            "the .xf of a stack binned by 4. Default: as RawSize tells (.aln), or 1",
-        ),
-    ] = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well; of "
-            "several stacks one file for each, NAME_STACK.xf"
-        ),
-    ] = None,
+    start: _Import = None,
+    made_for: _MadeFor = None,
+    pixel_ratio: _PixelRatio = None,
+    export: _Export = None,
     config: Annotated[Path | None, typer.Option(help="AlignConfig as YAML or JSON; flags win")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
     **fields: Any,

@@ -45,7 +45,8 @@ def reconstruct_all(
     for plan in plans:
         config = plan.config
         device, _ = choose_device(run["device"], known["series"], config)  # the run tells why
-        done = running.drive(known["series"], config, {"device": run["device"]}, quiet=quiet)
+        flag = f"--methods {config.method}:positivity=false"
+        done = running.drive(known["series"], config, {"device": run["device"]}, quiet=quiet, flag=flag)
         record = running.run_record(run["path"], config, device, done, run["given"])
         if run["folder"] is not None:
             reporting.make_folder(run["folder"])

@@ -82,8 +82,13 @@ def _is_volume(path: Path) -> bool:
 
 def _may_be_of_its_series(path: Path, refused: Sequence[DataError]) -> bool:
     """Whether a volume that says nothing of itself may lie beside the angles of the series it is from."""
-    angles = (".tlt", ".rawtlt")
-    return path.suffix.lower() not in _STACKS and all(
+    from napari_phaset3m.io.mdoc import axis_angle
+    from napari_phaset3m.io.mdoc_commas import axis_unread
+    from napari_phaset3m.io.mrc import read_header
+
+    angles, labels = (".tlt", ".rawtlt"), read_header(path).labels
+    says_stack = any(axis_angle(label) is not None or axis_unread(label) for label in labels)
+    return not (says_stack or path.suffix.lower() in _STACKS) and all(
         Path(error.path or "").suffix.lower() in angles for error in refused
     )
 
@@ -99,7 +104,7 @@ def _describe_volume(path: Path) -> dict[str, Any]:
     notes = [not_used(error) for error in read_raw(path).refused] if volume_format(path) == "mrc" else []
     kind = "volume (no tilt angles are stated)"
     if notes and not says_volume(path):
-        kind = "volume, or a stack whose angles do not fit (nothing in the file says which)"
+        kind = "volume, or a stack whose angles cannot be used (no label of it says which)"
         notes.append("if these are images, give their angles: --tilt-angles")
     record = {
         "file": str(path),
@@ -153,6 +158,14 @@ def _check_suffix(output: Path) -> None:
         raise OutputError(f"{output}: unknown suffix. A series is saved as .h5 or .toml")
 
 
+def _check_written(series: Sequence[Path], output: Path, plan: Path | None) -> None:
+    _check_suffix(output)
+    if plan is not None and plan.suffix.lower() != ".toml":
+        raise OutputError(f"{plan}: unknown suffix. --plan is written as .toml")
+    outputs = {"the output": output, "--plan": plan}
+    running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
+
+
 def _convert(
     series: Annotated[
         list[Path],
@@ -175,11 +188,7 @@ def _convert(
     from napari_phaset3m.io.series import load_series, save_series
     from napari_phaset3m.io.toml_write import write_plan
 
-    _check_suffix(output)
-    if plan is not None and plan.suffix.lower() != ".toml":
-        raise OutputError(f"{plan}: unknown suffix. --plan is written as .toml")
-    outputs = {"the output": output, "--plan": plan}
-    running.check_outputs(outputs, {f"input {n}": path for n, path in enumerate(series, 1)})
+    _check_written(series, output, plan)
     given, movies = overrides.collect(fields), importing.movies_given(fields)
     size = {"bin": bin, "bin_method": bin_method, "crop": importing.crop_rectangle(crop)}
     own = {**size, "outliers": outliers, "tolerance": tolerance, "plan": plan}

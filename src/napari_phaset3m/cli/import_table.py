@@ -37,7 +37,7 @@ def with_given(plan: Any, given: Mapping[str, Any]) -> Any:
 
 def _cells(plan: Any, given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     """New cells by row, of what flags give for single images."""
-    from napari_phaset3m.io.leave_out import image_numbers
+    from napari_phaset3m.io.leave_out import image_numbers, is_none
 
     shape = (plan.n_tilt, plan.n_focus)
     found: dict[int, dict[str, Any]] = {}
@@ -52,7 +52,12 @@ def _cells(plan: Any, given: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
                 ) from None
             for row, value in enumerate(values):
                 found.setdefault(row, {})[cell] = value
-    for row in image_numbers(given["unused"]) if "unused" in given else ():
+    unused = given.get("unused")
+    if is_none(unused):
+        for row, entry in enumerate(plan.images):
+            found.setdefault(row, {})["used"] = not entry.is_filler
+        return found
+    for row in () if unused is None else image_numbers(unused):
         if row >= len(plan.images):
             raise ConfigError(
                 f"unused: there is no image {row}: the {len(plan.images)} images count from 0, tilt by tilt"

@@ -32,7 +32,7 @@ _OPTION_HELP = {
     "vacuum_intensity": "Value of the images without a specimen",
     "intensity_offset": "Subtracted from the images",
     "dark_field": "Invert STEM images",
-    "unused": "Images to leave out, numbered from 0 tilt by tilt, e.g. 3,7-9",
+    "unused": "Images to leave out, from 0 tilt by tilt, e.g. 3,7-9; none: use all, whatever files say",
 }
 _NUMBERS = re.compile(r"[-+.,\deE ]+")
 _PANEL = "What the series file lacks or states wrongly"

@@ -153,7 +153,7 @@ def _run_and_save(
     options = {"device": job["device"], "mask": None if mask is None else mask.mask, "resume": job["resume"]}
     options["start"] = None if start is None else start.data
     options["checkpoint"] = None if checkpoint is None else str(checkpoint)
-    done = running.drive(data, config, options, quiet=quiet)
+    done = running.drive(data, config, options, quiet=quiet, flag="--no-positivity")
     record = running.run_record(path, config, device, done, job["series"], job["edits"])
     record["mask"] = None if mask is None else mask.record()
     record["start"] = None if start is None else start.record

@@ -134,8 +134,12 @@ def check_checkpoint(path: Path | None, *, resume: bool) -> None:
         raise OutputError(f"{path}: holds a run that would be lost. Add --resume, or name another file")
 
 
-def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, quiet: bool) -> Any:
+def drive(
+    data: Any, config: ReconstructionConfig, options: dict[str, Any], *, quiet: bool, flag: str = ""
+) -> Any:
     """Run a job to its end; returns its ``Finished`` event.
+
+    ``flag`` is how this command lets a volume be negative, for the warning that asks for it.
 
     Raises
     ------
@@ -154,7 +158,7 @@ def drive(data: Any, config: ReconstructionConfig, options: dict[str, Any], *, q
     with stop_signals(control), progress_bar(quiet) as show:
         try:
             for event in run(data, config, control=control, **options):
-                begun = _tell(event, show) or begun
+                begun = _tell(event, show, flag) or begun
                 if isinstance(event, Stopped):
                     raise CancelledError(_stopped(len(event.sweeps), checkpoint))
                 if isinstance(event, Finished):
@@ -207,15 +211,16 @@ def _warn(done: Any, config: ReconstructionConfig) -> None:
         print(f"Note: {note}", file=sys.stderr)
 
 
-def _tell(event: Any, show: Show) -> bool:
+def _tell(event: Any, show: Show, flag: str) -> bool:
     """Show one event; True when it means that computing has begun."""
     from napari_phaset3m.jobs import Progress
     from napari_phaset3m.reconstruct.events import Started, SweepDone
+    from napari_phaset3m.reconstruct.negative import WARNING
 
     if isinstance(event, Started):
         print(chosen(event.settings), file=sys.stderr)
         for note in event.notes:
-            print(note, file=sys.stderr)
+            print(f"{note}: {flag}" if flag and note.startswith(WARNING) else note, file=sys.stderr)
     elif isinstance(event, Progress):
         text = f"Sweep {event.sweep + 1}/{event.n_sweeps}, error {event.error:.4f}"
         show(text, event.fraction)

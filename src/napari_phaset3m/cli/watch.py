@@ -58,6 +58,7 @@ def _watch(
         for event in iterate_watch(folder, config, control=control):
             driver.take(event)
             screen.show(event)
+    driver.check()
 
 
 def _flags() -> list[Any]:
@@ -72,19 +73,30 @@ class _Driver:
     def __init__(self, save: Path | None, volume: Path | None, until: int | None, control: Any) -> None:
         self._save, self._volume, self._until, self._control = save, volume, until, control
         self._quick: QuickVolume | None = None
-        self._arrived = False
+        self._arrived, self._failed = False, ""
 
     def take(self, event: Any) -> None:
         from napari_phaset3m.jobs.watch import Looked, QuickFailed, QuickVolume
+        from napari_phaset3m.jobs.watch.loop import refused_in
 
+        if isinstance(event, QuickVolume | QuickFailed):
+            self._failed = event.text if isinstance(event, QuickFailed) else ""
         if isinstance(event, QuickVolume):
             self._write(event)
         elif isinstance(event, Looked) and self._until is not None:
+            refused = refused_in(event.plan)
+            if event.n_tilt >= self._until and refused is not None:
+                raise refused
             self._arrived = event.n_tilt >= self._until and not event.problem
             if self._arrived and (self._quick is not None and self._quick.n_tilt >= event.n_tilt):
                 self._control.stop()
         if self._arrived and isinstance(event, QuickVolume | QuickFailed):
             self._control.stop()
+
+    def check(self) -> None:
+        """Raise :class:`RunFailed` where enough has arrived and no quick volume could be made of it."""
+        if self._arrived and self._failed:
+            raise running.RunFailed(f"no quick volume: {self._failed}")
 
     def _write(self, quick: QuickVolume) -> None:
         from napari_phaset3m.io.series import save_series

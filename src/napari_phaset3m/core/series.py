@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.precision import to_real
 from napari_phaset3m.core.sections import Sections
 from napari_phaset3m.errors import DataError
 
+#: 10 m: beyond what any lens can be off focus, and still far within float32.
+MOST_DEFOCUS_ANGSTROM = 1e11
 #: Edge of the largest image that any reader takes.
 MOST_SHIFT_PX = 1 << 20
 
@@ -129,7 +131,7 @@ class TiltFocalSeries:
     sections: Sections | None = None
 
     def __post_init__(self) -> None:
-        images = np.ascontiguousarray(self.images, dtype=REAL)
+        images = to_real(self.images, "tilt_series")
         if images.ndim != 4 or 0 in images.shape:
             raise DataError(f"needs shape (n_tilt, n_focus, ny, nx), not {images.shape}", field="tilt_series")
         images = images.view()
@@ -148,6 +150,7 @@ class TiltFocalSeries:
         if self.mtf is not None:
             self._set("mtf", _curve(self.mtf))
         self._check_shifts()
+        self._check_defocus()
         self._check_positive()
         if self.sections is not None and self.sections.shape != (n_tilt, n_focus):
             raise DataError(f"{self.sections.shape} for {(n_tilt, n_focus)} images", field="sections")
@@ -203,6 +206,20 @@ class TiltFocalSeries:
                 f"is {y:.10g}, {x:.10g} px (y, x) for tilt {tilt}, focus {focus}, and no image is so large",
                 field="shifts",
                 remedy="Mend it, or align anew",
+            )
+
+    def _check_defocus(self) -> None:
+        """Refuse what no defocus can be."""
+        if self.defocus_angstrom is None:
+            return
+        bad = np.argwhere(np.abs(self.defocus_angstrom) > MOST_DEFOCUS_ANGSTROM)
+        if len(bad):
+            tilt, focus = bad[0]
+            value = self.defocus_angstrom[tilt, focus]
+            raise DataError(
+                f"is {value:.4g} Å for tilt {tilt}, focus {focus}, and no lens is so far off focus",
+                field="defocus_values",
+                remedy="Give angstrom, underfocus positive",
             )
 
     def _check_positive(self) -> None:

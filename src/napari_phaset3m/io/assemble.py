@@ -19,7 +19,7 @@ from napari_phaset3m.io.idle_options import check_division, check_meaning
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.import_sections import stack_sections
 from napari_phaset3m.io.intensity import scale_intensity
-from napari_phaset3m.io.leave_out import used_images
+from napari_phaset3m.io.leave_out import none_left_out_note, used_images
 from napari_phaset3m.io.orient import turn, turn_aberrations
 from napari_phaset3m.io.raw import FIELDS, RawSeries, as_axis, as_number, blaming, check_names, missing
 from napari_phaset3m.io.sidecar import not_used, read_mtf, without_angles
@@ -98,7 +98,9 @@ def _checked(raw: RawSeries, given: Mapping[str, Any], scale: _Scale) -> TiltFoc
         fields["pixel_size_angstrom"],
         fields["tilt_deg"].tolist(),
     )
-    fields["used"] = used_images(raw, fields.get("used"), given.get("unused"), images.shape[:2])
+    stated, unused = fields.get("used"), given.get("unused")
+    fields["used"] = used_images(raw, stated, unused, images.shape[:2])
+    notes += none_left_out_note(stated, unused, fields["used"])
     angle = as_axis(
         given.get("tilt_axis_angle_deg", raw.tilt_axis_angle_deg) or 0.0, raw.path, "tilt_axis_angle"
     )

@@ -14,7 +14,7 @@ from napari_phaset3m.io.assemble import check
 from napari_phaset3m.io.import_cells import checked_value
 from napari_phaset3m.io.import_config import ImportConfig
 from napari_phaset3m.io.import_plan import WHOLE, ImportPlan
-from napari_phaset3m.io.import_raw import planned_raw
+from napari_phaset3m.io.import_raw import fillers, planned_raw
 from napari_phaset3m.io.leave_out import used_images
 from napari_phaset3m.io.raw import RawSeries, blaming, missing
 
@@ -93,5 +93,6 @@ def used_of(plan: ImportPlan, known: Mapping[str, Any]) -> np.ndarray:
     """`(n_image,)` bool: images that are used, by the plan and by what is given."""
     stated = known.get("used", plan.column("used"))
     shape = (plan.n_tilt, plan.n_focus)
-    used = used_images(RawSeries(plan.source, np.empty(0)), stated, known.get("unused"), shape)
+    raw = RawSeries(plan.source, np.empty(0), fillers=fillers(plan))
+    used = used_images(raw, stated, known.get("unused"), shape)
     return np.asarray(np.ones(shape, bool) if used is None else used).reshape(-1)

@@ -94,7 +94,7 @@ def shift_added_px(shape: tuple[int, int], config: ImportConfig) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, config: ImportConfig) -> np.ndarray:
-    """Crop and bin one image `(ny, nx)`; its mean is kept. Float32."""
+    """Crop and bin one image `(ny, nx)`; its mean is kept. Float32; infinite where values are too large."""
     small = binned_shape((image.shape[0], image.shape[1]), config)
     if config.crop is not None:
         y0, y1, x0, x1 = config.crop
@@ -103,7 +103,8 @@ def shrink(image: np.ndarray, config: ImportConfig) -> np.ndarray:
     image = image[top : top + small[0] * config.bin, left : left + small[1] * config.bin]
     if config.bin == 1:
         return np.asarray(image, REAL)
-    if config.bin_method == "fourier":
-        return fourier_resample(image, small)
-    blocks = image.reshape(small[0], config.bin, small[1], config.bin)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64), REAL)
+    with np.errstate(over="ignore", invalid="ignore"):  # told where images are checked, with their file
+        if config.bin_method == "fourier":
+            return fourier_resample(image, small)
+        blocks = image.reshape(small[0], config.bin, small[1], config.bin)
+        return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64), REAL)

@@ -114,7 +114,7 @@ def iterate_load(
         images[entry.tilt_index, entry.focus_index] = np.rot90(image, quarter)
     yield LoadProgress("Normalising", 1.0)
     with blaming(known, path):
-        series = _assembled(plan, images, settings, angle, given)
+        series = _assembled(plan, images, settings, angle, (given, source))
     if isinstance(source, Reader):  # of images from elsewhere no file is known
         series = series.replace(sections=_sections(plan, source, settings, angle))
     if mend is not None:
@@ -131,6 +131,12 @@ def _turned(images: np.ndarray, angle: float, quarter: int) -> Iterator[LoadProg
     for number, image in enumerate(images):
         yield LoadProgress(f"Turning image {number + 1} by {angle:g} degrees", 1.0)
         image[:] = turn(image, angle - 90 * quarter)[0]
+
+
+def _stored(plan: ImportPlan, reader: Reader) -> Callable[[int], np.ndarray]:
+    """Reads an image of the series, by its number, as it is in its file."""
+    entries = {(e.tilt_index, e.focus_index): e for e in plan.images}
+    return lambda number: reader.stored(entries[divmod(number, plan.n_focus)])
 
 
 def _finite(source: Any, entry: ImageEntry, used: bool, number: int) -> np.ndarray:
@@ -184,9 +190,16 @@ def _mended(
 
 
 def _assembled(
-    plan: ImportPlan, images: np.ndarray, config: ImportConfig, angle: float, given: Mapping[str, Any]
+    plan: ImportPlan,
+    images: np.ndarray,
+    config: ImportConfig,
+    angle: float,
+    how: tuple[Mapping[str, Any], ImageReader],
 ) -> TiltFocalSeries:
-    series = assemble(*planned_raw(plan, images, config, angle, given))
+    raw, given = planned_raw(plan, images, config, angle, how[0])
+    if isinstance(how[1], Reader):
+        raw.stored = _stored(plan, how[1])
+    series = assemble(raw, given)
     added = shift_added_px(plan.image_shape, config)
     told: dict[str, Any] = {
         "files": sorted({str(entry.file) for entry in plan.images}),

@@ -46,7 +46,7 @@ def planned_raw(
     }
     raw.defocus_reference, raw.rotated_deg = plan.defocus_reference, plan.rotated_deg + angle
     raw.dark_field, raw.counts, raw.normalisation = plan.dark_field, plan.counts, plan.normalisation
-    raw.averaged_px = config.bin**2
+    raw.averaged_px, raw.fillers = config.bin**2, fillers(plan)
     raw.metadata = {"format": "import", **exposure_metadata(plan), **movie_metadata(plan)}
     if angle:
         raw.notes.append(f"images turned by {angle:g} degrees to bring the tilt axis along y")
@@ -57,6 +57,11 @@ def planned_raw(
     raw.fields |= changed
     rest = {key: value for key, value in given.items() if key not in {"pixel_size_angstrom", *changed}}
     return raw, {**rest, "tilt_axis_angle_deg": 0.0}
+
+
+def fillers(plan: ImportPlan) -> np.ndarray:
+    """`(n_tilt, n_focus)` bool: images that only repeat another."""
+    return np.array([entry.is_filler for entry in plan.images]).reshape(plan.n_tilt, plan.n_focus)
 
 
 def _turned_fields(shrunk: dict[str, Any], stated: Mapping[str, Any], angle: float) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def scale_intensity(
         method = _method(raw, values, counts, fields, given, notes)
         scale = _scale(raw, values, method, fields, given)
         if method != "given":
-            values /= scale.astype(REAL)[..., None, None]
+            _divide(raw, values, scale, method)
     if method == "given" and given.get("intensity_offset") and values.mean(dtype=np.float64) <= 0:
         raise DataError(
             f"leaves a mean of {values.mean(dtype=np.float64):.3g}", path=raw.path, field="intensity_offset",
@@ -62,6 +62,30 @@ def scale_intensity(
     if method == "given" and raw.normalisation is not None:
         method = raw.normalisation
     return values, method, metadata
+
+
+def _divide(raw: RawSeries, values: np.ndarray, scale: np.ndarray, method: str) -> None:
+    """Divide images in place by their levels `(n_tilt, n_focus)`.
+
+    Raises
+    ------
+    DataError
+        Float32 does not hold a level, or what comes of it.
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        level = scale.astype(REAL)
+        values /= level[..., None, None]
+        sound = np.isfinite(values.sum(axis=(-2, -1), dtype=np.float64)) & np.isfinite(level) & (level > 0)
+    if not sound.all():
+        index = int(np.argmin(sound))
+        field = {"vacuum": "vacuum_intensity", "counts": "dose_per_image"}.get(method, "tilt_series")
+        raise DataError(
+            f"image {index} cannot be divided by its {method} level, {scale.flat[index]:.4g}: "
+            "float32 does not hold the result",
+            path=raw.path,
+            field=field,
+            remedy="Give the level in the units of the images",
+        )
 
 
 def _copy(

@@ -10,6 +10,9 @@ import numpy as np
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.raw import RawSeries
 
+#: In place of numbers of images: none is left out, whatever the file says.
+NONE = "none"
+
 
 def image_numbers(text: str) -> list[int]:
     """``"3,7-9"`` -> [3, 7, 8, 9].
@@ -27,9 +30,27 @@ def image_numbers(text: str) -> list[int]:
         except ValueError:
             begin, end = 0, -1
         if begin < 0 or end < begin or end - begin > 1_000_000:
-            raise ConfigError(f"--unused: is {text!r}. Write numbers of images from 0, e.g. 3,7-9")
+            raise ConfigError(
+                f"--unused: is {text!r}. Write numbers of images from 0, e.g. 3,7-9, or none to use all"
+            )
         found += range(begin, end + 1)
     return found
+
+
+def is_none(unused: Any) -> bool:
+    """Whether no image shall be left out, whatever the file says."""
+    return isinstance(unused, str) and unused.strip() == NONE
+
+
+def none_left_out_note(stated: Any, unused: Any, used: np.ndarray | None) -> list[str]:
+    """The note where images are used that the file (``stated``) leaves out; none where there are none."""
+    if stated is None or used is None or not is_none(unused):
+        return []
+    count = int(np.count_nonzero(used & ~np.broadcast_to(np.asarray(stated, bool), used.shape)))
+    if not count:
+        return []
+    which = "1 image that the file leaves out is" if count == 1 else f"{count} that the file leaves out are"
+    return [f"{which} used (--unused none)"]
 
 
 def used_images(
@@ -42,13 +63,16 @@ def used_images(
     used : array_like or None
         As stated; anything that broadcasts to the shape.
     unused : str or iterable of int, optional
-        Numbers of images from 0: all foci of the first tilt, then those of the next.
+        Numbers of images from 0: all foci of the first tilt, then those of the next. "none": all are
+        used, those too that the file leaves out.
 
     Raises
     ------
     DataError
         The shape does not fit, there is no image of a number, or none is left.
     """
+    if is_none(unused):
+        return np.ones(shape, bool) if raw.fillers is None else ~raw.fillers  # these would count twice
     if used is None and unused is None:
         return None
     try:
@@ -58,7 +82,12 @@ def used_images(
             f"has shape {np.shape(used)}, which does not fit {shape}", path=raw.path, field="mask"
         ) from None
     if not mask.any():
-        raise DataError("uses no image", path=raw.path, field="mask", remedy="Set it to 1 for one at least")
+        raise DataError(
+            "uses no image",
+            path=raw.path,
+            field="used" if raw.path.suffix.lower() == ".toml" else "mask",
+            remedy="Use all with --unused none (used=True in Python); phaset3m convert writes such a file",
+        )
     numbers = image_numbers(unused) if isinstance(unused, str) else list(unused or ())
     for number in numbers:
         if not 0 <= number < mask.size:

@@ -154,7 +154,7 @@ def as_real(values: Any) -> np.ndarray:
 
 
 def what_is_wrong(stored: np.ndarray) -> str:
-    """What an image cannot be computed with: NaN, infinity, or numbers that float32 does not hold.
+    """What an image cannot be computed with: NaN, infinity, or numbers that float32 or a sum does not hold.
 
     Parameters
     ----------
@@ -164,12 +164,16 @@ def what_is_wrong(stored: np.ndarray) -> str:
     Returns
     -------
     str
-        E.g. ``2 NaN or infinite values``; the number of values and, of those too large, the largest.
+        E.g. ``2 NaN or infinite values``; the number of values and, of those too large, the largest. Of an
+        image whose values are all sound: that they grow too large when they are summed or binned.
     """
     finite = np.isfinite(stored)
     large = finite & ~np.isfinite(as_real(stored))
     bad, many = int(stored.size - finite.sum()), int(large.sum())
-    told = [f"{bad} NaN or infinite values"] if bad or not many else []
+    if not bad and not many:
+        largest = max((stored.min().item(), stored.max().item()), key=abs)
+        return f"values too large to be binned, scaled or summed: {largest:.4g}"
+    told = [f"{bad} NaN or infinite value{'' if bad == 1 else 's'}"] if bad else []
     if many:
         largest = max(stored[large].tolist(), key=abs)
         values = "a value" if many == 1 else f"{many} values"

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_phaset3m.core.precision import REAL
 from napari_phaset3m.errors import DataError
-from napari_phaset3m.io.limits import check_exists, check_memory
+from napari_phaset3m.io.limits import as_real, check_exists, check_memory, what_is_wrong
 
 if TYPE_CHECKING:
     from napari_phaset3m.io.movies import MovieConfig
@@ -26,14 +26,17 @@ def read_gain(
     Raises
     ------
     DataError
-        It cannot be read, or its size is not that of the frames, its double or its half.
+        It cannot be read, its size is not that of the frames, its double or its half, or a value is too
+        large (small, where it divides) for float32.
     """
     path = "gain" if isinstance(gain, np.ndarray) else gain
     image = np.asarray(gain) if isinstance(gain, np.ndarray) else _read(check_exists(gain))
     if image.ndim != 2:
         raise DataError(f"has shape {image.shape}; a gain reference is one image", path=path, field="gain")
     stored = image.shape
-    image = np.rot90(image.astype(REAL), -config.gain_rotate)  # rows run upwards: clockwise in array terms
+    if np.any(np.isinf(as_real(image)) & np.isfinite(image)):
+        raise DataError(f"holds {what_is_wrong(image)}", path=path, field="gain")
+    image = np.rot90(as_real(image), -config.gain_rotate)  # rows run upwards: clockwise in array terms
     if config.gain_flip != "none":
         image = image[::-1] if config.gain_flip == "up-down" else image[:, ::-1]
     fitted = _fit(image, shape, notes)
@@ -44,7 +47,10 @@ def read_gain(
     if not good.any():
         raise DataError("holds no positive value", path=path, field="gain")
     safe = np.where(good, image, REAL(1))
-    result = safe if config.gain_mode == "multiply" else 1 / safe
+    with np.errstate(over="ignore"):
+        result = safe if config.gain_mode == "multiply" else 1 / safe
+    if not np.isfinite(result).all():
+        raise DataError(f"holds {safe.min():.4g}, by which frames cannot be divided", path=path, field="gain")
     bad = int(good.size - np.count_nonzero(good))
     if bad:
         notes.append(f"{bad} dead pixels of the gain reference are set to 0")

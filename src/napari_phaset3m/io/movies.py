@@ -129,17 +129,25 @@ class Movie:
         numbers = range(start, start + self.group)
         image = np.array(as_real(self.source.read(start)))
         for number in numbers[1:]:
-            image += as_real(self.source.read(number))
-        if not np.isfinite(image.sum(dtype=np.float64)):
+            with np.errstate(over="ignore", invalid="ignore"):  # told below
+                image += as_real(self.source.read(number))
+        if not is_finite(image):
             wrong = (frame for frame in map(self.source.read, numbers) if not is_finite(as_real(frame)))
             raise DataError(
-                f"holds {what_is_wrong(next(wrong, image))}",
+                f"holds {what_is_wrong(next(wrong, self.source.read(start)))}",
                 path=self.path,
                 field=f"frame {index}",
                 remedy="Copy the movie again, or leave it out",
             )
         if self.gain is not None:
-            image *= self.gain
+            with np.errstate(over="ignore"):
+                image *= self.gain
+            if not is_finite(image):
+                raise DataError(
+                    f"makes frame {index} of {self.path.name} infinite: it is up to {self.gain.max():.4g}",
+                    field="gain",
+                    remedy="Give the reference of this camera, or leave it out",
+                )
         return image
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:

@@ -97,6 +97,8 @@ class RawSeries:
         What lies beside the images and does not fit them: raised where no angles are given.
     unusable : dict
         Field to why its value in the file cannot be: raised where none is given.
+    fillers : ndarray or None
+        `(n_tilt, n_focus)` bool: images that only repeat another, where the file says so.
     stored : callable or None
         Reads an image, by its number, in the type of its file; None: ``images`` are that.
     """
@@ -118,6 +120,7 @@ class RawSeries:
     is_private: bool = False
     refused: tuple[DataError, ...] = ()
     unusable: dict[str, DataError] = field(default_factory=dict)
+    fillers: np.ndarray | None = None
     stored: Callable[[int], np.ndarray] | None = None
 
     def refuse_axis(self, error: DataError | None) -> None:
@@ -125,7 +128,7 @@ class RawSeries:
         if error is not None and self.tilt_axis_angle_deg is None:
             self.unusable["tilt_axis_angle_deg"] = error
         elif error is not None:
-            self.notes.append(f"{Path(error.path or '').name}: {error.problem}; the axis is from elsewhere")
+            self.notes.append(f"{Path(error.path or '').name}: {error.problem}")
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

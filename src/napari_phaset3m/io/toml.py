@@ -70,6 +70,7 @@ def read_toml(path: str | Path, given: Mapping[str, Any] | None = None) -> RawSe
         raw.fields["pixel_size_angstrom"] = config.bin * as_number(
             raw.fields["pixel_size_angstrom"], base, "pixel_size_angstrom"
         )
+    raw.fillers = np.array([[bool(entry.get("filler", False)) for entry in row] for row in rows])
     raw.fields["tilt_deg"] = np.array([angle_of(row, base) for row in rows])
     _per_image(raw, rows, base, given or {})
     added = shift_added_px(shape, config) if config != ImportConfig() else np.zeros(2)

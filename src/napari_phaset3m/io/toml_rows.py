@@ -26,8 +26,7 @@ def by_tilt(entries: list[dict[str, Any]], base: Path) -> list[list[dict[str, An
     Raises
     ------
     DataError
-        A key is unknown or of the wrong kind, no image is used, or tilts have different numbers of
-        images.
+        A key is unknown or of the wrong kind, or tilts have different numbers of images.
     """
     groups: dict[Any, list[dict[str, Any]]] = {}
     for number, entry in enumerate(entries):
@@ -81,11 +80,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _check_used(entries: Sequence[Mapping[str, Any]], base: Path) -> None:
-    """Refuse a section that stands for two used images, for it would count twice; and where none is used."""
-    if not any(entry.get("used", True) for entry in entries):
-        raise DataError(
-            "is false for every image", path=base, field="used", remedy="Say used = true for one at least"
-        )
+    """Refuse a section that stands for two used images, for it would count twice."""
     seen: dict[Any, int] = {}
     for number, entry in enumerate(entries, 1):
         if not entry.get("used", True):

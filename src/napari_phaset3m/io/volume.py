@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_phaset3m.core.install import install_command, pip_install
-from napari_phaset3m.core.precision import REAL
+from napari_phaset3m.core.precision import to_real
 from napari_phaset3m.errors import DataError, OutputError
 from napari_phaset3m.io.limits import check_exists
 
@@ -46,7 +46,7 @@ class Volume:
     Raises
     ------
     DataError
-        Not three-dimensional, empty, or the voxel size is not positive.
+        Not three-dimensional, empty, a value is too large for float32, or the voxel size is not positive.
     """
 
     data: np.ndarray
@@ -61,7 +61,7 @@ class Volume:
         if not np.isfinite(self.voxel_size_angstrom) or self.voxel_size_angstrom <= 0:
             raise DataError(f"is {self.voxel_size_angstrom}, but must be positive", field="voxel_size")
         if isinstance(self.data, np.ndarray):
-            object.__setattr__(self, "data", np.asarray(self.data, dtype=REAL))
+            object.__setattr__(self, "data", to_real(self.data, "volume"))
         object.__setattr__(self, "voxel_size_angstrom", float(self.voxel_size_angstrom))
         stated = not any(math.isnan(value) for value in self.origin)
         z, y, x = self.origin if stated else centred_origin(self.data.shape, self.voxel_size_angstrom)

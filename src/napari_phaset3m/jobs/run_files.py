@@ -27,7 +27,8 @@ def run_record(
     config : ReconstructionConfig
     device : Device or str
     done : Finished or RunRecord
-        ``settings``, ``reason``, ``unit``, ``voxel_size_angstrom``, ``volume`` and ``sweeps`` of it are told.
+        ``settings``, ``reason``, ``unit``, ``voxel_size_angstrom``, ``volume``, ``sweeps`` and ``notes``
+        of it are told.
     overrides : mapping, optional
         What ``load_series`` was given to complete or replace what the file states.
     edits : mapping, optional
@@ -47,7 +48,7 @@ def run_record(
         seconds_per_iteration=[s.seconds for s in done.sweeps],
         held_out_images=resolved.get("held_out_images", 0),
         peak_memory_bytes=max((s.memory_bytes for s in done.sweeps), default=0),
-        mask=None, start=None,
+        notes=list(done.notes), mask=None, start=None,
     )  # fmt: skip
 
 

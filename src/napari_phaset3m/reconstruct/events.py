@@ -152,6 +152,8 @@ class Finished:
         ``"finished early"``, ``"diverged"``.
     sweeps : tuple of SweepDone
     settings : dict
+    notes : tuple of str
+        What :class:`Started` told, and the sweeps after it.
     """
 
     volume: np.ndarray
@@ -161,6 +163,7 @@ class Finished:
     reason: str
     sweeps: tuple[SweepDone, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 Event = Preparing | Started | Working | StepDone | SweepDone | Preview | Finished

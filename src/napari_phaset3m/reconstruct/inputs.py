@@ -26,10 +26,12 @@ def check_images(series: TiltFocalSeries) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        They are too small, a used image has no intensity, or all of them are constant.
+        They are too small, none is used, a used one has no intensity, or all of them are constant.
     """
     assert series.used is not None
     check_size(series.image_shape)
+    if not series.used.any():
+        raise DataError("uses no image", field="mask", remedy="Set it to true for one at least")
     negative, lowest, constant = 0, 0.0, True
     for tilt, focus in np.argwhere(series.used):
         image = series.images[tilt, focus]

@@ -34,19 +34,22 @@ def why_negative(series: TiltFocalSeries, config: ReconstructionConfig) -> str:
     Returns
     -------
     str
-        A clause. What the last alignment of the series tried decides; without one, how it was normalised.
+        A clause. What the last alignment of the series tried decides; without one, or where images were
+        normalised since, how they were normalised.
     """
     entry = METHODS[config.method]
     if not entry.linear or not config.constraints.positivity or series.is_dark_field:
         return ""
     steps = map(_table, series.metadata.get("history", ()))
-    aligned = [item for item in steps if item.get("step") == "align"]
-    if aligned:
-        last = aligned[-1]
-        if _table(last.get("told")).get("reference_note"):
+    decides = [item for item in steps if item.get("step") in ("align", "normalise")]
+    if decides and decides[-1].get("step") == "align":  # a level of later is not what it tried
+        told = _table(decides[-1].get("told"))
+        if told.get("reference_note"):
             return "volumes that may be negative predicted these images better when they were aligned"
-        if _table(_table(last.get("parameters")).get("reference")).get("positivity") is True:
-            return ""  # tried, and positive ones were as good
+        reference = _table(_table(decides[-1].get("parameters")).get("reference"))
+        # Files of before do not say whether it was tried: hardly anyone asked for it.
+        if reference.get("positivity") is True and told.get("reference_tried") is not False:
+            return ""  # positive ones were as good
     level = series.normalisation
     return f"the level of these images is their own {level}, not that of vacuum" if level in RELATIVE else ""
 
@@ -68,8 +71,8 @@ def negative_notes(series: TiltFocalSeries, config: ReconstructionConfig) -> tup
     told = told_negative(series, config)
     if not told:
         return ()
-    return (f"{WARNING}{told}. The volume is held positive: compare with constraints.positivity off "
-            "(--no-positivity)",)  # fmt: skip
+    held = "The volume is held positive (constraints.positivity): compare with one that is not"
+    return (f"{WARNING}{told}. {held}",)
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -124,8 +124,11 @@ class Run:
             stage.solver.n_steps,
             self.device.label,
             self.mask.told(stage.settings()),
-            (*self.notes, *stage.plan.notes, *self.mask.notes),
+            self._told(stage),
         )
+
+    def _told(self, stage: Stage) -> tuple[str, ...]:
+        return (*self.notes, *stage.plan.notes, *self.mask.notes)
 
     def _sweeps(
         self, stage: Stage, state: SolverState, stopping: Stopping, where: tuple[int, str]
@@ -235,4 +238,5 @@ class Run:
             self.reason,
             tuple(self.history),
             self.mask.told(stage.settings()),
+            (*self._told(stage), *(sweep.note for sweep in self.history if sweep.note)),
         )

@@ -275,6 +275,18 @@ def test_sections_of_an_aln_that_the_series_lacks_are_passed_over(tmp_path: Path
     assert np.allclose(found.shifts_px[found.used], np.stack((1.0 + used, 10.0 * used), -1), atol=1e-3)
 
 
+def test_an_aln_of_none_of_the_used_images_is_refused(tmp_path: Path):
+    """All were told to be constant, without the file."""
+    write_stack(tmp_path / "TS.mrc")
+    series = imported(tmp_path / "TS.mrc")
+    series = series.replace(used=series.tilt_deg[:, None] == 30)
+    seen = ORDER[ORDER != 5]  # the image at 30 degrees is dark
+    rows = {"rot": 0.0 * seen, "x": 0.0 * seen, "y": 0.0 * seen, "tilt": TILTS[seen]}
+    (tmp_path / "a.aln").write_text(aln_text(seen, rows, RAW_SHAPE[::-1], "# DarkFrame = 6 5 30.0\n"))
+    with pytest.raises(DataError, match=r"a\.aln: SEC: has rows for none of the images that the series uses"):
+        import_alignment(tmp_path / "a.aln", series)
+
+
 def test_an_aln_is_written_for_the_raw_stack_and_read_again(tmp_path: Path):
     write_stack(tmp_path / "TS.mrc")
     series = imported(tmp_path / "TS.mrc")
@@ -624,6 +636,12 @@ def test_a_file_of_a_binned_stack_with_its_pixel_ratio(tmp_path: Path):
     for ratio in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ConfigError, match=r"pixel_ratio: is .* positive"):
             import_alignment(binned, series, pixel_ratio=ratio)
+    told = r"pixel_ratio: is 1e\+06, which leaves nothing of 121 x 168 pixels"
+    with pytest.raises(ConfigError, match=told):
+        import_alignment(binned, series, pixel_ratio=1e6)
+    for odd in ("4", True):
+        with pytest.raises(ConfigError, match=rf"pixel_ratio: is {odd!r}\. Give a positive number"):
+            import_alignment(binned, series, pixel_ratio=odd)  # type: ignore[arg-type]
 
 
 def aln_of_binned(folder: Path, series: TiltFocalSeries, bin: int) -> tuple[Alignment, Path]:

@@ -83,6 +83,9 @@ class CheckBox(QWidget):
         self.model.setToolTip("What makes the re-projections")
         self.predict = QPushButton("Re-project")
         self.text = label("", "muted", wrap=True)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(6)
@@ -129,6 +132,9 @@ class MoveBox(QWidget):
         self.which.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.undo, self.redo = tool("↶"), tool("↷")
         self.used = QCheckBox("Use this image")
+        self._lay_out(pad)
+
+    def _lay_out(self, pad: QGridLayout) -> None:
         first = QHBoxLayout()
         first.setSpacing(LINE_SPACING)
         for widget in (self.keys, self.undo, self.redo):

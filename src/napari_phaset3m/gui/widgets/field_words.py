@@ -108,7 +108,8 @@ def _of_a_file(error: Exception, labels: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1)
 def _series_flags() -> dict[str, str]:
-    of_option = {flag: label_of(name) for name, flag in OPTIONS.items()}
+    # No field of the window leaves images out by their numbers.
+    of_option = {flag: label_of(name) for name, flag in OPTIONS.items() if name != "unused"}
     of_option["--tilt-axis-angle"] = "Tilt axis"  # so called at import
     return of_option | {FIELDS[q.name][1]: q.label for q in QUANTITIES}
 

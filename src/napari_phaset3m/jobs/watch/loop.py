@@ -184,7 +184,17 @@ def what_is_missing(plan: ImportPlan) -> str:
         return "pixel size: not in the files. Give it (--pixel-size, in Å)"
     if plan.energy_ev is None:
         return "voltage: not in the files. Give it (--energy, in volts: 300 kV = 300e3)"
-    return ""
+    refused = refused_in(plan)
+    if refused is None:
+        return ""
+    where = Path(refused.path or plan.source).name
+    return f"tilt axis: {refused.problem} ({where}). Give it (--tilt-axis-angle, in degrees)"
+
+
+def refused_in(plan: ImportPlan | None) -> DataError | None:
+    """What the files state and cannot be, so that no time mends it; None when there is nothing."""
+    questions = () if plan is None else plan.questions
+    return next((question.refusal for question in questions if question.refusal), None)
 
 
 def _has_no_angle(path: Path) -> bool:
@@ -254,4 +264,4 @@ def iterate_watch(
             yield from iterate_quick(plan, watch.shelf, config, control)
 
 
-__all__ = ["FolderWatch", "WatchEvent", "iterate_watch", "what_is_missing"]
+__all__ = ["FolderWatch", "WatchEvent", "iterate_watch", "refused_in", "what_is_missing"]

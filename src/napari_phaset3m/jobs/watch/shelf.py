@@ -12,7 +12,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_config import ImportConfig, binned_shape, shrink
 from napari_phaset3m.io.import_entry import ImageEntry
 from napari_phaset3m.io.import_sources import open_images
-from napari_phaset3m.io.limits import as_real, what_is_wrong
+from napari_phaset3m.io.limits import as_real, is_finite, what_is_wrong
 from napari_phaset3m.io.mdoc import read_mdoc
 from napari_phaset3m.io.sidecar import mdoc_beside
 from napari_phaset3m.jobs.watch.folder import Stamp
@@ -83,11 +83,13 @@ class Shelf:
         for section in range(taken.sections, images.shape[0]):
             stored = np.asarray(images[section])
             image = as_real(stored)
-            problem = self._check_image(image, stored, (path, section))
+            problem, small = self._check_image(image, stored, (path, section)), shrink(image, self.config)
+            if not problem and not is_finite(small):
+                problem = f"holds {what_is_wrong(stored)}"
             if problem:
                 taken.bad[section] = problem
             else:
-                self._images[path, section] = shrink(image, self.config)
+                self._images[path, section] = small
         taken.sections = int(images.shape[0])
 
     def _check_kind(self, path: Path, shape: tuple[int, ...], pixel: float | None, taken: Taken) -> None:
@@ -110,7 +112,7 @@ class Shelf:
 
     def _check_image(self, image: np.ndarray, stored: np.ndarray, where: tuple[Path, int]) -> str:
         """Why an image cannot be used; empty when it can."""
-        if not np.isfinite(image.sum(dtype=np.float64)):
+        if not is_finite(image):
             return f"holds {what_is_wrong(stored)}"
         if image.min() == image.max():
             return "all pixels are alike: was the beam off?"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -88,12 +88,9 @@ def iterate_align(
     given = Work(series, config, start or Alignment.of(series), finish)
     if start is not None and start.shift_error_px is not None:
         given = given.near(start.shift_error_px)
-    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    config, reference = yield from _decided(given)
+    given = replace(given, config=config)
     work = given.at(given.alignment)
-    config, note = yield from settled(work, Share(0.0, FIRST / 2))
-    if note:
-        yield Progress(note, FIRST / 2)
-    given, work = replace(given, config=config), replace(work, config=config)
     bin_ = judge_bin(work)
     results: list[StageResult] = []
     stages = stages_of(series, config)
@@ -118,7 +115,16 @@ def iterate_align(
             break
     if not any(stage.kept for stage in results):
         work = given  # nothing was found: not even the specimen is moved
-    yield _done(work, tuple(results), note)
+    yield _done(work, tuple(results), reference)
+
+
+def _decided(given: Work) -> Generator[Progress, None, tuple[AlignConfig, tuple[str, bool]]]:
+    """The settings with the sign of reference volumes decided; what is told of that, and if it was tried."""
+    # Where the specimen lies among the voxels matters a little: judged where it will lie.
+    config, note = yield from settled(given.at(given.alignment), Share(0.0, FIRST / 2))
+    if note:
+        yield Progress(note, FIRST / 2)
+    return config, (note, config.reference.positivity != given.config.reference.positivity)
 
 
 def _kept(name: str, work: Work, after: Work, before: Judged, judged: Judged) -> bool:
@@ -142,13 +148,13 @@ def _least(name: str, work: Work, before: Judged) -> float:
     return max(least, before.information + FITTED[name])
 
 
-def _done(work: Work, stages: tuple[StageResult, ...], note: str) -> Done:
+def _done(work: Work, stages: tuple[StageResult, ...], reference: tuple[str, bool]) -> Done:
     finders = {"optics", "gradient"} if work.config.gradient.refine_optics else {"optics"}
     kept_optics = any(stage.name in finders and stage.kept for stage in stages)
     found = Shared.of(work.original).told() if kept_optics else None
     axis = TiltAxis.of(work.alignment, work.original.pixel_size_angstrom)
     result = AlignResult(
-        work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px, note
+        work.alignment, stages, work.error_map, work.error_map_px, found, axis, work.local_px, *reference
     )
     told = {**result.summary(), "stages": [asdict(stage) for stage in stages]}
     return Done(recorded(work.series, "align", work.config, told), result)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from napari_phaset3m.errors import ConfigError, DataError, OutputError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.prepare.align.file_rows import MAX_TILT_APART_DEG, apart_deg, matched, offset_note
+from napari_phaset3m.prepare.align.model import Alignment
 
 #: Foci of one tilt are taken without moving the stage; a file may round their angle.
 MAX_FOCI_APART_DEG = 0.02
@@ -48,6 +51,42 @@ def check_export(path: str | Path) -> tuple[Path, ...]:
             f"{beside}: is there without {path.name}, whose angles would overwrite it. Choose another name"
         )
     return path, beside
+
+
+def check_ratio(ratio: Any, series: TiltFocalSeries) -> None:
+    """Refuse a ratio of pixels that is no number (None: not given), or that no stack has.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if ratio is None:
+        return
+    told = "Give a positive number: 4 for a stack binned by 4"
+    if isinstance(ratio, bool) or not isinstance(ratio, Real):
+        raise ConfigError(f"pixel_ratio: is {ratio!r}. {told}")
+    number = float(ratio)
+    if not 0 < number < np.inf:
+        raise ConfigError(f"pixel_ratio: is {number:g}. {told}")
+    ny, nx = series.image_shape if series.sections is None else series.sections.image_shape
+    if min(ny, nx) < number:
+        raise ConfigError(f"pixel_ratio: is {number:g}, which leaves nothing of {ny} x {nx} pixels. {told}")
+
+
+def check_some_used(found: Alignment, path: Path) -> None:
+    """Refuse an alignment of which no image is left: it has rows for unused images alone.
+
+    Raises
+    ------
+    DataError
+    """
+    if not found.used.any():
+        raise DataError(
+            "has rows for none of the images that the series uses",
+            path=path,
+            field="SEC" if path.suffix.lower() == ".aln" else "rows",
+            remedy="Use more of them (--unused), or leave the file out",
+        )
 
 
 def angles_beside(path: Path, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.alignment_write import write_aln, write_tlt, write_xf
 from napari_phaset3m.io.aretomo import AlnFile
-from napari_phaset3m.prepare.align.file_fit import check_export
+from napari_phaset3m.prepare.align.file_fit import check_export, check_ratio, check_some_used
 from napari_phaset3m.prepare.align.file_read import Found, MadeFor, of_file, read_file
 from napari_phaset3m.prepare.align.file_tables import aln_table, xf_table
 from napari_phaset3m.prepare.align.model import Alignment
@@ -70,16 +70,13 @@ def import_alignment(
     DataError
         It cannot be read or does not fit the series.
     ConfigError
-        ``made_for`` is neither, or raw where the series does not know its sections; ``pixel_ratio`` is not
-        positive, or not what ``RawSize`` tells.
+        ``made_for`` is neither, or raw where the series does not know its sections; ``pixel_ratio`` is no
+        positive number, not what ``RawSize`` tells, or leaves less than a pixel of an image.
     """
     path = Path(path)
     if made_for not in (None, "raw", "series"):
         raise ConfigError(f"made_for: is {made_for!r}. Use 'raw' or 'series'")
-    if pixel_ratio is not None and not 0 < pixel_ratio < np.inf:
-        raise ConfigError(
-            f"pixel_ratio: is {pixel_ratio:g}. Give a positive number: 4 for a stack binned by 4"
-        )
+    check_ratio(pixel_ratio, series)
     if made_for == "raw" and series.sections is None:
         raise ConfigError(
             "made_for: the series does not know its sections. Import the raw files again, or "
@@ -93,6 +90,7 @@ def import_alignment(
     else:
         found, texts = read_file(path, series, made_for, pixel_ratio)
         notes = tuple(f"{path.name}: {text}" for text in texts)
+    check_some_used(found, path)
     for text in notes:
         note(text)
     return found

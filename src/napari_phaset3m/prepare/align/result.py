@@ -68,6 +68,8 @@ class AlignResult:
         :func:`.apply.apply`.
     reference_note : str
         What was decided about the volumes that predict the images; empty where it is as usual.
+    reference_tried : bool
+        Whether volumes that may be negative were tried, and not ruled out by a setting.
     """
 
     alignment: Alignment
@@ -78,6 +80,7 @@ class AlignResult:
     axis: TiltAxis | None = None
     local_px: np.ndarray | None = None
     reference_note: str = ""
+    reference_tried: bool = False
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a record: the worst and the mean of what a person would look at."""
@@ -90,6 +93,7 @@ class AlignResult:
             "residual_mean": _mean(residual),
             "residual_worst": float(np.nanmax(residual)) if np.isfinite(residual).any() else None,
             "n_used": int(used.sum()),
+            "reference_tried": self.reference_tried,
         }
         if self.axis is not None:
             told |= self.axis.told()
