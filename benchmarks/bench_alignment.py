@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 AXIS_DEG, SHIFT_PX, DEFOCUS_SIGMA = 1.5, 3.0, 60.0
 AXIS_ASKED_DEG = 0.2
 RANGES = (65.0, 50.0)
-FRAME = 80
+TILT_STEP_DEG, FRAME = 4.0, 80
 SPECIMENS = {
     "Co3O4 sphere": {
         "specimen": SpecimenConfig(diameter_angstrom=46),
@@ -84,7 +84,7 @@ def simulated(name: str, reach: float) -> tuple[TiltFocalSeries, np.ndarray]:
         acquisition=AcquisitionConfig(
             tilt_min_deg=-reach,
             tilt_max_deg=reach,
-            tilt_step_deg=4,
+            tilt_step_deg=spec.get("step", TILT_STEP_DEG),
             image_size_px=spec["size"],
             pixel_size_angstrom=spec["pixel"],
             defocus_angstrom=spec["foci"],
@@ -97,19 +97,21 @@ def simulated(name: str, reach: float) -> tuple[TiltFocalSeries, np.ndarray]:
     return made.series, np.asarray(made.truth["defocus_center_angstrom"]).reshape(made.series.n_tilt, -1)
 
 
-def injected(series: TiltFocalSeries, dose: float | None, seed: int) -> tuple[TiltFocalSeries, np.ndarray]:
-    """The series moved, turned and exposed; and its true shifts `(n_tilt, 2)` (y, x)."""
+def injected(
+    series: TiltFocalSeries, dose: float | None, seed: int, frame: int = FRAME
+) -> tuple[TiltFocalSeries, np.ndarray]:
+    """The series moved, turned and exposed, ``frame`` pixels wide; its true shifts `(n_tilt, 2)` (y, x)."""
     rng = np.random.default_rng(seed)
     shifts = rng.normal(0, SHIFT_PX, (series.n_tilt, 2))
     angle = np.radians(AXIS_DEG)
     inverse = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])[::-1, ::-1]
-    images = np.empty((series.n_tilt, series.n_focus, FRAME, FRAME))
+    images = np.empty((series.n_tilt, series.n_focus, frame, frame))
     size = series.image_shape[0]
     for tilt, focus in np.ndindex(images.shape[:2]):
-        offset = (size - 1) / 2 - inverse @ ((FRAME - 1) / 2 + shifts[tilt])
+        offset = (size - 1) / 2 - inverse @ ((frame - 1) / 2 + shifts[tilt])
         source = np.asarray(series.images[tilt, focus], np.float64)
         images[tilt, focus] = affine_transform(
-            source, inverse, offset, output_shape=(FRAME, FRAME), order=5, cval=float(np.median(source))
+            source, inverse, offset, output_shape=(frame, frame), order=5, cval=float(np.median(source))
         )
     if dose is not None:
         counts = dose * series.pixel_size_angstrom**2

@@ -74,6 +74,11 @@ def open_one(workspace: Any, step: str, beats: Beats) -> dict[str, Any]:
     for dialog in QApplication.topLevelWidgets():
         if isinstance(dialog, QDialog):
             dialog.close()
+    return row_of(step, holds)
+
+
+def row_of(step: str, holds: list[tuple[float, float, float]]) -> dict[str, Any]:
+    """A row of the table: the longest hold by processor time, and all."""
     wall, busy, painting = max(holds, key=lambda hold: hold[1])
     return {
         "step": step,

@@ -21,6 +21,7 @@ from napari_phaset3m.core.backend import DeviceName
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.jobs.messages import PreviewFrame, Progress
 from napari_phaset3m.series_history import SeriesHistory, edit_name
+from napari_phaset3m.series_identity import mark_of
 from napari_phaset3m.session_records import ACTIVE, NamedMask, RunRecord, RunStatus, SeriesSource
 
 __all__ = ["ACTIVE", "NamedMask", "RunRecord", "RunStatus", "SeriesSource", "Session", "session_for"]
@@ -41,6 +42,9 @@ class Session:
         What it was completed with when it was read.
     series_read : TiltFocalSeries or None
         The series as it was read; ``series`` differs from it where it was edited.
+    series_mark : str
+        Of the series as it was opened (:func:`.series_identity.mark_of`), whatever was done to it since;
+        empty when there is none.
     shown_image : tuple of int
         (tilt index, focus index) that the panels look at.
     history : SeriesHistory
@@ -97,6 +101,7 @@ class Session:
     series_title: tuple[Path, str] | None = None
     series_overrides: dict[str, Any] = field(default_factory=dict)
     series_read: TiltFocalSeries | None = None
+    series_mark: str = ""
     shown_image: tuple[int, int] = (0, 0)
     history: SeriesHistory = field(default_factory=SeriesHistory)
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
@@ -135,6 +140,7 @@ class Session:
         """Another series: what was said of the one before, and the voxel typed for it, are over."""
         before = self._of
         self._of = None if series is None else (series.pixel_size_angstrom, self.series_path)
+        self.series_mark = "" if series is None else mark_of(series)
         self.history.begin(series)
         if self.active_run is None:
             self.message = ""

@@ -71,6 +71,8 @@ class RunRecord:
     device : str
         What it runs on, as the solver named it.
     series_name : str
+    series_mark : str
+        Of that series as it was opened (:mod:`.series_identity`); empty when not known any more.
     source : SeriesSource
         File of the series as it was at the start, and what was changed in it.
     tilt_range_deg : tuple of float or None
@@ -113,6 +115,7 @@ class RunRecord:
     status: RunStatus = "preparing"
     device: str = ""
     series_name: str = ""
+    series_mark: str = ""
     source: SeriesSource = field(default_factory=SeriesSource)
     steps: tuple[str, ...] = ()
     mask: NamedMask | None = None

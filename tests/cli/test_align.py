@@ -197,6 +197,36 @@ def test_an_import_for_the_raw_stack_and_one_for_the_series(small, tmp_path, cap
     assert main(["align", str(series), "-o", str(out), *flags[:-2], "--import-for", "series"]) == 0
 
 
+def test_a_series_of_two_stacks_has_an_xf_for_each(small, tmp_path, capsys):
+    """Written, told, not over what is read, and read back."""
+    import mrcfile
+
+    given, out = load_series(small), tmp_path / "out.h5"
+    text = ['energy_ev = 3e5\npixel_size_angstrom = 8.0\nnormalisation = "given"\n']
+    for name in ("f0", "f1"):
+        with mrcfile.new(tmp_path / f"{name}.mrc") as mrc:
+            mrc.set_data(given.images[:, 0])
+            mrc.set_image_stack()
+    text += [
+        f'[[image]]\nfile = "{name}.mrc"\nsection = {section}\ntilt_deg = {tilt}\n'
+        for section, tilt in enumerate(given.tilt_deg)
+        for name in ("f0", "f1")
+    ]
+    (tmp_path / "s.toml").write_text("".join(text))
+    flags = ["--stages", "coarse", "--threads", "1", "--json"]
+    command = ["align", str(tmp_path / "s.toml"), "-o", str(out), *flags]
+    assert main([*command, "--export", str(tmp_path / "y.xf")]) == 0
+    told = capsys.readouterr()
+    assert "each has a file of its own: y_f0.xf of f0.mrc, y_f1.xf of f1.mrc" in told.err
+    assert json.loads(told.out)["notes"][0].startswith("y.xf: images come from 2 stacks")
+    assert len(read_xf(tmp_path / "y_f0.xf")) == len(read_xf(tmp_path / "y_f1.xf")) == 9
+    command += ["--import"]
+    assert main([*command, str(tmp_path / "y_f1.xf"), "--export", str(tmp_path / "y.xf")]) == 2
+    assert "y_f0.xf: the exported y_f0.xf would overwrite the imported y_f0.xf" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "y.xf")]) == 0
+    assert "y.xf: read with the files of its 2 stacks: y_f0.xf, y_f1.xf" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--import-for=raw", "--import-for=series", "--import-pixel-ratio=4"])
 def test_what_an_import_is_for_needs_an_import(small, tmp_path, capsys, flag):
     out = tmp_path / "out.h5"

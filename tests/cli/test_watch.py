@@ -40,6 +40,24 @@ def test_watch_writes_series_and_volume(tmp_path, capsys):
         assert np.abs(file["shifts"][()]).max() > 0
 
 
+def test_a_volume_that_may_have_to_be_negative_is_told(tmp_path, capsys):
+    """As reconstruct tells it; without positivity there is nothing to tell, and values are negative."""
+    folder, volume = tmp_path / "tilts", tmp_path / "v.mrc"
+    folder.mkdir()
+    _tilts(folder, range(-9, 10, 3))
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1", "--iterations", "3",
+             "--quick-size", "16", "--until", "7", "--volume", str(volume)]  # fmt: skip
+    lowest = []
+    for more, told in (([], True), (["--no-positivity"], False)):
+        assert main(["watch", str(folder), *flags, *more]) == 0
+        said = "\n  warning: values may have to be negative: the level of these images is their own"
+        out = capsys.readouterr().out
+        assert (said in out) == told and ("positive: compare with --no-positivity" in out) == told
+        with mrcfile.open(volume) as file:
+            lowest.append(file.data.min())
+    assert lowest[0] >= 0 > lowest[1]
+
+
 def test_watch_refuses_in_one_line(tmp_path, capsys):
     assert main(["watch", str(tmp_path / "none")]) == 2
     assert "is not there" in capsys.readouterr().err

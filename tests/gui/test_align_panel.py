@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QInputDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 
 pytestmark = pytest.mark.gui
 napari_components = pytest.importorskip("napari.components")
@@ -424,6 +424,31 @@ def test_a_file_is_of_the_raw_sections_or_of_these_images(qtbot, panel, tmp_path
     assert len(asked) == 2 and "in.xf was made for, in pixels of TS.mrc" in asked[0]
     wanted = (4 * shifts[order[:, 0], ::-1] + (4.0, -6.0)) / 2
     np.testing.assert_allclose(panel.work.alignment.shifts_px[:, 0], wanted, atol=5e-3)
+
+
+def test_files_of_several_stacks_are_replaced_only_when_that_is_confirmed(
+    qtbot, panel, tmp_path, monkeypatch
+):
+    """The file dialog asks of out.xf, but out_f0.xf and out_f1.xf are written."""
+    from napari_phaset3m.core.sections import Sections
+
+    places = np.repeat(np.arange(5)[:, None], 2, axis=1)
+    sections = Sections(
+        files=("/raw/f0.mrc", "/raw/f1.mrc"), n_sections=(5, 5), image_shape=(24, 24), section=places,
+        file=np.array([0, 1]), to_file=np.eye(2, 3),
+    )  # fmt: skip
+    panel._session.series = noisy_series(n_focus=2).replace(sections=sections)
+    kept, asked = tmp_path / "out_f1.xf", list[str]()
+    kept.write_text("mine")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(tmp_path / "out.xf"), ".xf"))
+    for answer in (QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes):
+        monkeypatch.setattr(QMessageBox, "question", lambda *a, a_=answer, **k: asked.append(a[2]) or a_)
+        panel.ends.write.trigger()
+        if answer == QMessageBox.StandardButton.No:
+            assert kept.read_text() == "mine" and not (tmp_path / "out_f0.xf").exists()
+    qtbot.waitUntil(lambda: "Wrote out_f0.xf, out_f0.tlt, out_f1.xf" in panel.bar.note.text(), timeout=10_000)
+    assert asked == ["out_f1.xf: already there. Replace?"] * 2
+    assert "out_f0.xf of f0.mrc" in panel.bar.note.text() and len(kept.read_text().splitlines()) == 5
 
 
 def bead_images() -> np.ndarray:

@@ -181,6 +181,24 @@ def test_another_series_is_not_taken_along_unless_it_is_asked_for(window, qtbot)
     assert work.inputs.series is session.series
 
 
+def test_a_series_of_the_same_name_in_another_folder_is_another(window, qtbot):
+    """By its name alone its tilts would be drawn as the missing wedge of the other's volume."""
+    viewer, panel, session = window
+    box, work = panel.ui.choices, panel.work
+    session.series = small_series(N)
+    session.add_run(record("two", series_mark=session.series_mark))
+    session.update_run("two")
+    work.choose(source={source.key: source for source in sources(session, viewer)}["run:two"])
+    assert work.inputs.series is session.series
+    other = session.series
+    session.series = other.replace(tilt_deg=0.5 * other.tilt_deg)
+    assert session.series_name == "fake" and work.inputs.series is session.series, "edited here: the same"
+    session.series = other.replace(images=other.images + 0.1)
+    assert session.series_name == "fake" and work.inputs.series is None and not box.series.isChecked()
+    assert "The volume was made of another fake: tick it only if" in box.series.toolTip()
+    assert "made of another fake: open that series" in panel.job.why_not()
+
+
 def test_fsc_plot_has_criteria_noise_bound_and_every_curve():
     pair, mask = halves().volumes, ball_mask().mask
     curve = masked_fsc(*pair, VOXEL, mask, mask_name="ball")

@@ -489,10 +489,11 @@ def test_no_mask_covers_the_volume_of_another_step(make_napari_viewer, qtbot):
 
 
 def test_colours_of_the_first_mask_are_compiled_before_it_is_made():
-    """numba takes 0.4 to 0.9 s for it, in which the window would stand still."""
+    """numba takes 0.4 to 0.9 s for it, in which the window would stand still; vispy's dashes take 0.04 s."""
     code = """
 import sys
 from napari.utils.colormaps import _accelerated_cmap
+from vispy.visuals.line import dash_atlas
 from napari_phaset3m.gui.mask.layer import mask_colours
 from napari_phaset3m.gui.warm_up import _warm_labels
 
@@ -501,6 +502,9 @@ mask_colours(edge=True)
 assert not compiled.signatures, "the colours alone compile nothing"
 _warm_labels()
 assert compiled.signatures and "pandas" in sys.modules
+before = dash_atlas._make_pattern.cache_info().misses
+dash_atlas.DashAtlas()
+assert before and dash_atlas._make_pattern.cache_info().misses == before, "all are known"
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False

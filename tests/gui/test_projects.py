@@ -26,6 +26,7 @@ from napari_phaset3m.gui.workspace import Workspace  # noqa: E402
 from napari_phaset3m.io.series import save_series  # noqa: E402
 from napari_phaset3m.project import ProjectStore  # noqa: E402
 from napari_phaset3m.project.recovery import recovery_folder, unnamed_project  # noqa: E402
+from napari_phaset3m.series_identity import is_of_open_series  # noqa: E402
 from napari_phaset3m.session import RunRecord, session_for  # noqa: E402
 
 WAIT = 30_000
@@ -211,7 +212,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
     assert project.empty and not recovery_folder().exists(), "nothing to keep yet"
     load(qtbot, session, series_file)
     session.apply(session.series.replace(images=session.series.images * 1.5), "Normalise")
-    record = add_run(session)
+    record = add_run(session, series_mark=session.series_mark)
     assert record.source.path is None
     qtbot.waitUntil(
         lambda: project.saved_at != "" and not project.working and not project.dirty, timeout=WAIT
@@ -236,6 +237,7 @@ def test_saved_by_itself_and_offered_after_a_crash(qtbot, windows, series_file):
     assert [r.run_id for r in session2.runs] == ["ab12"]
     np.testing.assert_array_equal(session2.runs[0].volume, record.volume)
     assert session2.series_name == "blob.h5" == session2.runs[0].series_name, "not the name of the copy"
+    assert is_of_open_series(session2, session2.runs[0]), "the copy's images are not those that were opened"
     assert not folder.exists() and not mark.exists() and unnamed_project(project2.token).exists()
     assert session2.runs[0].source.path.exists()
 

@@ -56,6 +56,30 @@ def load(qtbot, panel, path) -> None:
         panel.file.open_path(path)
 
 
+def test_an_image_is_given_to_napari_once(panel, viewer):
+    """Each time it is uploaded and drawn small; another series, and every edit, gave it twice or anew."""
+    session = panel._session
+    session.series = make_series()
+    layer, given = viewer.layers[0], []
+    layer.events.data.connect(lambda event: given.append(event))
+    session.series = session.series.replace(energy_ev=2e5)
+    assert not given, "its pixels are those that are shown"
+    session.series = session.series.replace(images=2 * session.series.images)
+    assert len(given) == 1
+    np.testing.assert_array_equal(layer.data, session.series.images[panel.view.position()])
+
+
+def test_pixels_that_may_change_are_given_again():
+    from napari_phaset3m.gui.layers.same_pixels import same_pixels
+
+    series, volume = make_series(), np.zeros((4, 4))
+    assert series.images[1, 2] is not series.images[1, 2]
+    assert same_pixels(series.images[1, 2], series.images[1, 2])
+    assert not same_pixels(series.images[1, 2], series.images[1, 1])
+    assert not same_pixels(series.images[1, 2, ::2], series.images[1, 2, :6])
+    assert same_pixels(volume, volume) and not same_pixels(volume, volume[:])
+
+
 def test_opens_without_data(panel):
     assert panel.tabs.isHidden() and panel.view.isHidden()
     assert not panel.file.save.isEnabled() and "no series" in panel.file.save.toolTip()

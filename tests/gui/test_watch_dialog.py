@@ -79,6 +79,32 @@ def test_tilts_arrive_and_become_the_series(qtbot, dialog, viewer, tmp_path):
     assert dialog.go.text() == "Start" and dialog.use.isEnabled()
 
 
+def test_notes_of_the_command_are_shown(qtbot, dialog, tmp_path):
+    """What a tilt.com leaves out, and that values may have to be negative."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "s.rawtlt").write_text("-20\n-10\n0\n10\n20\n-30\n")
+    (tmp_path / "tilt.com").write_text("InputProjections s_ali.mrc\nEXCLUDELIST 2\n")
+    with mrcfile.new(tmp_path / "s.mrc") as file:
+        file.set_data(rng.uniform(90, 110, (6, 32, 32)).astype(np.float32))
+        file.set_image_stack()
+        file.voxel_size = 4.0
+    qtbot.keyClicks(dialog.fields["energy_ev"], "300")
+    assert not dialog.notes.isVisible() and dialog.positive.isChecked()
+    click(qtbot, dialog.go)
+    qtbot.waitUntil(lambda: dialog.work.quick is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: "may have to be negative" in dialog.notes.text(), timeout=10_000)
+    told = dialog.notes.text()
+    assert dialog.notes.isVisible() and "1 view is not used, as tilt.com leaves it out" in told
+    assert told.endswith("“Positive potential” is on: compare with it off.") and "--" not in told
+    click(qtbot, dialog.go)
+    qtbot.waitUntil(lambda: not dialog.work.busy, timeout=20_000)
+    dialog.positive.click()
+    dialog.work.quick = None
+    click(qtbot, dialog.go)
+    qtbot.waitUntil(lambda: dialog.work.quick is not None, timeout=30_000)
+    assert "negative" not in dialog.notes.text() and dialog.work.quick.volume.min() < 0
+
+
 def test_what_is_missing_and_what_is_wrong_is_said(qtbot, dialog, tmp_path):
     drop(tmp_path, 0.0)
     dialog.fields["pixel_size_angstrom"].setText("four")

@@ -219,6 +219,7 @@ def test_a_process_that_drops_tilts_one_by_one(tmp_path):
     assert process.wait(10) == 0
     assert looked.n_good == len(angles) and not looked.problem
     last = volumes[-1]
+    assert last.negative.startswith("values may have to be negative: the level of these images is their own")
     assert last.volume.shape == (16, 16, 16) and np.isfinite(last.volume).all() and last.volume.std() > 0
     assert last.voxel_size_angstrom == pytest.approx(8.0)
     series = hand_over(looked.plan, last, bin=2)

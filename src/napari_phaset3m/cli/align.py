@@ -45,7 +45,11 @@ def _align(
         ),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well")
+        Path | None,
+        typer.Option(
+            help="Write the alignment as .xf (and .tlt) or .aln (first focus) as well; of "
+            "several stacks one file for each, NAME_STACK.xf"
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="AlignConfig as YAML or JSON; flags win")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON")] = False,
@@ -140,6 +144,7 @@ def _run(
     fields, others, how = given
     _check_files(path, output, others, fields.get("tilt_deg"))
     raw, notes, exported = load_series(path, **fields), list[str](), list[str]()
+    _check_stacks(output, others, raw)
     running.tell_doubts(raw)
     first = _imported(raw, others, how, notes)
     control, begun = RunControl(), time.perf_counter()
@@ -194,6 +199,24 @@ def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts
         read["the .tlt of the imported alignment"] = start.with_suffix(".tlt")
     if isinstance(tilts, str):
         read["--tilt-angles"] = Path(tilts)
+    running.check_outputs(written, read)
+
+
+def _check_stacks(output: Path, others: dict[str, Path | None], series: Any) -> None:
+    """Refuse, before the run, files of several stacks that cannot be written or that are read."""
+    from napari_phaset3m.prepare.align.formats import export_files
+    from napari_phaset3m.prepare.align.stacks import several_stacks, stacks_beside
+
+    start, export = others["start"], others["export"]
+    if export is None or not several_stacks(series):
+        return
+    written: dict[str, Path | None] = {"the output": output}
+    written |= {f"the exported {file.name}": file for file in export_files(export, series)}
+    read: dict[str, Path | None] = {}
+    for file in stacks_beside(start, series)[0] if start is not None else ():
+        read |= {f"the imported {file.name}": file, f"the .tlt of {file.name}": file.with_suffix(".tlt")}
+    for file in map(Path, series.sections.files):
+        read |= {f"the stack {file.name}": file, f"the .tlt of {file.name} itself": file.with_suffix(".tlt")}
     running.check_outputs(written, read)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_phaset3m.jobs.watch import Looked, QuickVolume
 
 _MARKS = {"good": "✓", "waiting": "…", "skipped": "✗"}
+_HELD = "The volume is held positive: compare with --no-positivity"
 _TITLES = {"good": "in the series", "waiting": "waits", "skipped": "left out"}
 
 
@@ -195,7 +196,7 @@ def summary(event: Any) -> dict[str, Any]:
                 "images": event.n_good,
                 "folder_is_there": event.is_there,
                 "problem": event.problem,
-                "notes": [] if event.plan is None else list(event.plan.notes),
+                "notes": list(event.notes),
                 "to_confirm": [_asked(question) for question in event.questions],
                 "others": [{"file": r.file.name, "state": r.state, "text": r.text} for r in others],
             }
@@ -203,6 +204,7 @@ def summary(event: Any) -> dict[str, Any]:
     if isinstance(event, QuickVolume):
         told = {"tilts": event.n_tilt, "seconds": round(event.seconds, 2), "notes": list(event.notes)}
         shape, voxel = list(event.volume.shape), event.voxel_size_angstrom
+        told["warning"] = event.negative and f"{event.negative}. {_HELD}"
         return {"volume": told | {"shape_zyx": shape, "voxel_size_angstrom": voxel}}
     return {"failed": event.text} if isinstance(event, QuickFailed) else {}
 
@@ -237,7 +239,8 @@ def _line(record: dict[str, Any]) -> str:
         text = (
             f"quick volume of {told['tilts']} tilts, {size} voxels of {told['voxel_size_angstrom']:.4g} Å, "
         )
-        return text + "; ".join([f"{told['seconds']:.1f} s", *told["notes"]])
+        text += "; ".join([f"{told['seconds']:.1f} s", *told["notes"]])
+        return text + (f"\n  warning: {told['warning']}" if told["warning"] else "")
     return f"no quick volume: {record['failed']}" if "failed" in record else ""
 
 

@@ -15,6 +15,7 @@ from napari_phaset3m.gui.theme import LINE_SPACING, label, set_role
 from napari_phaset3m.gui.widgets.binding import follow
 from napari_phaset3m.prepare.history import history
 from napari_phaset3m.reconstruct.problem import needs_microscope
+from napari_phaset3m.series_identity import is_of_open_series
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
@@ -179,8 +180,8 @@ def _going_on(session: Session, series: TiltFocalSeries) -> tuple[str, str, str]
 
 def _finished(session: Session) -> list[RunRecord]:
     """Runs of the series that is open, and not of one before."""
-    name = session.series_name
-    return [record for record in session.runs if record.status == "finished" and record.series_name == name]
+    finished = (record for record in session.runs if record.status == "finished")
+    return [record for record in finished if is_of_open_series(session, record)]
 
 
 def _has_results(session: Session) -> bool:

@@ -63,8 +63,10 @@ def _import() -> int:
 
 
 def _warm_labels() -> None:
-    """What the first mask on a canvas waits for: pandas, and the loop that numba compiles for its colours."""
+    """What the first mask on a canvas waits for: pandas, numba's loop for its colours, and vispy's dashes."""
     from napari_phaset3m.gui.mask.layer import labels_of, mask_colours
 
     import_module("pandas")
+    # Of the polygon that napari adds to each labels layer; vispy keeps the patterns it has worked out.
+    import_module("vispy.visuals.line.dash_atlas").DashAtlas()
     mask_colours(edge=True).map(labels_of(np.zeros((1, 1, 1), np.float32)))

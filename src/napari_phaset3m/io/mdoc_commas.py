@@ -32,7 +32,7 @@ _TELLS = {
     "ExposureTime": "dose",
     "PriorRecordDose": "order of exposure",
 }
-_TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+(?:\.\d*)?)(,\d)?", re.IGNORECASE)
+_TITLE = re.compile(r"tilt axis angle\s*(?:\[[^\]]*\])?\s*[=:]\s*([-+]?\d+(?:\.\d*)?)(,\d+)?", re.IGNORECASE)
 _AXIS = "the angle in the {where} {why} and is not read"
 _COMMA, _BEYOND = "has a decimal comma", f"is {{}}°, beyond ±{MAX_AXIS_DEG:g}°,"
 #: What an image cannot be read without, or would be read wrongly.
@@ -48,7 +48,7 @@ def axis_unread(*texts: str) -> str:
     """Why the "tilt axis angle" that titles, labels or a log state is not read; empty where it is."""
     for match in filter(None, map(_TITLE.search, texts)):
         if match.group(2):
-            return _COMMA
+            return f"({match[1]}{match[2]}) {_COMMA}"
         if abs(float(match.group(1))) > MAX_AXIS_DEG:
             return _BEYOND.format(match.group(1))
     return ""
@@ -62,7 +62,7 @@ def axis_refusal(path: Path, why: str, where: Literal["title", "label", "log"] =
 
 
 def _mend(why: str) -> str:
-    return "Write a point" if why == _COMMA else "Mend it"
+    return "Write a point" if why.endswith(_COMMA) else "Mend it"
 
 
 def refusals(path: Path, mdoc: Mdoc) -> dict[str, DataError]:

@@ -23,7 +23,8 @@ class SeriesEntry(Model):
     """The series by reference, with what was changed since it was read.
 
     ``file`` is relative to the project for images that it keeps itself, else absolute; ``beside`` leads
-    there from the project's folder, for a project that was moved together with its data. ``history`` is
+    there from the project's folder, for a project that was moved together with its data. ``mark`` is that of
+    the series as it was opened first, by which its runs are known. ``history`` is
     None where the series has exactly the history that is in its file.
     """
 
@@ -31,6 +32,7 @@ class SeriesEntry(Model):
     beside: str = ""
     name: str = ""
     digest: str
+    mark: str = ""
     shape: tuple[int, int, int, int]
     overrides: dict[str, Any] = Field(default_factory=dict)
     edits: dict[str, Any] = Field(default_factory=dict)

@@ -25,7 +25,7 @@ VOLUME, ABSORPTION, MASK = "volume.mrc", "volume_absorption.mrc", "volume_mask.m
 #: Fields of a record that are plain data.
 _PLAIN = ("run_id", "status", "device", "series_name", "n_sweeps", "voxel_size_angstrom", "unit", "reason",
           "error", "notes", "settings", "seconds", "started_at", "resolution",
-          "steps", "tilt_range_deg")  # fmt: skip
+          "steps", "tilt_range_deg", "series_mark")  # fmt: skip
 
 
 class RunStore:

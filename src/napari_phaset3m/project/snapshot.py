@@ -55,8 +55,8 @@ class Snapshot:
         As it is, and as it was read.
     path : Path or None
         Where it was read from.
-    name : str
-        What the series is called.
+    name, mark : str
+        What the series is called, and what it is known by.
     overrides : mapping
         What it was completed with when it was read.
     shown_image : tuple of int
@@ -77,6 +77,7 @@ class Snapshot:
     read: TiltFocalSeries | None = None
     path: Path | None = None
     name: str = ""
+    mark: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     shown_image: tuple[int, int] = (0, 0)
     config: ReconstructionConfig = field(default_factory=ReconstructionConfig)
@@ -102,7 +103,7 @@ def take_snapshot(
     """What a session holds now; takes no time, and copies no array."""
     return Snapshot(
         series=session.series, read=session.series_read, path=session.series_path,
-        name=session.series_name,
+        name=session.series_name, mark=session.series_mark,
         overrides=dict(session.series_overrides), shown_image=session.shown_image,
         config=session.config, device=session.device, live=session.live,
         runs=tuple(_frozen(record) for record in session.runs if not record.active),

@@ -145,7 +145,9 @@ class ProjectStore:
         if snapshot.series is not None:
             entry = self.series.entry(
                 snapshot.series, snapshot.read, snapshot.path, snapshot.overrides, copy=copy_images
-            ).model_copy(update={"shown_image": snapshot.shown_image, "name": snapshot.name})
+            ).model_copy(
+                update={"shown_image": snapshot.shown_image, "name": snapshot.name, "mark": snapshot.mark}
+            )
         sources = self._sources(snapshot)
         for number, record in enumerate(snapshot.runs):
             tell(f"run {number + 1} of {len(snapshot.runs)}", (number + 0.5) / (len(snapshot.runs) + 1))

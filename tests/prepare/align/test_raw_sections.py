@@ -506,7 +506,7 @@ def test_rows_of_images_that_are_not_used_do_not_hinder(tmp_path: Path, own):
 
 
 def test_one_stack_for_each_focus(tmp_path: Path):
-    """A .xf with as many rows as each stack has sections serves all foci; else rows are the series'."""
+    """A .xf with as many rows as each stack has sections serves all foci; others are refused."""
     tilts = np.array([10.0, 0.0, -10.0])
     raws = [write_stack(tmp_path / f"f{k}.mrc", 3, tilts, first=10 * k) for k in (0, 1)]
     plan = look([tmp_path / "f0.mrc", tmp_path / "f1.mrc"]).edited(tilt_axis_angle_deg=90.0, energy_ev=3e5)
@@ -516,11 +516,6 @@ def test_one_stack_for_each_focus(tmp_path: Path):
     for tilt, focus in np.ndindex(3, 2):
         by_imod = newstack(raws[focus][2 - tilt], rows[2 - tilt])
         assert worst(by_imod, *ours(series, found, (tilt, focus), 0.5)) < 0.003
-    told: list[str] = []
-    alignment = some(series)
-    file = export_alignment(alignment, tmp_path / "y.xf", series, note=told.append)[0]
-    assert len(read_xf(file)) == 6 and "come from 2 files: rows are in the order of the series" in told[0]
-    assert same(import_alignment(file, series), alignment)
     write_rows(tmp_path / "four.xf", imod_rows(4, 2))
     with pytest.raises(DataError, match="4 transforms for 3 tilts with 2 foci, which come from 2 files"):
         import_alignment(tmp_path / "four.xf", series)

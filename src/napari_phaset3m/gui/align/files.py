@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.gui.align.origin import Origin
@@ -15,10 +15,11 @@ from napari_phaset3m.gui.align.work import TOPIC, AlignWork
 from napari_phaset3m.gui.error_words import with_kind
 from napari_phaset3m.gui.widgets.field_words import in_alignment_words
 from napari_phaset3m.gui.worker import in_background
-from napari_phaset3m.prepare.align.formats import MadeFor, export_alignment, import_alignment
+from napari_phaset3m.prepare.align.formats import export_alignment, export_files, import_alignment
 
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
+    from napari_phaset3m.prepare.align.file_read import MadeFor
     from napari_phaset3m.prepare.align.model import Alignment
     from napari_phaset3m.session import Session
 
@@ -63,7 +64,24 @@ class AlignFiles(QObject):
         if path:
             ending = ".aln" if "*.aln" in chosen else ".xf"
             found = Path(path)
-            self.write(found if found.suffix in (".xf", ".aln") else found.with_name(found.name + ending))
+            found = found if found.suffix in (".xf", ".aln") else found.with_name(found.name + ending)
+            if self._may_replace(parent, found):
+                self.write(found)
+
+    def _may_replace(self, parent: QWidget, path: Path) -> bool:
+        """Ask before files of several stacks are replaced: their names are not the one that was confirmed."""
+        series = self._session.series
+        try:
+            files = export_files(path, series) if series is not None else ()
+        except PhaseT3MError:
+            return True  # writing tells it
+        there = [file.name for file in files if file.stem != path.stem and file.exists()]
+        if not there:
+            return True
+        answer = QMessageBox.question(
+            parent, "Export alignment", f"{', '.join(there)}: already there. Replace?"
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def read(self, path: Path, made_for: MadeFor | None = None, pixel_ratio: float | None = None) -> None:
         """Make the alignment in a file the draft.

@@ -19,6 +19,7 @@ from napari_phaset3m.gui.worker import in_background
 from napari_phaset3m.jobs.halves import HalfEvent, HalvesProgress, HalvesResult, run_halves
 from napari_phaset3m.jobs.halves_free import run_halves_with_control
 from napari_phaset3m.jobs.messages import Waiting
+from napari_phaset3m.series_identity import is_of_open_series, name_of_other
 
 if TYPE_CHECKING:
     from napari_phaset3m.session import Session
@@ -63,8 +64,8 @@ class HalvesJob(ControlledJob):
             return "Halves are being computed"
         if session.series is None:
             return "The tilt series is needed: open it (step Series)"
-        if record is not None and record.series_name != session.series_name:
-            return f"The volume was made of {record.series_name}: open that series (step Series)"
+        if record is not None and not is_of_open_series(session, record):
+            return f"The volume was made of {name_of_other(session, record)}: open that series (step Series)"
         return ""
 
     def settings(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_phaset3m.series_identity import is_of_open_series
+
 if TYPE_CHECKING:
     from napari_phaset3m.core.series import TiltFocalSeries
     from napari_phaset3m.session import RunRecord, Session
@@ -29,7 +31,9 @@ class OwnSeries:
 
     def foreign(self, record: RunRecord | None) -> bool:
         """Whether a run was made of another series than the one that is open."""
-        return record is not None and record.series_name not in ("", self._session.series_name)
+        if record is None or not (record.series_mark or record.series_name):
+            return False
+        return not is_of_open_series(self._session, record)
 
     def want(self, wanted: bool, record: RunRecord | None) -> None:
         """Take it along, or leave it out; for a run of another series this holds for that run alone."""

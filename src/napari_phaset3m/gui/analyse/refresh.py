@@ -11,6 +11,7 @@ from napari_phaset3m.gui.analyse.widgets import MODEL, AnalyseWidgets, ChoicesBo
 from napari_phaset3m.gui.theme import set_role
 from napari_phaset3m.gui.widgets.binding import format_seconds
 from napari_phaset3m.gui.widgets.numbers import show
+from napari_phaset3m.series_identity import name_of_other
 
 if TYPE_CHECKING:
     from napari_phaset3m.gui.analyse.halves import HalvesJob
@@ -72,7 +73,8 @@ def _series(box: ChoicesBox, work: AnalyseWork, session: Session) -> None:
         low, high = (show(float(end), "°") for end in (series.tilt_deg.min(), series.tilt_deg.max()))
         text = f"{session.series_name}, {low} to {high}°"
     if foreign and record is not None:
-        tip = f"The volume was made of {record.series_name}: tick it only if tilts and optics are the same"
+        other = name_of_other(session, record)
+        tip = f"The volume was made of {other}: tick it only if tilts and optics are the same"
         text = f"another: {text}"
     enable(box.series, "" if series is not None else "Open the tilt series (step Series)", tip)
     box.series.setChecked(work.inputs.series is not None)

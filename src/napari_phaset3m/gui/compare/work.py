@@ -15,6 +15,7 @@ from napari_phaset3m.gui.compare.report import find_peaks, write
 from napari_phaset3m.gui.compare.set import CompareSet
 from napari_phaset3m.gui.error_words import error_line
 from napari_phaset3m.gui.worker import in_background
+from napari_phaset3m.series_identity import is_of_open_series
 from napari_phaset3m.session import Session
 
 PEAKS, REPORT = "peaks", "report"
@@ -91,7 +92,7 @@ class CompareWork(QObject):
         session = self._session
         runs = {f"run:{record.run_id}": record for record in session.runs}
         records = [runs.get(item.candidate.key) for item in self._set.items]
-        ours = all(r is not None and r.series_name == session.series_name for r in records)
+        ours = all(r is not None and is_of_open_series(session, r) for r in records)
         return inputs_of(session, series=ours)
 
     def _start(

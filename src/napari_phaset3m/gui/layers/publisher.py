@@ -17,6 +17,7 @@ from psygnal import Signal
 from qtpy.compat import isalive
 
 from napari_phaset3m.gui.canvas.frame import KeptInFrame
+from napari_phaset3m.gui.layers.same_pixels import same_pixels
 from napari_phaset3m.gui.layers.scale_bar import write_plainly
 from napari_phaset3m.gui.layers.steady_contrast import SteadyContrast
 
@@ -279,7 +280,7 @@ class LayerPublisher:
 
     def _update(self, layer: Layer, shown: _Shown, spec: LayerSpec, exact: bool) -> None:
         shown.pending = None
-        if layer.data is not spec.data:
+        if not same_pixels(layer.data, spec.data):
             layer.data = spec.data
         for name, value in (("scale", spec.scale), ("translate", spec.translate)):
             if tuple(getattr(layer, name)) != value:

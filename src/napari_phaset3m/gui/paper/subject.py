@@ -16,6 +16,7 @@ from napari_phaset3m.gui.layers.publisher import METADATA_KEY, publisher_for
 from napari_phaset3m.gui.layers.volumes import layer_name
 from napari_phaset3m.gui.mask.sources import LIVE, MaskSource, sources
 from napari_phaset3m.gui.reconstruct.sweep_pictures import sweep_pictures_of
+from napari_phaset3m.series_identity import is_of_open_series
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -152,7 +153,7 @@ def _of_source(session: Session, source: MaskSource, layer: Layer) -> PaperSubje
 
 def _tilts(session: Session, record: RunRecord) -> tuple[float, float] | None:
     series = session.series
-    if series is None or session.series_name != record.series_name:
+    if series is None or not is_of_open_series(session, record):
         return None
     return float(np.min(series.tilt_deg)), float(np.max(series.tilt_deg))
 

@@ -30,6 +30,7 @@ def fill_session(session: Session, publisher: LayerPublisher, loaded: Loaded | N
         if loaded.path is not None and project.series.inside and project.series.name:
             session.series_title = loaded.path, project.series.name
         session.series = loaded.series
+        session.series_mark = project.series.mark or session.series_mark
         session.shown_image = project.series.shown_image
     for record in loaded.runs:
         session.add_run(record)

@@ -96,6 +96,7 @@ class JobDriver(QObject):
             return None
         record = RunRecord(
             new_run_id(), session.config, series_name=session.series_name,
+            series_mark=session.series_mark,
             source=session.source(), mask=mask_in_use(session, session.series),
             steps=tuple(str(item["step"]) for item in history(session.series)),
             tilt_range_deg=session.series.tilt_range_deg,

@@ -39,6 +39,7 @@ from napari_phaset3m.gui.theme import (
 from napari_phaset3m.gui.widgets.binding import follow, format_bytes, format_seconds
 from napari_phaset3m.gui.widgets.choice_box import ChoiceBox
 from napari_phaset3m.gui.widgets.scrolling import Column, DownScroll
+from napari_phaset3m.series_identity import is_of_open_series
 from napari_phaset3m.session import RunRecord, Session
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class ReconstructPanel(Column):
     def _latest(self) -> RunRecord | None:
         """The newest run, unless it is of another series than the one that is open."""
         newest = self._session.runs[-1] if self._session.runs else None
-        ours = newest is not None and (newest.active or newest.series_name == self._session.series_name)
+        ours = newest is not None and (newest.active or is_of_open_series(self._session, newest))
         return newest if ours else None
 
     def why_not_start(self) -> str:

@@ -9,6 +9,7 @@ from napari_phaset3m.gui.compare.set import MOST
 from napari_phaset3m.gui.runs.row import row_of
 from napari_phaset3m.gui.steps.driver import step_driver_for
 from napari_phaset3m.gui.widgets.binding import format_bytes
+from napari_phaset3m.series_identity import is_of_open_series, name_of_other
 
 if TYPE_CHECKING:
     from napari_phaset3m.project.store import ProjectStore
@@ -51,8 +52,8 @@ def why_not_again(session: Session, record: RunRecord | None) -> str:
     """Why a run cannot be run again now; empty when it can."""
     if record is None or session.attachments.get("driver") is None:
         return "There is no viewer to run in"
-    if session.series is None or session.series_name != record.series_name:
-        return f"Open its series first: {record.series_name or 'it has no name'}"
+    if not is_of_open_series(session, record):
+        return f"Open its series first: {name_of_other(session, record) or 'it has no name'}"
     if session.active_run is not None:
         return "A run is under way"
     steps = step_driver_for(session)

@@ -9,6 +9,7 @@ import napari
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QDialog,
     QFileDialog,
     QFormLayout,
@@ -95,8 +96,14 @@ class WatchDialog(QDialog):
             line.setToolTip(tip)
             line.editingFinished.connect(self._take_fields)
             form.addRow(title, line)
+        self.positive = QCheckBox("Positive potential")
+        self.positive.setToolTip("Hold the values of the quick volume positive")
+        self.positive.setChecked(self.work.config.positivity)
+        self.positive.toggled.connect(lambda on: self.work.set_config(positivity=on))
+        form.addRow("", self.positive)
         self.status, self.quick = label("", "muted", wrap=True), label("", "muted", wrap=True)
-        self.told, self.problem = label("", "warning", wrap=True), label("", "error", wrap=True)
+        self.notes, self.told = label("", "muted", wrap=True), label("", "warning", wrap=True)
+        self.problem = label("", "error", wrap=True)
         self.told.hide()
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -109,7 +116,7 @@ class WatchDialog(QDialog):
         layout.addWidget(self.invitation)
         layout.addLayout(form)
         layout.addWidget(self._make_table(), 1)
-        for widget in (self.bar, self.status, self.told, self.quick, self.problem):
+        for widget in (self.bar, self.status, self.told, self.quick, self.notes, self.problem):
             layout.addWidget(widget)
         layout.addLayout(self._foot())
 
@@ -193,8 +200,7 @@ class WatchDialog(QDialog):
         parts += [f"{waiting} being written"] * bool(waiting) + [f"{skipped} left out"] * bool(skipped)
         self.status.setText(", ".join(parts))
         lines = [f"To confirm: {import_text(str(question))}" for question in looked.questions]
-        notes = () if looked.plan is None else looked.plan.notes
-        self.told.setText("\n".join((*lines, *(import_text(note) for note in notes))))
+        self.told.setText("\n".join(lines))
         self.told.setVisible(bool(self.told.text()))
         self._refresh()
 
@@ -219,13 +225,15 @@ class WatchDialog(QDialog):
         self.go.setEnabled(work.folder is not None)
         self.go.setToolTip("" if work.folder is not None else "Choose a folder first")
         self.folder.setEnabled(not work.busy)
-        for line in self.fields.values():
-            line.setEnabled(not work.busy)
+        for widget in (*self.fields.values(), self.positive):
+            widget.setEnabled(not work.busy)
         why = work.why_not_use()
         self.use.setEnabled(not why)
         self.use.setToolTip(why or "Read what has arrived at full size, with the coarse alignment")
         self.quick.setText(work.quick_text)
         self.quick.setVisible(bool(work.quick_text))
+        self.notes.setText("\n".join(map(import_text, work.notes())))
+        self.notes.setVisible(bool(self.notes.text()))
         found = "" if work.newest is None else work.newest.problem
         if work.problem or found:
             self._say(work.problem or found.partition(" (--")[0], "error" if work.problem else "warning")

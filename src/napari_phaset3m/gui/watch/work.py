@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 #: Key of the layer of the quick volume.
 QUICK = "watch"
 _KEY = "watch"
+HELD = "“Positive potential” is on: compare with it off."
 
 
 class WatchWork(WindowJob):
@@ -77,6 +78,14 @@ class WatchWork(WindowJob):
             return str(error)
         self.changed.emit()
         return ""
+
+    def notes(self) -> list[str]:
+        """What the command line tells, too: what was read beside the images, and a doubt of the volume."""
+        told = [] if self.newest is None else [f"{note[:1].upper()}{note[1:]}." for note in self.newest.notes]
+        negative = "" if self.quick is None else self.quick.negative
+        if negative:
+            told.append(f"{negative[:1].upper()}{negative[1:]}. {HELD}")
+        return told
 
     def start(self) -> None:
         """Watch in the background until :meth:`stop`."""

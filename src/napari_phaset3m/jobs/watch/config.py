@@ -48,3 +48,4 @@ class WatchConfig(Model):
     )
     method: QuickMethod = Field("sirt", description="Method of the quick volume")
     iterations: PositiveInt = Field(10, description="Its sweeps (iterative methods)")
+    positivity: bool = Field(True, description="Hold its values positive")

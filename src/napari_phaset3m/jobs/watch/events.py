@@ -59,6 +59,11 @@ class Looked:
     is_there: bool
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read beside the images, or assumed."""
+        return () if self.plan is None else tuple(self.plan.notes)
+
+    @property
     def questions(self) -> tuple[Question, ...]:
         """What was assumed and should be confirmed; what the series lacks is its ``problem``."""
         plan = self.plan
@@ -107,6 +112,9 @@ class QuickVolume:
         None: not aligned.
     notes : tuple of str
         What was not done, and why.
+    negative : str
+        Why its values may have to be negative where they were held positive
+        (:func:`.negative.told_negative`); empty when nothing says so.
     """
 
     volume: np.ndarray
@@ -117,6 +125,7 @@ class QuickVolume:
     plan: ImportPlan
     shifts_px: np.ndarray | None
     notes: tuple[str, ...] = ()
+    negative: str = ""
 
 
 @dataclass(frozen=True)

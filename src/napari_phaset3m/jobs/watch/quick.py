@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_phaset3m.config import ReconstructionConfig
+from napari_phaset3m.config import ConstraintConfig, ReconstructionConfig
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import PhaseT3MError
 from napari_phaset3m.io.import_load import Loaded, iterate_load
@@ -22,6 +22,7 @@ from napari_phaset3m.prepare.align.coarse_config import CoarseConfig
 from napari_phaset3m.prepare.events import Done
 from napari_phaset3m.reconstruct.api import iterate
 from napari_phaset3m.reconstruct.events import Finished, StepDone, SweepDone
+from napari_phaset3m.reconstruct.negative import told_negative
 
 _Aligned = tuple[TiltFocalSeries, np.ndarray | None, tuple[str, ...]]
 #: No search for the axis, and few rounds: seconds count, and the whole series is aligned anew later.
@@ -49,8 +50,9 @@ def iterate_quick(
         if config.align:
             series, shifts, notes = yield from _aligned(series, control)
         settings = ReconstructionConfig(
-            method=config.method, iterations=config.iterations, holdout_fraction=0.0
-        )
+            method=config.method, iterations=config.iterations, holdout_fraction=0.0,
+            constraints=ConstraintConfig(positivity=config.positivity),
+        )  # fmt: skip
         for event in iterate(series, settings, device="cpu", control=control):
             if control.stopped:
                 return
@@ -62,7 +64,7 @@ def iterate_quick(
                 factor = shelf.config.bin
                 given = None if shifts is None else shifts * factor
                 yield QuickVolume(event.volume, event.voxel_size_angstrom, event.unit, series.n_tilt,
-                                  seconds, plan, given, notes)  # fmt: skip
+                                  seconds, plan, given, notes, told_negative(series, settings))  # fmt: skip
     except PhaseT3MError as error:
         yield QuickFailed(" ".join(str(error).split()))
 

@@ -9,48 +9,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from napari_phaset3m.core.series import TiltFocalSeries
 from napari_phaset3m.errors import ConfigError, DataError
 from napari_phaset3m.io.alignment_write import write_aln, write_tlt, write_xf
-from napari_phaset3m.io.aretomo import AlnFile, read_aln
-from napari_phaset3m.io.imod import read_angles, read_xf
-from napari_phaset3m.io.text import check_count
-from napari_phaset3m.prepare.align.aln_rows import aln_rows, rising_rows
-from napari_phaset3m.prepare.align.file_fit import (
-    angles_beside,
-    check_export,
-    given_ratio_note,
-    made_for_series,
-    size_ratio,
-)
-from napari_phaset3m.prepare.align.file_rows import Rows, check_order, xf_rows
+from napari_phaset3m.io.aretomo import AlnFile
+from napari_phaset3m.prepare.align.file_fit import check_export
+from napari_phaset3m.prepare.align.file_read import Found, MadeFor, of_file, read_file
+from napari_phaset3m.prepare.align.file_tables import aln_table, xf_table
 from napari_phaset3m.prepare.align.model import Alignment
-from napari_phaset3m.prepare.align.raw_frame import (
-    absent_sections,
-    file_transforms,
-    rows_of_sections,
-    series_transforms,
-)
-from napari_phaset3m.prepare.align.sound_rows import kept_where, sound_rows, table_of
-from napari_phaset3m.prepare.align.transforms import (
-    aln_of_xf,
-    check_number,
-    from_aln,
-    from_xf,
-    to_aln,
-    to_xf,
-    xf_of_aln,
+from napari_phaset3m.prepare.align.stacks import (
+    several_stacks,
+    stack_files,
+    stack_parts,
+    stacks_beside,
+    stacks_note,
+    together,
 )
 
 _log = logging.getLogger(__name__)
 Note = Callable[[str], None]
-#: Images that an alignment file was made for.
-MadeFor = Literal["raw", "series"]
-_UNKNOWN = "the series does not know its sections: rows are in the order of {order}, in pixels of its images"
 
 
 def import_alignment(
@@ -64,9 +44,10 @@ def import_alignment(
     """The alignment of a series from a .xf file (with the .tlt beside it, if there is one) or a .aln.
 
     Where the series knows its sections, rows of a .xf are those of the raw stack, and those of a .aln are
-    found by its column SEC; crop, bin and turn of the import are taken into account. Else rows are in the
-    order of the series' tilts (.xf), in that of the .tlt where this one tells the same tilts in another
-    order, or in that of rising tilts (.aln).
+    found by its column SEC; crop, bin and turn of the import are taken into account. Where it was made of
+    several stacks, a file named after one of them is read with those of the others beside it
+    (:func:`.stacks.stacks_beside`). Else rows are in the order of the series' tilts (.xf), in that of the
+    .tlt where this one tells the same tilts in another order, or in that of rising tilts (.aln).
 
     Parameters
     ----------
@@ -104,93 +85,48 @@ def import_alignment(
             "made_for: the series does not know its sections. Import the raw files again, or "
             "take rows in the order of the series (series)"
         )
-    read = _import_aln if path.suffix.lower() == ".aln" else _import_xf
-    try:
-        found, notes = read(path, series, made_for, pixel_ratio)
-    except DataError as error:
-        if error.path is not None:
-            raise
-        raise DataError(error.problem, path=path, field=error.field, remedy=error.remedy) from None
-    for text in notes:
+    files, told = stacks_beside(path, series) if made_for != "series" else ((), ())
+    for text in told:
         note(f"{path.name}: {text}")
+    if files:
+        found, notes = _read_together(files, series, made_for, pixel_ratio)
+    else:
+        found, texts = read_file(path, series, made_for, pixel_ratio)
+        notes = tuple(f"{path.name}: {text}" for text in texts)
+    for text in notes:
+        note(text)
     return found
 
 
-_Found = tuple[Alignment, tuple[str, ...]]
+def _read_together(
+    files: tuple[Path, ...], series: TiltFocalSeries, made_for: MadeFor | None, pixel_ratio: float | None
+) -> Found:
+    """The alignment in one file for each stack; notes name the file that they are of."""
+    parts, found, notes = stack_parts(series), list[Alignment](), list[str]()
+    for file, part in zip(files, parts, strict=True):
+        alignment, texts = read_file(file, part.series, made_for, pixel_ratio)
+        found.append(alignment)
+        notes += (f"{file.name}: {text}" for text in texts)
+    joined, more = together(found, parts, series)
+    return joined, (*notes, *more)
 
 
-def _import_xf(
-    path: Path, series: TiltFocalSeries, made_for: MadeFor | None, pixel_ratio: float | None
-) -> _Found:
-    xf, beside, start = read_xf(path), path.with_suffix(".tlt"), Alignment.of(series)
-    ratio = 1.0 if pixel_ratio is None else pixel_ratio
-    scaled = given_ratio_note(ratio)
-    if series.sections is not None and made_for != "series":
-        angles = read_angles(beside) if beside.is_file() else None
-        if angles is not None:
-            check_count(angles.size, len(xf), beside, "angles", path.name)
-        rows = xf_rows(len(xf), angles, series, ratio)
-        rows = sound_rows(xf, series.sections.image_shape, rows, (series, ratio), ("DX, DY", xf[..., 2]))
-        return _of_files(xf, rows, series, ratio), (*scaled, *rows.notes)
-    notes, whose = tuple[str, ...](), "the series"
-    assumed = series.sections is None and made_for is None
-    turned = series.tilt_axis_angle_deg if assumed else 0.0
-    shape = series.image_shape[:: -1 if round(turned / 90) % 2 else 1]
-    order = np.arange(series.n_tilt)
-    if beside.is_file():
-        tilts, order, notes = angles_beside(beside, series)
-        start = start.replace(tilt_deg=tilts)
-        whose = "the series" if np.array_equal(order, np.arange(order.size)) else beside.name
-    if assumed:
-        if not beside.is_file():
-            check_order(series, "the series does not know its sections")
-        notes = (*notes, _UNKNOWN.format(order=whose))
-    n_rows = check_number(len(xf), start) // series.n_tilt
-    index = np.broadcast_to(order[:, None] * n_rows + np.arange(n_rows), (series.n_tilt, series.n_focus))
-    rows = sound_rows(xf, shape, Rows(index, None, notes), (series, ratio), ("DX, DY", xf[..., 2]))
-    table, seen = table_of(xf, rows), rows.index >= 0
-    found = from_xf(table, start, series.image_shape, turned_deg=turned, pixel_ratio=ratio)
-    return kept_where(seen, found, start), (*scaled, *rows.notes)
+def export_files(path: str | Path, series: TiltFocalSeries) -> tuple[Path, ...]:
+    """The files that an alignment of this series is written to under this name.
 
+    Parameters
+    ----------
+    path : path-like
+    series : TiltFocalSeries
+        Of one made of several stacks there is one file for each, named after it (with its .tlt).
 
-def _import_aln(
-    path: Path, series: TiltFocalSeries, made_for: MadeFor | None, pixel_ratio: float | None
-) -> _Found:
-    aln, sections, start = read_aln(path), series.sections, Alignment.of(series)
-    assumed = sections is None and made_for is None
-    by_size = made_for is None and pixel_ratio is None  # a given ratio is over the files' pixel
-    own = made_for == "series" or (by_size and made_for_series(aln.raw_size, series))
-    if sections is not None and not own:
-        shape, turned, whose = sections.image_shape, False, sections.name
-    else:
-        turned = assumed and bool(round(series.tilt_axis_angle_deg / 90) % 2)
-        shape, whose = series.image_shape, "the series"
-    ratio, notes = size_ratio(aln.raw_size, shape, turned, whose, pixel_ratio)
-    table, shown = xf_of_aln(aln), ("TX, TY", aln.shifts_px)
-    if sections is not None and not own:
-        rows = sound_rows(table, shape, aln_rows(aln, series, ratio), (series, ratio), shown)
-        return _of_files(table, rows, series, ratio), (*notes, *rows.notes)
-    turned_deg = series.tilt_axis_angle_deg if assumed else 0.0
-    found = from_aln(aln, start, turned_deg=turned_deg, pixel_ratio=ratio)
-    given = rising_rows(aln, series)
-    rows = sound_rows(table, shape[:: -1 if turned else 1], given, (series, ratio), shown)
-    notes = (*notes, *rows.notes)
-    if assumed:
-        notes = (*notes, _UNKNOWN.format(order="rising tilt"))
-    elif own and made_for is None:
-        notes = ("RawSize is that of the series' images: taken for these as they are, by rising tilt", *notes)
-    return kept_where(rows.index >= 0, found, start), notes
-
-
-def _of_files(xf: np.ndarray, rows: Rows, series: TiltFocalSeries, ratio: float) -> Alignment:
-    """The alignment in transforms `(n, 2, 3)` of the files' images; what has no row is not used."""
-    start, seen = Alignment.of(series), rows.index >= 0
-    assert series.sections is not None
-    scaled = (table_of(xf, rows) * np.array((1, 1, ratio))).reshape(*seen.shape, 2, 3)
-    table = series_transforms(scaled, series.sections).reshape(-1, 2, 3)
-    tilts = start.tilt_deg if rows.tilt_deg is None else rows.tilt_deg
-    found = kept_where(seen, from_xf(table, start, series.image_shape), start)
-    return found.replace(tilt_deg=np.where(np.isnan(tilts), start.tilt_deg, tilts), used=start.used & seen)
+    Raises
+    ------
+    OutputError
+        The name has another end, or a .tlt is there without a .xf of its name.
+    """
+    names = stack_files(path, series) if several_stacks(series) else (Path(path),)
+    return tuple(file for name in names for file in check_export(name))
 
 
 def export_alignment(
@@ -199,7 +135,8 @@ def export_alignment(
     """Write an alignment as .xf and .tlt beside it, or as .aln (of the first focus), by the name's end.
 
     Of a series that knows its sections rows are those of the raw stack, in its pixels about its centre: what
-    newstack makes of the raw stack with the .xf is aligned as the series is.
+    newstack makes of the raw stack with the .xf is aligned as the series is. Of one made of several stacks a
+    file is written for each, NAME_STACK.xf, of all its foci.
 
     Parameters
     ----------
@@ -223,17 +160,19 @@ def export_alignment(
     OutputError
         It cannot be written, its name has another end, or a .tlt is there without a .xf of this name.
     """
-    files = check_export(path)
-    if len(files) == 1:
-        table, said = _aln_table(alignment, series)
-        write_aln(files[0], table)
-    else:
-        xf, angles, said = _xf_table(alignment, series)
-        write_xf(files[0], xf)
-        write_tlt(files[1], angles)
-    if said:
-        note(f"{files[0].name}: {said}")
-    return files
+    written = export_files(path, series)
+    tables = _tables(alignment, path, series)  # all before one is written: the last may be refused
+    if several_stacks(series):
+        note(stacks_note(path, series))
+    for file, table, said in tables:
+        if isinstance(table, AlnFile):
+            write_aln(file, table)
+        else:
+            write_xf(file, table[0])
+            write_tlt(file.with_suffix(".tlt"), table[1])
+        if said:
+            note(f"{file.name}: {said}")
+    return written
 
 
 def check_fits_file(alignment: Alignment, path: str | Path, series: TiltFocalSeries) -> None:
@@ -244,48 +183,28 @@ def check_fits_file(alignment: Alignment, path: str | Path, series: TiltFocalSer
     DataError
     """
     if Path(path).suffix.lower() == ".aln":
-        _aln_table(alignment, series)
+        _tables(alignment, path, series)
 
 
-def _xf_table(alignment: Alignment, series: TiltFocalSeries) -> tuple[np.ndarray, np.ndarray, str]:
-    """Transforms `(n, 2, 3)`, angles `(n,)`, and what to tell of the rows."""
-    sections = series.sections
-    angles = np.repeat(alignment.tilt_deg[:, None], alignment.n_focus, axis=1)
-    if sections is None:
-        told = f"{_UNKNOWN.format(order='the series')}, turned back to how they were read"
-        return to_xf(alignment, series.tilt_axis_angle_deg), angles.reshape(-1), told
-    table = file_transforms(to_xf(alignment).reshape(*sections.shape, 2, 3), sections)
-    if sections.stack is None:
-        told = f"images come from {sections.name}: rows are in the order of the series, foci side by side"
-        return table.reshape(-1, 2, 3), angles.reshape(-1), told
-    absent, told = absent_sections(sections), ""
-    if absent:
-        numbers = ",".join(str(section + 1) for section in absent)
-        told = (
-            f"{len(absent)} of the {sections.stack} sections of {sections.name} are not in the series: their "
-            f"rows change nothing and state 0°. Leave them out in tilt.com: EXCLUDELIST {numbers}"
-        )
-    rows = rows_of_sections(table, sections, alignment.used, np.eye(2, 3))
-    return rows, rows_of_sections(angles, sections, alignment.used, np.zeros(())), told
+_Table = tuple[Path, AlnFile | tuple[np.ndarray, np.ndarray], str]
 
 
-def _aln_table(alignment: Alignment, series: TiltFocalSeries) -> tuple[AlnFile, str]:
-    sections = series.sections
-    if sections is None:
-        told = f"{_UNKNOWN.format(order='rising tilt')}, turned back to how they were read"
-        turned = series.tilt_axis_angle_deg
-        return to_aln(alignment, series.image_shape, turned_deg=turned, stated_deg=series.tilt_deg), told
-    table = file_transforms(to_xf(alignment).reshape(*sections.shape, 2, 3), sections)[:, 0]
-    stacked = sections.of_tilts
-    if stacked is None:
-        told = f"images come from {sections.name}, several to a tilt: rows are the first focus by rising tilt"
-        return aln_of_xf(table, alignment, sections.image_shape, (None, series.tilt_deg)), told
-    absent = sorted(set(range(sections.n_sections[0])) - set(stacked.tolist()))
-    if absent:
-        raise DataError(
-            f"sections {', '.join(map(str, absent))} (from 0) of {sections.name} are not in the series, and "
-            "an .aln needs the tilt of each",
-            field="SEC",
-            remedy="Export an .xf file",
-        )
-    return aln_of_xf(table, alignment, sections.image_shape, (stacked, series.tilt_deg)), ""
+def _tables(alignment: Alignment, path: str | Path, series: TiltFocalSeries) -> list[_Table]:
+    """What is written where, and what is to be told of it."""
+    if not several_stacks(series):
+        return [_table(alignment, Path(path), series)]
+    parts = stack_parts(series)
+    return [
+        _table(part.of(alignment), file, part.series)
+        for file, part in zip(stack_files(path, series), parts, strict=True)
+    ]
+
+
+def _table(alignment: Alignment, file: Path, series: TiltFocalSeries) -> _Table:
+    try:
+        if file.suffix.lower() == ".aln":
+            return file, *aln_table(alignment, series)
+        xf, angles, said = xf_table(alignment, series)
+    except DataError as error:
+        raise of_file(error, file) from None
+    return file, (xf, angles), said
