@@ -684,7 +684,9 @@ def test_a_pixel_ratio_that_is_not_what_raw_size_tells_is_refused(tmp_path: Path
     series = imported(tmp_path / "TS.mrc", crop=None, angle=0.0)
     _, file = aln_of_binned(tmp_path, series, 2)
     ny, nx = RAW_SHAPE
-    said = rf"pixel_ratio: is {ratio}, but RawSize is {nx // 2} x {ny // 2} px .* TS\.mrc are {nx} x {ny} px"
+    said = (
+        rf"pixel_ratio: is {ratio}, but RawSize is {nx // 2} x {ny // 2} px .* are {nx} x {ny} px: 2\. Leave"
+    )
     with pytest.raises(ConfigError, match=said):
         import_alignment(file, series, pixel_ratio=ratio)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
@@ -189,19 +190,17 @@ def size_ratio(
     # Quarter turns at import exchange the sides; those of a later alignment do not.
     shapes = [(nx, ny), (ny, nx)] if turned else [(nx, ny)]
     # A bin that does not divide the size leaves out the rest, less than one pixel of the result.
-    error, ratio = min(
-        (_off(shape, raw, float(ratio)), float(ratio))
-        for shape in shapes
-        for ratio in (_RATIOS if given is None else (given,))
-    )
+    error, ratio = _nearest(shapes, raw, _RATIOS)
     told = f"{raw[0]} x {raw[1]} px where the images of {whose} are {nx} x {ny} px"
+    if given is not None and _nearest(shapes, raw, (given,))[0] >= 1:
+        tells = f": {ratio:.4g}" if error < 1 else ""
+        raise ConfigError(
+            f"pixel_ratio: is {given:g}, but RawSize is {told}{tells}. Leave it out (RawSize tells it), or "
+            "give the file of these images"
+        )
+    error, ratio = (error, ratio) if given is None else (0.0, given)
     if error < 1:
         return ratio, (f"RawSize is {told}: shifts were multiplied by {ratio:.4g}",) if ratio != 1 else ()
-    if given is not None:
-        raise ConfigError(
-            f"pixel_ratio: is {given:g}, but RawSize is {told}. Leave it out (RawSize tells it), or give the "
-            "file of these images"
-        )
     raise DataError(
         told,
         field="RawSize",
@@ -215,6 +214,13 @@ def made_for_series(raw_size: tuple[int, int, int] | None, series: TiltFocalSeri
         return False
     size = raw_size[1::-1]
     return size != series.sections.image_shape and size == series.image_shape
+
+
+def _nearest(
+    shapes: list[tuple[int, int]], raw: tuple[int, int], ratios: Sequence[float | Fraction]
+) -> tuple[float, float]:
+    """By how many pixels sizes are off, at least, and the ratio at which they are."""
+    return min((_off(shape, raw, float(ratio)), float(ratio)) for shape in shapes for ratio in ratios)
 
 
 def _off(shape: tuple[int, int], raw: tuple[int, int], ratio: float) -> float:
