@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import cProfile
 import gc
-import os
 import pstats
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_gui import LIMIT_MS, SERIES, Stopwatch, until
+from bench_gui import LIMIT_MS, SERIES, until
 from bench_steps import Beats, opened, row_of
 from common import machine, print_table, write
 
@@ -141,17 +140,9 @@ def main() -> int:
     parser.add_argument("--edge", type=int, default=96)
     parser.add_argument("--profile", choices=ACTIONS)
     options = parser.parse_args()
-    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched
-    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
-    about, paint = machine(), Stopwatch()
-    import napari._vispy  # noqa: F401  (tells vispy which Qt this is)
-    from vispy.app.backends import _qt
-
-    backend = _qt.CanvasBackendDesktop
-    backend.paintGL = paint.wrap(backend.paintGL, "painting an OpenGL canvas", nested=True)
-    viewer, workspace, beats = opened(paint)
-    paint.recording = True
-    actions = Actions(viewer, workspace, raw_stack(Path(own), options.edge))
+    about, own = machine(), Path(tempfile.mkdtemp())
+    viewer, workspace, beats = opened(own)
+    actions = Actions(viewer, workspace, raw_stack(own, options.edge))
     rows = []
     for visit in ("first", "again"):
         for name in ACTIONS:

@@ -102,8 +102,19 @@ def _target(workspace: Any, step: str) -> tuple[Any, QPoint]:
     return button, button.rect().center()
 
 
-def opened(paint: Stopwatch) -> tuple[Any, Any, Beats]:
-    """A window with the sample, everything imported that is imported in advance."""
+def opened(own: Path) -> tuple[Any, Any, Beats]:
+    """A window with the sample, everything imported that is imported in advance.
+
+    It keeps its settings in the folder ``own``: nothing of the user's settings or projects is touched.
+    """
+    config = {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": own / "napari.yaml", "PHASET3M_CACHE": own}
+    os.environ |= {name: str(path) for name, path in config.items()}
+    paint = Stopwatch()
+    import napari._vispy  # noqa: F401  (tells vispy which Qt this is)
+    from vispy.app.backends import _qt
+
+    backend = _qt.CanvasBackendDesktop
+    backend.paintGL = paint.wrap(backend.paintGL, "painting an OpenGL canvas", nested=True)
     from napari_phaset3m.gui.launch import open_workspace
     from napari_phaset3m.gui.tour import note_tour_offered
     from napari_phaset3m.session import session_for
@@ -118,6 +129,7 @@ def opened(paint: Stopwatch) -> tuple[Any, Any, Beats]:
     until(lambda: time.monotonic() > begun + 12, 90)
     begun = time.monotonic()
     until(lambda: time.monotonic() > begun + 2, 60)
+    paint.recording = True
     return viewer, workspace, Beats(paint)
 
 
@@ -143,16 +155,8 @@ def main() -> int:
     )
     parser.add_argument("--profile", choices=STEPS)
     options = parser.parse_args()
-    own = tempfile.mkdtemp()  # nothing of the user's own settings or projects is touched
-    os.environ |= {"XDG_CONFIG_HOME": own, "NAPARI_CONFIG": f"{own}/napari.yaml", "PHASET3M_CACHE": own}
-    about, paint = machine(), Stopwatch()
-    import napari._vispy  # noqa: F401  (tells vispy which Qt this is)
-    from vispy.app.backends import _qt
-
-    backend = _qt.CanvasBackendDesktop
-    backend.paintGL = paint.wrap(backend.paintGL, "painting an OpenGL canvas", nested=True)
-    viewer, workspace, beats = opened(paint)
-    paint.recording = True
+    about, own = machine(), Path(tempfile.mkdtemp())
+    viewer, workspace, beats = opened(own)
     rows = visit_all(workspace, beats, options.profile)
     viewer.close()
     worst = max(row["longest_hold_processor_ms"] for row in rows)
