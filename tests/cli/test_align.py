@@ -225,6 +225,39 @@ def test_a_series_of_two_stacks_has_an_xf_for_each(small, tmp_path, capsys):
     assert "y_f0.xf: the exported y_f0.xf would overwrite the imported y_f0.xf" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "y.xf")]) == 0
     assert "y.xf: read with the files of its 2 stacks: y_f0.xf, y_f1.xf" in capsys.readouterr().err
+    for name in ("y_f1.xf", "y_f1.tlt"):
+        (tmp_path / name).unlink()
+    before, alone = (tmp_path / "y_f0.xf").read_bytes(), [*command, str(tmp_path / "y_f0.xf")]
+    assert main([*alone, "--export", str(tmp_path / "y.xf")]) == 2  # serves both stacks: read, too
+    assert "y_f0.xf would overwrite the imported" in capsys.readouterr().err
+    assert (tmp_path / "y_f0.xf").read_bytes() == before
+    (tmp_path / "z.tlt").write_text("not of z.xf, which is not written\n")
+    assert main([*alone, "--export", str(tmp_path / "z.xf")]) == 0
+    assert {file.name for file in tmp_path.glob("z*")} == {
+        "z.tlt",
+        *(f"z_f{n}.{e}" for n in "01" for e in ("xf", "tlt")),
+    }
+
+
+def test_rows_of_the_series_are_imported_beside_an_export(small, tmp_path):
+    """Refused as the file of one stack whose other is missing, though it is for the series."""
+    import mrcfile
+
+    given, tilts = load_series(small), load_series(small).tilt_deg
+    text = ['energy_ev = 3e5\npixel_size_angstrom = 8.0\nnormalisation = "given"\n']
+    for name in ("f0", "f1"):
+        with mrcfile.new(tmp_path / f"{name}.mrc") as mrc:
+            mrc.set_data(given.images[:, 0])
+            mrc.set_image_stack()
+    for row, tilt in enumerate(tilts):
+        for name, section in (("f0", row), ("f1", tilts.size - 1 - row)):
+            text += [f'[[image]]\nfile = "{name}.mrc"\nsection = {section}\ntilt_deg = {tilt}\n']
+    (tmp_path / "s.toml").write_text("".join(text))
+    (tmp_path / "q_f0.xf").write_text("1 0 0 1 0.5 0.5\n" * (2 * tilts.size))
+    command = ["align", str(tmp_path / "s.toml"), "-o", str(tmp_path / "o.h5"), "--stages", "coarse"]
+    command += ["--threads", "1", "--import", str(tmp_path / "q_f0.xf"), "--import-for", "series"]
+    assert main([*command, "--export", str(tmp_path / "z.xf")]) == 0
+    assert (tmp_path / "z_f1.xf").is_file()
 
 
 @pytest.mark.parametrize("flag", ["--import-for=raw", "--import-for=series", "--import-pixel-ratio=4"])

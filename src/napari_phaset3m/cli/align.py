@@ -138,17 +138,22 @@ def _run(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
-    from napari_phaset3m.io.series import load_series, save_series
+    from napari_phaset3m.io.series import load_series
     from napari_phaset3m.jobs import RunControl
     from napari_phaset3m.prepare.align.api import iterate_align
     from napari_phaset3m.prepare.align.compose import iterate_after, resampled_once
-    from napari_phaset3m.prepare.align.formats import export_alignment
+    from napari_phaset3m.prepare.align.file_fit import alignment_files
     from napari_phaset3m.prepare.events import Progress, drain
 
     fields, others, how = given
-    _check_files(path, output, others, fields.get("tilt_deg"))
-    raw, notes, exported = load_series(path, **fields), list[str](), list[str]()
-    _check_stacks(output, others, raw)
+    start, export = others["start"], others["export"]
+    read = _read_files(path, start, fields.get("tilt_deg"))
+    named = () if export is None else alignment_files(export)
+    written = dict(zip(("the exported alignment", "its .tlt"), named, strict=False))
+    running.check_outputs({"the output": output, **written}, read)  # before the images are read
+    raw, notes = load_series(path, **fields), list[str]()
+    if export is not None:
+        _check_export(export, output, read, (raw, start, how))
     running.tell_doubts(raw)
     first = _imported(raw, others, how, notes)
     control, begun = RunControl(), time.perf_counter()
@@ -160,16 +165,26 @@ def _run(
             lambda event: show(event.text, event.fraction) if isinstance(event, Progress) else None,
         )
     aligned = resampled_once(raw, first, done) if first else done.series
-    try:
-        save_series(aligned, output)
-        if others["export"] is not None:
-            export_alignment(done.result.alignment, others["export"], raw, note=exported.append)
-    except OutputError as error:
-        raise running.RunFailed(str(error)) from error
-    for note in exported:
-        print(note, file=sys.stderr)
+    exported = _written(aligned, output, done.result.alignment, (raw, export))
     notes += exported
     return _record(output, done.result, time.perf_counter() - begun) | ({"notes": notes} if notes else {})
+
+
+def _written(aligned: Any, output: Path, alignment: Any, exported: tuple[Any, Path | None]) -> list[str]:
+    """What was told of the rows of the alignment that is exported of a series, after both are written."""
+    from napari_phaset3m.io.series import save_series
+    from napari_phaset3m.prepare.align.formats import export_alignment
+
+    (series, export), told = exported, list[str]()
+    try:
+        save_series(aligned, output)
+        if export is not None:
+            export_alignment(alignment, export, series, note=told.append)
+    except OutputError as error:
+        raise running.RunFailed(str(error)) from error
+    for note in told:
+        print(note, file=sys.stderr)
+    return told
 
 
 def _imported(series: Any, others: dict[str, Path | None], how: dict[str, Any], notes: list[str]) -> Any:
@@ -187,15 +202,8 @@ def _imported(series: Any, others: dict[str, Path | None], how: dict[str, Any], 
     return found
 
 
-def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts: Any) -> None:
-    """Refuse, before the run, files that cannot be written or that are read, a .tlt beside one included."""
-    from napari_phaset3m.prepare.align.file_fit import check_export
-
-    start, export = others["start"], others["export"]
-    written: dict[str, Path | None] = {"the output": output}
-    if export is not None:
-        names = ("the exported alignment", "its .tlt")
-        written.update(zip(names, check_export(export), strict=False))
+def _read_files(path: Path, start: Path | None, tilts: Any) -> dict[str, Path | None]:
+    """What the command reads: files that it must not write over."""
     read: dict[str, Path | None] = {"the series": path, "the imported alignment": start}
     if path.suffix.lower() not in (".h5", ".hdf5"):  # these hold their angles
         read["the .tlt of the series"] = path.with_suffix(".tlt")
@@ -203,23 +211,26 @@ def _check_files(path: Path, output: Path, others: dict[str, Path | None], tilts
         read["the .tlt of the imported alignment"] = start.with_suffix(".tlt")
     if isinstance(tilts, str):
         read["--tilt-angles"] = Path(tilts)
-    running.check_outputs(written, read)
+    return read
 
 
-def _check_stacks(output: Path, others: dict[str, Path | None], series: Any) -> None:
-    """Refuse, before the run, files of several stacks that cannot be written or that are read."""
+def _check_export(export: Path, output: Path, read: dict[str, Path | None], asked: tuple[Any, ...]) -> None:
+    """Refuse, before the run, an export that cannot be written or is read; of several stacks all its files.
+
+    ``asked`` is the series, the imported alignment and how it is imported.
+    """
     from napari_phaset3m.prepare.align.formats import export_files
     from napari_phaset3m.prepare.align.stacks import several_stacks, stacks_beside
 
-    start, export = others["start"], others["export"]
-    if export is None or not several_stacks(series):
-        return
+    series, start, how = asked
     written: dict[str, Path | None] = {"the output": output}
     written |= {f"the exported {file.name}": file for file in export_files(export, series)}
-    read: dict[str, Path | None] = {}
-    for file in stacks_beside(start, series)[0] if start is not None else ():
-        read |= {f"the imported {file.name}": file, f"the .tlt of {file.name}": file.with_suffix(".tlt")}
-    for file in map(Path, series.sections.files):
+    read = dict(read)
+    together = several_stacks(series) and start is not None and how["made_for"] != "series"
+    for file in stacks_beside(start, series)[0] if together else ():
+        if file != start:
+            read |= {f"the imported {file.name}": file, f"the .tlt of {file.name}": file.with_suffix(".tlt")}
+    for file in map(Path, series.sections.files if several_stacks(series) else ()):
         read |= {f"the stack {file.name}": file, f"the .tlt of {file.name} itself": file.with_suffix(".tlt")}
     running.check_outputs(written, read)
 

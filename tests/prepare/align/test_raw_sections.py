@@ -628,8 +628,8 @@ def test_a_file_of_a_binned_stack_with_its_pixel_ratio(tmp_path: Path):
     np.testing.assert_allclose(found.shifts_px, wanted.shifts_px, atol=5e-3)
     assert told == [
         "binned.xf: shifts were multiplied by 4 (the pixel ratio given)",
-        "binned.xf: rows are taken for the sections of TS.mrc, in pixels of 4 of its own "
-        "(one here is 2 of its own)",
+        "binned.xf: rows are taken for the sections of TS.mrc, in pixels of 4 of the stack's "
+        "(one here is 2 of the stack's)",
     ], "it said: in its pixels"
     import_alignment(binned, series, made_for="series", pixel_ratio=3.0, note=told.append)
     assert told[2:] == ["binned.xf: shifts were multiplied by 3 (the pixel ratio given)"]
@@ -668,7 +668,7 @@ def test_a_given_pixel_ratio_is_over_the_pixel_of_the_files(tmp_path: Path):
     found = import_alignment(file, series, pixel_ratio=2, note=told.append)
     np.testing.assert_allclose(found.shifts_px, wanted.shifts_px, atol=5e-3)
     assert any("shifts were multiplied by 2" in note for note in told)
-    assert any("in pixels of 2 of its own (one here is 2 of its own)" in note for note in told)
+    assert any("in pixels of 2 of the stack's (one here is 2 of the stack's)" in note for note in told)
     own = import_alignment(file, series, note=told.append)
     np.testing.assert_allclose(
         own.shifts_px, found.shifts_px, atol=0.3

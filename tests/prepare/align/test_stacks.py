@@ -98,6 +98,28 @@ def test_files_of_all_stacks_are_read_back_by_any_of_their_names(tmp_path: Path,
     assert told[0] == f"{name}{suffix}: read with the files of its 2 stacks: {others}"
 
 
+@pytest.mark.parametrize("form", ["{}_st.xf", "{}.mrc.aln", "{}.xf"])
+def test_files_named_as_aretomo_and_imod_name_them_are_of_their_stacks(tmp_path: Path, form):
+    """f1.mrc.aln beside f0.mrc.aln went to all foci, without a word."""
+    series, names = whole(two_stacks(tmp_path)[0]), [form.format(name) for name in ("f0", "f1")]
+    ending = Path(form).suffix
+    wanted = some(series, magnified=0.01 * (ending == ".xf"))
+    for file in export_alignment(wanted, tmp_path / f"y{ending}", series, note=lambda _: None):
+        stack, end = file.stem.removeprefix("y_"), file.suffix
+        file.rename(tmp_path / names[int(stack[1])].replace(ending, end))
+    told: list[str] = []
+    found = import_alignment(tmp_path / names[1], series, note=told.append)
+    assert is_same(found, wanted)
+    assert told[0] == f"{names[1]}: read with the files of its 2 stacks: {names[0]}"
+
+
+def test_rows_that_serve_all_stacks_are_told_whatever_the_file_is_called(tmp_path: Path):
+    series, told = whole(two_stacks(tmp_path)[0], (2, 1, 0), (2, 1, 0)), list[str]()
+    (tmp_path / "other.xf").write_text("1 0 0 1 0 6\n1 0 0 1 0 4\n1 0 0 1 0 2\n")
+    import_alignment(tmp_path / "other.xf", series, note=told.append)
+    assert "the sections of 2 files (one row for the same section of each), in its" in told[0]
+
+
 def whole(series: TiltFocalSeries, *order: tuple[int, int, int]) -> TiltFocalSeries:
     """The series as of two stacks with three sections each, all of them in it."""
     assert series.sections is not None

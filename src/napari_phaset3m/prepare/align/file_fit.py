@@ -23,8 +23,23 @@ MAX_FOCI_APART_DEG = 0.02
 _RATIOS = (*range(1, 17), *(Fraction(1, n) for n in range(2, 17)), Fraction(3, 2), Fraction(2, 3))
 
 
+def alignment_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that an alignment of this name is written to: the .xf and its .tlt, or the .aln.
+
+    Raises
+    ------
+    OutputError
+        The suffix is another.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".xf", ".aln"):
+        raise OutputError(f"{path}: unknown suffix. An alignment is written as .xf (and .tlt) or .aln")
+    return (path,) if suffix == ".aln" else (path, path.with_suffix(".tlt"))
+
+
 def check_export(path: str | Path) -> tuple[Path, ...]:
-    """The files that an alignment of this name is written to.
+    """As :func:`alignment_files`, of files that may be written.
 
     Parameters
     ----------
@@ -40,18 +55,13 @@ def check_export(path: str | Path) -> tuple[Path, ...]:
     OutputError
         The suffix is another, or a .tlt is there that belongs to no .xf of this name.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".xf", ".aln"):
-        raise OutputError(f"{path}: unknown suffix. An alignment is written as .xf (and .tlt) or .aln")
-    if suffix == ".aln":
-        return (path,)
-    beside = path.with_suffix(".tlt")
-    if beside.exists() and not path.exists():
+    files = alignment_files(path)
+    if len(files) == 2 and files[1].exists() and not files[0].exists():
         raise OutputError(
-            f"{beside}: is there without {path.name}, whose angles would overwrite it. Choose another name"
+            f"{files[1]}: is there without {files[0].name}, whose angles would overwrite it. "
+            "Choose another name"
         )
-    return path, beside
+    return files
 
 
 def check_ratio(ratio: Any, series: TiltFocalSeries) -> None:

@@ -70,10 +70,12 @@ def made_for_note(sections: Sections, ratio: float) -> str:
     """
     if sections.is_whole_file:
         return ""
-    pixels = "in its pixels" if ratio == 1 else f"in pixels of {ratio:.4g} of its own"
-    them = "them" if ratio == 1 else "its own"
+    several = len(sections.files) > 1 and max(sections.n_sections) > 1
+    whose = f"{sections.name} (one row for the same section of each)" if several else sections.name
+    pixels = "in its pixels" if ratio == 1 else f"in pixels of {ratio:.4g} of the stack's"
+    them = "them" if ratio == 1 else "the stack's"
     bins = f" (one here is {sections.pixel_ratio:g} of {them})" if sections.pixel_ratio != 1 else ""
-    return f"rows are taken for the sections of {sections.name}, {pixels}{bins}"
+    return f"rows are taken for the sections of {whose}, {pixels}{bins}"
 
 
 def xf_rows(count: int, angles: np.ndarray | None, series: TiltFocalSeries, ratio: float = 1.0) -> Rows:

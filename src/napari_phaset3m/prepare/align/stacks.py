@@ -105,6 +105,14 @@ def stacks_note(path: str | Path, series: TiltFocalSeries) -> str:
     return f"{Path(path).name}: images come from {len(names)} stacks, and each has a file of its own: {told}"
 
 
+def _names_of(series: TiltFocalSeries) -> list[list[str]]:
+    """What files of the stacks may be called: after their labels, NAME_st (IMOD's of AreTomo), NAME.mrc."""
+    assert series.sections is not None
+    labels = _labels(series)
+    whole = [PurePath(series.sections.files[number]).name for number in _numbers(series.sections)]
+    return [labels, [f"{label}_st" for label in labels], *([whole] if len(set(whole)) == len(whole) else [])]
+
+
 def _labels(series: TiltFocalSeries) -> list[str]:
     """What to call the stacks in names: their own without its end, with the folder's where two are alike."""
     assert series.sections is not None
@@ -170,8 +178,9 @@ def _taken_for_all(path: Path, absent: str, series: TiltFocalSeries) -> str:
 
 def _sets(path: Path, series: TiltFocalSeries) -> list[tuple[Path, ...]]:
     """Names of files of all stacks that this name may be of; longer names of stacks first."""
-    labels, found = _labels(series), []
-    for label in sorted(labels, key=len, reverse=True):
+    found = []
+    named = [(label, labels) for labels in _names_of(series) for label in labels]
+    for label, labels in sorted(named, key=lambda pair: len(pair[0]), reverse=True):
         before = path.stem.removesuffix(label)
         if path.stem.endswith(label) and (not before or before[-1] in "_-. "):
             found.append(tuple(path.with_name(f"{before}{each}{path.suffix}") for each in labels))
