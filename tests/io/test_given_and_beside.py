@@ -531,7 +531,7 @@ def test_an_axis_that_is_not_read_and_does_not_decide_is_told_once_and_not_asked
 
 def test_images_that_state_no_axis_are_told_in_one_line(tmp_path):
     stacks, given = _stacks(tmp_path, "", "20.0", "", "")
-    told = "s0.mrc and 2 more state no tilt axis: the 20 degrees of s1.mrc are taken"
+    told = "s0.mrc and others state no tilt axis: the 20 degrees of s1.mrc are taken"
     assert told in load_series(stacks, **given).metadata["notes"]
     assert told in look(stacks).notes
 

@@ -114,8 +114,8 @@ def one_axis(axes: Sequence[StackAxis]) -> OneAxis | None:
     notes = [axis_not_used(error, first, file) for error in unread]
     without = [axis.path.name for axis in axes if axis.angle_deg is None and axis.error is None]
     if without:
-        more = len(without) - 1
-        who = f"{without[0]} and {more} more state" if more else f"{without[0]} states"
+        # no count: watch tells a note again when its text changes
+        who = f"{without[0]} and others state" if len(without) > 1 else f"{without[0]} states"
         notes.append(f"{who} no tilt axis: the {first:g} degrees of {file.name} are taken")
     return OneAxis(first, file, None, tuple(notes))
 
