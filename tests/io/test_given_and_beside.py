@@ -317,7 +317,7 @@ def test_an_axis_with_a_decimal_comma_in_a_label_or_a_log_is_refused_unless_give
     series = load_series(stack, **given)  # known from elsewhere: told
     assert series.tilt_axis_angle_deg == 84.0
     if where == "label":  # a log is not looked into then
-        told = "label (85,3) has a decimal comma and is not read"
+        told = f"has a decimal comma and is not read; the 84 degrees of {stack.name}.mdoc are taken"
         assert any(note.endswith(told) for note in series.metadata["notes"])
 
 
@@ -367,8 +367,8 @@ def test_the_mdoc_beside_an_aligned_stack_does_not_turn_it_either(tmp_path, axis
     (tmp_path / "s.ali.mdoc").write_text(f"[T = Tilt axis angle = {axis}, binning = 1]\n{_TURNED}")
     assert load_series(stack, **KNOWN).tilt_axis_angle_deg == 0
     plan = look(stack)
-    assert plan.tilt_axis_angle_deg is None and load(plan, **KNOWN).tilt_axis_angle_deg == 0
-    assert not any("RotationAngle" in q.text for q in plan.questions)
+    assert plan.tilt_axis_angle_deg == 0 and load(plan, **KNOWN).tilt_axis_angle_deg == 0
+    assert not any(q.field == "tilt_axis_angle_deg" for q in plan.questions)
 
 
 def _stacks(folder, *axes):
@@ -384,7 +384,7 @@ def test_stacks_of_one_series_have_one_tilt_axis(tmp_path):
         load_series(stacks, **given)
     assert load_series(stacks, tilt_axis_angle_deg=85.3, **given).tilt_axis_angle_deg == 85.3
     plan = look(stacks, tilt_deg=given.pop("tilt_deg"), n_focus=2, focus_order="focus-major")
-    with pytest.raises(DataError, match=r"files state 85\.3, 20 degrees\. .*--tilt-axis-angle"):
+    with pytest.raises(DataError, match=said):
         load(plan, **given)
     assert load(plan, tilt_axis_angle_deg=20.0, **given).tilt_axis_angle_deg == 20
 
@@ -396,25 +396,36 @@ def test_stacks_of_one_series_have_one_tilt_axis(tmp_path):
         (("20.0", ""), "s1.mrc states no tilt axis: the 20 degrees of s0.mrc are taken"),
         (
             ("20.0", "20,0"),
-            "s1.mrc: the angle in the label (20,0) has a decimal comma and is not read; that of s0",
+            "s1.mrc: the angle in the label (20,0) has a decimal comma and is not read; "
+            "the 20 degrees of s0.mrc are taken",
         ),
         (
             ("20,0", "20.0"),
-            "s0.mrc: the angle in the label (20,0) has a decimal comma and is not read; that of s1",
+            "s0.mrc: the angle in the label (20,0) has a decimal comma and is not read; "
+            "the 20 degrees of s1.mrc are taken",
         ),
     ],
 )
 def test_the_axis_of_one_stack_holds_for_all_and_is_told(tmp_path, axes, told):
     stacks, given = _stacks(tmp_path, *axes)
-    series = load_series(stacks, **given)
-    assert series.tilt_axis_angle_deg == 20
-    assert any(note.startswith(told) for note in series.metadata["notes"])
+    tilts = given.pop("tilt_deg")
+    plan = look(stacks, tilt_deg=tilts, n_focus=2, focus_order="focus-major")
+    assert not any(q.field == "tilt_axis_angle_deg" for q in plan.questions)
+    for series in (load_series(stacks, tilt_deg=tilts, **given), load(plan, bin=2, **given)):
+        assert series.tilt_axis_angle_deg == 20
+        assert series.metadata["notes"].count(told) == 1
 
 
 def test_an_aligned_stack_and_a_raw_one_are_not_one_series(tmp_path):
     raw, given = _labelled(tmp_path / "s.mrc", "85.3"), {**KNOWN, "tilt_deg": np.arange(6.0)}
-    with pytest.raises(DataError, match=r"s\.ali: tilt_axis_angle: is 0 degrees, but s\.mrc has 85\.3"):
-        load_series([raw, _labelled(tmp_path / "s.ali", "85.3")], **given)
+    aligned = _labelled(tmp_path / "s.ali", "85.3")
+    plan = look([aligned, raw], tilt_deg=given["tilt_deg"], n_focus=2, focus_order="focus-major")
+    for read, said in (
+        (lambda: load_series([raw, aligned], **given), r"s\.ali: .*: is 0 degrees, but s\.mrc has 85\.3"),
+        (lambda: load(plan, bin=2, **KNOWN), r"s\.mrc: .*: is 85\.3 degrees, but s\.ali has 0\."),
+    ):
+        with pytest.raises(DataError, match=said):
+            read()
     stacks = [_labelled(tmp_path / f"{name}.ali", "85.3") for name in "ab"]
     assert load_series(stacks, **given).tilt_axis_angle_deg == 0
     stacks, given = _stacks(tmp_path, "85,3", "")
@@ -469,9 +480,15 @@ def test_a_label_and_a_title_that_state_two_axes_are_refused(tmp_path):
     (tmp_path / "s.mrc.mdoc").write_text(f"[T = Tilt axis angle = 20.0, binning = 1]\n{_TURNED}")
     others = _labelled(tmp_path / "t.mrc", "85.3"), {**KNOWN, "tilt_deg": np.arange(6.0)}
     for read, said in (
-        (lambda **more: load_series(stack, **KNOWN, **more), "is 85.3 degrees in the label, but 20 in"),
+        (
+            lambda **more: load_series(stack, **KNOWN, **more),
+            "is 85.3 degrees in the label, but 20 in s.mrc.mdoc",
+        ),
         (lambda **more: load_series([others[0], stack], **others[1], **more), "is 85.3 degrees in the label"),
-        (lambda **more: load(look(stack), **KNOWN, **more), "files state 20, 85.3 degrees"),
+        (
+            lambda **more: load(look(stack), **KNOWN, **more),
+            "is 85.3 degrees in the label, but 20 in s.mrc.mdoc",
+        ),
     ):
         with pytest.raises(DataError, match=said):
             read()
@@ -484,4 +501,49 @@ def test_a_label_and_a_title_that_state_two_axes_are_refused(tmp_path):
 def test_a_stated_axis_wins_over_a_derived_one_of_another_file(tmp_path):
     stacks = [_labelled(tmp_path / "s0.mrc", ""), _labelled(tmp_path / "s1.mrc", "20.0")]
     (tmp_path / "s0.mrc.mdoc").write_text(_TURNED)
-    assert look(stacks).tilt_axis_angle_deg == 20
+    plan = look(stacks, n_focus=2, focus_order="focus-major")
+    assert not any(q.field == "tilt_axis_angle_deg" for q in plan.questions)
+    (tmp_path / "s1.tlt").write_text("-20\n-10\n0\n10\n20\n30\n")
+    for series in (load_series(stacks, **KNOWN), load(plan, **KNOWN)):
+        assert series.tilt_axis_angle_deg == 20
+        notes = [note for note in series.metadata["notes"] if "axis" in note]
+        assert "s0.mrc states no tilt axis: the 20 degrees of s1.mrc are taken" in notes
+        assert not any("RotationAngle" in note for note in notes)
+
+
+@pytest.mark.parametrize("where", ["title", "log"])
+def test_an_axis_that_is_not_read_and_does_not_decide_is_told_once_and_not_asked(tmp_path, where):
+    """An import asked to confirm it, and neither way said which axis was used."""
+    stack = _labelled(tmp_path / "s.mrc", "85.3")
+    title = "[T = Tilt axis angle = 85,3, binning = 1]\n"
+    (tmp_path / "s.mrc.mdoc").write_text((title if where == "title" else "") + _TURNED)
+    if where == "log":
+        (tmp_path / "s.txt").write_text("Log\n    Tilt axis angle = 85,3, binning = 1\n")
+    name = "s.mrc.mdoc" if where == "title" else "s.txt"
+    told = f"{name}: the angle in the {where} (85,3) has a decimal comma and is not read; "
+    plan = look(stack)
+    assert not any(q.field == "tilt_axis_angle_deg" for q in plan.questions)
+    for series in (load_series(stack, **KNOWN), load(plan, bin=2, **KNOWN)):
+        assert series.tilt_axis_angle_deg == 85.3
+        notes = [note for note in series.metadata["notes"] if "(85,3)" in note or "RotationAngle" in note]
+        assert notes == [told + "the 85.3 degrees of s.mrc are taken"]
+
+
+def test_images_that_state_no_axis_are_told_in_one_line(tmp_path):
+    stacks, given = _stacks(tmp_path, "", "20.0", "", "")
+    told = "s0.mrc and others state no tilt axis: the 20 degrees of s1.mrc are taken"
+    assert told in load_series(stacks, **given).metadata["notes"]
+    assert told in look(stacks).notes
+
+
+def test_an_mdoc_of_another_name_speaks_for_its_stack(tmp_path):
+    _labelled(tmp_path / "s.mrc", "85.3")
+    mdoc = tmp_path / "other.mdoc"
+    mdoc.write_text(f"ImageFile = s.mrc\n[T = Tilt axis angle = 20.0, binning = 1]\n{_TURNED}")
+    with pytest.raises(DataError, match=r"s\.mrc: .*: is 85\.3 degrees, but other\.mdoc has 20\."):
+        load(look(mdoc), **KNOWN)
+    _labelled(tmp_path / "t.mrc", "85,3")
+    mdoc.write_text(mdoc.read_text().replace("s.mrc", "t.mrc"))
+    plan = look(mdoc)
+    told = "t.mrc: the angle in the label (85,3) has a decimal comma and is not read; the 20 degrees of "
+    assert plan.tilt_axis_angle_deg == 20 and plan.notes.count(f"{told}other.mdoc are taken") == 1

@@ -13,9 +13,13 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.import_entry import ImageEntry, Question
 from napari_phaset3m.io.import_focus import Candidate, arrange
 from napari_phaset3m.io.import_plan import ImportPlan
-from napari_phaset3m.io.sidecar import not_used
-from napari_phaset3m.io.stack_axes import axes_differ, two_axes
+from napari_phaset3m.io.mdoc_series import NO_TITLE
+from napari_phaset3m.io.raw import axis_not_used
+from napari_phaset3m.io.sidecar import not_used, without_derived_axis
+from napari_phaset3m.io.stack_axes import StackAxis, one_axis
 from napari_phaset3m.io.vendor import VENDOR_SUFFIXES
+
+_AXIS = "tilt_axis_angle_deg"
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Found:
     pixel: list[float] = field(default_factory=list)
     energy: list[float] = field(default_factory=list)
     #: As titles, labels and logs state it, and as it follows from a RotationAngle.
-    axis: list[float] = field(default_factory=list)
+    axes: list[StackAxis] = field(default_factory=list)
     derived_axis: list[float] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -112,18 +116,15 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
         raise DataError("no images were found")
     pixel = _agree(found, "pixel_size_angstrom", found.pixel, 1e-3)
     energy = _agree(found, "energy_ev", found.energy, 1e-3)
-    axis = _agree(found, "tilt_axis_angle_deg", found.axis or found.derived_axis, 0.0)
+    axis = _stated_axis(found)
+    if axis is None:
+        axis = _agree(found, _AXIS, found.derived_axis, 0.0)
     asked = {question.field for question in found.questions}
     for name, value in (("pixel_size_angstrom", pixel), ("energy_ev", energy)):
         if value is None and name not in asked:
             found.ask(name, "is not stated")
-    if found.axis:  # known from elsewhere: what is not read is told only
-        name = "tilt_axis_angle_deg"
-        listed = ", ".join(f"{angle:g}" for angle in dict.fromkeys(found.axis))
-        two = two_axes(f"files state {listed} degrees", entries[0].file) if axes_differ(found.axis) else None
-        found.questions = [replace(q, refusal=two) if q.field == name else q for q in found.questions]
-    elif axis is None and "tilt_axis_angle_deg" not in asked and entries[-1].tilt_index > 0:
-        found.ask("tilt_axis_angle_deg", "is not stated: images are not turned, the axis must lie along y")
+    if axis is None and _AXIS not in asked and entries[-1].tilt_index > 0:
+        found.ask(_AXIS, "is not stated: images are not turned, the axis must lie along y")
     return ImportPlan(
         images=tuple(entries),
         pixel_size_angstrom=pixel,
@@ -135,6 +136,25 @@ def finish(found: Found, tolerance_deg: float) -> ImportPlan:
         notes=tuple(found.notes),
         questions=tuple(found.questions),
     )
+
+
+def _stated_axis(found: Found) -> float | None:
+    """The axis that files state: then one that is not read, or follows from a RotationAngle, asks no more."""
+    axis = one_axis(found.axes)
+    if axis is None:
+        return None
+    found.notes = without_derived_axis(found.notes)
+    for question in [q for q in found.questions if q.field == _AXIS]:
+        if question.refusal is not None or NO_TITLE in question.text:
+            found.questions.remove(question)
+        if axis.refusal is None and question.refusal is not None:
+            found.note(axis_not_used(question.refusal, axis.angle_deg, axis.source))
+    for note in axis.notes:
+        found.note(note)
+    if axis.refusal is not None:
+        name = Path(axis.refusal.path or "").name
+        found.ask(_AXIS, f"{name} {axis.refusal.problem}: {axis.angle_deg:g} is taken", axis.refusal)
+    return axis.angle_deg
 
 
 def _add_offset(found: Found) -> None:

@@ -24,6 +24,7 @@ from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists
 from napari_phaset3m.io.mdoc import Mdoc, read_mdoc
 from napari_phaset3m.io.mdoc_series import mdoc_series
 from napari_phaset3m.io.sidecar import ANGLES, lacking_tilts, or_give
+from napari_phaset3m.io.stack_axes import StackAxis
 
 #: Reconstructions, which a folder may well hold beside its series.
 _VOLUMES = (".rec", ".map")
@@ -168,6 +169,8 @@ def look_mdoc(path: Path, found: Found) -> None:
         raise DataError(f"neither {wanted} nor {len(missing)} of its {len(movies)} movies are there "
                         f"({missing[0]})", path=path, remedy="Put them beside it")  # fmt: skip
     take_mdoc(found, series, path)
+    if series.is_axis_stated:
+        found.axes.append(StackAxis(path, series.tilt_axis_angle_deg, path))
     lacking = lacking_tilts(series, path)
     if lacking is not None:
         found.refuse(or_give(lacking))

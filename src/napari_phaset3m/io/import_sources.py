@@ -17,6 +17,7 @@ from napari_phaset3m.io.movie_sources import TiffFrames, tiff_error
 from napari_phaset3m.io.movies import open_movie
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import look_beside
+from napari_phaset3m.io.stack_axes import take_axis
 
 #: Image files that a folder may hold; .h5 series are opened directly.
 IMAGE_SUFFIXES = (
@@ -71,8 +72,7 @@ def open_images(path: Path) -> RawSeries:
             raw.fields[name] = getattr(beside, name)
     if images.pixel_size_angstrom:
         raw.fields["pixel_size_angstrom"] = images.pixel_size_angstrom
-    raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
-    raw.refuse_axis(beside.axis_refused)
+    take_axis(raw, beside)
     return raw
 
 

@@ -21,7 +21,7 @@ from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
 from napari_phaset3m.io.movies import MOVIE_SUFFIXES, open_movie
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import mdoc_beside, or_give
-from napari_phaset3m.io.stack_axes import ALIGNED
+from napari_phaset3m.io.stack_axes import StackAxis, axes_differ, axis_of, is_aligned, two_axes
 from napari_phaset3m.io.text import check_count
 from napari_phaset3m.io.tiff import angles_from_names
 
@@ -61,9 +61,8 @@ def take_mdoc(found: Found, series: MdocSeries, path: Path) -> None:
         found.ask(name.get(field_name, "exposure_order"), f"{path.name}: {text}", refusal)
     if series.energy_ev:
         found.energy.append(series.energy_ev)
-    if series.tilt_axis_angle_deg is not None:
-        stated = found.axis if series.is_axis_stated else found.derived_axis
-        stated.append(series.tilt_axis_angle_deg)
+    if series.tilt_axis_angle_deg is not None and not series.is_axis_stated:
+        found.derived_axis.append(series.tilt_axis_angle_deg)
 
 
 def from_mdoc(series: MdocSeries, number: int, file: Path, section: int) -> Candidate:
@@ -118,9 +117,10 @@ def look_stack(path: Path, found: Found, mdoc: Path | None = None, focus: int | 
     mdoc = mdoc or (beside if is_own else None)
     series = _stack_mdoc(mdoc, n, path, found) if mdoc is not None else None
     for note in raw.notes:
-        if series is None or ".mdoc" not in note:
+        if series is None or ".mdoc" not in note or note.endswith(" are taken"):
             found.note_of(path, note)
     _take_fields(found, raw, series)
+    found.axes.append(_axis(raw, series, mdoc))
     parts = name_parts(path.stem)
     rows = []
     for section in range(n):
@@ -156,7 +156,7 @@ def _stack_mdoc(mdoc: Path, n: int, path: Path, found: Found) -> MdocSeries | No
     except DataError as error:
         found.refuse(or_give(error))
         return None
-    take_mdoc(found, _without_axis(series) if path.suffix.lower() in ALIGNED else series, mdoc)
+    take_mdoc(found, _without_axis(series) if is_aligned(path) else series, mdoc)
     return series
 
 
@@ -195,11 +195,23 @@ def _take_fields(found: Found, raw: RawSeries, series: MdocSeries | None) -> Non
         found.pixel.append(series.pixel_size_angstrom)
     if energy:
         found.energy.append(float(energy))
-    if raw.tilt_axis_angle_deg is not None:
-        found.axis.append(float(raw.tilt_axis_angle_deg))
     for name in ("spherical_aberration_angstrom", "chromatic_aberration_angstrom"):
         if raw.fields.get(name) is not None:
             found.fields.setdefault(name, float(raw.fields[name]))
+
+
+def _axis(raw: RawSeries, series: MdocSeries | None, mdoc: Path | None) -> StackAxis:
+    """The axis of a stack, whose mdoc may have another name than it."""
+    own = axis_of(raw)
+    if series is None or mdoc is None or not series.is_axis_stated or is_aligned(raw.path):
+        return own
+    stated = series.tilt_axis_angle_deg
+    if own.angle_deg is None or stated is None:
+        return StackAxis(raw.path, stated, mdoc)
+    if own.error is None and axes_differ((own.angle_deg, stated)):
+        problem = f"is {own.angle_deg:g} degrees, but {mdoc.name} has {stated:g}"
+        return replace(own, error=two_axes(problem, own.source))
+    return own
 
 
 def _fill(

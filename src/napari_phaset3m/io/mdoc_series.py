@@ -10,6 +10,9 @@ import numpy as np
 from napari_phaset3m.io.mdoc import Mdoc, MdocImage
 from napari_phaset3m.io.mdoc_commas import title_axis_unread, unread
 
+#: Ends what is told of an axis that only follows from a RotationAngle.
+NO_TITLE = "no title states it"
+
 
 @dataclass(frozen=True, eq=False)
 class MdocSeries:
@@ -199,7 +202,7 @@ def _axis(mdoc: Mdoc, notes: list[str], questions: list[str]) -> float | None:
     title, rotation = mdoc.title_axis_deg, mdoc.rotation_axis_deg
     if title is None:
         if rotation is not None:
-            questions.append(f"tilt axis: {rotation:g} degrees, from RotationAngle - 90; no title states it")
+            questions.append(f"tilt axis: {rotation:g} degrees, from RotationAngle - 90; {NO_TITLE}")
         return rotation
     if rotation is not None:
         apart = abs((title - rotation + 180) % 360 - 180)

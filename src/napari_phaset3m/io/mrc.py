@@ -14,7 +14,7 @@ from napari_phaset3m.io.mdoc import axis_angle
 from napari_phaset3m.io.mdoc_commas import axis_refusal, axis_unread
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import Sidecar, look_beside
-from napari_phaset3m.io.stack_axes import ALIGNED, axes_differ, two_axes
+from napari_phaset3m.io.stack_axes import take_axis
 
 _HEADER = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -253,23 +253,9 @@ def read_mrc(path: str | Path) -> RawSeries:
         if getattr(beside, name) is not None:
             raw.fields[name] = getattr(beside, name)
     raw.metadata |= beside.exposure()
-    angle = (
-        header.tilt_axis_angle_deg if header.tilt_axis_angle_deg is not None else beside.tilt_axis_angle_deg
-    )
-    # An aligned stack has its axis along y already, whatever its labels still say.
-    if raw.path.suffix.lower() not in ALIGNED:
-        raw.tilt_axis_angle_deg = angle
-        why = axis_unread(*header.labels)
-        refused = axis_refusal(raw.path, why, "label") if why else None
-        raw.refuse_axis(refused or beside.axis_refused)
-        _refuse_two_axes(raw, header.tilt_axis_angle_deg, beside.tilt_axis_angle_deg)
+    why = axis_unread(*header.labels)
+    take_axis(raw, beside, header.tilt_axis_angle_deg, axis_refusal(raw.path, why, "label") if why else None)
     return raw
-
-
-def _refuse_two_axes(raw: RawSeries, label: float | None, beside: float | None) -> None:
-    if label is not None and beside is not None and axes_differ((label, beside)):
-        problem = f"is {label:g} degrees in the label, but {beside:g} in the file beside it"
-        raw.unusable["tilt_axis_angle_deg"] = two_axes(problem, raw.path)
 
 
 def _choose_pixel(raw: RawSeries, header: MrcHeader, beside: Sidecar) -> None:

@@ -101,6 +101,8 @@ class RawSeries:
         `(n_tilt, n_focus)` bool: images that only repeat another, where the file says so.
     stored : callable or None
         Reads an image, by its number, in the type of its file; None: ``images`` are that.
+    tilt_axis_from : Path or None
+        The file that states the axis.
     """
 
     path: Path
@@ -122,13 +124,20 @@ class RawSeries:
     unusable: dict[str, DataError] = field(default_factory=dict)
     fillers: np.ndarray | None = None
     stored: Callable[[int], np.ndarray] | None = None
+    tilt_axis_from: Path | None = None
 
-    def refuse_axis(self, error: DataError | None) -> None:
-        """Refuse the images for an axis that is stated and not read; where it is known it is only told."""
-        if error is not None and self.tilt_axis_angle_deg is None:
-            self.unusable["tilt_axis_angle_deg"] = error
-        elif error is not None:
-            self.notes.append(f"{Path(error.path or '').name}: {error.problem}")
+    def set_axis(self, angle: float | None, file: Path | None, refused: DataError | None) -> None:
+        """Set the axis that ``file`` states, and refuse one that is not read; where one is, it is told."""
+        self.tilt_axis_angle_deg, self.tilt_axis_from = angle, file
+        if refused is not None and angle is None:
+            self.unusable["tilt_axis_angle_deg"] = refused
+        elif refused is not None and angle is not None:
+            self.notes.append(axis_not_used(refused, angle, file or self.path))
+
+
+def axis_not_used(error: DataError, angle: float, source: Path) -> str:
+    """A note in place of the refusal of an axis, where ``source`` states one (degrees)."""
+    return f"{Path(error.path or '').name}: {error.problem}; the {angle:g} degrees of {source.name} are taken"
 
 
 def kept_notes(stated: Any, found: Sequence[str] = ()) -> list[str]:

@@ -13,13 +13,14 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.imod import read_angles
 from napari_phaset3m.io.mdoc import axis_angle, read_mdoc
 from napari_phaset3m.io.mdoc_commas import axis_refusal, axis_unread
-from napari_phaset3m.io.mdoc_series import MdocSeries, mdoc_series
+from napari_phaset3m.io.mdoc_series import NO_TITLE, MdocSeries, mdoc_series
 from napari_phaset3m.io.text import MAX_TEXT, check_count, is_decimal_comma, read_text_file
 
 #: Texts of tilt angles, by their suffix.
 ANGLES = (".tlt", ".rawtlt")
 #: Begins a note that says where tilt angles are from.
 TILTS = "tilt angles from "
+_PUTS = "RotationAngle puts the tilt axis at"
 
 
 @dataclass
@@ -39,7 +40,8 @@ class Sidecar:
     refused: list[DataError] = field(default_factory=list)
     #: Why an mdoc tells no tilts, though some of its sections do: counts where no other file tells them.
     tilts_refused: DataError | None = None
-    #: Why the axis in a log is not read.
+    #: Which file states the axis, and why one in a title or log is not read.
+    tilt_axis_from: Path | None = None
     axis_refused: DataError | None = None
 
     def exposure(self) -> dict[str, list[float]]:
@@ -51,6 +53,11 @@ class Sidecar:
 def without_angles(notes: Iterable[str]) -> list[str]:
     """The notes without those that say where tilt angles are from (of a named file, too)."""
     return [note for note in notes if not (note.startswith(TILTS) or f": {TILTS}" in note)]
+
+
+def without_derived_axis(notes: Iterable[str]) -> list[str]:
+    """The notes without those on an axis that only follows from a RotationAngle."""
+    return [note for note in notes if _PUTS not in note and NO_TITLE not in note]
 
 
 def read_mtf(path: str | os.PathLike[str]) -> np.ndarray:
@@ -123,7 +130,9 @@ def look_beside(stack: Path, shape: tuple[int, int, int]) -> Sidecar:
         text = read_text_file(log)
         result.tilt_axis_angle_deg = axis_angle(text)
         why = axis_unread(text)
-        if result.tilt_axis_angle_deg is None and why:
+        if result.tilt_axis_angle_deg is not None:
+            result.tilt_axis_from = log
+        elif why and result.axis_refused is None:
             result.axis_refused = axis_refusal(log, why, "log")
     return result
 
@@ -168,6 +177,8 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
     mdoc = read_mdoc(path)
     found = mdoc_series(mdoc)
     fits = len(found.images) == shape[0]
+    refused = axis_refusal(path, found.axis_unread) if found.axis_unread else None
+    result.axis_refused = refused
     if is_own and found.images and not fits:
         try:
             check_count(len(found.images), shape[0], path, "sections", stack.name)
@@ -184,7 +195,9 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
             result.defocus_angstrom = found.defocus_angstrom[:, None]
         result.prior_dose = found.prior_dose if found.is_dose_stated else None
         result.exposure_order = found.exposure_order if found.is_order_stated else None
-        result.notes += [f"{path.name}: {text}" for text in (*found.notes, *found.questions)]
+        unread = f"tilt axis: {refused.problem}" if refused is not None else None  # told by its refusal
+        told = [text for text in found.questions if unread is None or not text.startswith(unread)]
+        result.notes += [f"{path.name}: {text}" for text in (*found.notes, *told)]
     result.energy_ev = found.energy_ev
     binning = _binning(mdoc.text("ImageSize") or "", shape)
     if found.pixel_size_angstrom and binning:
@@ -193,10 +206,10 @@ def _from_mdoc(result: Sidecar, path: Path, stack: Path, shape: tuple[int, int, 
             f"pixel size from {path.name}: {found.pixel_size_angstrom:g} A x binning {binning}"
         )
     if found.is_axis_stated:
-        result.tilt_axis_angle_deg = found.tilt_axis_angle_deg
+        result.tilt_axis_angle_deg, result.tilt_axis_from = found.tilt_axis_angle_deg, path
     elif found.tilt_axis_angle_deg is not None:
         result.notes.append(
-            f"{path.name}: RotationAngle puts the tilt axis at {found.tilt_axis_angle_deg:g} degrees, but no "
+            f"{path.name}: {_PUTS} {found.tilt_axis_angle_deg:g} degrees, but no "
             "title says so: not turned. Give tilt_axis_angle_deg=... in Python or --tilt-axis-angle"
         )
 

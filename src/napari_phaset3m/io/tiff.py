@@ -14,6 +14,7 @@ from napari_phaset3m.errors import DataError
 from napari_phaset3m.io.limits import MAX_SECTIONS, check_exists, check_memory, check_real
 from napari_phaset3m.io.raw import RawSeries
 from napari_phaset3m.io.sidecar import look_beside
+from napari_phaset3m.io.stack_axes import take_axis
 
 #: Angstrom per unit of length, by the names that files use.
 ANGSTROM = {
@@ -127,8 +128,7 @@ def read_tiff(path: str | Path) -> RawSeries:
         for name in ("tilt_deg", "pixel_size_angstrom", "energy_ev", "dose_per_image", "defocus_angstrom"):
             if getattr(beside, name) is not None:
                 raw.fields[name] = getattr(beside, name)
-        raw.tilt_axis_angle_deg = beside.tilt_axis_angle_deg
-        raw.refuse_axis(beside.axis_refused)
+        take_axis(raw, beside)
         raw.metadata |= beside.exposure()
     if info.get("pixel_size_angstrom"):
         raw.fields["pixel_size_angstrom"] = info["pixel_size_angstrom"]
