@@ -89,7 +89,7 @@ def _check_end(config: WatchConfig, until: int | None, outputs: dict[str, Path |
 
 
 class _Driver:
-    """Writes what is asked for, and ends when enough has arrived (and is reconstructed, with quick volumes)."""
+    """Writes what is asked for, and ends when enough has arrived (and was reconstructed, if anything is)."""
 
     def __init__(
         self, save: Path | None, volume: Path | None, until: int | None, control: Any, makes_quick: bool
