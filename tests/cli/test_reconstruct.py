@@ -403,6 +403,18 @@ def test_line_projections_of_images_at_their_own_level_are_told_to_be_held_posit
         assert sum(note.startswith("warning: values may have to be negative") for note in kept) == told
 
 
+@pytest.mark.parametrize(("method", "worse"), [("fbp", True), ("wbp", False)])
+def test_a_result_worse_than_an_empty_volume_is_told_once_and_kept(
+    tiny, tmp_path, capsys, method, worse
+) -> None:
+    assert reconstruct(tiny, tmp_path / "f.mrc", "--method", method) == 0
+    told, kept = capsys.readouterr().err, json.loads((tmp_path / "f.json").read_text())
+    assert (kept["error_per_iteration"][-1] > 1) == worse, "else this test says nothing"
+    said = [note for note in kept["notes"] if "times the misfit of an empty one" in note]
+    assert len(said) == worse == told.count("times the misfit of an empty one")
+    assert all(f"Note: {note}\n" in told for note in said)
+
+
 def test_worse_than_an_empty_volume_is_noted() -> None:
     from napari_phaset3m.reconstruct.plan import outcome_note
 

@@ -69,6 +69,50 @@ def test_watch_refuses_in_one_line(tmp_path, capsys):
     assert "interval" in capsys.readouterr().err
 
 
+@pytest.fixture
+def no_endless(monkeypatch):
+    """A watch that does not end by itself fails, in place of going on for ever."""
+    whole = loop.FolderWatch.look
+
+    def look(self):
+        self.looks = getattr(self, "looks", 0) + 1
+        assert self.looks < 100, "it goes on for ever"
+        yield from whole(self)
+
+    monkeypatch.setattr(loop.FolderWatch, "look", look)
+
+
+@pytest.mark.usefixtures("no_endless")
+def test_without_quick_volumes_it_ends_when_all_has_arrived(tmp_path, capsys):
+    _tilts(tmp_path, range(-9, 10, 3))
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1", "--no-quick"]
+    assert main(["watch", str(tmp_path), *flags, "--until", "7"]) == 0
+    out = capsys.readouterr().out
+    assert "7 tilts, 7 images" in out and "quick volume" not in out
+
+
+@pytest.mark.usefixtures("no_endless")
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (
+            ["--until", "5", "--min-tilts", "7"],
+            "--until: is 5, and the first quick volume is made of 7 tilts",
+        ),
+        (["--until", "4"], "--until: is 4, and the first quick volume is made of 5 tilts (--min-tilts)"),
+        (["--until", "7", "--no-quick", "--save", "s.h5"], "--save: is written with every quick volume, and"),
+        (["--until", "7", "--no-quick", "--volume", "v.mrc"], "--volume: is written with every quick volume"),
+    ],
+)
+def test_what_waits_for_a_quick_volume_that_never_comes_is_refused(tmp_path, capsys, monkeypatch, more, told):
+    monkeypatch.chdir(tmp_path)
+    _tilts(tmp_path, range(-9, 10, 3))
+    flags = ["--energy", "300e3", "--interval", "0.05", "--settle", "0.1"]
+    assert main(["watch", str(tmp_path), *flags, *more]) == 2
+    read = capsys.readouterr()
+    assert told in read.err and read.err.count("\n") == 1 and not read.out
+
+
 def _stack_and_com(folder, excluded):
     rng = np.random.default_rng(0)
     with mrcfile.new(folder / "s.mrc") as file:

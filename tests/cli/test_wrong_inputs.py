@@ -367,6 +367,8 @@ def test_a_series_of_which_no_image_is_used_is_refused(tmp_path, capsys):
         file["mask"][...] = 0
     for command in (["info", out], ["convert", out, "-o", tmp_path / "p.h5"]):
         assert "o.h5: mask: uses no image. Use all with --unused none" in told(capsys, command)
+        line = told(capsys, [*command, "--unused", "None"])
+        assert "--unused: is 'None'. Write numbers of images from 0, e.g. 3,7-9, or none to use all" in line
 
 
 @pytest.mark.parametrize("name", ["s.toml", "o.h5"])

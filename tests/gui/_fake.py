@@ -44,6 +44,7 @@ class FakeSolver:
     held_out: bool = True
     absorption: bool = False
     note: str = ""
+    outcome: str = ""
     settings: dict[str, Any] = field(default_factory=lambda: {"slices": 8})
     fail_at: tuple[int, Exception] | None = None
     closed: list[str] = field(default_factory=list)
@@ -82,6 +83,7 @@ class FakeSolver:
                 if reason == "finished early":
                     break
             second = self.volume(2, self.shape) if self.absorption else None
-            yield Finished(self.volume(9, self.shape), second, 0.5, "V", reason, tuple(sweeps), self.settings)
+            known = self.volume(9, self.shape), second, 0.5, "V", reason, tuple(sweeps), self.settings
+            yield Finished(*known, note=self.outcome)
         finally:
             self.closed.append(current_thread().name)

@@ -193,7 +193,7 @@ def test_a_series_of_the_same_name_in_another_folder_is_another(window, qtbot):
     other = session.series
     session.series = other.replace(tilt_deg=0.5 * other.tilt_deg)
     assert session.series_name == "fake" and work.inputs.series is session.series, "edited here: the same"
-    session.series = other.replace(images=other.images + 0.1)
+    session.series = other.replace(images=other.images + np.random.default_rng(0).random(other.images.shape))
     assert session.series_name == "fake" and work.inputs.series is None and not box.series.isChecked()
     assert "The volume was made of another fake: tick it only if" in box.series.toolTip()
     assert "made of another fake: open that series" in panel.job.why_not()

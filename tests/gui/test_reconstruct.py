@@ -107,8 +107,9 @@ def test_run_finishes_and_shows_the_full_volume_with_units(qtbot, panel, viewer)
 
 def test_what_a_run_had_to_change_is_told_and_kept(qtbot, panel, fake):
     fake.note = "GPU memory is short: 2 tilts at a time from here on"
+    fake.outcome = "the volume fits worse than an empty one"
     record = run_to_end(qtbot, panel)
-    assert record.notes == ("a note", *[fake.note] * 4)
+    assert record.notes == ("a note", *[fake.note] * 4, fake.outcome)
 
 
 def test_twice_in_a_row_gives_two_layers(qtbot, panel, viewer):

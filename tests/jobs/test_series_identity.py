@@ -38,8 +38,8 @@ def run_of(session: Session) -> RunRecord:
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"tilt_deg": [-20.0, 0.0, 20.5]}, {"pixel_size_angstrom": 0.9}],
-    ids=["images", "tilts", "pixel"],
+    [{"seed": 1}, {"tilt_deg": [-20.0, 0.0, 20.5]}, {"images": series().images[:, :1]}],
+    ids=["images", "tilts", "shape"],
 )
 def test_a_file_of_the_same_name_elsewhere_is_another_series(tmp_path: Path, change):
     for folder in ("a", "b"):
@@ -54,6 +54,51 @@ def test_a_file_of_the_same_name_elsewhere_is_another_series(tmp_path: Path, cha
     assert name_of_other(other, record) == "another TS.h5"
     copy = opened(save_series(series(), tmp_path / "b" / "copy.h5"))
     assert is_of_open_series(copy, record) and name_of_other(copy, record) == "TS.h5"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"pixel_size_angstrom": 0.9},
+        {"vacuum_intensity": 1.01},
+        {"vacuum_intensity": 373.7},
+        {"energy_ev": 2e5},
+    ],
+    ids=lambda given: "-".join(map(str, *given.items())),
+)
+def test_a_file_opened_again_with_a_value_completed_is_the_same_series(tmp_path: Path, given):
+    path = save_series(series(), tmp_path / "TS.h5")
+    session = opened(path)
+    record, pixels = run_of(session), session.series.images
+    session.series = load_series(path, **given)
+    assert is_of_open_series(session, record)
+    if "vacuum_intensity" in given:
+        assert not np.allclose(session.series.images, pixels), "else this test says nothing"
+    mended = opened(save_series(session.series, tmp_path / "mended.h5"))
+    assert is_of_open_series(mended, record)
+
+
+def test_a_level_of_each_image_makes_no_other_series():
+    given = series()
+    levels = np.random.default_rng(2).uniform(0.1, 900, (3, 2, 1, 1)).astype(np.float32)
+    assert mark_of(given.replace(images=given.images / levels)) == mark_of(given)
+    stretched = given.images * 1.02 - np.float32(0.02)  # of more contrast: not a matter of the level
+    assert mark_of(given.replace(images=stretched)) != mark_of(given)
+
+
+def test_the_open_file_read_otherwise_is_not_called_another(tmp_path: Path):
+    """It told to open "another TS.h5", in the folder of the one that was open."""
+    path = save_series(series(), tmp_path / "TS.h5")
+    record = run_of(opened(path))
+    save_series(series(tilt_deg=[-20.0, 0.0, 20.5]), path)
+    session = opened(path)
+    assert not is_of_open_series(session, record)
+    assert name_of_other(session, record) == "TS.h5 as it was read then, with other images or tilts than now"
+
+
+def test_images_without_a_level_have_a_mark():
+    none = series(images=np.zeros((3, 2, 12, 12)))
+    assert mark_of(none) == mark_of(none.replace(pixel_size_angstrom=2.0)) != mark_of(series())
 
 
 def test_what_is_done_to_a_series_does_not_make_it_another():
@@ -81,7 +126,7 @@ def test_a_project_keeps_what_a_series_is_known_by(tmp_path: Path):
     session = opened(save_series(series(), tmp_path / "TS.h5"))
     record = run_of(session)
     session.add_run(record)
-    session.apply(session.series.replace(images=session.series.images * 2), "Normalise")
+    session.apply(session.series.replace(images=session.series.images**2), "Square")
     store = ProjectStore(tmp_path / "p.phaset3m")
     store.save(take_snapshot(session, made_of={}))
     loaded = ProjectStore(tmp_path / "p.phaset3m").load()
@@ -93,6 +138,6 @@ def test_every_image_counts():
     given = series()
     for place in np.ndindex(3, 2):
         images = np.array(given.images)
-        images[place] += 0.01
+        images[place] = images[place][::-1, ::-1]
         assert mark_of(given.replace(images=images)) != mark_of(given)
     assert mark_of(series()) == mark_of(given)

@@ -162,7 +162,8 @@ def drive(
                 if isinstance(event, Stopped):
                     raise CancelledError(_stopped(len(event.sweeps), checkpoint))
                 if isinstance(event, Finished):
-                    _warn(event, config)
+                    if event.note:
+                        print(f"Note: {event.note}", file=sys.stderr)
                     return event
         except (CancelledError, DivergedError):
             raise
@@ -198,17 +199,6 @@ def drive_steps(start: Callable[[Any], Iterator[Any]], *, quiet: bool) -> Any:
                 return event
             show(event.text, event.fraction)
     raise RunFailed("it ended without a result")
-
-
-def _warn(done: Any, config: ReconstructionConfig) -> None:
-    from napari_phaset3m.reconstruct.plan import outcome_note
-
-    if not done.sweeps:
-        return
-    positivity = config.constraints.positivity
-    note = outcome_note(config.method, done.sweeps[-1].error, positivity=positivity)
-    if note is not None:
-        print(f"Note: {note}", file=sys.stderr)
 
 
 def _tell(event: Any, show: Show, flag: str) -> bool:

@@ -11,10 +11,10 @@ import typer
 
 from napari_phaset3m.cli import options, running
 from napari_phaset3m.cli.import_table import asked
-from napari_phaset3m.errors import OutputError
+from napari_phaset3m.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from napari_phaset3m.jobs.watch import Looked, QuickVolume
+    from napari_phaset3m.jobs.watch import Looked, QuickVolume, WatchConfig
 
 _MARKS = {"good": "✓", "waiting": "…", "skipped": "✗"}
 _HELD = "The volume is held positive: compare with --no-positivity"
@@ -49,11 +49,12 @@ def _watch(
         raise OutputError(f"{save}: unknown suffix. The series is saved as .h5")
     running.check_outputs({"--save": save, "--volume": volume}, {"the folder": folder})
     config = options.build(WatchConfig, fields)
+    _check_end(config, until, {"--save": save, "--volume": volume})
     if config.energy_ev is not None:
         for line in doubtful_units(config.energy_ev, None):
             print(line, file=sys.stderr)
     control, screen = RunControl(), _screen(as_json)
-    driver = _Driver(save, volume, until, control)
+    driver = _Driver(save, volume, until, control, config.quick)
     with running.stop_signals(control), screen:
         for event in iterate_watch(folder, config, control=control):
             driver.take(event)
@@ -67,11 +68,34 @@ def _flags() -> list[Any]:
     return options.parameters(WatchConfig)
 
 
-class _Driver:
-    """Writes what is asked for, and ends when enough has arrived."""
+def _check_end(config: WatchConfig, until: int | None, outputs: dict[str, Path | None]) -> None:
+    """Refuse what waits for a quick volume that never comes.
 
-    def __init__(self, save: Path | None, volume: Path | None, until: int | None, control: Any) -> None:
+    Raises
+    ------
+    ConfigError
+    """
+    if config.quick and until is not None and until < config.min_tilts:
+        least = config.min_tilts
+        raise ConfigError(
+            f"--until: is {until}, and the first quick volume is made of {least} tilts (--min-tilts). "
+            f"Give {least} or more, a lower --min-tilts (3 at least), or --no-quick"
+        )
+    for name, path in outputs.items():
+        if path is not None and not config.quick:
+            raise ConfigError(
+                f"{name}: is written with every quick volume, and --no-quick makes none. Leave one out"
+            )
+
+
+class _Driver:
+    """Writes what is asked for, and ends when enough has arrived (and was reconstructed, if anything is)."""
+
+    def __init__(
+        self, save: Path | None, volume: Path | None, until: int | None, control: Any, makes_quick: bool
+    ) -> None:
         self._save, self._volume, self._until, self._control = save, volume, until, control
+        self._makes_quick = makes_quick
         self._quick: QuickVolume | None = None
         self._arrived, self._failed = False, ""
 
@@ -88,7 +112,8 @@ class _Driver:
             if event.n_tilt >= self._until and refused is not None:
                 raise refused
             self._arrived = event.n_tilt >= self._until and not event.problem
-            if self._arrived and (self._quick is not None and self._quick.n_tilt >= event.n_tilt):
+            has_all = self._quick is not None and self._quick.n_tilt >= event.n_tilt
+            if self._arrived and (has_all or not self._makes_quick):
                 self._control.stop()
         if self._arrived and isinstance(event, QuickVolume | QuickFailed):
             self._control.stop()

@@ -68,11 +68,14 @@ def used_images(
 
     Raises
     ------
+    ConfigError
+        The text is neither numbers nor "none", whatever the file says.
     DataError
         The shape does not fit, there is no image of a number, or none is left.
     """
     if is_none(unused):
         return np.ones(shape, bool) if raw.fillers is None else ~raw.fillers  # these would count twice
+    numbers = image_numbers(unused) if isinstance(unused, str) else list(unused or ())
     if used is None and unused is None:
         return None
     try:
@@ -88,7 +91,6 @@ def used_images(
             field="used" if raw.path.suffix.lower() == ".toml" else "mask",
             remedy="Use all with --unused none (used=True in Python); phaset3m convert writes such a file",
         )
-    numbers = image_numbers(unused) if isinstance(unused, str) else list(unused or ())
     for number in numbers:
         if not 0 <= number < mask.size:
             raise DataError(

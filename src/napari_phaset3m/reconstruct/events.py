@@ -153,7 +153,9 @@ class Finished:
     sweeps : tuple of SweepDone
     settings : dict
     notes : tuple of str
-        What :class:`Started` told, and the sweeps after it.
+        What :class:`Started` told, the sweeps after it, and ``note``.
+    note : str
+        What to know of the outcome, e.g. that it fits worse than an empty volume; "" for nothing.
     """
 
     volume: np.ndarray
@@ -164,6 +166,7 @@ class Finished:
     sweeps: tuple[SweepDone, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    note: str = ""
 
 
 Event = Preparing | Started | Working | StepDone | SweepDone | Preview | Finished

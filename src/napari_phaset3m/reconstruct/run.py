@@ -30,6 +30,7 @@ from napari_phaset3m.reconstruct.events import (
 )
 from napari_phaset3m.reconstruct.masking import RunMask, confine, take_newer
 from napari_phaset3m.reconstruct.memory import peak_memory_bytes
+from napari_phaset3m.reconstruct.plan import outcome_note
 from napari_phaset3m.reconstruct.refine import Hook
 from napari_phaset3m.reconstruct.solver import SolverState
 from napari_phaset3m.reconstruct.stage import Stage
@@ -230,6 +231,8 @@ class Run:
         never |= bool(self.history) and not self.accepted
         if never or not np.isfinite(volume).all():
             raise DivergedError("the iteration diverged at every step size; check defocus and pixel size")
+        note = self._outcome()
+        told = (*self._told(stage), *(sweep.note for sweep in self.history))
         return Finished(
             volume,
             absorption,
@@ -238,5 +241,12 @@ class Run:
             self.reason,
             tuple(self.history),
             self.mask.told(stage.settings()),
-            (*self._told(stage), *(sweep.note for sweep in self.history if sweep.note)),
+            tuple(text for text in (*told, note) if text),
+            note,
         )
+
+    def _outcome(self) -> str:
+        if not self.history:
+            return ""
+        positivity = self.config.constraints.positivity
+        return outcome_note(self.config.method, self.history[-1].error, positivity=positivity) or ""

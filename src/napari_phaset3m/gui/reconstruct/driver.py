@@ -239,6 +239,8 @@ class JobDriver(QObject):
         self.pictures.drain()
         record = self._session.run(run_id)
         if record is not None:
+            if event.note:
+                self._session.update_run(run_id, notes=(*record.notes, event.note))
             self._session.message = closing_line(record)
             # In a turn of its own: a new layer takes napari longer than the window may be held up.
             QTimer.singleShot(0, partial(self.pictures.show_absorption, record))
