@@ -151,7 +151,7 @@ def _finite(source: Any, entry: ImageEntry, used: bool, number: int) -> np.ndarr
         stored = source.stored(entry) if isinstance(source, Reader) else image
         raise DataError(
             f"holds {what_is_wrong(stored)}", path=entry.file, field=f"section {entry.section}",
-            remedy=f"Repair the image, or leave it out with --unused {number} (unused={number} in Python)",
+            remedy=f"Repair the image, or leave it out with --unused {number} (unused=[{number}] in Python)",
         )  # fmt: skip
     filled = np.array(image)
     fill_unused(filled[None, None], np.zeros((1, 1), bool))

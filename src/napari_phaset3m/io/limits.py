@@ -197,7 +197,7 @@ def check_finite(
                 f"image {index} holds {what_is_wrong(image if stored is None else stored(index))}",
                 path=path,
                 field=field,
-                remedy=f"Repair the image, or leave it out with --unused {index} (unused={index!r} in Python)"
+                remedy=f"Repair the image, or leave it out with --unused {index} (unused=[{index}] in Python)"
                 if field == "tilt_series"
                 else "Replace them with numbers",
             )
