@@ -67,4 +67,4 @@ def test_too_few_tilts_are_said():
     assert TiltAxis.of(still, 1.0).offset_px is None, "never aligned: 0 is not a finding"
     words = axis_words(TiltAxis.of(alignment().replace(axis_error_deg=0.1), 2.0).told())
     assert "+6.00" in words and "+12.0 Å" in words
-    assert "± 0.10°, offset" in words
+    assert "± 0.10° (σ; heavy atoms at low dose can be off by several), offset" in words

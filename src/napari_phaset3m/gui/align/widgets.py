@@ -32,8 +32,8 @@ _ARROWS = {"up": ("↑", 0, 1), "left": ("←", 1, 0), "right": ("→", 1, 2), "
 TURN_TIP = "Where the axis runs, from vertical: all images are turned by it, about their middle, on Accept"
 _AXIS_TIP = (
     "Where the tilt axis runs in the images as they are: angle from vertical, and distance from the centre "
-    "across the axis. Errors are one standard deviation; that of the distance is large where images were "
-    "displaced at random."
+    "across the axis. Errors are one standard deviation; that of the angle can be several times too small "
+    "for heavy atoms at low dose, that of the distance is large where images were displaced at random."
 )
 
 

@@ -13,6 +13,11 @@ from napari_phaset3m.session import Session
 POSITIVITY = "constraints.positivity"
 
 
+def doubt_of(told: str) -> str:
+    """What :func:`.negative.told_negative` tells, and what to do in a window."""
+    return f"{told[:1].upper()}{told[1:]}. “Positive potential” is on: compare with it off."
+
+
 class PositivityLine(QWidget):
     """One line with a button, there while positivity is on and the series gives a reason against it.
 
@@ -42,7 +47,7 @@ class PositivityLine(QWidget):
         """Show the reason there is now, if there is one."""
         series = self._session.series
         told = "" if series is None else told_negative(series, self._session.config)
-        self.text.setText(f"{told[:1].upper()}{told[1:]}. “Positive potential” is on: compare with it off.")
+        self.text.setText(doubt_of(told))
         self.setVisible(bool(told))
 
     def _on_allow(self) -> None:

@@ -15,6 +15,7 @@ from napari_phaset3m.gui.error_words import KNOWN, error_line, one_line, report,
 from napari_phaset3m.gui.layers.images import IMAGES
 from napari_phaset3m.gui.layers.publisher import LayerSpec, publisher_for
 from napari_phaset3m.gui.layers.volumes import AXIS_LABELS, import_for_display, placement, turn_to_volume
+from napari_phaset3m.gui.reconstruct.positivity_line import doubt_of
 from napari_phaset3m.gui.worker import in_background, start_job
 from napari_phaset3m.jobs import RunControl
 from napari_phaset3m.jobs.frames import display_limits
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 #: Key of the layer of the quick volume.
 QUICK = "watch"
 _KEY = "watch"
-HELD = "“Positive potential” is on: compare with it off."
 
 
 class WatchWork(WindowJob):
@@ -84,7 +84,7 @@ class WatchWork(WindowJob):
         told = [] if self.newest is None else [f"{note[:1].upper()}{note[1:]}." for note in self.newest.notes]
         negative = "" if self.quick is None else self.quick.negative
         if negative:
-            told.append(f"{negative[:1].upper()}{negative[1:]}. {HELD}")
+            told.append(doubt_of(negative))
         return told
 
     def start(self) -> None:

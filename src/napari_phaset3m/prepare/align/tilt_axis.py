@@ -18,6 +18,9 @@ from napari_phaset3m.prepare.align.model import Alignment
 
 #: Fewest tilts from which an offset, a place of the specimen and an error can be told.
 LEAST_TILTS = 4
+#: What the error of the angle leaves out: gold at 21.5 e/Å² was 0.1 to 5 of these errors off
+#: (docs/alignment_measured.md, "Larger series").
+_OF_ERROR = "(σ; heavy atoms at low dose can be off by several)"
 #: Tilts that differ by less were never aligned with each other, pixels.
 NO_SHIFTS_PX = 1e-3
 
@@ -32,7 +35,7 @@ class TiltAxis:
         From +y towards -x, as SerialEM and IMOD state it; 0: upright.
     angle_error_deg : float or None
         One standard deviation: noise, or how far the tilts disagree where that is more, and the size of a
-        voxel. None: the angle was not searched.
+        voxel. Too small for strongly scattering specimens at low dose. None: the angle was not searched.
     offset_px : float or None
         From the image centre, at right angles to the axis, positive towards +x; None: too few
         tilts, or they were never aligned with each other.
@@ -91,7 +94,7 @@ def axis_words(told: Mapping[str, Any]) -> str:
     """The axis in one line, from :meth:`TiltAxis.told`."""
     text = f"Tilt axis {_signed(told['axis_angle_deg'], 2)}°"
     if told.get("axis_error_deg") is not None:
-        text += f" ± {told['axis_error_deg']:.2f}°"
+        text += f" ± {told['axis_error_deg']:.2f}° {_OF_ERROR}"
     if told.get("axis_offset_px") is None:
         return f"{text}, offset not known"
     text += f", offset {_signed(told['axis_offset_px'], 2)} ± {told['axis_offset_error_px']:.2f} px"
